@@ -1,0 +1,1 @@
+"""From recorded results to tidy frames, findings, figures and a verdict."""

@@ -1,0 +1,1 @@
+"""The experiment: a plan becomes cells, and cells become results."""

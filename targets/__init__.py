@@ -1,0 +1,1 @@
+"""What is measured: the Sanic app, its worker configurations, and the process that serves them."""
