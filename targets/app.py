@@ -1,0 +1,167 @@
+"""The one Sanic app that is measured: a route per kind of work.
+
+It runs on every stack (Sanic 21.12 on Python 3.8 to the current one), natively and over ASGI.
+Handlers are what gets measured, so they do their work and nothing else. A parameter that is missing,
+no integer or out of range is answered with 400 and `{"error": ...}`.
+
+| route                      | answer                                                               |
+|----------------------------|----------------------------------------------------------------------|
+| `GET /index`               | `Hello, world!` as text                                              |
+| `GET /json`                | a small JSON document (`DOCUMENT`)                                   |
+| `GET /sleep?ms=`           | after awaiting so many milliseconds (0 to 60000): `{"slept_ms"}`     |
+| `GET /cpu?units=`          | after so many units (1 to 100000) of CPU work: `{"units", "result"}` |
+| `POST /upload`             | what was received: `{"user", "items", "quantity", "bytes"}`          |
+| `GET /download?bytes=`     | so many bytes (0 to 16 MiB)                                          |
+| `GET /stream?chunks=&bytes=` | so many chunks (1 to 10000) of so many bytes (1 to 1 MiB)          |
+| `GET /leak?bytes=`         | keeps so many bytes (1 to 16 MiB) for ever: `{"leaked_bytes", "pid"}` |
+| `GET /whoami`              | who serves this, see `targets.identity`                              |
+"""
+
+# mypy: disable-error-code="untyped-decorator"
+# Sanic lives in the stacks' environments, not where mypy runs.
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import lru_cache
+
+from sanic import Request, Sanic
+from sanic.exceptions import InvalidUsage
+from sanic.response import HTTPResponse, json, raw, text
+
+from targets.identity import identify
+
+INDEX = "Hello, world!"
+DOCUMENT = {
+    "id": 1,
+    "name": "Whichworker",
+    "tags": ["sanic", "asgi", "worker"],
+    "price": 12.5,
+    "available": True,
+    "owner": {"id": 7, "name": "Ada"},
+}
+MIB = 1024 * 1024
+CPU_UNIT_ROUNDS = 100
+
+app = Sanic("whichworker")
+identify(app)
+app.ctx.leaked_bytes = 0
+leaked: list[bytes] = []
+
+
+class RefusedError(Exception):
+    """What the client sent cannot be served; the message says why (answered with 400)."""
+
+
+@app.exception(RefusedError)
+async def refuse(_: Request, refused: RefusedError) -> HTTPResponse:
+    """Answer 400 with the reason."""
+    return json({"error": str(refused)}, status=400)
+
+
+def integer(request: Request, name: str, low: int, high: int) -> int:
+    """The query parameter `name` as an integer from `low` to `high`; raises `RefusedError`."""
+    value = request.args.get(name)
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or not low <= number <= high:
+        raise RefusedError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+    return number
+
+
+@app.get("/index")
+async def index(_: Request) -> HTTPResponse:
+    """The smallest useful answer: what the server costs by itself."""
+    return text(INDEX)
+
+
+@app.get("/json")
+async def document(_: Request) -> HTTPResponse:
+    """A small document, serialised anew for each request."""
+    return json(DOCUMENT)
+
+
+@app.get("/sleep")
+async def sleep(request: Request) -> HTTPResponse:
+    """Awaited I/O: the worker is free while the request waits."""
+    milliseconds = integer(request, "ms", 0, 60_000)
+    await asyncio.sleep(milliseconds / 1000)
+    return json({"slept_ms": milliseconds})
+
+
+@app.get("/cpu")
+async def cpu(request: Request) -> HTTPResponse:
+    """Work in Python itself: the worker is blocked for the whole of it."""
+    units = integer(request, "units", 1, 100_000)
+    return json({"units": units, "result": work(units)})
+
+
+def work(units: int) -> int:
+    """Step a linear congruential generator (Numerical Recipes' constants) 100 times per unit."""
+    state = 1
+    for _ in range(units * CPU_UNIT_ROUNDS):
+        state = (1664525 * state + 1013904223) & 0xFFFFFFFF
+    return state
+
+
+@app.post("/upload")
+async def upload(request: Request) -> HTTPResponse:
+    """An order as JSON, `{"user": text, "items": [{"id": int, "quantity": int > 0}, ...]}`, checked whole."""
+    try:
+        order = request.json
+    except InvalidUsage as error:
+        raise RefusedError("the body is not JSON") from error
+    user, items = _checked(order)
+    quantity = sum(item["quantity"] for item in items)
+    return json({"user": user, "items": len(items), "quantity": quantity, "bytes": len(request.body)})
+
+
+def _checked(order: object) -> tuple[str, list[dict[str, int]]]:
+    if not isinstance(order, dict):
+        raise RefusedError("the body must be a JSON object")
+    user, items = order.get("user"), order.get("items")
+    if not isinstance(user, str) or not user:
+        raise RefusedError("user must be a non-empty text")
+    if not isinstance(items, list):
+        raise RefusedError("items must be a list")
+    for place, item in enumerate(items):
+        # type() and not isinstance(): True is an int, but no quantity.
+        if not isinstance(item, dict) or type(item.get("id")) is not int:
+            raise RefusedError(f"items[{place}] must be an object with an integer id")
+        if type(item.get("quantity")) is not int or item["quantity"] < 1:
+            raise RefusedError(f"items[{place}].quantity must be a positive integer")
+    return user, items
+
+
+@app.get("/download")
+async def download(request: Request) -> HTTPResponse:
+    """A body of a given size, sent at once."""
+    return raw(_payload(integer(request, "bytes", 0, 16 * MIB)))
+
+
+@app.get("/stream")
+async def stream(request: Request) -> None:
+    """A body sent piece by piece."""
+    chunks = integer(request, "chunks", 1, 10_000)
+    chunk = _payload(integer(request, "bytes", 1, MIB))
+    response = await request.respond(content_type="application/octet-stream")
+    for _ in range(chunks):
+        await response.send(chunk)
+    await response.eof()
+
+
+@lru_cache(maxsize=4)
+def _payload(size: int) -> bytes:
+    return b"x" * size
+
+
+@app.get("/leak")
+async def leak(request: Request) -> HTTPResponse:
+    """Lose memory on purpose, as the app does that needs its workers recycled."""
+    # Zeros could be untouched pages, which cost nothing: write to every one.
+    leaked.append(b"x" * integer(request, "bytes", 1, 16 * MIB))
+    app.ctx.leaked_bytes += len(leaked[-1])
+    return json({"leaked_bytes": app.ctx.leaked_bytes, "pid": os.getpid()})

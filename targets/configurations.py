@@ -1,0 +1,233 @@
+"""The typed reader of `configurations.toml`; nobody else parses that file.
+
+It runs inside every stack's environment: standard library only (and tomli where tomllib is missing).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, Mapping
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
+RECYCLING = ("flag", "respawn", "none")
+
+_PLACEHOLDER = re.compile(r"\{(.*?)\}")
+_START = ("host", "port", "workers", "app")
+_RECYCLE = ("max_requests", "max_requests_jitter")
+
+
+class ConfigurationError(ValueError):
+    """A catalogue that cannot be read, or a request that it cannot meet; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An environment to serve in: interpreter versions, best first, and a pinned requirements file."""
+
+    name: str
+    pythons: tuple[str, ...]
+    requirements: Path
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to serve the app. The keys are those of docs/contracts.md; a missing number is None."""
+
+    name: str
+    summary: str
+    stack: str
+    argv: tuple[str, ...]
+    recycle: str
+    recycle_argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    loop: str
+    parser: str
+    keep_alive_s: float
+    backlog: int
+    max_workers: int | None
+
+    def command(
+        self,
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        app: str,
+        max_requests: int | None = None,
+        max_requests_jitter: int | None = None,
+    ) -> list[str]:
+        """The command that serves `app` ("module:attribute"); its first word is a program of the stack.
+
+        Workers are replaced after `max_requests` plus a random part of up to `max_requests_jitter`
+        requests; never if that is None. Raises `ConfigurationError` for what this server cannot do.
+        """
+        if workers < 1:
+            raise ConfigurationError(f"{self.name}: workers must be at least 1, not {workers}")
+        if self.max_workers is not None and workers > self.max_workers:
+            raise ConfigurationError(f"{self.name} has at most {self.max_workers} worker(s), not {workers}")
+        values = {"host": host, "port": port, "workers": workers, "app": app}
+        argv = self.argv
+        if max_requests is not None:
+            self._check_recycling(max_requests, max_requests_jitter)
+            values.update(max_requests=max_requests, max_requests_jitter=max_requests_jitter or 0)
+            argv += self.recycle_argv
+        elif max_requests_jitter is not None:
+            raise ConfigurationError("max_requests_jitter spreads max_requests: give both, or neither")
+        return [_PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv]
+
+    def _check_recycling(self, max_requests: int, jitter: int | None) -> None:
+        if self.recycle == "none":
+            raise ConfigurationError(f"{self.name} never replaces a worker for its requests: leave max_requests out")
+        if max_requests < 1 or (jitter is not None and jitter < 0):
+            raise ConfigurationError("max_requests must be at least 1, and max_requests_jitter not negative")
+        if jitter and not any("{max_requests_jitter}" in word for word in self.recycle_argv):
+            raise ConfigurationError(f"{self.name} cannot spread its restarts: leave max_requests_jitter out")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All configurations and stacks by name, in the order of the file."""
+
+    configurations: dict[str, Configuration]
+    stacks: dict[str, Stack]
+
+    def get(self, name: str) -> Configuration:
+        """The configuration of that name; raises `ConfigurationError` with the nearest valid name."""
+        if name not in self.configurations:
+            raise ConfigurationError(f"there is no configuration {name!r}{_hint(name, self.configurations)}")
+        return self.configurations[name]
+
+
+def load(path: Path = CONFIGURATIONS) -> Catalogue:
+    """Read a catalogue; raises `ConfigurationError` naming the file, the table and the key."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    file = _Table(str(path), content)
+    stack_tables = file.tables("stack")
+    configuration_tables = file.tables("configuration")
+    file.finish()
+    stacks = {name: _stack(name, table, path.parent) for name, table in stack_tables.items()}
+    return Catalogue(
+        {name: _configuration(name, table, stacks) for name, table in configuration_tables.items()}, stacks
+    )
+
+
+class _Table:
+    """A TOML table whose keys are taken one by one; what is left over in the end is an unknown key."""
+
+    def __init__(self, where: str, content: dict[str, Any]) -> None:
+        self.where = where
+        self.rest = dict(content)
+        self.known: list[str] = []
+
+    def error(self, key: str, problem: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.where}: {key}: {problem}")
+
+    def take(self, key: str, kind: type | tuple[type, ...], expected: str, required: bool = True) -> Any:
+        """The value of a key, removed from the rest; None if it is missing and not required."""
+        self.known.append(key)
+        value = self.rest.pop(key, None)
+        if value is None:
+            if required:
+                raise self.error(key, "is missing")
+            return None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(key, f"must be {expected}, not {value!r}")
+        return value
+
+    def text(self, key: str) -> str:
+        value: str = self.take(key, str, "a text")
+        if not value:
+            raise self.error(key, "is empty")
+        return value
+
+    def choice(self, key: str, choices: Iterable[str]) -> str:
+        value = self.text(key)
+        if value not in choices:
+            raise self.error(key, f"{value!r} is unknown{_hint(value, choices)}")
+        return value
+
+    def number(self, key: str, kind: type | tuple[type, ...] = int, required: bool = True) -> Any:
+        value = self.take(key, kind, "a number", required)
+        if value is not None and value < 1:
+            raise self.error(key, f"must be at least 1, not {value!r}")
+        return value
+
+    def words(self, key: str, required: bool = True) -> tuple[str, ...]:
+        value = self.take(key, list, "a list of texts", required) or []
+        if not all(isinstance(word, str) for word in value):
+            raise self.error(key, f"must be a list of texts, not {value!r}")
+        if required and not value:
+            raise self.error(key, "is empty")
+        return tuple(value)
+
+    def command(self, key: str, placeholders: tuple[str, ...], required: bool = True) -> tuple[str, ...]:
+        words = self.words(key, required)
+        for name in _PLACEHOLDER.findall(" ".join(words)):
+            if name not in placeholders:
+                raise self.error(key, f"placeholder {{{name}}} is unknown{_hint(name, placeholders)}")
+        return words
+
+    def tables(self, key: str) -> dict[str, _Table]:
+        tables = self.take(key, dict, "a table of tables")
+        for name, content in tables.items():
+            if not isinstance(content, dict):
+                raise self.error(f"{key}.{name}", "must be a table")
+        return {name: _Table(f"{self.where}: [{key}.{name}]", content) for name, content in tables.items()}
+
+    def finish(self) -> None:
+        for key in self.rest:
+            raise self.error(key, f"unknown key{_hint(key, self.known)}")
+
+
+def _stack(name: str, table: _Table, folder: Path) -> Stack:
+    stack = Stack(name, table.words("python"), folder / table.text("requirements"))
+    table.finish()
+    if not stack.requirements.is_file():
+        raise table.error("requirements", f"there is no file {stack.requirements}")
+    return stack
+
+
+def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configuration:
+    environment = table.take("environment", dict, "a table of texts", required=False) or {}
+    for variable, value in environment.items():
+        if not isinstance(value, str):
+            raise table.error(f"environment.{variable}", f"must be a text, not {value!r}")
+    configuration = Configuration(
+        name=name,
+        summary=table.text("summary"),
+        stack=table.choice("stack", stacks),
+        argv=table.command("argv", _START),
+        recycle=table.choice("recycle", RECYCLING),
+        recycle_argv=table.command("recycle_argv", _RECYCLE, required=False),
+        environment=environment,
+        loop=table.text("loop"),
+        parser=table.text("parser"),
+        keep_alive_s=table.number("keep_alive_s", (int, float)),
+        backlog=table.number("backlog"),
+        max_workers=table.number("max_workers", required=False),
+    )
+    table.finish()
+    if (configuration.recycle == "none") != (not configuration.recycle_argv):
+        raise table.error("recycle_argv", f"does not fit recycle = {configuration.recycle!r}")
+    return configuration
+
+
+def _hint(name: str, names: Iterable[str]) -> str:
+    """The nearest valid name, or all of them, to be appended to "... is unknown"."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}"

@@ -1,0 +1,99 @@
+"""What a worker says about itself: that it has started, and what really serves its requests.
+
+`identify(app)` makes a Sanic app fit to be served by `targets.serve`. It costs nothing per request:
+only `/whoami` looks around.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections import deque
+from importlib import metadata
+from typing import Any, Iterator
+
+from sanic import Request, Sanic
+from sanic.response import HTTPResponse, json
+
+PARSERS = {
+    "httptools.parser.parser": "httptools",
+    "h11._connection": "h11",
+    "gunicorn.asgi.parser": "gunicorn-python",
+    "gunicorn_h1c": "gunicorn_h1c",
+    "granian._granian": "hyper",
+}
+"""Module of a live parser object (Granian: of the compiled protocol around it) to the parser's name."""
+
+PACKAGES = (
+    "sanic", "uvicorn", "uvicorn-worker", "gunicorn", "granian", "hypercorn", "uvloop", "httptools", "h11",
+)
+
+
+def identify(app: Sanic) -> None:
+    """Add `/whoami` to the app and let each worker announce in `$WHICHWORKER_READY` that it has started."""
+    app.add_route(whoami, "/whoami")
+    app.register_listener(announce, "after_server_start")
+
+
+async def announce(*_: Any) -> None:
+    """Append `time,pid` to the file named by `$WHICHWORKER_READY`, if there is one."""
+    path = os.environ.get("WHICHWORKER_READY")
+    if path:
+        # A single small append is never interleaved with another worker's.
+        with open(path, "a", encoding="ascii") as file:  # noqa: PTH123
+            file.write("%.6f,%d\n" % (time.time(), os.getpid()))
+
+
+async def whoami(request: Request) -> HTTPResponse:
+    """Answer which configuration this is, and which loop and parser carried this very request."""
+    return json(
+        {
+            "configuration": os.environ.get("WHICHWORKER_CONFIGURATION"),
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "loop": type(asyncio.get_running_loop()).__module__.split(".")[0],
+            "parser": parser_of(request),
+            "versions": dict(_versions()),
+        }
+    )
+
+
+def parser_of(request: Request) -> str | None:
+    """Name of the HTTP parser that read this request, or None if it is not a known one.
+
+    Sanic's own server parses in the request's stream. Under ASGI the server is behind the `receive`
+    and `send` callables: from there the search follows bound objects and attributes, nearest first,
+    until it meets a live parser.
+    """
+    if type(request.stream).__module__.startswith("sanic.http"):
+        return "sanic"
+    queue = deque([request.transport._receive, request.transport._send])
+    seen: set[int] = set()
+    while queue and len(seen) < 1000:
+        found = queue.popleft()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        parser = PARSERS.get(type(found).__module__)
+        if parser:
+            return parser
+        queue.extend(_neighbours(found))
+    return None
+
+
+def _neighbours(found: object) -> Iterator[object]:
+    yield getattr(found, "__self__", None)
+    if not isinstance(found, type):
+        yield from getattr(found, "__dict__", {}).values()
+        for slot in getattr(found, "__slots__", ()):
+            yield getattr(found, slot, None)
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in PACKAGES:
+        try:
+            yield package, metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
