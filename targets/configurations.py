@@ -86,7 +86,9 @@ class Configuration:
 
     def _check_recycling(self, max_requests: int, jitter: int | None) -> None:
         if self.recycle == "none":
-            raise ConfigurationError(f"{self.name} never replaces a worker for its requests: leave max_requests out")
+            raise ConfigurationError(
+                f"{self.name} never replaces a worker for its requests: leave max_requests out"
+            )
         if max_requests < 1 or (jitter is not None and jitter < 0):
             raise ConfigurationError("max_requests must be at least 1, and max_requests_jitter not negative")
         if jitter and not any("{max_requests_jitter}" in word for word in self.recycle_argv):

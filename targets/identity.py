@@ -27,7 +27,15 @@ PARSERS = {
 """Module of a live parser object (Granian: of the compiled protocol around it) to the parser's name."""
 
 PACKAGES = (
-    "sanic", "uvicorn", "uvicorn-worker", "gunicorn", "granian", "hypercorn", "uvloop", "httptools", "h11",
+    "sanic",
+    "uvicorn",
+    "uvicorn-worker",
+    "gunicorn",
+    "granian",
+    "hypercorn",
+    "uvloop",
+    "httptools",
+    "h11",
 )
 
 

@@ -1,0 +1,177 @@
+"""What the server's processes cost: `processes.csv` and `workers.csv` (see docs/contracts.md)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, List, TextIO, Tuple
+
+import psutil
+
+PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes")
+WORKERS = ("time", "event", "pid", "role", "exit_status")
+MEMORY_INTERVAL_S = 1.0
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+_Row = Tuple[TextIO, "_Process", List[object]]
+
+
+class MeteringError(Exception):
+    """The metrics cannot be written; the message says which file and why."""
+
+
+@dataclass
+class _Process:
+    pid: int
+    start: int | None  # ticks after boot: with the pid, the identity of a process
+    role: str | None  # None: not known yet
+
+    def cpu_s(self) -> float:
+        """User and system time of all threads, those that have ended included.
+
+        The process's own CPU clock counts nanoseconds where `/proc/PID/stat` counts hundredths of a
+        second. Its number is what clock_getcpuclockid(3) computes: the pid's complement above the
+        three bits for "CPUCLOCK_SCHED, of the whole process". Raises `OSError` when it is gone.
+        """
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def memory(self) -> tuple[int | None, int | None]:
+        """RSS and PSS in bytes, None where the system does not tell."""
+        try:
+            memory = psutil.Process(self.pid).memory_full_info()
+        except psutil.Error:
+            return None, None
+        return memory.rss, memory.pss
+
+
+class Meter:
+    """Samples the server's processes, given their pids, and records their births and deaths.
+
+    A worker is a process that announced itself (`targets.identity`). Until `settle()` says that all
+    workers have done so, nothing can tell a worker that still imports the app from a helper, so rows
+    are held back until then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Create the files in `folder`; raises `FileExistsError` if they are there already."""
+        self.announcements = folder / "ready.csv"
+        self._announced = self.announcements.open("x+")
+        # Line-buffered, so that who reads along sees whole lines.
+        self._processes = (folder / "processes.csv").open("x", buffering=1)
+        self._workers = (folder / "workers.csv").open("x", buffering=1)
+        self._meter = _Process(os.getpid(), 0, "meter")
+        self._known: dict[int, _Process] = {}
+        self._held: list[_Row] | None = []
+        self._memory_due = 0.0
+        _write(self._processes, PROCESSES)
+        _write(self._workers, WORKERS)
+
+    @property
+    def workers(self) -> set[int]:
+        """Pids of the living workers that have announced themselves."""
+        return {process.pid for process in self._known.values() if process.role == "worker"}
+
+    def sample(self, pids: Iterable[int]) -> None:
+        """Append a row for each living process; with its memory, if a second has passed since."""
+        self._look_for_deaths_and_births(pids)
+        self.read_announcements()
+        now = time.time()
+        with_memory = now >= self._memory_due
+        if with_memory:
+            self._memory_due = now + MEMORY_INTERVAL_S
+        for process in [*self._known.values(), self._meter]:
+            try:
+                cpu_s = process.cpu_s()
+            except OSError:
+                self.died(process.pid)
+                continue
+            rss, pss = process.memory() if with_memory else (None, None)
+            self._record(
+                self._processes, process, [f"{time.time():.6f}", process.pid, f"{cpu_s:.6f}", rss, pss]
+            )
+
+    def read_announcements(self) -> None:
+        """Record the workers that have announced themselves since."""
+        for line in self._announced:
+            moment, pid = line.split(",")
+            process = self._known.get(int(pid))
+            if process is None:  # born since the last sample, and perhaps dead again
+                process = self._born(int(pid), _start_of(int(pid)), float(moment))
+            process.role = "worker"
+            self._event(float(moment), "ready", process)
+
+    def died(self, pid: int, exit_status: int | None = None) -> None:
+        """Record a death, unless it is known already; the exit status is None if only its parent got it."""
+        process = self._known.pop(pid, None)
+        if process is not None:
+            self._event(time.time(), "died", process, exit_status)
+
+    def settle(self, root: int | None) -> None:
+        """All workers have announced themselves: the others are the manager (`root`) and helpers."""
+        for process in self._known.values():
+            process.role = process.role or ("manager" if process.pid == root else "helper")
+        held, self._held = self._held or [], None
+        for file, process, values in held:
+            process.role = process.role or "helper"
+            self._record(file, process, values)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._announced, self._processes, self._workers):
+            # What a full disk refused once, it refuses again.
+            with suppress(OSError):
+                file.close()
+
+    def _look_for_deaths_and_births(self, pids: Iterable[int]) -> None:
+        for process in list(self._known.values()):
+            if _start_of(process.pid) != process.start:
+                self.died(process.pid)
+        for pid in pids:
+            start = _start_of(pid)
+            if start is not None and pid not in self._known:
+                self._born(pid, start)
+
+    def _born(self, pid: int, start: int | None, announced: float = 0.0) -> _Process:
+        if start is None:
+            moment = announced  # it has died since; this is the earliest that is known of it
+        else:
+            moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / _TICKS_PER_S
+        # After settle(), a new process is one that replaces a worker.
+        process = self._known[pid] = _Process(pid, start, None if self._held is not None else "worker")
+        self._event(moment, "born", process)
+        return process
+
+    def _event(self, moment: float, event: str, process: _Process, exit_status: int | None = None) -> None:
+        self._record(self._workers, process, [f"{moment:.6f}", event, process.pid, exit_status])
+
+    def _record(self, file: TextIO, process: _Process, values: list[object]) -> None:
+        """Write a row, given without its role, or hold it back."""
+        if self._held is not None:
+            self._held.append((file, process, values))
+        else:
+            place = (PROCESSES if file is self._processes else WORKERS).index("role")
+            _write(file, [*values[:place], process.role, *values[place:]])
+
+
+def _write(file: TextIO, row: Iterable[object]) -> None:
+    try:
+        csv.writer(file, lineterminator="\n").writerow(row)
+    except OSError as error:
+        raise MeteringError(f"cannot write {file.name}: {error.strerror}") from error
+
+
+def _start_of(pid: int) -> int | None:
+    """When a living process started, in ticks after boot (proc(5), field 22 of stat); None if it is dead."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field, the name, is in parentheses and may hold anything.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])

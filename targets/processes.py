@@ -1,0 +1,121 @@
+"""The server's processes: started so that they never outlive `serve`, found, signalled and reaped.
+
+Linux only. `serve` becomes a subreaper (`prctl(2)`): whatever the server forks and abandons becomes a
+child of `serve`, so that all descendants of `serve` are, at any time, all there is of the server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Iterator, Mapping, Sequence
+
+# <linux/prctl.h>
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+# The last group read is the server's; the end of input means that serve is gone.
+_WARDEN = 'while read -r line; do group=$line; done; kill -s KILL -- "-$group"'
+
+
+class ProcessTree:
+    """The server's processes, the children of this one. At most one per process."""
+
+    def __init__(self) -> None:
+        _prctl(_PR_SET_CHILD_SUBREAPER)
+        self.root: int | None = None
+        # If serve is killed, the kernel kills only the server's first process. The warden, which
+        # notices because its input ends, kills the workers that this one leaves behind.
+        self._warden = subprocess.Popen(
+            ["/bin/sh", "-c", _WARDEN], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:
+        """Start the server in a session of its own, its output appended to `log`; returns its pid.
+
+        Raises `OSError` if the program cannot be run.
+        """
+        with log.open("ab") as output:
+            server = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_prepare_server,
+            )
+        # reap() waits for all children alike; the Popen object must not.
+        server.returncode = 0
+        self.root = server.pid
+        assert self._warden.stdin is not None
+        self._warden.stdin.write(b"%d\n" % server.pid)
+        self._warden.stdin.flush()
+        return server.pid
+
+    def reap(self) -> Iterator[tuple[int, int]]:
+        """Yield pid and exit status (negative: the signal) of each child that has ended since."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.root:
+                self.root = None
+            yield pid, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def pids(self) -> list[int]:
+        """The pids of all processes of the server, zombies included."""
+        return [pid for pid in _descendants(os.getpid()) if pid != self._warden.pid]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server's first process, if it lives."""
+        if self.root is not None:
+            os.kill(self.root, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL to every process of the server."""
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill what is left of the server, wait for it, and dismiss the warden."""
+        while self.pids():
+            self.kill()
+            for _ in self.reap():
+                pass
+            signal.sigtimedwait({signal.SIGCHLD}, 0.01)
+        self._warden.kill()
+        self._warden.wait()
+        assert self._warden.stdin is not None
+        self._warden.stdin.close()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Pids below `pid`, from proc(5): thirty times cheaper than looking at every process there is."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
+
+
+def _prepare_server() -> None:
+    """Between fork and exec: die with serve, and do not inherit the signals that it blocks."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _prctl(option: int, value: int = 1) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl: {os.strerror(error)}")

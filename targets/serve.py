@@ -1,0 +1,193 @@
+"""Run one configuration and meter its processes: `python -m targets.serve NAME --metrics DIR ...`.
+
+The contract is in docs/contracts.md. It runs with the interpreter of the configuration's stack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Callable, Sequence
+
+import psutil
+
+from targets.configurations import ConfigurationError, load
+from targets.metering import Meter, MeteringError
+from targets.processes import ProcessTree
+from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
+
+WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until asked to stop; returns the exit status (docs/contracts.md)."""
+    try:
+        serve(_parser().parse_args(arguments))
+    except ServeError as error:
+        print(f"serve: {error}", file=sys.stderr)  # noqa: T201
+        return error.status
+    return 0
+
+
+class ServeError(Exception):
+    """Why it cannot be served (any longer), for the user, and the exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Start the server, meter it until a signal asks to stop, and leave no process behind."""
+    order = _order(options)
+    _check_port(order.host, order.port)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
+    meter = _meter(order.metrics)
+    tree = ProcessTree()
+    try:
+        Server(order, tree, meter).run()
+    except NeverReadyError as error:
+        raise ServeError(NEVER_READY, str(error)) from error
+    except EndedError as error:
+        raise ServeError(SERVER_ENDED, str(error)) from error
+    except (MeteringError, OSError) as error:
+        raise ServeError(NOT_METERED, f"the server was stopped, because {error}") from error
+    finally:
+        tree.close()
+        meter.close()
+
+
+def _order(options: argparse.Namespace) -> Order:
+    try:
+        configuration = load().get(options.name)
+        command = configuration.command(
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            app=options.app,
+            max_requests=options.max_requests,
+            max_requests_jitter=options.max_requests_jitter,
+        )
+    except ConfigurationError as error:
+        raise ServeError(WRONG_ARGUMENTS, str(error)) from error
+    program = Path(sys.executable).with_name(command[0])
+    if not os.access(program, os.X_OK):
+        raise ServeError(
+            WRONG_ARGUMENTS,
+            f"there is no {program}: run serve with the interpreter of the stack {configuration.stack!r}"
+            f" (.venvs/{configuration.stack}/bin/python, made by `make setup`)",
+        )
+    return Order(
+        configuration=configuration,
+        command=[str(program), *command[1:]],
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        max_requests=options.max_requests,
+        metrics=options.metrics,
+        sample_interval=options.sample_interval,
+        startup_timeout=options.startup_timeout,
+        grace_period=options.grace_period,
+    )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise `ServeError` if nobody could listen there.
+
+    Without SO_REUSEPORT the bind also fails where a server that sets it (Granian) listens already,
+    which this server would share the connections with; with SO_REUSEADDR it does not fail for
+    connections in TIME_WAIT that an earlier server has left.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                PORT_IN_USE, f"port {port} of {host} is in use{_user_of(port)}: choose another"
+            ) from error
+        raise ServeError(WRONG_ARGUMENTS, f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _user_of(port: int) -> str:
+    for connection in psutil.net_connections("tcp"):
+        if connection.laddr and connection.laddr.port == port and connection.pid:
+            return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return ""
+
+
+def _meter(folder: Path) -> Meter:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Meter(folder)
+    except FileExistsError as error:
+        raise ServeError(
+            WRONG_ARGUMENTS, f"{error.filename} is there already: choose an empty folder"
+        ) from error
+    except OSError as error:
+        raise ServeError(WRONG_ARGUMENTS, f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m targets.serve",
+        description="Serve the app with one configuration and meter its processes until SIGTERM or Ctrl-C.",
+    )
+    add = parser.add_argument
+    add("name", metavar="NAME", help="the configuration: a table of targets/configurations.toml")
+    add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    add("--port", type=_number(int, 1, 65535), default=8000, help="port to listen on (default %(default)s)")
+    add("--workers", type=_number(int, 1), default=1, help="worker processes (default %(default)s)")
+    add("--max-requests", type=_number(int, 1), metavar="N", help="replace a worker after N requests")
+    add("--max-requests-jitter", type=_number(int, 0), metavar="J", help="... plus up to J, at random")
+    add("--app", default="targets.app:app", metavar="MODULE:NAME", help="the app (default %(default)s)")
+    add(
+        "--metrics",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the files, empty or not yet there",
+    )
+    add(
+        "--sample-interval",
+        type=_number(float, 0.01),
+        default=0.25,
+        metavar="S",
+        help="(default %(default)s s)",
+    )
+    add(
+        "--startup-timeout",
+        type=_number(float, 0.1),
+        default=30.0,
+        metavar="S",
+        help="(default %(default)s s)",
+    )
+    add(
+        "--grace-period",
+        type=_number(float, 0),
+        default=5.0,
+        metavar="S",
+        help="how long the server may take to stop before it is killed (default %(default)s s)",
+    )
+    return parser
+
+
+def _number(kind: type[int] | type[float], low: float, high: float = float("inf")) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""One configuration being served: started, watched, metered and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from targets.configurations import Configuration
+from targets.metering import Meter
+from targets.processes import ProcessTree
+from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+"""To be blocked while a server is run: they are waited for, so that none interrupts at a wrong moment."""
+
+_LAST_LINES = 15
+_POLL_S = 0.01
+
+# Settings in the caller's environment would change what a configuration states.
+_FOREIGN = ("SANIC_", "UVICORN_", "GUNICORN_", "GRANIAN_", "HYPERCORN_", "WEB_CONCURRENCY", "WHICHWORKER_")
+
+
+class NeverReadyError(Exception):
+    """The server did not become ready; the message tells why and shows its last lines."""
+
+
+class EndedError(Exception):
+    """The server ended by itself while serving; the message tells how and shows its last lines."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to serve and how: the command line of serve, checked. Times are seconds."""
+
+    configuration: Configuration
+    command: list[str]
+    host: str
+    port: int
+    workers: int
+    max_requests: int | None
+    metrics: Path
+    sample_interval: float
+    startup_timeout: float
+    grace_period: float
+
+
+class Server:
+    """A server from its start to its end. `WATCHED_SIGNALS` must be blocked."""
+
+    def __init__(self, order: Order, tree: ProcessTree, meter: Meter) -> None:
+        self._order = order
+        self._tree = tree
+        self._meter = meter
+        self._log = order.metrics / "server.log"
+        self._started = 0.0
+        self._exit_status: int | None = None
+        self._sample_due = 0.0
+        self._stop_signal: int | None = None
+
+    def run(self) -> None:
+        """Serve until a signal asks to stop; raises `NeverReadyError` or `EndedError` if it cannot."""
+        self._start()
+        try:
+            whoami = self._become_ready()
+        finally:
+            self._meter.settle(self._tree.root)
+        if whoami is not None:
+            self._write_server_json(whoami)
+            self._serve()
+        self._stop()
+
+    def _start(self) -> None:
+        self._started = time.time()
+        try:
+            self._tree.start(self._order.command, self._environment(), PROJECT, self._log)
+        except OSError as error:
+            raise NeverReadyError(f"cannot run {self._order.command[0]}: {error.strerror}") from error
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        path = [str(PROJECT), *filter(None, [inherited.get("PYTHONPATH")])]
+        return {
+            **inherited,
+            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONUNBUFFERED": "1",
+            "WHICHWORKER_CONFIGURATION": self._order.configuration.name,
+            "WHICHWORKER_READY": str(self._meter.announcements.resolve()),
+            **self._order.configuration.environment,
+        }
+
+    def _become_ready(self) -> dict[str, Any] | None:
+        """Wait for the right answer to `/whoami`; None if asked to stop meanwhile."""
+        timeout = self._order.startup_timeout
+        deadline = time.monotonic() + timeout
+        while True:
+            self._watch(_POLL_S)
+            if self._stop_signal is not None:
+                return None
+            if self._tree.root is None:
+                raise NeverReadyError(self._story(f"ended with status {self._exit_status} while starting"))
+            try:
+                return self._ask()
+            except NotReadyError as problem:
+                if time.monotonic() > deadline:
+                    raise NeverReadyError(
+                        self._story(f"was not ready after {timeout:g} s: {problem}")
+                    ) from None
+            except UndeclaredError as problem:
+                raise NeverReadyError(self._story(f"is not what it should be: {problem}")) from None
+
+    def _ask(self) -> dict[str, Any]:
+        self._meter.read_announcements()
+        missing = self._order.workers - len(self._meter.workers)
+        if missing > 0:
+            raise NotReadyError(f"{missing} of {self._order.workers} workers have not started the app")
+        return ask_whoami(self._order.host, self._order.port, self._order.configuration, self._tree.pids())
+
+    def _serve(self) -> None:
+        """Meter until asked to stop."""
+        while self._stop_signal is None:
+            self._watch(self._order.sample_interval)
+            if self._tree.root is None and self._stop_signal is None:
+                if not self._may_respawn():
+                    raise EndedError(self._story(f"ended by itself with status {self._exit_status}"))
+                self._start()
+
+    def _may_respawn(self) -> bool:
+        """Whether it ended as declared: after its requests, for a process manager to start it again."""
+        order = self._order
+        return (
+            order.max_requests is not None
+            and order.configuration.recycle == "respawn"
+            and self._exit_status == 0
+        )
+
+    def _stop(self) -> None:
+        """Pass the signal on, and wait; a second signal, or the end of the grace period, kills."""
+        deadline = time.monotonic() + self._order.grace_period
+        self._tree.signal(self._stop_signal or signal.SIGTERM)
+        self._stop_signal = None
+        while self._tree.pids():
+            self._watch(_POLL_S)
+            if self._stop_signal is not None or time.monotonic() > deadline:
+                self._tree.kill()
+        self._meter.sample([])
+
+    def _watch(self, timeout: float) -> None:
+        """Sample when it is time, and wait for a signal, at most `timeout` seconds."""
+        now = time.monotonic()
+        if now >= self._sample_due:
+            self._meter.sample(self._tree.pids())
+            self._sample_due = now + self._order.sample_interval
+        timeout = min(timeout, max(0.0, self._sample_due - time.monotonic()))
+        received = signal.sigtimedwait(WATCHED_SIGNALS, timeout)
+        if received is not None and received.si_signo in STOP_SIGNALS:
+            self._stop_signal = received.si_signo
+        root = self._tree.root
+        for pid, status in self._tree.reap():
+            self._meter.died(pid, status)
+            if pid == root:
+                self._exit_status = status
+
+    def _write_server_json(self, whoami: dict[str, Any]) -> None:
+        order = self._order
+        host = reachable(order.host)
+        content = {
+            "configuration": order.configuration.name,
+            "command": order.command,
+            "url": f"http://[{host}]:{order.port}" if ":" in host else f"http://{host}:{order.port}",
+            "pid": self._tree.root,
+            "workers": order.workers,
+            "max_requests": order.max_requests,
+            "started": self._started,
+            "ready_s": round(time.time() - self._started, 3),
+            "whoami": whoami,
+        }
+        temporary = order.metrics / "server.json.tmp"
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.replace(order.metrics / "server.json")
+
+    def _story(self, what: str) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        if not lines:
+            return f"{self._order.configuration.name} {what}; it printed nothing"
+        return "\n".join([f"{self._order.configuration.name} {what}. The last lines of {self._log}:", *lines])
