@@ -1,0 +1,102 @@
+# Thin on purpose: it makes the environments and passes what was asked for to `python -m bench`.
+# Start with `make bench`; `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PLAN ?=
+CONFIGURATIONS ?=
+SCENARIOS ?=
+USERS ?=
+WORKERS ?=
+REPEATS ?=
+DURATION ?=
+LAUNCHER ?=
+RESULTS ?= results
+RUN ?=
+CONFIGURATION ?= sanic
+PORT ?= 8000
+
+VENV := .venvs/suite
+PYTHON := $(VENV)/bin/python
+# The first Python that is new enough, those the suite was tested with first.
+FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/.pyenv/versions/3.1[1-3].*/bin/python; do \
+	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; exit; fi; done; \
+	echo "error: Python 3.11 or newer with the venv module was not found." >&2; \
+	echo "Install it (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
+
+option = $(if $(2),--$(1) "$(2)")
+
+.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self clean
+
+help: ## List what can be made.
+	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
+	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= WORKERS= REPEATS= DURATION= LAUNCHER= RESULTS= RUN=,'
+	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
+
+bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
+	@$(PYTHON) -m bench run --results "$(RESULTS)" $(call option,plan,$(PLAN)) $(call option,configurations,$(CONFIGURATIONS)) \
+		$(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) $(call option,workers,$(WORKERS)) \
+		$(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) $(call option,launcher,$(LAUNCHER)) \
+		$(call option,resume,$(RUN))
+
+report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
+	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)
+
+notebook: $(VENV)/.notebook ## Open the analysis in JupyterLab on the latest run (or RUN=).
+	@WHICHWORKER_RUN="$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))" $(VENV)/bin/jupyter lab analysis/notebooks
+
+serve: $(VENV)/.suite ## Serve the app: CONFIGURATION=sanic PORT=8000 WORKERS=1.
+	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS))
+
+configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
+	@$(PYTHON) -m bench configurations
+
+scenarios: $(VENV)/.suite ## List the loads.
+	@$(PYTHON) -m bench scenarios
+
+plans: $(VENV)/.suite ## List the plans: what is measured, how often and how long.
+	@$(PYTHON) -m bench plans
+
+doctor: $(VENV)/.suite ## Say what this machine has and lacks.
+	@$(PYTHON) -m bench doctor --results "$(RESULTS)"
+
+setup: $(VENV)/.dev ## Make every environment now: suite, tests and one for each dependency stack.
+	@$(PYTHON) -m bench setup
+
+lint: $(VENV)/.dev ## Check style, types and the direction of imports.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+test: setup lint ## Check everything: lint, then every test.
+	@$(VENV)/bin/pytest
+
+bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
+	@$(PYTHON) -m swarm.selfbench
+
+clean: ## Remove environments and caches; results stay.
+	rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is made anew when the requirements it stands for change.
+$(VENV)/bin/python:
+	@python="$$($(FIND_PYTHON))"; echo "making $(VENV) with $$python …"; "$$python" -m venv $(VENV)
+
+$(VENV)/.suite: requirements/suite.txt requirements/constraints.txt | $(VENV)/bin/python
+	@echo 'installing the suite (once) …'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/suite.txt -c requirements/constraints.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.suite
+	@echo 'installing what the tests need (once) …'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt -c requirements/constraints.txt
+	@touch $@
+
+$(VENV)/.notebook: requirements/notebook.txt $(VENV)/.suite
+	@echo 'installing JupyterLab (once) …'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/notebook.txt -c requirements/constraints.txt
+	@touch $@

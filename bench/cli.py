@@ -1,0 +1,282 @@
+"""The command line: ``python -m bench``."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from bench import doctor as doctor_checks
+from bench import experiment, plan, results, scenarios, stacks
+from bench.errors import UsageError, UserError, unknown
+from bench.launch import serve_command
+from bench.prepare import Request
+from bench.processes import ROOT
+from targets.configurations import Configuration, ConfigurationError
+from targets.configurations import load as load_catalogue
+
+app = typer.Typer(
+    name="bench",
+    help="Which worker should serve my Sanic app, and with which settings? Measure it on this machine.\n\n"
+    "Start with `bench doctor`, then `bench run`. Every command explains itself with --help.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+P = ParamSpec("P")
+
+Results = Annotated[Path, typer.Option("--results", help="The folder that holds the runs.")]
+
+
+def _reports_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors that a user can mend into a message and an exit status."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigurationError as error:
+            _fail(str(error), 2)
+        except UserError as error:
+            _fail(str(error), error.status)
+
+    return wrapped
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    errors.print("[red]error:[/red] ", end="")
+    errors.print(message, markup=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def _words(text: str | None) -> list[str] | None:
+    """Split "a,b c" into names; ``None`` if the option was not given."""
+    return None if text is None else text.replace(",", " ").split()
+
+
+def _numbers(option: str, text: str | None) -> list[int] | None:
+    words = _words(text)
+    try:
+        return None if words is None else [int(word) for word in words]
+    except ValueError:
+        raise UsageError(f'{option} takes whole numbers like "8,64", not "{text}"') from None
+
+
+@app.command()
+@_reports_errors
+def run(
+    plan_name: Annotated[
+        str | None,
+        typer.Option("--plan", "-p", help="A plan (see `bench plans`) or a .toml file; quick if left out."),
+    ] = None,
+    configurations: Annotated[
+        str | None, typer.Option(help="Only these, e.g. sanic,uvicorn (see `bench configurations`).")
+    ] = None,
+    scenario_names: Annotated[
+        str | None, typer.Option("--scenarios", help="Only these, e.g. index,sleep (see `bench scenarios`).")
+    ] = None,
+    users: Annotated[
+        str | None, typer.Option(help="Concurrencies for every scenario, e.g. 8,64: users in a closed loop.")
+    ] = None,
+    workers: Annotated[str | None, typer.Option(help="Numbers of server workers, e.g. 1,2.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Repeats; at least 3 for intervals.")] = None,
+    duration: Annotated[int | None, typer.Option(help="Measured seconds of each cell.")] = None,
+    launcher: Annotated[str, typer.Option(help="How servers are run: processes.")] = "processes",
+    results_folder: Results = Path("results"),
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew even if such a run was interrupted.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the random order of blocks.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Serve on this port; a free one for every server if left out.")
+    ] = None,
+) -> None:
+    """Run a plan and print the ranking and where the report is.
+
+    A run that was interrupted goes on when the same command is given again: finished cells are kept,
+    failed ones are measured again.
+
+    Exit status: 0 every cell was measured; 1 some failed, or the run had to stop; 2 wrong names or
+    options; 130 interrupted.
+
+    For example:
+
+    ```
+    bench run                        # the quick plan: about five minutes
+    bench run --plan smoke           # does everything work here?
+    bench run --configurations sanic,granian --users 1,16,256 --duration 5
+    bench run --resume 20261122-080000-quick
+    ```
+    """
+    if launcher != "processes":
+        raise UsageError(unknown("launcher", launcher, ["processes"]))
+    if resume is not None and plan_name is not None:
+        raise UsageError("--resume goes on with the plan of its run; leave out --plan")
+    asked: dict[str, Any] = {
+        "configurations": _words(configurations),
+        "scenarios": _words(scenario_names),
+        "users": _numbers("--users", users),
+        "workers": _numbers("--workers", workers),
+        "repeats": repeats,
+        "measured_s": duration,
+    }
+    changes = {key: value for key, value in asked.items() if value is not None}
+    request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port)
+    result = experiment.run(request, console)
+    name = result.folder.name
+    if result.interrupted:
+        console.print(
+            f"interrupted; {result.outcome.finished} cells were finished in this sitting and are kept"
+        )
+        console.print(f"go on:  make bench RUN={name}   (or give the same command again)")
+        console.print(f"report: make report RUN={name}")
+        raise typer.Exit(130)
+    reported = _render(result.folder)
+    if result.outcome.failed:
+        errors.print(f"{result.outcome.failed} cells failed (see above); again: make bench RUN={name}")
+    if result.outcome.failed or not reported:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_reports_errors
+def report(
+    name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder.")] = None,
+    results_folder: Results = Path("results"),
+) -> None:
+    """Make the report of a run (the latest without a name) from its files; measures nothing.
+
+    For example: `bench report 20261122-080000-quick`
+    """
+    if not _render(results.find(results_folder, name)):
+        raise typer.Exit(1)
+
+
+def _render(folder: Path) -> bool:
+    """Analyse a run and print its ranking; a failure loses nothing, so it is only told."""
+    # Imported here: it brings pandas and matplotlib, which no other command needs.
+    from analysis.report import render
+
+    from analysis.errors import AnalysisError
+
+    try:
+        with console.status("making the report …") as status:
+            rendered = render(folder, lambda text: status.update(text))
+    except AnalysisError as error:
+        errors.print(f"[red]error:[/red] no report: {error}", soft_wrap=True)
+    except Exception:  # noqa: BLE001  (whatever it is, the measurements must not look lost)
+        errors.print_exception()
+    else:
+        console.print(rendered.finding)
+        return True
+    errors.print(f"The results in {folder} are whole. Retry: make report RUN={folder.name}", soft_wrap=True)
+    return False
+
+
+@app.command()
+@_reports_errors
+def serve(
+    name: Annotated[str, typer.Argument(metavar="CONFIGURATION", help="See `bench configurations`.")],
+    port: Annotated[int, typer.Option(help="The port to listen on (127.0.0.1).")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="The number of workers.")] = 1,
+) -> None:
+    """Serve the app with one configuration, to look at it or to load it by hand; Ctrl-C ends it.
+
+    For example: `bench serve gunicorn-uvicorn --port 8000 --workers 2`
+    """
+    catalogue = load_catalogue()
+    configuration = _known(name, catalogue.configurations)
+    try:
+        environment = stacks.ensure(catalogue.stacks[configuration.stack], console.print)
+    except stacks.UnavailableError as error:
+        raise UserError(f"{name} is unavailable: {error.reason}\n{error.remedy}") from error
+    metrics = Path(tempfile.mkdtemp(prefix="whichworker-serve-"))
+    command = [*serve_command(environment, name, port, workers), "--metrics", str(metrics)]
+    console.print(f"{name} on http://127.0.0.1:{port}; its log and metrics: {metrics}", soft_wrap=True)
+    os.chdir(ROOT)
+    os.execv(command[0], command)
+
+
+def _known(name: str, known: dict[str, Configuration]) -> Configuration:
+    if name not in known:
+        raise UsageError(unknown("configuration", name, known))
+    return known[name]
+
+
+@app.command()
+@_reports_errors
+def configurations() -> None:
+    """List the ways to serve the app that can be measured."""
+    recycling = {"flag": "yes", "app": "yes, by the app", "respawn": "it exits, for a manager", "none": "no"}
+    for entry in load_catalogue().configurations.values():
+        stack = "" if entry.stack == "current" else f" (stack {entry.stack})"
+        console.print(
+            f"[bold]{entry.name}[/bold]{stack}; restarts after N requests: {recycling[entry.recycle]}"
+        )
+        console.print(Padding(escape(entry.summary), (0, 0, 0, 4)))
+
+
+@app.command("scenarios")
+@_reports_errors
+def list_scenarios() -> None:
+    """List the loads: the Locust files in locustfiles/."""
+    table = Table("scenario", "file", "what it does", box=None)
+    for entry in scenarios.load().values():
+        table.add_row(f"[bold]{entry.name}[/bold]", str(entry.path.relative_to(ROOT)), entry.summary)
+    console.print(table)
+
+
+@app.command()
+@_reports_errors
+def plans() -> None:
+    """List the plans: what is measured, how often and how long."""
+    catalogue = load_catalogue()
+    limits = {name: entry.max_workers for name, entry in catalogue.configurations.items()}
+    table = Table("plan", "cells", "takes about", "what it measures", box=None)
+    for name in plan.names():
+        entry = plan.resolve(plan.load(name), list(limits), scenarios.load())
+        blocks = plan.expand(entry, 0, limits)
+        cells = sum(len(block.cells) for block in blocks)
+        minutes = plan.estimate_s(entry, blocks) / 60
+        table.add_row(f"[bold]{name}[/bold]", str(cells), f"{minutes:.0f} min", entry.summary)
+    console.print(table)
+
+
+@app.command()
+@_reports_errors
+def doctor(results_folder: Results = Path("results")) -> None:
+    """Say what this machine has and lacks: CPUs, interpreters, open files, steal, Docker.
+
+    Exit status 1 if something cannot be measured here.
+    """
+    marks = {"ok": "[green]ok[/green]  ", "warn": "[yellow]warn[/yellow]", "bad": "[red]bad[/red] "}
+    states = []
+    for check in doctor_checks.examine(load_catalogue(), results_folder):
+        advice = f"  → {check.advice}" if check.advice and check.state != "ok" else ""
+        console.print(
+            f"{marks[check.state]} [bold]{check.name}[/bold]: {check.found}{advice}", soft_wrap=True
+        )
+        states.append(check.state)
+    if "bad" in states:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(prog_name="bench")
+    except BrokenPipeError:  # `bench plans | head`
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""What this machine has and lacks for an honest measurement."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench import cpus, host, stacks
+from targets.configurations import Catalogue
+
+# Shares of CPU time beyond which measurements become unsteady.
+_STEAL_LIMIT = 0.01
+_BUSY_LIMIT = 0.10
+_FREE_BYTES = 1 << 30
+_OPEN_FILES = 4096
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact; ``bad`` means that something cannot be measured here, ``warn`` that it suffers."""
+
+    name: str
+    state: Literal["ok", "warn", "bad"]
+    found: str
+    advice: str = ""
+
+
+def examine(catalogue: Catalogue, results: Path) -> Iterator[Check]:
+    """All checks, one after the other; takes a little more than a second."""
+    yield _cpus()
+    yield from _activity()
+    yield _open_files()
+    yield _disk(results)
+    for stack in catalogue.stacks.values():
+        users = [c.name for c in catalogue.configurations.values() if c.stack == stack.name]
+        yield _interpreter(stack.name, stack.pythons, users)
+    yield _docker()
+
+
+def _cpus() -> Check:
+    split = cpus.split_here(workers=1)
+    limit = cpus.quota()
+    found = f"{os.cpu_count()} in the machine, {len(os.sched_getaffinity(0))} usable"
+    found += "" if limit is None else f", time for {limit:g} of them"
+    found += f"; server on {list(split.server)}, generator on {list(split.generator)}"
+    if not split.trusted:
+        return Check("CPUs", "warn", found, f"{split.note}; the numbers are not to be trusted")
+    return Check("CPUs", "warn" if split.note else "ok", found, split.note or "")
+
+
+def _activity() -> Iterator[Check]:
+    """Steal and other load over a second, during which this process sleeps."""
+    before = host.cpu_times()
+    time.sleep(1.0)
+    after = host.cpu_times()
+    used = [_difference(one, other) for one, other in zip(before, after, strict=True)]
+    spent = [sum(values) for values in zip(*used, strict=True)]
+    total = sum(spent)
+    _, _, idle, iowait, _, _, steal = spent
+    busy = (total - idle - iowait - steal) / total
+    yield Check(
+        "CPU steal",
+        "warn" if steal / total > _STEAL_LIMIT else "ok",
+        f"{steal / total:.1%} over a second",
+        "other machines on this host take CPU time; expect wider intervals",
+    )
+    yield Check(
+        "other load",
+        "warn" if busy > _BUSY_LIMIT else "ok",
+        f"{busy:.0%} of the CPU time is in use",
+        "end other programs before you measure",
+    )
+
+
+def _difference(before: tuple[int, Sequence[float]], after: tuple[int, Sequence[float]]) -> tuple[float, ...]:
+    return tuple(b - a for a, b in zip(before[1], after[1], strict=True))
+
+
+def _open_files() -> Check:
+    soft, hard = host.open_file_limits()
+    found = f"{soft} now, up to {hard} when a run needs them"
+    state: Literal["ok", "bad"] = "ok" if hard < 0 or hard >= _OPEN_FILES else "bad"
+    return Check("open files", state, found, f"raise the hard limit: ulimit -Hn {_OPEN_FILES}")
+
+
+def _disk(results: Path) -> Check:
+    folder = next(path for path in (results, *results.resolve().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    return Check(
+        "disk space",
+        "warn" if free < _FREE_BYTES else "ok",
+        f"{free / 1e9:.1f} GB free for {results}",
+        "environments need about 1 GB, a quick run some 10 MB",
+    )
+
+
+def _interpreter(name: str, versions: tuple[str, ...], configurations: Sequence[str]) -> Check:
+    found = stacks.find_interpreter(versions)
+    wanted = " or ".join(versions)
+    title = f'stack "{name}"'
+    if found is None:
+        lost = ", ".join(configurations)
+        return Check(title, "bad", f"no Python {wanted}", f"unavailable without it: {lost}")
+    return Check(title, "ok", f"Python {wanted}: {found}")
+
+
+def _docker() -> Check:
+    """Whether a Docker engine answers; the suite does well without one."""
+    advice = "not needed: servers run as local processes"
+    if shutil.which("docker") is None:
+        return Check("Docker", "ok", "not installed", advice)
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except subprocess.TimeoutExpired:
+        return Check("Docker", "ok", "installed, its engine does not answer", advice)
+    if answer.returncode != 0:
+        return Check("Docker", "ok", "installed, but no engine is reachable", advice)
+    return Check("Docker", "ok", f"engine {answer.stdout.strip()}")

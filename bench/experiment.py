@@ -1,0 +1,166 @@
+"""A whole run: from what was asked for to a folder of results."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from bench import cpus, files, host, plan, prepare, scenarios
+from bench.errors import UsageError
+from bench.launch import Processes
+from bench.plan import Block, Plan
+from bench.prepare import Environments, Request
+from bench.progress import RunProgress
+from bench.results import RunFolder
+from bench.run import Outcome, Runner, remaining
+from bench.session import Session
+from targets.configurations import load as load_catalogue
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the results are, what came of the cells, and whether the run was interrupted."""
+
+    folder: Path
+    outcome: Outcome
+    interrupted: bool
+
+
+def run(request: Request, console: Console) -> Result:
+    """Run a plan, or go on with a run that was interrupted. Call it from the main thread.
+
+    Raises:
+        UserError: something the user has to mend first; finished cells are kept.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    catalogue = load_catalogue()
+    known = scenarios.load()
+    name, chosen = prepare.chosen_plan(request)
+    chosen = plan.resolve(chosen, list(catalogue.configurations), known)
+    host.allow_open_files(max(users for loads in chosen.scenarios.values() for users in loads.users))
+    limits = {key: value.max_workers for key, value in catalogue.configurations.items()}
+    split = cpus.split_here(max(chosen.workers))
+    if split.note:
+        say(f"note: {split.note}")
+    having = prepare.environments(chosen, catalogue, say)
+    described = prepare.describe(name, chosen, catalogue, split, having)
+    available = {key: c for key, c in catalogue.configurations.items() if c.stack in having.ready}
+    if not any(block.configuration in available for block in plan.expand(chosen, 0, limits)):
+        raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
+    with RunFolder(prepare.run_folder(request, described, say)) as folder:
+        record = prepare.begin(folder, described, request.seed)
+        blocks = plan.expand(chosen, record["seed"], limits)
+        planned = [block for block in blocks if block.configuration in available]
+        todo = remaining(planned, folder)
+        record["cells_planned"] = sum(len(block.cells) for block in planned)
+        say(_announcement(folder, chosen, planned, todo))
+        paths = {key: known[key].path for key in chosen.scenarios}
+        with RunProgress(console, todo, lambda some: plan.estimate_s(chosen, some)) as progress:
+            runner = Runner(
+                folder=folder,
+                plan=chosen,
+                configurations=available,
+                scenarios=paths,
+                engines={key: known[key].engine for key in chosen.scenarios},
+                cpus=split,
+                launcher=Processes(having.ready, port=request.port),
+                session=Session(
+                    session_command(list(paths.values()), len(split.generator)),
+                    split.generator,
+                    folder.path / "generator.log",
+                ),
+                host=host.HostSampler(),
+                progress=progress,
+            )
+            return _carry_out(runner, todo, record)
+
+
+def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) -> Result:
+    """Run the blocks and keep ``run.json`` true whatever happens."""
+    folder = runner.folder
+    started = time.monotonic()
+    before = {key: record[key] for key in ("wall_s", "load_s")}
+
+    def save(status: str) -> None:
+        ended = None if status == "running" else time.time()
+        spent = {
+            "wall_s": round(before["wall_s"] + time.monotonic() - started, 3),
+            "load_s": round(before["load_s"] + runner.outcome.load_s, 3),
+        }
+        folder.write(record | spent | {"status": status, "ended": ended})
+
+    status = "failed"
+    try:
+        save("running")
+        with _interruptible(), cpus.pinned(runner.cpus.own), runner.host:
+            runner.run(todo, after_block=lambda: save("running"))
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except OSError as error:
+        if files.is_full(error):
+            raise files.no_space(folder.path) from error
+        raise
+    finally:
+        # On a full disk the last run.json stays: it says "running", and nobody holds its lock.
+        with contextlib.suppress(OSError):
+            save(status)
+    return Result(folder.path, runner.outcome, status == "interrupted")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP interrupt once; while things are put away they are ignored."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    previous = {each: signal.signal(each, interrupt) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def session_command(paths: Sequence[Path], processes: int) -> list[str]:
+    """The command of a generator for these scenarios."""
+    command = [sys.executable, "-m", "swarm.session", "--scenario", *map(str, paths)]
+    return command + (["--processes", str(processes)] if processes > 1 else [])
+
+
+def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], todo: Sequence[Block]) -> str:
+    """What is about to happen and how long it will take."""
+    cells = sum(len(block.cells) for block in todo)
+    done = sum(len(block.cells) for block in planned) - cells
+    seconds = plan.estimate_s(chosen, todo)
+    load_s = cells * (chosen.warmup_s + chosen.measured_s)
+    minutes = f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    kept = f" ({done} are finished and kept)" if done else ""
+    return (
+        f"{folder.path}: {cells} cells in {len(todo)} blocks{kept}, about {minutes}, "
+        f"{load_s / seconds:.0%} of it under load"
+    )
+
+
+def _why_nothing(chosen: Plan, having: Environments) -> str:
+    missing: Mapping[str, str] = {u["configuration"]: u["reason"] for u in having.unavailable}
+    reasons = [
+        missing.get(name, f"{name} cannot have {' or '.join(map(str, chosen.workers))} workers")
+        for name in chosen.configurations
+    ]
+    return "; ".join(dict.fromkeys(reasons))

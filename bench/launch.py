@@ -1,0 +1,207 @@
+"""Launchers: how a configuration becomes a server that answers.
+
+A launcher is a context manager that owns every server it starts. ``start`` returns a server that is
+ready; ``stop`` only asks one to end, so that the next may start meanwhile; ``settle`` waits until those
+asked are gone; leaving the context ends them all.
+"""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from bench.errors import UserError
+from bench.processes import kill_tree, spawn, terminate, wait_or_kill
+from bench.stacks import Environment
+from targets.configurations import Configuration
+
+HOST = "127.0.0.1"
+# How often serve samples its process tree: the CPU time of a window is exact to one sample at each end.
+SAMPLE_INTERVAL_S = 0.2
+# What serve ends with (docs/contracts.md).
+_PORT_IN_USE = 4
+_PORT_TRIES = 5
+
+
+class ServerError(Exception):
+    """A server did not become ready or ended by itself; the text is the reason for people."""
+
+
+@dataclass
+class Server:
+    """A server that became ready."""
+
+    url: str
+    facts: dict[str, Any]  # server.json
+    directory: Path  # where its metrics and log grow
+    cpus: tuple[int, ...]
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def failure(self) -> str | None:
+        """Why it is not there any more, with its last lines; ``None`` while it serves."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        return f"the server ended by itself ({_ended(status)})" + last_lines(self.directory / "server.log")
+
+
+class Launcher(Protocol):
+    """What every launcher can do."""
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def start(
+        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+    ) -> Server:
+        """Start a server and wait until it answers as the right configuration.
+
+        Raises:
+            ServerError: it never did; says why with the server's last lines.
+            UserError: the port asked for is in use.
+        """
+        ...
+
+    def stop(self, server: Server) -> None:
+        """Ask a server to end; does not wait."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until every server that was asked to end is gone, so that nothing disturbs a cell."""
+        ...
+
+
+class Processes:
+    """The launcher of local processes: ``targets.serve`` in the environment of the stack."""
+
+    name = "processes"
+
+    def __init__(
+        self,
+        environments: dict[str, Environment],
+        *,
+        port: int | None = None,
+        startup_timeout_s: float = 30.0,
+        stop_timeout_s: float = 20.0,
+    ) -> None:
+        """``environments`` by the name of their stack; without ``port`` every server gets a free one."""
+        self._environments = environments
+        self._port = port
+        self._startup_timeout_s = startup_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._stopping: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._running:
+            terminate(process)
+        self._stopping += self._running
+        self._running = []
+        # A run that was interrupted must be over within 5 seconds.
+        self._settle(self._stop_timeout_s if kind is None else 2.0)
+
+    def start(
+        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+    ) -> Server:
+        """See ``Launcher``."""
+        if self._port is not None:
+            self.settle()
+        for attempt in range(_PORT_TRIES):
+            process, place = self._spawn(configuration, workers, directory / str(attempt), cpus)
+            self._running.append(process)
+            deadline = time.monotonic() + self._startup_timeout_s + 10.0
+            while process.poll() is None and time.monotonic() < deadline:
+                with contextlib.suppress(FileNotFoundError):
+                    facts = json.loads((place / "server.json").read_text())
+                    return Server(facts["url"], facts, place, tuple(cpus), process)
+                time.sleep(0.02)
+            self._running.remove(process)
+            if process.returncode is None:
+                kill_tree(process)
+            if process.returncode != _PORT_IN_USE:
+                raise ServerError(_why_not_ready(configuration, process.returncode, place))
+            if self._port is not None:
+                raise UserError(
+                    f"port {self._port} is in use on {HOST}; free it, ask for another one with --port, "
+                    "or leave --port out and a free one is chosen"
+                )
+        raise ServerError(f"{_PORT_TRIES} free ports in a row were taken before the server had them")
+
+    def _spawn(
+        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+    ) -> tuple[subprocess.Popen[bytes], Path]:
+        directory.mkdir(parents=True)
+        command = serve_command(
+            self._environments[configuration.stack], configuration.name, self._port or free_port(), workers
+        )
+        command += ["--metrics", str(directory), "--sample-interval", str(SAMPLE_INTERVAL_S)]
+        command += ["--startup-timeout", str(self._startup_timeout_s)]
+        with (directory / "serve.log").open("wb") as log:
+            return spawn(command, cpus, stdout=log, stderr=log), directory
+
+    def stop(self, server: Server) -> None:
+        """See ``Launcher``."""
+        if server.process in self._running:
+            self._running.remove(server.process)
+            self._stopping.append(server.process)
+            terminate(server.process)
+
+    def settle(self) -> None:
+        """See ``Launcher``."""
+        self._settle(self._stop_timeout_s)
+
+    def _settle(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._stopping:
+            wait_or_kill(self._stopping[-1], deadline - time.monotonic())
+            self._stopping.pop()
+
+
+def serve_command(environment: Environment, configuration: str, port: int, workers: int) -> list[str]:
+    """The command that serves a configuration from its stack's environment, without metrics options."""
+    command = [str(environment.python), "-m", "targets.serve", configuration, "--host", HOST]
+    return [*command, "--port", str(port), "--workers", str(workers)]
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def last_lines(log: Path, count: int = 8) -> str:
+    """The end of a log as an indented block that begins with a line break; empty without a log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return ""
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _why_not_ready(configuration: Configuration, status: int, directory: Path) -> str:
+    """What serve said on its stderr: its own words and the server's last lines."""
+    said = last_lines(directory / "serve.log", 12) or last_lines(directory / "server.log")
+    return f"{configuration.name} did not start ({_ended(status)}){said}"
+
+
+def _ended(status: int) -> str:
+    return f"{signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

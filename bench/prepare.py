@@ -1,0 +1,132 @@
+"""What a run needs before it can start: its plan, its environments, its folder, its description."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import host, plan, results, stacks
+from bench.cpus import CpuSplit
+from bench.errors import UsageError, UserError
+from bench.plan import Plan
+from bench.results import METHODOLOGY, SCHEMA, RunFolder
+from targets.configurations import Catalogue
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line; ``changes`` as ``plan.narrow`` takes them."""
+
+    results: Path
+    plan: str = "quick"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    fresh: bool = False
+    seed: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Environments:
+    """The environments by stack, and what is unavailable without one (as in ``run.json``)."""
+
+    ready: dict[str, stacks.Environment]
+    unavailable: list[dict[str, str]]
+
+
+def chosen_plan(request: Request) -> tuple[str, Plan]:
+    """The name and the plan asked for: that of the run to resume, or a plan file narrowed."""
+    if request.resume is None:
+        return Path(request.plan).stem, plan.narrow(plan.load(request.plan), request.changes)
+    if request.changes:
+        keys = ", ".join(request.changes)
+        raise UsageError(f"--resume goes on with the plan of its run; it cannot change: {keys}")
+    recorded = dict(results.read_run(results.find(request.results, request.resume))["plan"])
+    return recorded.pop("name"), Plan.model_validate(recorded)
+
+
+def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:
+    """The environments of the stacks the plan uses, made when missing."""
+    ready: dict[str, stacks.Environment] = {}
+    missing: dict[str, stacks.UnavailableError] = {}
+    unavailable = []
+    for name in chosen.configurations:
+        stack = catalogue.stacks[catalogue.get(name).stack]
+        if stack.name not in ready and stack.name not in missing:
+            try:
+                ready[stack.name] = stacks.ensure(stack, say)
+            except stacks.UnavailableError as error:
+                missing[stack.name] = error
+        if stack.name in missing:
+            why = missing[stack.name]
+            unavailable.append({"configuration": name, "reason": why.reason, "remedy": why.remedy})
+            say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
+    return Environments(ready, unavailable)
+
+
+def describe(
+    name: str, chosen: Plan, catalogue: Catalogue, split: CpuSplit, having: Environments
+) -> dict[str, Any]:
+    """``run.json`` as far as it is known before anything runs."""
+    shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog")
+    return {
+        "schema": SCHEMA,
+        "methodology": METHODOLOGY,
+        "plan": {"name": name, **chosen.model_dump()},
+        "launcher": "processes",
+        "host": host.facts(),
+        "cpu_split": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(split).items()},
+        "stacks": {
+            key: {"python": environment.version, "packages": environment.packages}
+            for key, environment in having.ready.items()
+        },
+        "suite": host.suite_versions(),
+        "git": host.git_state(),
+        "configurations": [
+            {key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()
+        ],
+        "unavailable": having.unavailable,
+    }
+
+
+def run_folder(request: Request, described: Mapping[str, Any], say: Say) -> Path:
+    """The folder to write to: that of the run to go on with, or a new one.
+
+    Raises:
+        UserError: the run to resume was begun under other conditions.
+    """
+    if request.resume is not None:
+        path = results.find(request.results, request.resume)
+        differing = results.differences(results.read_run(path), described)
+        if differing:
+            raise UserError(
+                f"{path.name} cannot go on here: {', '.join(differing)} differ from when it was begun, "
+                "and unlike results are not merged.\nStart a new run instead: leave out --resume"
+            )
+        return path
+    unfinished = None if request.fresh else results.unfinished(request.results, described, request.seed)
+    if unfinished is None:
+        return results.create(request.results, described["plan"]["name"])
+    say(f"going on with {unfinished.name}, which was not finished (--fresh starts anew)")
+    return unfinished
+
+
+def begin(folder: RunFolder, described: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    """The ``run.json`` to run under: the recorded one of a run that goes on, else a new one."""
+    if (folder.path / "run.json").exists():
+        return folder.read() | {"status": "running", "ended": None}
+    own = {
+        "run": folder.path.name,
+        "status": "running",
+        "started": time.time(),
+        "ended": None,
+        "seed": random.randrange(1 << 32) if seed is None else seed,
+        "cells_planned": 0,
+        "wall_s": 0.0,
+        "load_s": 0.0,
+    }
+    return described | own

@@ -1,0 +1,72 @@
+"""Child processes that cannot outlive the suite."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+
+_TETHER = Path(__file__).with_name("tether.py")
+
+
+def spawn(
+    command: Sequence[str],
+    cpus: Sequence[int],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[Any] = subprocess.DEVNULL,
+    stderr: int | IO[Any] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in the repository's root, pinned to CPUs, in a session of its own.
+
+    The kernel sends it SIGTERM when the calling thread ends, however that happens, so call this from
+    the main thread. A Ctrl-C at the terminal reaches only the suite, which ends its children in order.
+    """
+    pinned = ",".join(map(str, cpus))
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), pinned, *command],
+        cwd=ROOT,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=None if environment is None else {**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end; it need not be running any more."""
+    if process.poll() is None:
+        process.terminate()
+
+
+def wait_or_kill(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Wait for a process that was asked to end; kill it with all below it when it does not.
+
+    Returns whether it ended by itself.
+    """
+    try:
+        process.wait(max(0.0, timeout_s))
+    except subprocess.TimeoutExpired:
+        kill_tree(process)
+        return False
+    return True
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and everything it started, and reap it."""
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()

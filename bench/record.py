@@ -1,0 +1,107 @@
+"""The record of one cell: its part of the server's growing files, and ``cell.json`` last."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.files import write_json, write_text
+from bench.host import HOST_FIELDS, HostSampler
+from bench.launch import SAMPLE_INTERVAL_S, Server
+from bench.plan import Cell
+from bench.results import SCHEMA
+
+_TABLES = ("processes.csv", "workers.csv")
+_LOG = "server.log"
+
+
+class CellRecord:
+    """Opened before a cell's load starts, closed with ``finished`` or ``failed``."""
+
+    def __init__(self, folder: Path, cell: Cell, facts: dict[str, Any]) -> None:
+        """Empty the cell's folder; ``facts`` are the fields of ``cell.json`` known before."""
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._cell = cell
+        self._facts = facts
+        self._started = time.time()
+        self._server: Server | None = None
+        self._offsets: dict[str, int] = {}
+
+    def serve(self, server: Server) -> None:
+        """Note where the server's files end now: the cell's part begins there."""
+        self._server = server
+        for name in (*_TABLES, _LOG):
+            path = server.directory / name
+            self._offsets[name] = path.stat().st_size if path.exists() else 0
+
+    def finished(self, window: dict[str, float], host: HostSampler) -> None:
+        """Write the record of a measured cell."""
+        self._await_samples(window["end"])
+        self._write("finished", None, window, host)
+
+    def failed(self, reason: str, host: HostSampler) -> None:
+        """Write the record of a cell that could not be measured."""
+        self._write("failed", reason, None, host)
+
+    def discard(self) -> None:
+        """Remove what there is of a cell that will not be completed."""
+        shutil.rmtree(self.folder)
+
+    def _await_samples(self, end: float) -> None:
+        """Wait for the sample that closes the window, so that its CPU time is complete."""
+        assert self._server is not None
+        deadline = time.monotonic() + 5 * SAMPLE_INTERVAL_S
+        processes = self._server.directory / "processes.csv"
+        while processes.exists() and _last_time(processes) < end and time.monotonic() < deadline:
+            time.sleep(SAMPLE_INTERVAL_S / 4)
+
+    def _write(
+        self, status: str, reason: str | None, window: dict[str, float] | None, host: HostSampler
+    ) -> None:
+        ended = time.time()
+        server = self._server
+        if server is not None:
+            self._slice(server.directory)
+        lines = [",".join(HOST_FIELDS), *host.rows(self._started - 1, ended)]
+        write_text(self.folder / "host.csv", "\n".join(lines) + "\n")
+        cell = self._cell
+        record = {
+            "schema": SCHEMA,
+            "configuration": cell.configuration,
+            "scenario": cell.scenario,
+            "load": {"kind": "closed", "users": cell.users},
+            "workers": cell.workers,
+            "repeat": cell.repeat,
+            "block": cell.block,
+            "status": status,
+            "reason": reason,
+            "started": self._started,
+            "ended": ended,
+            "window": window,
+            "server": None if server is None else server.facts | {"cpus": list(server.cpus)},
+        }
+        write_json(self.folder / "cell.json", record | self._facts)
+
+    def _slice(self, directory: Path) -> None:
+        """Copy what the server's files grew by during the cell, whole lines only."""
+        for name in (*_TABLES, _LOG):
+            path = directory / name
+            if not path.exists():
+                continue
+            with path.open("rb") as stream:
+                header = b"" if name == _LOG else stream.readline()
+                stream.seek(max(self._offsets[name], len(header)))
+                grown = stream.read()
+            whole = grown[: grown.rfind(b"\n") + 1]
+            write_text(self.folder / name, (header + whole).decode("utf-8", errors="replace"))
+
+
+def _last_time(table: Path) -> float:
+    """The time in the last whole row of one of serve's tables; minus infinity if there is none."""
+    with table.open("rb") as stream:
+        stream.seek(max(0, table.stat().st_size - 4096))
+        rows = stream.read().split(b"\n")[1:-1]
+    return float(rows[-1].split(b",", 1)[0]) if rows else float("-inf")

@@ -1,0 +1,174 @@
+"""The client of ``swarm.session``: one load generator for a whole run, started again if it dies."""
+
+import contextlib
+import json
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from bench.launch import last_lines
+from bench.processes import spawn, terminate, wait_or_kill
+
+# Beyond warm-up, window and stop time-out a cell may take this long: spawning users, writing its files.
+_CELL_SLACK_S = 30.0
+_READY_TIMEOUT_S = 60.0
+# Time for a generator to end a cell it was told to abort, and to end itself.
+_ABORT_S = 3.0
+_END_S = 2.0
+
+
+class CellError(Exception):
+    """A cell could not be measured; the text is the reason for people."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the generator is asked to do in one cell; times in seconds."""
+
+    host: str
+    scenario: str
+    users: int
+    warmup_s: float
+    measured_s: int
+    directory: Path
+    stop_timeout_s: float = 2.0
+
+
+Event = dict[str, Any]
+
+
+class Session:
+    """A generator process that speaks JSON lines, pinned to CPUs."""
+
+    def __init__(self, command: Sequence[str], cpus: Sequence[int], log: Path) -> None:
+        """``command`` starts the session, ``log`` takes what it says on stderr."""
+        self._command = command
+        self._cpus = cpus
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._ready: Event | None = None
+
+    def __enter__(self) -> Self:
+        """Start the generator without waiting for it: the first server can start meanwhile."""
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def run(self, load: Load, watch: Callable[[], str | None], on_progress: Callable[[Event], None]) -> Event:
+        """Run one cell and return its ``finished`` event.
+
+        ``watch`` is asked several times a second why the cell must end (the server is gone), ``None`` to
+        go on; ``on_progress`` gets the ``progress`` events.
+
+        Raises:
+            CellError: the cell failed, the generator died or hung, or ``watch`` gave a reason.
+        """
+        self._await_ready(watch)
+        self._send({"command": "cell", **vars(load), "directory": str(load.directory)})
+        deadline = time.monotonic() + load.warmup_s + load.measured_s + load.stop_timeout_s + _CELL_SLACK_S
+        while time.monotonic() < deadline:
+            reason = watch()
+            if reason is not None:
+                self._abort()
+                raise CellError(reason)
+            event = self._next(0.1)
+            if event is None:
+                continue
+            if event["event"] == "progress":
+                on_progress(event)
+            elif event["event"] == "failed":
+                # The generator may notice a dying server before we do: the better reason wins.
+                raise CellError(watch() or event["reason"])
+            elif event["event"] == "finished":
+                return event
+        self._end()
+        raise CellError("the load generator did not end the cell in time and was restarted")
+
+    def _start(self) -> None:
+        self._ready = None
+        self._events = queue.SimpleQueue()
+        with self._log.open("ab") as log:
+            self._process = spawn(
+                self._command, self._cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+        reader = threading.Thread(target=_read, args=(self._process.stdout, self._events), daemon=True)
+        reader.start()
+
+    def _await_ready(self, watch: Callable[[], str | None]) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while self._ready is None:
+            reason = watch()
+            if reason is not None:
+                raise CellError(reason)
+            event = self._next(0.1)
+            if event is not None and event["event"] == "ready":
+                self._ready = event
+            elif time.monotonic() > deadline:
+                self._end()
+                raise CellError("the load generator did not become ready" + last_lines(self._log))
+
+    def _next(self, timeout_s: float) -> Event | None:
+        """The next event, or ``None`` if there is none in time."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if event is None:
+            self._end()
+            raise CellError("the load generator died" + last_lines(self._log))
+        return event
+
+    def _send(self, command: Event) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        # A generator that is gone is told by the end of its events, with its last words.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _abort(self) -> None:
+        """End the current cell; a generator that does not is ended and started again for the next."""
+        self._send({"command": "abort"})
+        deadline = time.monotonic() + _ABORT_S
+        with contextlib.suppress(CellError):
+            while time.monotonic() < deadline:
+                event = self._next(0.1)
+                if event is not None and event["event"] in ("failed", "finished"):
+                    return
+        self._end()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(_END_S / 2)
+        except subprocess.TimeoutExpired:
+            terminate(process)
+        wait_or_kill(process, _END_S / 2)
+
+
+def _read(stream: IO[bytes], events: "queue.SimpleQueue[Event | None]") -> None:
+    """Pass on the events of a generator; ``None`` says there will be no more."""
+    for line in stream:
+        try:
+            events.put(json.loads(line))
+        except ValueError:
+            events.put({"event": "failed", "reason": f"the load generator wrote no event but {line!r}"})
+    stream.close()
+    events.put(None)

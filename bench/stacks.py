@@ -1,0 +1,156 @@
+"""The environment of each dependency stack: a virtual environment under ``.venvs``, made when missing."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets.configurations import Stack
+
+VENVS = Path(__file__).parents[1] / ".venvs"
+MARKER = ".whichworker-stack"
+
+Say = Callable[[str], None]
+
+_FACTS = """
+import json, platform
+from importlib.metadata import distributions
+packages = {d.metadata["Name"]: d.version for d in distributions()}
+print(json.dumps({"python": platform.python_version(), "packages": dict(sorted(packages.items()))}))
+"""
+_PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
+
+
+class UnavailableError(Exception):
+    """A stack cannot be had on this machine: ``reason`` says why, ``remedy`` what would help."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A stack's environment that is ready for use."""
+
+    python: Path
+    version: str
+    packages: dict[str, str]
+
+
+def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
+    """The environment of a stack, created or renewed if need be (then ``say`` hears of it).
+
+    Raises:
+        UnavailableError: no suitable interpreter, or its packages cannot be installed.
+    """
+    folder = venvs / stack.name
+    wanted = requirements_hash(stack.requirements)
+    venvs.mkdir(parents=True, exist_ok=True)
+    with (venvs / f".{stack.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same environment
+        return _ready(folder, wanted) or _create(stack, folder, wanted, say)
+
+
+def requirements_hash(path: Path) -> str:
+    """A hash of a requirements file and of the files it includes (``-r``, ``-c``)."""
+    digest = hashlib.sha256()
+    for text in _texts(path):
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _texts(path: Path) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    yield text
+    for line in text.splitlines():
+        option, _, included = line.strip().partition(" ")
+        if option in ("-r", "-c", "--requirement", "--constraint"):
+            yield from _texts(path.parent / included.strip())
+
+
+def _ready(folder: Path, wanted: str) -> Environment | None:
+    """The environment as it is, unless it was never finished, its requirements changed or it is broken."""
+    marker = folder / MARKER
+    if not marker.exists() or marker.read_text().strip() != wanted:
+        return None
+    python = folder / "bin" / "python"
+    try:
+        answer = subprocess.run([python, "-c", _FACTS], capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):  # its interpreter was removed or replaced
+        return None
+    facts = json.loads(answer.stdout)
+    return Environment(python, facts["python"], facts["packages"])
+
+
+def _create(stack: Stack, folder: Path, wanted: str, say: Say) -> Environment:
+    interpreter = find_interpreter(stack.pythons)
+    if interpreter is None:
+        versions = " or ".join(stack.pythons)
+        raise UnavailableError(
+            f'the stack "{stack.name}" needs Python {versions}, which was not found',
+            f"install Python {stack.pythons[0]} (with venv), for example `pyenv install {stack.pythons[0]}`, "
+            "then run `make setup`",
+        )
+    say(f'installing the stack "{stack.name}" into {folder.name} with {interpreter} (once) …')
+    (folder / MARKER).unlink(missing_ok=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
+    for command in (
+        [interpreter, "-m", "venv", "--clear", str(folder)],
+        [*pip, "--disable-pip-version-check", "--requirement", str(stack.requirements)],
+    ):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            last = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-8:])
+            raise UnavailableError(
+                f'installing the stack "{stack.name}" failed:\n{last}',
+                f"look at {stack.requirements.name} and the lines above, then run `make setup`",
+            )
+    (folder / MARKER).write_text(wanted + "\n")
+    environment = _ready(folder, wanted)
+    if environment is None:
+        raise UnavailableError(f"{folder} was installed but its interpreter does not run", f"remove {folder}")
+    return environment
+
+
+def find_interpreter(versions: tuple[str, ...]) -> str | None:
+    """The first interpreter of the wanted versions, best version first, that can make environments.
+
+    Looks for ``pythonX.Y`` and ``python3`` on PATH, then among pyenv's versions, then at this interpreter.
+    """
+    for version in versions:
+        for candidate in _candidates(version):
+            answer = _probe(candidate)
+            if answer is not None and answer[0] == version:
+                return answer[1]
+    return None
+
+
+def _candidates(version: str) -> Iterator[str]:
+    for name in (f"python{version}", "python3"):
+        found = shutil.which(name)
+        if found:
+            yield found
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for folder in sorted(pyenv.glob(f"versions/{version}.*"), reverse=True):
+        yield str(folder / "bin" / "python")
+    yield sys.executable
+
+
+def _probe(interpreter: str) -> tuple[str, str] | None:
+    """Version and path as an interpreter says; ``None`` if it does not run (pyenv's shims) or has no venv."""
+    try:
+        answer = subprocess.run([interpreter, "-c", _PROBE], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if answer.returncode != 0:
+        return None
+    version, _, path = answer.stdout.strip().partition(" ")
+    return version, path
