@@ -1,1 +1,9 @@
 """Locust made fit for fast servers: the epoll engine, its users, the recorder and the cell session."""
+
+import locust as _locust  # noqa: F401  # first: it has gevent patch ssl before anything else imports it
+
+from . import plugin  # noqa: F401  # its listeners give Locust the --record option
+from .messages import FailureKind, Request, Response
+from .user import Steps, SwarmUser
+
+__all__ = ["FailureKind", "Request", "Response", "Steps", "SwarmUser"]

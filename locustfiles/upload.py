@@ -1,0 +1,22 @@
+"""An order of about 2 KB uploaded as JSON and validated by the app."""
+
+from locust import constant, task
+
+from swarm import Steps, SwarmUser
+
+ITEMS = [{"id": number, "quantity": number % 7 + 1} for number in range(80)]
+ORDER = {"user": "ada", "items": ITEMS}
+QUANTITY = sum(item["quantity"] for item in ITEMS)
+
+
+class Upload(SwarmUser):
+    wait_time = constant(0)
+
+    def on_start(self) -> None:
+        self.order = self.post("/upload", json=ORDER)
+
+    @task
+    def upload(self) -> Steps:
+        response = yield self.order
+        if response.answered and response.json()["quantity"] != QUANTITY:
+            response.failure("the app counted wrong")

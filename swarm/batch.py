@@ -1,0 +1,84 @@
+"""The unit in which recorded data travels: from a recorder to the files, or from worker to master."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .samples import Histogram
+
+SERVICE = "service"
+"""The `kind` of a latency that counts from the moment the user asked."""
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One row of `failures.csv`, in the order of its columns; None where a figure does not exist."""
+
+    time: float
+    method: str
+    name: str
+    kind: str
+    latency_us: float | None
+    connection_age_s: float | None
+    connection_requests: int | None
+    bytes_received: int | None
+    count: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class SecondHistogram:
+    """The latencies of one Unix second, method, name and kind of latency."""
+
+    second: int
+    method: str
+    name: str
+    kind: str
+    histogram: Histogram
+
+    def packed(self) -> list[Any]:
+        """The fields, with the arrays as bytes."""
+        buckets, counts = self.histogram.buckets.tobytes(), self.histogram.counts.tobytes()
+        return [self.second, self.method, self.name, self.kind, buckets, counts]
+
+
+@dataclass
+class Batch:
+    """Histograms, failures and generator rows recorded since the batch was begun."""
+
+    histograms: list[SecondHistogram] = field(default_factory=list)
+    failures: list[FailureRow] = field(default_factory=list)
+    generator: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def add_histogram(self, second: int, method: str, name: str, histogram: Histogram) -> None:
+        """Add service times of one second."""
+        self.histograms.append(SecondHistogram(second, method, name, SERVICE, histogram))
+
+    def packed(self) -> dict[str, Any]:
+        """Plain values and bytes, as msgpack (Locust's wire format) takes them."""
+        return {
+            "histograms": [entry.packed() for entry in self.histograms],
+            "failures": [astuple(row) for row in self.failures],
+            "generator": [dict(row) for row in self.generator],
+        }
+
+    @classmethod
+    def unpacked(cls, data: Mapping[str, Any]) -> Batch:
+        """The batch that `packed` made `data` of."""
+        return cls(
+            [
+                SecondHistogram(second, method, name, kind, unpacked_histogram(buckets, counts))
+                for second, method, name, kind, buckets, counts in data["histograms"]
+            ],
+            [FailureRow(*row) for row in data["failures"]],
+            list(data["generator"]),
+        )
+
+
+def unpacked_histogram(buckets: bytes, counts: bytes) -> Histogram:
+    """The histogram whose arrays were packed as bytes."""
+    return Histogram(np.frombuffer(buckets, np.int64), np.frombuffer(counts, np.int64))

@@ -1,0 +1,43 @@
+"""Cookies for the users that ask for them, by the standard library's jar."""
+
+from __future__ import annotations
+
+import email.message
+import urllib.request
+from http.cookiejar import CookieJar
+from typing import cast
+
+from .messages import Message, Request
+
+
+class _Headers:
+    """The one method of a urllib response that the jar calls."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    def info(self) -> email.message.Message:
+        headers = email.message.Message()
+        for value in self._message.header_values(b"set-cookie"):
+            headers["Set-Cookie"] = value
+        return headers
+
+
+def _as_urllib(request: Request) -> urllib.request.Request:
+    return urllib.request.Request(request.origin.url + request.path, method=request.method)
+
+
+def with_cookies(request: Request, jar: CookieJar) -> bytes:
+    """The request's bytes with the cookies that the jar holds for it."""
+    probe = _as_urllib(request)
+    jar.add_cookie_header(probe)
+    cookie = probe.get_header("Cookie")
+    if not cookie:
+        return request.payload
+    return request.head + f"Cookie: {cookie}\r\n".encode("latin-1") + request.tail
+
+
+def keep_cookies(request: Request, message: Message, jar: CookieJar) -> None:
+    """Put the response's cookies into the jar, by its policy (domain, path, expiry)."""
+    response = cast("urllib.request._UrlopenRet", _Headers(message))
+    jar.extract_cookies(response, _as_urllib(request))

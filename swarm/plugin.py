@@ -1,0 +1,235 @@
+"""How the suite hangs itself into Locust: a command-line option, and a recording per test.
+
+Importing `swarm` in a locustfile is enough. `locust -f locustfiles/index.py --record DIR` then writes
+the suite's own files beside whatever Locust writes; with several processes or machines, into the
+master's DIR.
+"""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from pathlib import Path
+from time import perf_counter, time
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from .batch import Batch
+from .engine import engine_of
+from .messages import FailureKind, Response
+from .recorder import recorder_of
+from .recording import Recording, make_directory
+from .samples import show_submilliseconds
+from .user import SwarmUser
+
+logger = logging.getLogger(__name__)
+
+REPORT_KEY: Final = "whichworker"
+LAST_MESSAGE: Final = "whichworker_last"
+LAST_WAIT_S: Final = 15.0
+
+
+class RequestFailed(Exception):
+    """What listeners of Locust's `request` event get as the exception of a failed swarm request."""
+
+
+class Coordinator:
+    """Begins a recording when a test starts and ends it when it stops, in every kind of process.
+
+    Locust swallows what its listeners raise, so errors are kept in `error` (None while all is well)
+    for whoever must know, logged, and made Locust's exit status.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._recorder = recorder_of(environment)
+        self._recording: Recording | None = None
+        self._ticker: gevent.Greenlet | None = None
+        self._last_from: set[str] = set()
+        self.error: str | None = None
+        hooks = environment.events
+        hooks.test_start.add_listener(self._started)
+        hooks.test_stop.add_listener(self._stopped)
+        hooks.report_to_master.add_listener(self._report)
+        hooks.worker_report.add_listener(self._reported)
+        if isinstance(environment.runner, MasterRunner):
+            environment.runner.register_message(LAST_MESSAGE, self._last_report)
+
+    @property
+    def requests(self) -> int:
+        """Successful requests of this process since the recording began."""
+        return self._recorder.requests
+
+    @property
+    def failures(self) -> int:
+        """Failed requests of this process since the recording began."""
+        return self._recorder.failures
+
+    def _started(self, environment: Environment, **_: object) -> None:
+        self.error = None
+        self._watch_listeners()
+        directory = getattr(environment.parsed_options, "record", None)
+        if not directory:
+            return
+        self._last_from.clear()
+        try:
+            if not isinstance(environment.runner, WorkerRunner):
+                make_directory(Path(directory))
+                self._recording = Recording(Path(directory))
+        except OSError as error:
+            self._fail(f"cannot record into {directory}: {error}")
+            return
+        self._recorder.begin()
+        self._ticker = gevent.spawn(self._tick)
+
+    def _tick(self) -> None:
+        """Once a second: close the second, note how this process does, pass on what was collected."""
+        runner = self._environment.runner
+        assert runner is not None
+        number = runner.worker_index + 1 if isinstance(runner, WorkerRunner) else 0
+        while self._recorder.recording:
+            due = perf_counter() + 1 - time() % 1
+            gevent.sleep(max(0.0, due - perf_counter()))
+            lag_ms = max(0.0, perf_counter() - due) * 1e3
+            self._recorder.roll(int(time()))
+            self._recorder.sample_generator(number, len(runner.user_greenlets), lag_ms)
+            if self._recording is not None:
+                self._add(self._recorder.take())
+            self._watch_listeners()
+
+    def _stopped(self, environment: Environment, **_: object) -> None:
+        if not self._recorder.recording:
+            return
+        if self._ticker is not None:
+            self._ticker.kill()
+        rest = self._recorder.end()
+        runner = environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(LAST_MESSAGE, rest.packed())
+            return
+        self._add(rest)
+        if isinstance(runner, MasterRunner):
+            self._await_workers(runner)
+        if self._recording is None:
+            return
+        try:
+            self._recording.finish()
+        except OSError as error:
+            self._fail(f"cannot write the recording: {error}")
+        self._recording = None
+
+    def _await_workers(self, runner: MasterRunner) -> None:
+        waits_until = perf_counter() + LAST_WAIT_S
+        while missing := {client.id for client in runner.clients.all} - self._last_from:
+            if perf_counter() > waits_until:
+                self._fail(f"{len(missing)} worker(s) sent no last report: the recording is not whole")
+                return
+            gevent.sleep(0.02)
+
+    def _report(self, client_id: str, data: dict[str, Any]) -> None:
+        del client_id
+        if self._recorder.recording:
+            data[REPORT_KEY] = self._recorder.take().packed()
+
+    def _reported(self, client_id: str, data: dict[str, Any]) -> None:
+        del client_id
+        if REPORT_KEY in data:
+            self._add(Batch.unpacked(data[REPORT_KEY]))
+
+    def _last_report(self, environment: Environment, msg: Any) -> None:
+        del environment
+        self._add(Batch.unpacked(msg.data))
+        self._last_from.add(msg.node_id)
+
+    def _add(self, batch: Batch) -> None:
+        if self._recording is None:
+            return
+        try:
+            self._recording.add(batch)
+        except OSError as error:
+            self._recording.discard()
+            self._recording = None
+            self._fail(f"cannot write the recording: {error}")
+
+    def _fail(self, reason: str) -> None:
+        logger.error("%s", reason)
+        self.error = reason
+        self._environment.process_exit_code = 1
+
+    def _watch_listeners(self) -> None:
+        """Have the engine call listeners of the `request` event, if there are any but Locust's and ours."""
+        ours = self._recorder.heard
+        foreign = [
+            handler
+            for handler in self._environment.events.request._handlers
+            if handler != ours and getattr(handler, "__module__", "") != "locust.runners"
+        ]
+        engine_of(self._environment).listener = _Fire(foreign) if foreign else None
+
+
+class _Fire:
+    """Calls request listeners with the arguments that Locust documents for them."""
+
+    def __init__(self, handlers: list[Any]) -> None:
+        self._handlers = handlers
+
+    def __call__(self, user: SwarmUser, response: Response) -> None:
+        request = response.request
+        exception = None
+        if response.failure_kind is not None:
+            exception = RequestFailed(_sentence(response.failure_kind, response.detail))
+        arguments = {
+            "request_type": request.method,
+            "name": request.name,
+            "response_time": response.latency_ns / 1e6,
+            "response_length": len(response.content),
+            "response": response,
+            "context": user.context(),
+            "exception": exception,
+            "start_time": time() - response.elapsed,
+            "url": request.origin.url + request.path,
+        }
+        for handler in self._handlers:
+            try:
+                handler(**arguments)
+            except Exception:
+                logger.exception("A listener of the request event failed")
+
+
+def _sentence(kind: FailureKind, detail: str) -> str:
+    return f"{kind}: {detail}"
+
+
+_coordinators: WeakKeyDictionary[Environment, Coordinator] = WeakKeyDictionary()
+
+
+def coordinator_of(environment: Environment) -> Coordinator:
+    """The coordinator of an environment that already has its runner; made at the first call."""
+    coordinator = _coordinators.get(environment)
+    if coordinator is None:
+        coordinator = _coordinators[environment] = Coordinator(environment)
+    return coordinator
+
+
+def _add_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--record",
+        metavar="DIR",
+        default="",
+        include_in_web_ui=False,
+        help="Record latency.csv, failures.csv and generator.csv (docs/contracts.md) into this directory.",
+    )
+
+
+def _attach(environment: Environment, **_: object) -> None:
+    show_submilliseconds()
+    coordinator_of(environment)
+
+
+events.init_command_line_parser.add_listener(_add_option)
+events.init.add_listener(_attach)

@@ -1,0 +1,306 @@
+"""One Locust process that runs one cell after the other, told what to do over a pipe.
+
+    python -m swarm.session --scenario locustfiles/index.py --scenario locustfiles/json.py
+
+Locust's start-up is paid once, not once per cell. Commands are JSON lines on standard input, events
+are JSON lines on standard output; docs/contracts.md has both. When standard input ends, so does the
+session, whatever it is doing: a session never outlives whoever started it.
+"""
+
+from __future__ import annotations
+
+import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
+
+import argparse
+import csv
+import gc
+import json
+import logging
+import math
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import time
+from typing import Any, Final
+
+import gevent
+import gevent.event
+import locust
+import locust.runners
+from gevent.fileobject import FileObject
+from gevent.queue import Queue
+from locust import User, events
+from locust.argument_parser import get_parser
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner
+from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
+from locust.util.load_locustfile import load_locustfile
+
+from .plugin import Coordinator, coordinator_of
+from .recording import count_in_window, whole_file
+from .user import SwarmUser
+
+logger = logging.getLogger("swarm.session")
+
+SPAWN_LIMIT_S: Final = 60.0
+WORKERS_LIMIT_S: Final = 30.0
+REPORT_INTERVAL_S: Final = 1.0
+"""How often Locust workers report: by default every 3 s, which is as long as some cells."""
+
+
+class CellFailed(Exception):
+    """The cell has no result; the message is the reason."""
+
+
+class Session:
+    """Runs cells in one environment. `scenarios` maps files to the user classes they define."""
+
+    def __init__(self, scenarios: Mapping[str, list[type[User]]], processes: int) -> None:
+        self._scenarios = scenarios
+        self._processes = processes
+        classes = [user_class for found in scenarios.values() for user_class in found]
+        # The real parser: locustfiles may have options of their own, and workers get them from here.
+        self._options = get_parser().parse_args(args=[])
+        self._environment = Environment(user_classes=classes, events=events, parsed_options=self._options)
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._runner = self._local() if processes == 1 else self._distributed(list(scenarios))
+        self._aborted: str | None = None
+        events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
+        self._coordinator: Coordinator = coordinator_of(self._environment)
+        self._spawned = gevent.event.Event()
+        self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
+
+    def _local(self) -> LocalRunner:
+        return self._environment.create_local_runner()
+
+    def _distributed(self, files: list[str]) -> MasterRunner:
+        port = _free_port()
+        runner = self._environment.create_master_runner("127.0.0.1", port)
+        command = [sys.executable, "-m", "swarm.session", "--worker", str(port)]
+        for file in files:
+            command += ["--scenario", file]
+        self._workers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            for _ in range(self._processes)
+        ]
+        with gevent.Timeout(WORKERS_LIMIT_S, CellFailed("the Locust workers did not connect")):
+            while runner.worker_count < self._processes:
+                gevent.sleep(0.05)
+        return runner
+
+    def abort(self, reason: str) -> None:
+        """End the current cell as failed."""
+        self._aborted = reason
+
+    def close(self) -> None:
+        """Stop users and worker processes."""
+        self._runner.quit()
+        for worker in self._workers:
+            if worker.stdin is not None:
+                worker.stdin.close()
+        for worker in self._workers:
+            worker.wait()
+
+    def run_cell(self, cell: Mapping[str, Any]) -> dict[str, Any]:
+        """Warm up, measure, stop and write one cell; returns its `finished` event.
+
+        Raises CellFailed with the reason where there is nothing to be measured.
+        """
+        classes = self._scenarios.get(cell["scenario"])
+        if not classes:
+            raise CellFailed(f"{cell['scenario']} was not loaded with --scenario, or defines no user")
+        directory = Path(cell["directory"])
+        self._aborted = None
+        self._environment.host = cell["host"]
+        self._environment.stop_timeout = float(cell.get("stop_timeout_s", 1.0))
+        self._options.record = str(directory)
+        try:
+            with _locust_csv(self._environment, directory):
+                window = self._swarm(classes, int(cell["users"]), cell["warmup_s"], int(cell["measured_s"]))
+                self._stop()
+        finally:
+            self._stop()
+        self._check()
+        requests, failures = count_in_window(directory, *window)
+        if not requests and not failures:
+            raise CellFailed(self._why_silent())
+        return {
+            "event": "finished",
+            "window": {"start": window[0], "end": window[1]},
+            "requests": requests,
+            "failures": failures,
+        }
+
+    def _swarm(
+        self, classes: list[type[User]], users: int, warmup_s: float, measured_s: int
+    ) -> tuple[int, int]:
+        """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
+        gc.collect()
+        gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
+        self._spawned.clear()
+        self._runner.start(users, spawn_rate=users, user_classes=classes)
+        if not self._spawned.wait(SPAWN_LIMIT_S):
+            raise CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
+        start = math.ceil(time() + warmup_s)
+        end = start + measured_s
+        self._progress_until(start)
+        self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
+        self._progress_until(end)
+        return start, end
+
+    def _progress_until(self, end: float) -> None:
+        stats = self._environment.stats
+        requests, failures, since = stats.num_requests, stats.num_failures, time()
+        while (left := end - time()) > 0:
+            gevent.sleep(min(left, 1.0))
+            self._check()
+            now = time()
+            emit(
+                event="progress",
+                time=now,
+                users=self._runner.user_count,
+                requests_per_s=(stats.num_requests - requests) / (now - since),
+                failures_per_s=(stats.num_failures - failures) / (now - since),
+            )
+            requests, failures, since = stats.num_requests, stats.num_failures, now
+
+    def _check(self) -> None:
+        if self._aborted is not None:
+            raise CellFailed(self._aborted)
+        if self._coordinator.error is not None:
+            raise CellFailed(self._coordinator.error)
+
+    def _stop(self) -> None:
+        """Stop the users and wait until the runner can start again: workers say when they are ready."""
+        self._runner.stop()
+        if not isinstance(self._runner, MasterRunner):
+            return
+        with gevent.Timeout(WORKERS_LIMIT_S, CellFailed("the Locust workers did not become ready again")):
+            while len(self._runner.clients.ready) < self._processes:
+                gevent.sleep(0.02)
+
+    def _why_silent(self) -> str:
+        for exception in self._runner.exceptions.values():
+            return f"no request was made: the scenario raised {exception['msg']}"
+        return "no request was completed in the measured window"
+
+
+@contextmanager
+def _locust_csv(environment: Environment, directory: Path) -> Iterator[None]:
+    """Locust's own CSV files: its history while the load runs, the rest once it has stopped."""
+    writer = StatsCSVFileWriter(
+        environment, PERCENTILES_TO_REPORT, str(directory / "locust"), full_history=True
+    )
+    greenlet = gevent.spawn(writer)
+    try:
+        yield
+    finally:
+        greenlet.kill()
+        writer.close_files()
+    for name, write in (
+        ("locust_stats.csv", writer.requests_csv),
+        ("locust_failures.csv", writer.failures_csv),
+        ("locust_exceptions.csv", writer.exceptions_csv),
+    ):
+        with whole_file(directory / name) as file:
+            write(csv.writer(file))
+
+
+def emit(**fields: Any) -> None:
+    """Print one event."""
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def load(files: list[str]) -> dict[str, list[type[User]]]:
+    """The user classes of each locustfile. Raises SystemExit with a message where one cannot be loaded."""
+    scenarios = {}
+    for file in files:
+        if not Path(file).is_file():
+            raise SystemExit(f"No such scenario file: {file}")
+        try:
+            classes, _ = load_locustfile(str(Path(file).resolve()))
+        except Exception as error:
+            raise SystemExit(f"Cannot load {file}: {type(error).__name__}: {error}") from error
+        scenarios[file] = list(classes.values())
+    return scenarios
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _serve(session: Session) -> None:
+    """Obey commands until standard input ends."""
+    commands: Queue[dict[str, Any] | None] = Queue()
+
+    def read() -> None:
+        for line in FileObject(sys.stdin.buffer, "rb", close=False):
+            command = json.loads(line)
+            if command["command"] == "abort":
+                session.abort(command.get("reason", "aborted"))
+            else:
+                commands.put(command)
+        os._exit(0)  # nobody listens any more; worker processes see their own input end
+
+    gevent.spawn(read)
+    while True:
+        cell = commands.get()
+        assert cell is not None
+        try:
+            emit(**session.run_cell(cell))
+        except CellFailed as failure:
+            emit(event="failed", reason=str(failure))
+        except OSError as error:
+            emit(event="failed", reason=f"{error.strerror}: {error.filename}")
+
+
+def _work(files: list[str], port: int) -> None:
+    """Be one Locust worker of a session until standard input ends."""
+    scenarios = load(files)
+    options = get_parser().parse_args(args=[])
+    classes = [user_class for found in scenarios.values() for user_class in found]
+    environment = Environment(user_classes=classes, events=events, parsed_options=options)
+    runner = environment.create_worker_runner("127.0.0.1", port)
+    events.init.fire(environment=environment, runner=runner, web_ui=None)
+    FileObject(sys.stdin.buffer, "rb", close=False).read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Entry point: see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--scenario", action="append", required=True, metavar="FILE")
+    parser.add_argument("--processes", type=int, default=1, help="Locust workers; 1 (the default) needs none")
+    parser.add_argument("--worker", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
+    if arguments.worker is not None:
+        _work(arguments.scenario, arguments.worker)
+        return
+    scenarios = load(arguments.scenario)
+    session = Session(scenarios, arguments.processes)
+    emit(
+        event="ready",
+        locust=locust.__version__,
+        processes=arguments.processes,
+        scenarios={file: [c.__name__ for c in classes] for file, classes in scenarios.items()},
+        engines={
+            file: "swarm" if all(issubclass(c, SwarmUser) for c in classes) else "locust"
+            for file, classes in scenarios.items()
+        },
+    )
+    try:
+        _serve(session)
+    except KeyboardInterrupt:
+        session.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""`SwarmUser`: a Locust user written as generators."""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from http.cookiejar import CookieJar
+from inspect import isgenerator
+from typing import Any, ClassVar, Final, TypedDict
+from urllib.parse import urlencode
+
+import gevent
+from gevent import GreenletExit
+from gevent.pool import Group
+from locust import TaskSet, User
+from locust.exception import (
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
+from locust.user.task import (
+    LOCUST_STATE_RUNNING,
+    LOCUST_STATE_STOPPING,
+    LOCUST_STATE_WAITING,
+    DefaultTaskSet,
+)
+from typing_extensions import Unpack
+
+from .connection import tls_context
+from .engine import Agent, Life, Pause, engine_of
+from .messages import Origin, Request, encode_body
+
+logger = logging.getLogger(__name__)
+
+Steps = Generator[Request | Pause, Any, None]
+"""What a task, `on_start` or `on_stop` of a swarm user may be: a generator of what it waits for."""
+
+PREPARED_REQUESTS: Final = 10_000
+"""How many requests without options a user class keeps ready, by method and path."""
+
+
+PREPARED_WITH: Final = frozenset({"keep_alive", "timeout", "default_headers"})
+"""Attributes that prepared requests were made with: a user that sets one prepares its own."""
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request may be given besides its method and path."""
+
+    name: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    json: Any
+    data: bytes | str | Mapping[str, Any]
+    timeout: float
+
+
+class SwarmUser(User):
+    """A Locust user driven by the epoll engine: what it waits for, it yields.
+
+    ```python
+    class Index(SwarmUser):
+        @task
+        def index(self):
+            response = yield self.get("/index")
+            if response.text != "...":
+                response.failure("wrong body")
+    ```
+
+    Tasks, `on_start` and `on_stop` are generators (or plain functions that wait for nothing); parts
+    of them are called with `yield from`. Weights, tags, wait times, nested and sequential task sets,
+    `StopUser`, `RescheduleTask` and the rest are Locust's own. Nothing in a task may block: rest with
+    `yield self.pause(seconds)`.
+
+    A request is sent once. Redirects are answers, not followed. Nothing is ever resent.
+    """
+
+    abstract = True
+
+    keep_alive: bool = True
+    """False: a connection for each request (`Connection: close`)."""
+    timeout: float = 30.0
+    """Seconds from asking to the end of the response, connecting included, unless a request says else."""
+    default_headers: ClassVar[Mapping[str, str]] = {}
+    """Sent with each request."""
+    use_cookies: bool = False
+    """True: keep the cookies that responses set, a jar for each user, and send them."""
+    verify: bool | str = True
+    """TLS: True for the system's authorities, False for no check, or the path of a CA bundle."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.origin = _own_origin(self)
+        self.cookies = CookieJar() if self.use_cookies else None
+        self.engine = engine_of(environment)
+        self._prepared = self.engine.prepared[type(self), self.origin]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name in PREPARED_WITH:
+            # This user's requests now differ from those of its class.
+            object.__setattr__(self, "_prepared", {})
+
+    # -- Requests
+
+    def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """A request to yield. `path` may be an absolute URL; `name` groups it in the statistics.
+
+        `json` and `data` (bytes, text, or a mapping sent as a form) give the body; `timeout` is in
+        seconds. Raises ValueError for a path or header that HTTP does not allow.
+        """
+        if not options:
+            ready = self._prepared.get((method, path))
+            if ready is not None:
+                return ready
+        request = self._prepare(method, path, options)
+        if not options and len(self._prepared) < PREPARED_REQUESTS:
+            self._prepared[(method, path)] = request
+        return request
+
+    def get(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """GET: see `request`."""
+        if not options:
+            ready = self._prepared.get(("GET", path))
+            if ready is not None:
+                return ready
+        return self.request("GET", path, **options)
+
+    def head(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """HEAD: see `request`."""
+        return self.request("HEAD", path, **options)
+
+    def options(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """OPTIONS: see `request`."""
+        return self.request("OPTIONS", path, **options)
+
+    def post(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """POST: see `request`."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """PUT: see `request`."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """PATCH: see `request`."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Request:
+        """DELETE: see `request`."""
+        return self.request("DELETE", path, **options)
+
+    def pause(self, seconds: float) -> Pause:
+        """Rest within a task: `yield self.pause(0.5)`."""
+        return Pause(seconds)
+
+    def _prepare(self, method: str, path: str, options: RequestOptions) -> Request:
+        origin = self.origin
+        if path.startswith(("http://", "https://")):
+            origin = _origin(path)
+            path = path[len(origin.url) :] or "/"
+        path = path.partition("#")[0]
+        name = options.get("name", path)
+        if params := options.get("params"):
+            path += ("&" if "?" in path else "?") + urlencode(params, doseq=True)
+        body, content_type = encode_body(options.get("json"), options.get("data"))
+        if body is None and method in ("POST", "PUT", "PATCH"):
+            body = b""
+        headers = dict(self.default_headers)
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        if not self.keep_alive:
+            headers["Connection"] = "close"
+        headers.update(options.get("headers", {}))
+        return Request(
+            origin,
+            method,
+            path,
+            name=name,
+            headers=headers,
+            body=body,
+            timeout=options.get("timeout", self.timeout),
+            samples=self.engine.recorder.samples(method, name),
+        )
+
+    # -- Life, as Locust's User and TaskSet live it, but yielding instead of blocking
+
+    def start(self, group: Group) -> gevent.Greenlet:
+        """Start the user: its greenlet is parked while the engine drives it. Called by Locust."""
+        self._group = group
+        self._greenlet = group.spawn(_live, self)
+        return self._greenlet
+
+    def life(self, agent: Agent) -> Life:
+        """The whole life as one generator: `on_start`, tasks and waits, `on_stop`."""
+        self._state = LOCUST_STATE_RUNNING
+        root = DefaultTaskSet(self)
+        self._taskset_instance = root
+        try:
+            try:
+                yield from _hook(self.on_start)
+            except Exception as error:
+                if not isinstance(error, StopUser | StopTest):
+                    self._report(self, error)
+                    return
+                raise
+            yield from _task_loop(self, root, agent)
+        except (GreenletExit, StopUser, StopTest):
+            yield from _hook(self.on_stop)
+
+    def _report(self, source: object, error: Exception) -> None:
+        logger.error("%s\n%s", error, "".join(traceback.format_exception(error)))
+        self.environment.events.user_error.fire(user_instance=source, exception=error, tb=error.__traceback__)
+
+    def tls_context(self) -> Any:
+        """The TLS context of this user class."""
+        return _tls_context_for(type(self))
+
+
+def _live(user: SwarmUser) -> None:
+    # Locust finds the user as the first argument of its greenlet.
+    engine = engine_of(user.environment)
+    engine.run(Agent(user))
+
+
+def _task_loop(user: SwarmUser, tasks: TaskSet, agent: Agent) -> Steps:
+    """What `TaskSet.run` does: pick a task, run it, wait, until it is interrupted or stopped."""
+    is_root = isinstance(tasks, DefaultTaskSet)
+    holder = user if is_root else tasks
+    choose = _chooser(user, tasks)
+    user_wait_time: Callable[[], float] | None = user.wait_time
+    wait_time = user_wait_time if is_root and user_wait_time else tasks.wait_time
+    queue = tasks._task_queue
+    try:
+        if not is_root:
+            yield from _hook(tasks.on_start)
+        while True:
+            try:
+                if user._state == LOCUST_STATE_STOPPING:
+                    raise StopUser
+                before = agent.requests
+                task = queue.popleft() if queue else choose()
+                try:
+                    if isinstance(task, type):
+                        yield from _task_loop(user, task(holder), agent)
+                    else:
+                        steps = task() if getattr(task, "__self__", None) is holder else task(holder)
+                        if steps is not None:
+                            yield from steps
+                except RescheduleTaskImmediately:
+                    continue
+                except RescheduleTask:
+                    pass
+            except (InterruptTaskSet, StopUser, StopTest):
+                raise
+            except Exception as error:
+                if not user.environment.catch_exceptions:
+                    raise
+                user._report(user, error)
+            if user._state == LOCUST_STATE_STOPPING:
+                raise StopUser
+            seconds = wait_time()
+            if seconds > 0 or agent.requests == before:
+                # A task that asked for nothing must not keep the others from their turn.
+                user._state = LOCUST_STATE_WAITING
+                yield Pause(seconds)
+                user._state = LOCUST_STATE_RUNNING
+    except InterruptTaskSet as interrupt:
+        if is_root:
+            raise
+        yield from _on_stop(tasks)
+        raise (RescheduleTaskImmediately if interrupt.reschedule else RescheduleTask) from interrupt
+    except (StopUser, StopTest, GreenletExit):
+        if not is_root:
+            yield from _on_stop(tasks)
+        raise
+
+
+def _on_stop(tasks: TaskSet) -> Steps:
+    try:
+        yield from _hook(tasks.on_stop)
+    except Exception:
+        logger.exception("Uncaught exception in on_stop")
+
+
+def _chooser(user: SwarmUser, tasks: TaskSet) -> Any:
+    """How the next task is picked: Locust's uniform choice from `tasks`, but faster, or the set's own."""
+    method = type(tasks).get_next_task
+    holder: Any = user if isinstance(tasks, DefaultTaskSet) else tasks
+    if method not in (DefaultTaskSet.get_next_task, TaskSet.get_next_task) or not holder.tasks:
+        return tasks.get_next_task
+    if len(holder.tasks) == 1:
+        return lambda: holder.tasks[0]
+    uniform = random.random
+    return lambda: holder.tasks[int(uniform() * len(holder.tasks))]
+
+
+def _hook(hook: Callable[[], Any]) -> Steps:
+    """Run `on_start` or `on_stop`, which may be a generator or a plain function."""
+    result = hook()
+    if isgenerator(result):
+        yield from result
+
+
+_origins: dict[str, Origin] = {}
+_contexts: dict[type[SwarmUser], Any] = {}
+
+
+def _origin(url: str) -> Origin:
+    """One `Origin` per base URL, so that the engine may compare them by identity."""
+    origin = Origin(url)
+    return _origins.setdefault(origin.url, origin)
+
+
+def _own_origin(user: SwarmUser) -> Origin:
+    if not user.host:
+        raise StopTest(f"{type(user).__name__} needs a host: give --host, or set its attribute `host`.")
+    try:
+        return _origin(user.host)
+    except ValueError as error:
+        raise StopTest(f"The host of {type(user).__name__} is {error}.") from error
+
+
+def _tls_context_for(user_class: type[SwarmUser]) -> Any:
+    if user_class not in _contexts:
+        _contexts[user_class] = tls_context(user_class.verify)
+    return _contexts[user_class]
