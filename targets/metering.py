@@ -69,6 +69,7 @@ class Meter:
         self._known: dict[int, _Process] = {}
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
+        self.stillborn = 0  # processes that died before they announced themselves or `settle()` came
         _write(self._processes, PROCESSES)
         _write(self._workers, WORKERS)
 
@@ -110,10 +111,12 @@ class Meter:
         """Record a death, unless it is known already; the exit status is None if only its parent got it."""
         process = self._known.pop(pid, None)
         if process is not None:
+            self.stillborn += process.role is None
             self._event(time.time(), "died", process, exit_status)
 
-    def settle(self, root: int | None) -> None:
+    def settle(self, pids: Iterable[int], root: int | None) -> None:
         """All workers have announced themselves: the others are the manager (`root`) and helpers."""
+        self._look_for_deaths_and_births(pids)
         for process in self._known.values():
             process.role = process.role or ("manager" if process.pid == root else "helper")
         held, self._held = self._held or [], None
@@ -130,7 +133,8 @@ class Meter:
 
     def _look_for_deaths_and_births(self, pids: Iterable[int]) -> None:
         for process in list(self._known.values()):
-            if _start_of(process.pid) != process.start:
+            start = _start_of(process.pid)
+            if start is None or start != process.start:
                 self.died(process.pid)
         for pid in pids:
             start = _start_of(pid)

@@ -16,7 +16,7 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import ConfigurationError, load
+from targets.configurations import ConfigurationError, Stack, load
 from targets.metering import Meter, MeteringError
 from targets.processes import ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
@@ -64,7 +64,8 @@ def serve(options: argparse.Namespace) -> None:
 
 def _order(options: argparse.Namespace) -> Order:
     try:
-        configuration = load().get(options.name)
+        catalogue = load()
+        configuration = catalogue.get(options.name)
         command = configuration.command(
             host=options.host,
             port=options.port,
@@ -75,13 +76,7 @@ def _order(options: argparse.Namespace) -> Order:
         )
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
-    program = Path(sys.executable).with_name(command[0])
-    if not os.access(program, os.X_OK):
-        raise ServeError(
-            WRONG_ARGUMENTS,
-            f"there is no {program}: run serve with the interpreter of the stack {configuration.stack!r}"
-            f" (.venvs/{configuration.stack}/bin/python, made by `make setup`)",
-        )
+    program = _program(command[0], catalogue.stacks[configuration.stack])
     return Order(
         configuration=configuration,
         command=[str(program), *command[1:]],
@@ -94,6 +89,21 @@ def _order(options: argparse.Namespace) -> Order:
         startup_timeout=options.startup_timeout,
         grace_period=options.grace_period,
     )
+
+
+def _program(name: str, stack: Stack) -> Path:
+    """The program of the environment that this interpreter belongs to, which must be the stack's."""
+    remedy = f"run serve with .venvs/{stack.name}/bin/python, which `make setup` creates"
+    version = "%d.%d" % sys.version_info[:2]
+    if version not in stack.pythons:
+        wanted = " or ".join(stack.pythons)
+        raise ServeError(
+            WRONG_ARGUMENTS, f"stack {stack.name} needs Python {wanted}, and this is {version}: {remedy}"
+        )
+    program = Path(sys.executable).with_name(name)
+    if not os.access(program, os.X_OK):
+        raise ServeError(WRONG_ARGUMENTS, f"there is no {program}: {remedy}")
+    return program
 
 
 def _check_port(host: str, port: int) -> None:

@@ -21,8 +21,11 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
 """To be blocked while a server is run: they are waited for, so that none interrupts at a wrong moment."""
 
-_LAST_LINES = 15
+_LAST_LINES = 40  # with fewer, gunicorn's own traceback hides that of the app
 _POLL_S = 0.01
+# Some servers start a worker that dies while it starts again and again. So many deaths more than there
+# are workers are no accident (an import may run and end a program of its own).
+_STILLBORN = 2
 
 # Settings in the caller's environment would change what a configuration states.
 _FOREIGN = ("SANIC_", "UVICORN_", "GUNICORN_", "GRANIAN_", "HYPERCORN_", "WEB_CONCURRENCY", "WHICHWORKER_")
@@ -71,11 +74,11 @@ class Server:
         try:
             whoami = self._become_ready()
         finally:
-            self._meter.settle(self._tree.root)
+            self._meter.settle(self._tree.pids(), self._tree.root)
         if whoami is not None:
             self._write_server_json(whoami)
             self._serve()
-        self._stop()
+        self._stop(self._order.grace_period)
 
     def _start(self) -> None:
         self._started = time.time()
@@ -106,6 +109,8 @@ class Server:
                 return None
             if self._tree.root is None:
                 raise NeverReadyError(self._story(f"ended with status {self._exit_status} while starting"))
+            if self._meter.stillborn >= self._order.workers + _STILLBORN:
+                raise NeverReadyError(self._story("keeps starting workers that die"))
             try:
                 return self._ask()
             except NotReadyError as problem:
@@ -129,6 +134,7 @@ class Server:
             self._watch(self._order.sample_interval)
             if self._tree.root is None and self._stop_signal is None:
                 if not self._may_respawn():
+                    self._stop(grace_period=0)
                     raise EndedError(self._story(f"ended by itself with status {self._exit_status}"))
                 self._start()
 
@@ -141,9 +147,9 @@ class Server:
             and self._exit_status == 0
         )
 
-    def _stop(self) -> None:
+    def _stop(self, grace_period: float) -> None:
         """Pass the signal on, and wait; a second signal, or the end of the grace period, kills."""
-        deadline = time.monotonic() + self._order.grace_period
+        deadline = time.monotonic() + grace_period
         self._tree.signal(self._stop_signal or signal.SIGTERM)
         self._stop_signal = None
         while self._tree.pids():

@@ -1,0 +1,174 @@
+"""The reader of the catalogue, and what the catalogue states."""
+
+import dataclasses
+
+import pytest
+
+from targets.configurations import ConfigurationError, load
+
+from .conftest import CATALOGUE
+
+NAMES = [
+    "sanic", "sanic-single", "uvicorn", "gunicorn-uvicorn", "gunicorn-uvicorn-legacy", "gunicorn-asgi",
+    "granian", "hypercorn", "gunicorn-sanic",
+]  # fmt: skip
+
+VALID = """
+[stack.current]
+python = ["3.11"]
+requirements = "current.txt"
+
+[configuration.plain]
+summary = "A server."
+stack = "current"
+argv = ["server", "{app}", "--bind={host}:{port}", "-w", "{workers}"]
+recycle = "flag"
+recycle_argv = ["--max", "{max_requests}", "--jitter", "{max_requests_jitter}"]
+environment = { A = "b" }
+loop = "uvloop"
+parser = "h11"
+keep_alive_s = 75
+backlog = 2048
+max_workers = 4
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    (tmp_path / "current.txt").touch()
+
+    def read(text):
+        (tmp_path / "catalogue.toml").write_text(text)
+        return load(tmp_path / "catalogue.toml")
+
+    return read
+
+
+def start(configuration, **changes):
+    values = {"host": "127.0.0.1", "port": 8000, "workers": 2, "app": "shop:app", **changes}
+    return configuration.command(**values)
+
+
+def test_the_catalogue_keeps_its_order():
+    assert list(CATALOGUE.configurations) == NAMES
+
+
+def test_a_table_becomes_a_configuration(read, tmp_path):
+    catalogue = read(VALID)
+    assert dataclasses.asdict(catalogue.get("plain")) == {
+        "name": "plain",
+        "summary": "A server.",
+        "stack": "current",
+        "argv": ("server", "{app}", "--bind={host}:{port}", "-w", "{workers}"),
+        "recycle": "flag",
+        "recycle_argv": ("--max", "{max_requests}", "--jitter", "{max_requests_jitter}"),
+        "environment": {"A": "b"},
+        "loop": "uvloop",
+        "parser": "h11",
+        "keep_alive_s": 75,
+        "backlog": 2048,
+        "max_workers": 4,
+    }
+    assert catalogue.stacks["current"].pythons == ("3.11",)
+    assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
+
+
+def test_the_command_is_filled_in(read):
+    plain = read(VALID).get("plain")
+    base = ["server", "shop:app", "--bind=127.0.0.1:8000", "-w", "2"]
+    assert start(plain) == base
+    assert start(plain, max_requests=500) == [*base, "--max", "500", "--jitter", "0"]
+    assert start(plain, max_requests=500, max_requests_jitter=50)[-1] == "50"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"workers": 5}, "at most 4 worker"),
+        ({"max_requests": 0}, "at least 1"),
+        ({"max_requests": 5, "max_requests_jitter": -1}, "not negative"),
+        ({"max_requests_jitter": 5}, "give both"),
+    ],
+)
+def test_a_command_that_cannot_be_is_refused(read, changes, message):
+    with pytest.raises(ConfigurationError, match=message):
+        start(read(VALID).get("plain"), **changes)
+
+
+def test_recycling_is_refused_where_the_server_cannot():
+    with pytest.raises(ConfigurationError, match="sanic never replaces a worker"):
+        start(CATALOGUE.get("sanic"), max_requests=500)
+    with pytest.raises(ConfigurationError, match="hypercorn cannot spread"):
+        start(CATALOGUE.get("hypercorn"), max_requests=500, max_requests_jitter=50)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("backlog =", "backlogs =", r"\[configuration.plain\]: backlog: is missing"),
+        (
+            "max_workers =",
+            "max_worker =",
+            r"\[configuration.plain\]: max_worker: unknown key; did you mean 'max_workers'",
+        ),
+        (
+            "{port}",
+            "{prot}",
+            r"\[configuration.plain\]: argv: placeholder {prot} is unknown; did you mean 'port'",
+        ),
+        ("{max_requests}", "{port}", r"\[configuration.plain\]: recycle_argv: placeholder {port} is unknown"),
+        ('stack = "current"', 'stack = "curent"', r"stack: 'curent' is unknown; did you mean 'current'"),
+        ('recycle = "flag"', 'recycle = "flags"', r"recycle: 'flags' is unknown; did you mean 'flag'"),
+        ('recycle = "flag"', 'recycle = "none"', r"recycle_argv: does not fit recycle = 'none'"),
+        ('"server", ', "1, ", r"argv: must be a list of texts"),
+        ('argv = ["server"', 'argv = []\nx = ["server"', r"argv: is empty"),
+        ("keep_alive_s = 75", "keep_alive_s = true", r"keep_alive_s: must be a number, not True"),
+        ("backlog = 2048", "backlog = 0", r"backlog: must be at least 1"),
+        ('A = "b"', "A = 1", r"environment.A: must be a text"),
+        ('summary = "A server."', 'summary = ""', r"summary: is empty"),
+        (
+            'requirements = "current.txt"',
+            'requirements = "x.txt"',
+            r"\[stack.current\]: requirements: there is no file",
+        ),
+        ("[stack.current]", "[stacks.current]", r"catalogue.toml: stack: is missing"),
+        ("[stack.current]", "colour = 1\n[stack.current]", r"catalogue.toml: colour: unknown key"),
+        ("[stack.current]", "[stack.current", r"catalogue.toml: not TOML: .*line 2"),
+    ],
+)
+def test_a_mistake_is_named_with_file_table_and_key(read, old, new, message):
+    assert old in VALID
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        read(VALID.replace(old, new, 1))
+    assert "catalogue.toml" in str(caught.value)
+
+
+def test_a_missing_catalogue_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"nowhere.toml: No such file"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ConfigurationError, match="'gunicorn-uvcorn'; did you mean 'gunicorn-uvicorn'"):
+        CATALOGUE.get("gunicorn-uvcorn")
+    with pytest.raises(ConfigurationError, match="there are: sanic, sanic-single"):
+        CATALOGUE.get("x")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keep_alive_and_recycling_are_stated_in_the_command(name):
+    configuration = CATALOGUE.get(name)
+    stated = [*configuration.argv, *configuration.environment.values()]
+    seconds = configuration.keep_alive_s
+    assert str(seconds) in stated or str(seconds * 1000) in stated
+    assert (configuration.recycle != "none") == any(
+        "{max_requests}" in word for word in configuration.recycle_argv
+    )
+
+
+def test_requirements_are_pinned():
+    for stack in CATALOGUE.stacks.values():
+        lines = [line for line in stack.requirements.read_text().splitlines() if not line.startswith("#")]
+        assert all("==" in line for line in lines)
+        assert any(line.startswith("psutil==") for line in lines)

@@ -1,0 +1,202 @@
+"""Every configuration: started, metered and ended, on the server itself."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import CATALOGUE, alive, interpreter_found, wait_until
+
+ALL = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            not interpreter_found(configuration.stack),
+            reason="no interpreter for this stack (test_a_stack_that_is_missing_is_reported)",
+        ),
+    )
+    for name, configuration in CATALOGUE.configurations.items()
+]
+RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle != "none"]
+
+
+def workers_of(name):
+    return 1 if CATALOGUE.get(name).max_workers == 1 else 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_configuration_is_served_and_metered(serve, name):
+    configuration = CATALOGUE.get(name)
+    workers = workers_of(name)
+    # Settings in the environment must not change what a configuration states.
+    foreign = {"GUNICORN_CMD_ARGS": "--workers 9", "SANIC_KEEP_ALIVE_TIMEOUT": "1", "WEB_CONCURRENCY": "9"}
+    served = serve(
+        name, "--workers", str(workers), "--sample-interval", "0.05", environment=foreign
+    ).wait_ready()
+
+    server = served.server
+    assert server["configuration"] == name
+    assert server["url"] == f"http://127.0.0.1:{served.port}"
+    assert server["workers"] == workers
+    assert server["max_requests"] is None
+    assert 0 < server["ready_s"] < 30
+    assert alive(server["pid"])
+    assert served.metrics.joinpath("server.log").exists()
+
+    ready = pids_of(served.events("ready", "worker"))
+    assert len(ready) == workers
+    assert len(served.events("born", "worker")) == workers
+    whoami = served.get_json("/whoami")
+    assert whoami["pid"] in ready
+    expected = {**server["whoami"], "pid": whoami["pid"]}
+    assert whoami == expected
+    assert (whoami["loop"], whoami["parser"]) == (configuration.loop, configuration.parser)
+    assert whoami["versions"]["sanic"] == ("21.12.2" if configuration.stack == "sanic-21.12" else "25.12.1")
+    assert backlog(served.port) == configuration.backlog
+
+    # One connection outlives 1000 requests, and the work is charged to the worker that did it.
+    connection = served.connect()
+    connection.request("GET", "/whoami")
+    worker = int(http_json(connection)["pid"])
+    before = cpu_seconds(served, worker)
+    for _ in range(1010):
+        connection.request("GET", "/index")
+        response = connection.getresponse()
+        assert response.read() == b"Hello, world!"
+        assert response.getheader("connection", "").lower() != "close"
+    connection.request("GET", "/cpu?units=20000")
+    http_json(connection)
+    wait_until(lambda: cpu_seconds(served, worker) > before + 0.1, "the worker's CPU time is metered")
+    connection.close()
+    assert "/index" not in served.metrics.joinpath("server.log").read_text()
+
+    wait_until(lambda: any(row["rss_bytes"] for row in of(served, worker)), "memory is metered")
+    memory = [row for row in of(served, worker) if row["rss_bytes"]][-1]
+    assert 10e6 < int(memory["rss_bytes"]) < 500e6
+    assert 0 < int(memory["pss_bytes"]) <= int(memory["rss_bytes"])
+    assert any(not row["rss_bytes"] for row in of(served, worker)), "memory is read once a second only"
+    roles = {row["role"] for row in served.rows("processes.csv")}
+    assert roles <= {"manager", "worker", "helper", "meter"}
+    assert {"worker", "meter"} <= roles
+    assert ("manager" in roles) == (server["pid"] not in ready)
+
+    pids = served.pids()
+    assert served.end() == (0, "")
+    assert not [pid for pid in pids if alive(pid)]
+    assert pids_of(served.events("died")) == pids
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_survives_when_serve_is_killed(serve, name):
+    served = serve(name, "--workers", str(workers_of(name))).wait_ready()
+    pids = served.pids()
+    assert len(pids) >= workers_of(name)
+    served.end(signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids if alive(pid)], "the server ends with serve")
+
+
+@pytest.mark.parametrize("name", RECYCLING)
+def test_workers_are_recycled(serve, name):
+    served = serve(name, "--max-requests", "40").wait_ready()
+    assert served.server["max_requests"] == 40
+    first = served.server["whoami"]["pid"]
+    # A worker that is replaced at once is a broken one.
+    assert {served.get_json("/whoami")["pid"] for _ in range(20)} == {first}
+    seen = set()
+
+    def another():
+        try:
+            seen.add(served.get_json("/whoami")["pid"])
+        except (OSError, http.client.HTTPException):
+            return False  # what a restart loses is for the suite to measure
+        return seen - {first}
+
+    wait_until(another, "another worker answers")
+    wait_until(lambda: not alive(first), "the first worker ends")
+    wait_until(lambda: first in pids_of(served.events("died", "worker")), "its death is noted")
+    wait_until(lambda: seen <= pids_of(served.events("ready", "worker")), "its successor is noted")
+    assert served.end() == (0, "")
+
+
+@pytest.mark.parametrize("name", ["sanic", "uvicorn", "gunicorn-uvicorn", "granian", "hypercorn"])
+def test_a_server_that_dies_while_serving_is_reported(serve, name):
+    served = serve(name, "--workers", "2").wait_ready()
+    pids = served.pids()
+    os.kill(served.server["pid"], signal.SIGKILL)
+    status, stderr = served.wait()
+    assert status == 5
+    assert f"{name} ended by itself with status -9" in stderr
+    assert "Traceback" not in stderr
+    assert not [pid for pid in pids if alive(pid)]
+    died = {row["pid"]: row["exit_status"] for row in served.events("died")}
+    assert died[str(served.server["pid"])] == "-9"
+    assert {int(pid) for pid in died} == pids
+
+
+def test_a_server_that_ignores_the_signal_is_killed(serve):
+    served = serve("uvicorn", "--workers", "2", "--grace-period", "0.2").wait_ready()
+    pids = served.pids()
+    os.kill(served.server["pid"], signal.SIGSTOP)
+    assert served.end() == (0, "")
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def test_a_second_signal_kills(serve):
+    served = serve("uvicorn", "--grace-period", "60").wait_ready()
+    os.kill(served.server["pid"], signal.SIGSTOP)
+    served.process.send_signal(signal.SIGINT)
+    wait_until(lambda: no_signal_waits(served.process.pid), "SIGINT is taken")
+    assert served.end(signal.SIGINT) == (0, "")
+    assert not [pid for pid in served.pids() if alive(pid)]
+
+
+def test_processes_abandoned_by_the_server_are_ended_too(serve, tmp_path):
+    """A worker whose manager was killed belongs to serve, which finds and ends it."""
+    served = serve("granian", "--workers", "2", "--sample-interval", "60").wait_ready()
+    pids = served.pids()
+    assert len(pids) == 3
+    served.process.send_signal(signal.SIGSTOP)
+    os.kill(served.server["pid"], signal.SIGKILL)
+    served.process.send_signal(signal.SIGCONT)
+    assert served.wait()[0] == 5
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def http_json(connection):
+    return json.loads(connection.getresponse().read())
+
+
+def pids_of(rows):
+    return {int(row["pid"]) for row in rows}
+
+
+def of(served, pid):
+    return [row for row in served.rows("processes.csv") if row["pid"] == str(pid)]
+
+
+def cpu_seconds(served, pid):
+    samples = [float(row["cpu_s"]) for row in of(served, pid)]
+    assert samples == sorted(samples)
+    return samples[-1]
+
+
+def backlog(port):
+    """How many connections may wait to be accepted, as the kernel says (`ss`, column Send-Q)."""
+    assert shutil.which("ss"), "ss is missing: install iproute2"
+    lines = subprocess.run(
+        ["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    (size,) = {int(line.split()[2]) for line in lines}
+    return size
+
+
+def no_signal_waits(pid):
+    """Whether a process has taken all signals that were sent to it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^ShdPnd:\t(\w+)$", status, re.MULTILINE)[1], 16) == 0
