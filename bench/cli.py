@@ -188,6 +188,37 @@ def _render(folder: Path) -> bool:
 
 @app.command()
 @_reports_errors
+def latest(
+    name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder.")] = None,
+    results_folder: Results = Path("results"),
+) -> None:
+    """Print the folder of a run (the latest without a name), for scripts."""
+    print(results.find(results_folder, name).resolve())  # noqa: T201  (rich would wrap it)
+
+
+@app.command()
+@_reports_errors
+def setup() -> None:
+    """Make the environment of every stack now; `bench run` does it as well, when it needs one.
+
+    A stack whose Python is not on this machine is left out with a word on how to get it.
+    """
+    failed = False
+    for stack in load_catalogue().stacks.values():
+        try:
+            environment = stacks.ensure(stack, console.print)
+        except stacks.UnavailableError as error:
+            # Without its Python a stack is only unavailable; one that cannot be installed is an error.
+            failed = failed or stacks.find_interpreter(stack.pythons) is not None
+            console.print(f"{stack.name}: {error.reason}\n  {error.remedy}", markup=False, soft_wrap=True)
+        else:
+            console.print(f"{stack.name}: ready (Python {environment.version})")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_reports_errors
 def serve(
     name: Annotated[str, typer.Argument(metavar="CONFIGURATION", help="See `bench configurations`.")],
     port: Annotated[int, typer.Option(help="The port to listen on (127.0.0.1).")] = 8000,

@@ -139,8 +139,10 @@ def _interruptible() -> Iterator[None]:
 
 def session_command(paths: Sequence[Path], processes: int) -> list[str]:
     """The command of a generator for these scenarios."""
-    command = [sys.executable, "-m", "swarm.session", "--scenario", *map(str, paths)]
-    return command + (["--processes", str(processes)] if processes > 1 else [])
+    command = [sys.executable, "-m", "swarm.session", "--processes", str(processes)]
+    for path in paths:
+        command += ["--scenario", str(path)]
+    return command
 
 
 def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], todo: Sequence[Block]) -> str:

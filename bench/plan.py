@@ -115,11 +115,12 @@ def load(name: str) -> Plan:
 
 
 def _first(error: ValidationError) -> str:
-    """The first validation error in one line: the key, what is wrong, the nearest valid key."""
-    # Of the errors of a union ("all" or a list) the last branch is the one people mean.
-    details = error.errors()[0]
-    same = [e for e in error.errors() if e["loc"][:1] == details["loc"][:1]]
-    details = same[-1] if details["type"] == "literal_error" else details
+    """One validation error in one line: the key, what is wrong, the nearest valid key."""
+    # A misspelt key is also a missing one: the misspelling is the better news. Of the errors of a
+    # union ("all" or a list) the last branch is the one people mean.
+    errors = sorted(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+    same = [details for details in errors if details["loc"][:1] == errors[0]["loc"][:1]]
+    details = same[-1] if errors[0]["type"] == "literal_error" else errors[0]
     location = [str(part) for part in details["loc"] if not str(part).startswith(("function-", "literal["))]
     if details["type"] == "extra_forbidden":
         *table, key = location

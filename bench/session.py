@@ -46,11 +46,14 @@ Event = dict[str, Any]
 class Session:
     """A generator process that speaks JSON lines, pinned to CPUs."""
 
-    def __init__(self, command: Sequence[str], cpus: Sequence[int], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], cpus: Sequence[int], log: Path, *, slack_s: float = _CELL_SLACK_S
+    ) -> None:
         """``command`` starts the session, ``log`` takes what it says on stderr."""
         self._command = command
         self._cpus = cpus
         self._log = log
+        self._slack_s = slack_s
         self._process: subprocess.Popen[bytes] | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._ready: Event | None = None
@@ -76,7 +79,7 @@ class Session:
         """
         self._await_ready(watch)
         self._send({"command": "cell", **vars(load), "directory": str(load.directory)})
-        deadline = time.monotonic() + load.warmup_s + load.measured_s + load.stop_timeout_s + _CELL_SLACK_S
+        deadline = time.monotonic() + load.warmup_s + load.measured_s + load.stop_timeout_s + self._slack_s
         while time.monotonic() < deadline:
             reason = watch()
             if reason is not None:

@@ -1,0 +1,65 @@
+"""A stand-in for swarm.session: the same protocol, a trickle of requests from one thread.
+
+Arguments: a mode (what goes wrong) and how often it does.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+MODE = sys.argv[1] if len(sys.argv) > 1 else "well"
+aborted = threading.Event()
+
+
+def say(**event):
+    print(json.dumps(event), flush=True)
+
+
+def cell(command):
+    aborted.clear()
+    started = time.time()
+    end = started + command["warmup_s"] + command["measured_s"]
+    requests = failures = 0
+    while time.time() < end:
+        if aborted.wait(0.02):
+            return say(event="failed", reason="aborted")
+        try:
+            with urllib.request.urlopen(command["host"] + "/index", timeout=5) as answer:
+                answer.read()
+            requests += 1
+        except OSError:
+            failures += 1
+        if requests % 10 == 0:
+            say(
+                event="progress",
+                time=time.time(),
+                users=command["users"],
+                requests_per_s=50,
+                failures_per_s=0,
+            )
+        if MODE == "dies" and requests == 5:
+            print("boom: the generator gives up", file=sys.stderr, flush=True)
+            os._exit(7)
+        if MODE == "hangs":
+            time.sleep(3600)
+    (Path(command["directory"]) / "latency.csv").write_text("second,method,name,kind,bucket_us,count\n")
+    window = {"start": end - command["measured_s"], "end": end}
+    return say(event="finished", window=window, requests=requests, failures=failures)
+
+
+def main():
+    say(event="ready", locust="fake", processes=1, scenarios={})
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["command"] == "abort":
+            aborted.set()
+        else:
+            threading.Thread(target=cell, args=(command,), daemon=True).start()
+    os._exit(0)
+
+
+main()

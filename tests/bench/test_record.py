@@ -1,0 +1,83 @@
+import json
+import time
+
+import pytest
+
+from bench.host import HostSampler
+from bench.launch import Server
+from bench.plan import Cell
+from bench.record import CellRecord
+
+CELL = Cell("sanic", "index", users=8, workers=1, repeat=1, block=1)
+HEADER = "time,pid,role,cpu_s,rss_bytes,pss_bytes\n"
+
+
+@pytest.fixture
+def server(tmp_path):
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    (directory / "processes.csv").write_text(HEADER + "1.0,1,worker,0.1,,\n")
+    (directory / "server.log").write_text("starting\n")
+    return Server("http://127.0.0.1:1", {"pid": 7}, directory, (0,), process=None)
+
+
+@pytest.fixture
+def host():
+    sampler = HostSampler()
+    sampler.sample()
+    return sampler
+
+
+def append(server, name, text):
+    with (server.directory / name).open("a") as stream:
+        stream.write(text)
+
+
+def test_a_cell_gets_its_part_of_the_growing_files(tmp_path, server, host):
+    record = CellRecord(tmp_path / "cell", CELL, {"launcher": "processes"})
+    record.serve(server)
+    end = time.time()
+    append(server, "processes.csv", f"{end + 1},1,worker,0.2,,\n{end + 2},1,wor")
+    append(server, "server.log", "during\n")
+    append(server, "workers.csv", "time,event,pid,role,exit_status\n3.0,born,1,worker,\n")
+    record.finished({"start": end - 1, "end": end}, host)
+    append(server, "processes.csv", "ker,0.3,,\n")
+    folder = tmp_path / "cell"
+    assert (folder / "processes.csv").read_text() == HEADER + f"{end + 1},1,worker,0.2,,\n"
+    assert (folder / "server.log").read_text() == "during\n"
+    assert "born" in (folder / "workers.csv").read_text()
+    cell = json.loads((folder / "cell.json").read_text())
+    assert cell["window"] == {"start": end - 1, "end": end}
+    assert (cell["status"], cell["reason"]) == ("finished", None)
+    assert cell["load"] == {"kind": "closed", "users": 8}
+    assert cell["server"] == {"pid": 7, "cpus": [0]}
+    host_rows = (folder / "host.csv").read_text().splitlines()
+    assert host_rows[0].startswith("time,cpu,") and len(host_rows) > 1
+
+
+def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host):
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.serve(server)
+    append(server, "processes.csv", f"{time.time()},1,worker,0.2,,\n")
+    before = time.monotonic()
+    record.finished({"start": 0, "end": time.time() + 100}, host)
+    assert time.monotonic() - before >= 0.9  # it never came; the wait is bounded
+
+
+def test_a_failed_cell_has_a_reason_and_no_zeros(tmp_path, host):
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.failed("it did not start", host)
+    cell = json.loads((tmp_path / "cell" / "cell.json").read_text())
+    assert (cell["status"], cell["reason"]) == ("failed", "it did not start")
+    assert cell["window"] is None and cell["server"] is None
+    assert not (tmp_path / "cell" / "latency.csv").exists()
+
+
+def test_a_cell_that_is_measured_again_starts_from_nothing(tmp_path, host):
+    folder = tmp_path / "cell"
+    CellRecord(folder, CELL, {}).failed("at first", host)
+    (folder / "latency.csv").touch()
+    again = CellRecord(folder, CELL, {})
+    assert list(folder.iterdir()) == []
+    again.discard()
+    assert not folder.exists()
