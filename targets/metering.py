@@ -119,6 +119,7 @@ class Meter:
         self._look_for_deaths_and_births(pids)
         for process in self._known.values():
             process.role = process.role or ("manager" if process.pid == root else "helper")
+        self._memory_due = 0.0  # what a server weighs when it gets ready is worth knowing
         held, self._held = self._held or [], None
         for file, process, values in held:
             process.role = process.role or "helper"

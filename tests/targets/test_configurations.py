@@ -8,11 +8,6 @@ from targets.configurations import ConfigurationError, load
 
 from .conftest import CATALOGUE
 
-NAMES = [
-    "sanic", "sanic-single", "uvicorn", "gunicorn-uvicorn", "gunicorn-uvicorn-legacy", "gunicorn-asgi",
-    "granian", "hypercorn", "gunicorn-sanic",
-]  # fmt: skip
-
 VALID = """
 [stack.current]
 python = ["3.11"]
@@ -49,8 +44,11 @@ def start(configuration, **changes):
     return configuration.command(**values)
 
 
-def test_the_catalogue_keeps_its_order():
-    assert list(CATALOGUE.configurations) == NAMES
+def test_the_catalogue_keeps_its_order(read):
+    """The order of the file decides, among others, the colours of the charts."""
+    table = VALID[VALID.index("[configuration.plain]") :]
+    text = VALID + table.replace("plain", "zeta") + table.replace("plain", "alpha")
+    assert list(read(text).configurations) == ["plain", "zeta", "alpha"]
 
 
 def test_a_table_becomes_a_configuration(read, tmp_path):
@@ -156,7 +154,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         CATALOGUE.get("x")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CATALOGUE.configurations)
 def test_keep_alive_and_recycling_are_stated_in_the_command(name):
     configuration = CATALOGUE.get(name)
     stated = [*configuration.argv, *configuration.environment.values()]

@@ -66,7 +66,7 @@ def test_a_port_is_not_shared_with_another_granian(serve):
     assert first.get_json("/whoami")["pid"] in first.pids()
 
 
-@pytest.mark.parametrize("name", ["sanic", "gunicorn-uvicorn", "granian"])
+@pytest.mark.parametrize("name", ["sanic-single", "gunicorn-uvicorn", "granian"])
 def test_a_port_is_free_again_at_once(serve, name):
     """Connections that the first server closed are in TIME_WAIT when the second one starts."""
     first = serve(name).wait_ready()
