@@ -19,9 +19,10 @@ class UsageError(UserError):
         super().__init__(message, status=2)
 
 
-def unknown(what: str, name: str, valid: Iterable[str]) -> str:
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
     """Say that ``name`` is no known ``what`` and offer the nearest valid name, else all of them."""
-    known = sorted(valid)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    known = sorted(names)
+    near = [valid for valid in known if name and valid.startswith(name)]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known) or 'none'}"
     return f'unknown {what} "{name}"; {hint}'

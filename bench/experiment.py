@@ -105,7 +105,8 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
     try:
         save("running")
         with _interruptible(), cpus.pinned(runner.cpus.own), runner.host:
-            runner.run(todo, after_block=lambda: save("running"))
+            if todo:
+                runner.run(todo, after_block=lambda: save("running"))
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -148,6 +149,8 @@ def session_command(paths: Sequence[Path], processes: int) -> list[str]:
 def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], todo: Sequence[Block]) -> str:
     """What is about to happen and how long it will take."""
     cells = sum(len(block.cells) for block in todo)
+    if not cells:
+        return f"{folder.path}: every cell is finished, nothing is left to measure"
     done = sum(len(block.cells) for block in planned) - cells
     seconds = plan.estimate_s(chosen, todo)
     load_s = cells * (chosen.warmup_s + chosen.measured_s)

@@ -28,6 +28,8 @@ SAMPLE_INTERVAL_S = 0.2
 # What serve ends with (docs/contracts.md).
 _PORT_IN_USE = 4
 _PORT_TRIES = 5
+# Serve itself gives up after the start-up time-out; this is for one that does not.
+_STARTUP_SLACK_S = 10.0
 
 
 class ServerError(Exception):
@@ -126,7 +128,7 @@ class Processes:
         for attempt in range(_PORT_TRIES):
             process, place = self._spawn(configuration, workers, directory / str(attempt), cpus)
             self._running.append(process)
-            deadline = time.monotonic() + self._startup_timeout_s + 10.0
+            deadline = time.monotonic() + self._startup_timeout_s + _STARTUP_SLACK_S
             while process.poll() is None and time.monotonic() < deadline:
                 with contextlib.suppress(FileNotFoundError):
                     facts = json.loads((place / "server.json").read_text())

@@ -9,9 +9,13 @@ from bench.processes import ROOT
 
 def test_cpu_times_are_seconds_for_each_cpu(tmp_path):
     stat = tmp_path / "stat"
-    stat.write_text(
-        "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 50 20 1000 3 4 5 6 0 0\ncpu3 1 0 0 2 0 0 0 0 0 0\nctxt 5\n"
-    )
+    lines = [
+        "cpu  9 9 9 9 9 9 9 9 0 0",
+        "cpu0 100 50 20 1000 3 4 5 6 0 0",
+        "cpu3 1 0 0 2 0 0 0 0 0 0",
+        "ctxt",
+    ]
+    stat.write_text("\n".join(lines))
     tick = host.os.sysconf("SC_CLK_TCK")
     assert host.cpu_times(stat) == [
         (0, tuple(v / tick for v in (150, 20, 1000, 3, 4, 5, 6))),

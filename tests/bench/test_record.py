@@ -55,13 +55,15 @@ def test_a_cell_gets_its_part_of_the_growing_files(tmp_path, server, host):
     assert host_rows[0].startswith("time,cpu,") and len(host_rows) > 1
 
 
-def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host):
+def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host, monkeypatch):
     record = CellRecord(tmp_path / "cell", CELL, {})
     record.serve(server)
-    append(server, "processes.csv", f"{time.time()},1,worker,0.2,,\n")
-    before = time.monotonic()
-    record.finished({"start": 0, "end": time.time() + 100}, host)
-    assert time.monotonic() - before >= 0.9  # it never came; the wait is bounded
+    end = time.time()
+    append(server, "processes.csv", f"{end - 0.1},1,worker,0.2,,\n")
+    closing = f"{end + 0.1},1,worker,0.3,,\n"
+    monkeypatch.setattr(time, "sleep", lambda seconds: append(server, "processes.csv", closing))
+    record.finished({"start": end - 1, "end": end}, host)
+    assert (tmp_path / "cell" / "processes.csv").read_text().endswith(closing)
 
 
 def test_a_failed_cell_has_a_reason_and_no_zeros(tmp_path, host):

@@ -118,7 +118,7 @@ def test_a_broken_or_foreign_run_is_told(tmp_path):
     with pytest.raises(UserError, match="has schema 99, this suite reads 1"):
         results.read_run(path)
     (path / "run.json").write_text("{")
-    with pytest.raises(UserError, match="no readable run.json"):
+    with pytest.raises(UserError, match=r"no readable run\.json"):
         results.read_run(path)
 
 

@@ -32,29 +32,25 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(tmp_path
     stacks.ensure(stack, said.append, venvs)
     assert not left.exists() and len(said) == 2
 
-
-def test_a_broken_environment_is_made_again(tmp_path, stack):
-    said = []
-    stacks.ensure(stack, said.append, tmp_path / "venvs")
-    (tmp_path / "venvs" / "tiny" / "bin" / "python").unlink()
-    assert stacks.ensure(stack, said.append, tmp_path / "venvs").python.exists()
-    assert len(said) == 2
+    environment.python.unlink()  # its interpreter was uninstalled
+    assert stacks.ensure(stack, said.append, venvs).python.exists()
+    assert len(said) == 3
 
 
 def test_packages_that_cannot_be_installed_make_the_stack_unavailable(tmp_path, stack):
     stack.requirements.write_text("./there-is-no-such-package\n")
-    for _ in range(2):  # a failed environment is not taken for a finished one
-        with pytest.raises(stacks.UnavailableError, match="there-is-no-such-package") as caught:
-            stacks.ensure(stack, lambda text: None, tmp_path / "venvs")
-        assert "make setup" in caught.value.remedy
+    with pytest.raises(stacks.UnavailableError, match="there-is-no-such-package") as caught:
+        stacks.ensure(stack, lambda text: None, tmp_path / "venvs")
+    assert "make setup" in caught.value.remedy
+    # What is left is not taken for a finished environment.
+    assert not (tmp_path / "venvs" / "tiny" / stacks.MARKER).exists()
 
 
 def test_without_an_interpreter_the_stack_is_unavailable(tmp_path, stack):
     wanted = Stack("old", ("2.1", "2.0"), stack.requirements)
-    with pytest.raises(
-        stacks.UnavailableError, match=r"needs Python 2.1 or 2.0, which was not found"
-    ) as caught:
+    with pytest.raises(stacks.UnavailableError, match="needs Python 2") as caught:
         stacks.ensure(wanted, lambda text: None, tmp_path / "venvs")
+    assert "needs Python 2.1 or 2.0, which was not found" in str(caught.value)
     assert "install Python 2.1" in caught.value.remedy
 
 

@@ -1,0 +1,135 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from bench import launch
+from bench.errors import UserError
+from bench.launch import Processes, ServerError
+from bench.processes import ROOT
+from bench.stacks import Environment
+
+
+@pytest.fixture
+def sanic(catalogue):
+    return catalogue.get("sanic-single")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """An environment whose interpreter does what a shell script says instead of targets.serve."""
+
+    def make(script):
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        return {"current": Environment(python, "3", {})}
+
+    return make
+
+
+def gone(processes, timeout_s=5.0):
+    _, alive = psutil.wait_procs(processes, timeout_s)
+    return not alive
+
+
+def test_a_server_is_ready_pinned_and_gone_afterwards(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+        assert server.facts["configuration"] == "sanic-single" and server.failure() is None
+        tree = [psutil.Process(server.process.pid), psutil.Process(server.facts["pid"])]
+        assert [process.cpu_affinity() for process in tree] == [[0], [0]]
+    assert gone(tree)
+
+
+def test_the_next_server_starts_while_the_last_one_stops(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        first = launcher.start(sanic, 1, tmp_path / "1", [0])
+        launcher.stop(first)
+        second = launcher.start(sanic, 1, tmp_path / "2", [0])
+        assert second.url != first.url
+        launcher.settle()
+        assert first.process.poll() == 0 and second.failure() is None
+
+
+def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+        os.kill(server.facts["pid"], signal.SIGKILL)
+        server.process.wait(10)
+        (server.directory / "server.log").write_text("it was\nthe butler\n")
+        assert server.failure() == "the server ended by itself (exit status 5)\n  it was\n  the butler"
+
+
+def test_a_port_in_use_is_an_error_when_given_and_avoided_when_not(tmp_path, current, sanic, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            Processes({"current": current}, port=port) as launcher,
+            pytest.raises(UserError, match=f"port {port} is in use"),
+        ):
+            launcher.start(sanic, 1, tmp_path / "given", [0])
+        free = launch.free_port
+        ports = iter([port, free()])
+        monkeypatch.setattr(launch, "free_port", lambda: next(ports))
+        with Processes({"current": current}) as launcher:
+            server = launcher.start(sanic, 1, tmp_path / "chosen", [0])
+            assert not server.url.endswith(f":{port}")
+
+
+def test_a_server_that_does_not_start_shows_its_last_lines(tmp_path, broken, sanic):
+    environments = broken("echo 'ModuleNotFoundError: No module named sanicc' >&2; exit 3")
+    with Processes(environments) as launcher, pytest.raises(ServerError) as caught:
+        launcher.start(sanic, 1, tmp_path / "m", [0])
+    reason = "sanic-single did not start (exit status 3)\n  ModuleNotFoundError: No module named sanicc"
+    assert str(caught.value) == reason
+
+
+def test_a_serve_that_never_gets_ready_is_killed_with_all_below_it(tmp_path, broken, sanic, monkeypatch):
+    environments = broken(f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; wait")
+    monkeypatch.setattr(launch, "_STARTUP_SLACK_S", 0.5)
+    launcher = Processes(environments, startup_timeout_s=0.5)
+    with launcher, pytest.raises(ServerError, match="SIGKILL"):
+        launcher.start(sanic, 1, tmp_path / "m", [0])
+    pid = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(pid) or gone([psutil.Process(pid)])
+
+
+def test_nothing_outlives_a_suite_that_is_killed(tmp_path):
+    program = f"""
+import sys, time
+from pathlib import Path
+from bench import stacks
+from bench.launch import Processes
+from targets.configurations import load
+catalogue = load()
+environment = stacks.ensure(catalogue.stacks["current"], print)
+with Processes({{"current": environment}}) as launcher:
+    server = launcher.start(catalogue.get("sanic"), 1, Path({str(tmp_path)!r}) / "m", [0])
+    print("serving", flush=True)
+    time.sleep(60)
+"""
+    suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while suite.stdout.readline() != "serving\n":
+        assert suite.poll() is None
+    tree = psutil.Process(suite.pid).children(recursive=True)
+    assert len(tree) >= 3
+    suite.kill()
+    suite.communicate()
+    assert gone(tree, 15)
+
+
+def test_a_tethered_program_does_not_start_without_its_parent():
+    tether = ROOT / "bench" / "tether.py"
+    command = [sys.executable, str(tether), str(os.getppid()), "0", "echo", "started"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "is gone" in done.stderr
+    command[2] = str(os.getpid())
+    assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "started\n"
