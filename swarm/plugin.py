@@ -103,6 +103,7 @@ class Coordinator:
             self._watch_listeners()
 
     def _stopped(self, environment: Environment, **_: object) -> None:
+        self._recorder.close_second()  # Locust's statistics want the last second's requests, recorded or not
         if not self._recorder.recording:
             return
         if self._ticker is not None:
@@ -110,6 +111,7 @@ class Coordinator:
         rest = self._recorder.end()
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
+            runner._send_stats()  # the master writes its statistics when it has our last message
             runner.send_message(LAST_MESSAGE, rest.packed())
             return
         self._add(rest)

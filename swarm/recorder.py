@@ -131,10 +131,11 @@ class Recorder:
         """The clock shows `second` (Unix): all that came before belongs to the seconds before."""
         if second == self._second:
             return
-        self._close_second()
+        self.close_second()
         self._second = second
 
-    def _close_second(self) -> None:
+    def close_second(self) -> None:
+        """Give Locust's statistics, and the batch, what they have not got yet of the current second."""
         for samples in self._own.values():
             self._flush(samples, feed=True)
         for samples in self._plain.values():
@@ -170,7 +171,7 @@ class Recorder:
 
     def begin(self) -> None:
         """Start to collect, from nothing."""
-        self._close_second()
+        self.close_second()
         self._second = int(time())
         self._batch = Batch()
         self.requests = self.failures = 0
@@ -185,7 +186,7 @@ class Recorder:
 
     def end(self) -> Batch:
         """Stop collecting: the rest, the second that has just begun included."""
-        self._close_second()
+        self.close_second()
         batch, self._batch = self._batch or Batch(), None
         return batch
 

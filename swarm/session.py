@@ -69,6 +69,7 @@ class Session:
         self._workers: list[subprocess.Popen[bytes]] = []
         self._runner = self._local() if processes == 1 else self._distributed(list(scenarios))
         self._aborted: str | None = None
+        self._counted = (0, 0)
         events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
         self._coordinator: Coordinator = coordinator_of(self._environment)
         self._spawned = gevent.event.Event()
@@ -117,7 +118,8 @@ class Session:
         self._aborted = None
         self._environment.host = cell["host"]
         self._environment.stop_timeout = float(cell.get("stop_timeout_s", 1.0))
-        self._options.record = str(directory)
+        record = bool(cell.get("record", True))
+        self._options.record = str(directory) if record else ""
         try:
             with _locust_csv(self._environment, directory):
                 window = self._swarm(classes, int(cell["users"]), cell["warmup_s"], int(cell["measured_s"]))
@@ -125,7 +127,7 @@ class Session:
         finally:
             self._stop()
         self._check()
-        requests, failures = count_in_window(directory, *window)
+        requests, failures = count_in_window(directory, *window) if record else self._counted
         if not requests and not failures:
             raise CellFailed(self._why_silent())
         return {
@@ -139,6 +141,7 @@ class Session:
         self, classes: list[type[User]], users: int, warmup_s: float, measured_s: int
     ) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
+        gc.unfreeze()
         gc.collect()
         gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
         self._spawned.clear()
@@ -150,6 +153,8 @@ class Session:
         self._progress_until(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
         self._progress_until(end)
+        failures = self._environment.stats.num_failures
+        self._counted = (self._environment.stats.num_requests - failures, failures)
         return start, end
 
     def _progress_until(self, end: float) -> None:

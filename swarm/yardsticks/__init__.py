@@ -1,0 +1,1 @@
+"""The same request as different Locust users make it, for `python -m swarm.selfbench`."""
