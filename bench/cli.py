@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -167,22 +168,25 @@ def report(
 
 def _render(folder: Path) -> bool:
     """Analyse a run and print its ranking; a failure loses nothing, so it is only told."""
-    # Imported here: it brings pandas and matplotlib, which no other command needs.
-    from analysis.report import render
-
-    from analysis.errors import AnalysisError
-
     try:
-        with console.status("making the report …") as status:
-            rendered = render(folder, lambda text: status.update(text))
-    except AnalysisError as error:
-        errors.print(f"[red]error:[/red] no report: {error}", soft_wrap=True)
-    except Exception:  # noqa: BLE001  (whatever it is, the measurements must not look lost)
-        errors.print_exception()
-    else:
-        console.print(rendered.finding)
-        return True
-    errors.print(f"The results in {folder} are whole. Retry: make report RUN={folder.name}", soft_wrap=True)
+        # Imported here: it brings pandas and matplotlib, which no other command needs.
+        from analysis.errors import AnalysisError
+        from analysis.report import render
+
+        try:
+            with console.status("making the report …") as status:
+                rendered = render(folder, status.update)
+        except AnalysisError as error:
+            errors.print("[red]error:[/red] no report: ", end="")
+            errors.print(str(error), markup=False, soft_wrap=True)
+        else:
+            _show(rendered)
+            return True
+    except Exception:  # noqa: BLE001  (a mistake of ours: told in full, and the measurements are safe)
+        traceback.print_exc()
+    errors.print(
+        f"The results in {folder} are whole; try again: make report RUN={folder.name}", soft_wrap=True
+    )
     return False
 
 
