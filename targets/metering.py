@@ -69,6 +69,7 @@ class Meter:
         self._known: dict[int, _Process] = {}
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
+        self.announced = 0  # workers that have announced themselves, ever
         self.stillborn = 0  # processes that died before they announced themselves or `settle()` came
         _write(self._processes, PROCESSES)
         _write(self._workers, WORKERS)
@@ -86,15 +87,17 @@ class Meter:
         with_memory = now >= self._memory_due
         if with_memory:
             self._memory_due = now + MEMORY_INTERVAL_S
+        cpu_s = {}
         for process in [*self._known.values(), self._meter]:
             try:
-                cpu_s = process.cpu_s()
+                cpu_s[process.pid] = process.cpu_s()
             except OSError:
                 self.died(process.pid)
-                continue
+        # All clocks are read before any memory, which takes a hundred times as long.
+        for process in [*self._known.values(), self._meter]:
             rss, pss = process.memory() if with_memory else (None, None)
             self._record(
-                self._processes, process, [f"{time.time():.6f}", process.pid, f"{cpu_s:.6f}", rss, pss]
+                self._processes, process, [f"{now:.6f}", process.pid, f"{cpu_s[process.pid]:.6f}", rss, pss]
             )
 
     def read_announcements(self) -> None:
@@ -105,6 +108,7 @@ class Meter:
             if process is None:  # born since the last sample, and perhaps dead again
                 process = self._born(int(pid), _start_of(int(pid)), float(moment))
             process.role = "worker"
+            self.announced += 1
             self._event(float(moment), "ready", process)
 
     def died(self, pid: int, exit_status: int | None = None) -> None:

@@ -19,8 +19,11 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+SUPPORTED = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
+"""Whether this system can tell the children of a process: Linux with CONFIG_PROC_CHILDREN."""
+
 # The last group read is the server's; the end of input means that serve is gone.
-_WARDEN = 'while read -r line; do group=$line; done; kill -s KILL -- "-$group"'
+_WARDEN = 'while read -r line; do group=$line; done; [ -z "$group" ] || kill -s KILL -- "-$group"'
 
 
 class ProcessTree:

@@ -18,7 +18,7 @@ import psutil
 
 from targets.configurations import ConfigurationError, Stack, load
 from targets.metering import Meter, MeteringError
-from targets.processes import ProcessTree
+from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
@@ -44,6 +44,8 @@ class ServeError(Exception):
 
 def serve(options: argparse.Namespace) -> None:
     """Start the server, meter it until a signal asks to stop, and leave no process behind."""
+    if not SUPPORTED:
+        raise ServeError(WRONG_ARGUMENTS, "needs Linux with /proc and CONFIG_PROC_CHILDREN to find processes")
     order = _order(options)
     _check_port(order.host, order.port)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)

@@ -65,6 +65,7 @@ class Server:
         self._log = order.metrics / "server.log"
         self._started = 0.0
         self._exit_status: int | None = None
+        self._announced_before = 0
         self._sample_due = 0.0
         self._stop_signal: int | None = None
 
@@ -82,6 +83,7 @@ class Server:
 
     def _start(self) -> None:
         self._started = time.time()
+        self._announced_before = self._meter.announced
         try:
             self._tree.start(self._order.command, self._environment(), PROJECT, self._log)
         except OSError as error:
@@ -145,12 +147,15 @@ class Server:
             order.max_requests is not None
             and order.configuration.recycle == "respawn"
             and self._exit_status == 0
+            # One that did not even start would be started again for ever.
+            and self._meter.announced > self._announced_before
         )
 
     def _stop(self, grace_period: float) -> None:
         """Pass the signal on, and wait; a second signal, or the end of the grace period, kills."""
         deadline = time.monotonic() + grace_period
-        self._tree.signal(self._stop_signal or signal.SIGTERM)
+        # SIGHUP means "reload" to some servers.
+        self._tree.signal(signal.SIGINT if self._stop_signal == signal.SIGINT else signal.SIGTERM)
         self._stop_signal = None
         while self._tree.pids():
             self._watch(_POLL_S)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from .conftest import CATALOGUE, alive, interpreter_found, wait_until
@@ -104,6 +105,16 @@ def test_nothing_survives_when_serve_is_killed(serve, name):
     wait_until(lambda: not [pid for pid in pids if alive(pid)], "the server ends with serve")
 
 
+def test_the_kernel_ends_the_server_if_the_warden_is_gone_too(serve):
+    served = serve("sanic-single").wait_ready()
+    (root,) = served.pids()
+    (warden,) = (p for p in psutil.Process(served.process.pid).children() if p.pid != root)
+    warden.kill()
+    wait_until(lambda: not alive(warden.pid), "the warden is gone")
+    served.end(signal.SIGKILL)
+    wait_until(lambda: not alive(root), "the server ends with serve")
+
+
 @pytest.mark.parametrize("name", RECYCLING)
 def test_workers_are_recycled(serve, name):
     served = serve(name, "--max-requests", "40").wait_ready()
@@ -140,6 +151,17 @@ def test_a_server_that_dies_while_serving_is_reported(serve, name):
     died = {row["pid"]: row["exit_status"] for row in served.events("died")}
     assert died[str(served.server["pid"])] == "-9"
     assert {int(pid) for pid in died} == pids
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["sanic-single", "gunicorn-asgi", "granian", "hypercorn"])
+def test_other_signals_end_it_as_well(serve, name, number):
+    """SIGHUP comes when the terminal is closed; passed on, it would make gunicorn reload."""
+    served = serve(name, "--grace-period", "60").wait_ready()
+    pids = served.pids()
+    assert served.end(number) == (0, "")
+    assert not [pid for pid in pids if alive(pid)]
+    assert "-9" not in [row["exit_status"] for row in served.events("died")]
 
 
 def test_a_server_that_ignores_the_signal_is_killed(serve):
