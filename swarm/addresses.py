@@ -22,7 +22,10 @@ class Addresses:
         """Family, type, protocol and address to connect to. Raises OSError for unknown names."""
         address = self._known.get(origin)
         if address is None:
-            found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            try:
+                found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            except UnicodeError as error:
+                raise OSError(f"no host can be called {origin.host!r}") from error
             family, kind, protocol, _, where = found[0]
             address = self._known[origin] = (family, kind, protocol, where)
         return address

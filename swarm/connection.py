@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import AddressFamily, SocketKind
 
-    from .engine import Agent
+    from .agent import Agent
 
 # Locust's gevent patches these modules; the engine needs the system's own non-blocking sockets.
 socket = gevent.monkey.get_original("socket", "socket")
@@ -48,7 +48,7 @@ class Connection:
     """A connection of one user to one origin. It does no waiting: the engine tells it what is ready.
 
     `awaiting` is true exactly while the hot path may serve it: plain TCP, the request wholly sent,
-    no byte of the response received.
+    no byte of the response received, and the connection to be kept afterwards.
     """
 
     __slots__ = (
@@ -66,7 +66,6 @@ class Connection:
         "served",
         "sock",
         "started_ns",
-        "timer_due_ns",
         "tls",
         "unsent",
         "wants_write",
@@ -100,7 +99,6 @@ class Connection:
         self.served = 0
         self.opened_ns = now_ns
         self.started_ns = now_ns
-        self.timer_due_ns = 1 << 63
 
     def close(self) -> None:
         """Close the socket; the kernel takes it out of the epoll set."""
@@ -117,7 +115,12 @@ class Connection:
     @property
     def has_unsent(self) -> bool:
         """Whether bytes wait until the socket can take them."""
-        return bool(self.unsent) or (self.tls is not None and self.tls.unsent)
+        return self.tls.unsent if self.tls is not None else bool(self.unsent)
+
+    @property
+    def established(self) -> bool:
+        """Whether it is connected, the TLS handshake included."""
+        return not self.connecting and (self.tls is None or self.tls.established)
 
     def finish_connect(self) -> None:
         """The connect attempt ended: raise Broken if it failed."""
@@ -141,7 +144,7 @@ class Connection:
             self._send_failed()
             return
         self.unsent = self.unsent[sent:] if sent < len(self.unsent) else b""
-        self.awaiting = not self.unsent
+        self.awaiting = not self.unsent and self.request.__class__ is Request
 
     def _send_failed(self) -> None:
         request = self.request
@@ -223,7 +226,7 @@ class Connection:
 
     def lost(self, detail: str) -> Broken:
         """The failure of the request in flight, now that the connection is gone."""
-        if self.connecting or (self.tls is not None and not self.tls.established):
+        if not self.established:
             return Broken(FailureKind.CONNECT_FAILED, detail)
         kind = FailureKind.RESET_MID_RESPONSE if self.received else FailureKind.CLOSED_UNANSWERED
         return Broken(kind, detail)

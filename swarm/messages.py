@@ -61,6 +61,9 @@ class Request:
 
     __slots__ = ("head", "method", "name", "origin", "path", "payload", "samples", "tail", "timeout_ns")
 
+    closes = False
+    """Whether the connection ends with the response, whatever the server says."""
+
     def __init__(
         self,
         origin: Origin,
@@ -84,6 +87,14 @@ class Request:
         self.payload = self.head + self.tail
 
 
+class ClosingRequest(Request):
+    """A request that says `Connection: close`: nothing may be sent after it (RFC 9112 section 9.6)."""
+
+    __slots__ = ()
+
+    closes = True
+
+
 def _head(origin: Origin, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
     """The request line and header lines, each ended by CRLF. Raises ValueError for unsafe characters."""
     fields = {"Host": origin.host_header, "User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -94,6 +105,8 @@ def _head(origin: Origin, method: str, path: str, headers: Mapping[str, str], bo
     lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in fields.items())]
     if any(bad in line for line in lines for bad in FORBIDDEN_IN_HEAD) or " " in path or " " in method:
         raise ValueError(f"line breaks or spaces where HTTP allows none: {method} {path!r} {dict(headers)!r}")
+    if not path.startswith("/") and path != "*":
+        raise ValueError(f"a path begins with a slash: {method} {path!r}")
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from http.cookiejar import CookieJar
 from inspect import isgenerator
 from typing import Any, ClassVar, Final, TypedDict
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import gevent
 from gevent import GreenletExit
@@ -30,9 +30,10 @@ from locust.user.task import (
 )
 from typing_extensions import Unpack
 
+from .agent import Agent, Life, Pause
 from .connection import tls_context
-from .engine import Agent, Life, Pause, engine_of
-from .messages import Origin, Request, encode_body
+from .engine import engine_of
+from .messages import ClosingRequest, Origin, Request, encode_body
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +161,7 @@ class SwarmUser(User):
     def _prepare(self, method: str, path: str, options: RequestOptions) -> Request:
         origin = self.origin
         if path.startswith(("http://", "https://")):
-            origin = _origin(path)
-            path = path[len(origin.url) :] or "/"
+            origin, path = _origin(path), _target(path)
         path = path.partition("#")[0]
         name = options.get("name", path)
         if params := options.get("params"):
@@ -175,7 +175,10 @@ class SwarmUser(User):
         if not self.keep_alive:
             headers["Connection"] = "close"
         headers.update(options.get("headers", {}))
-        return Request(
+        closes = any(
+            key.lower() == "connection" and "close" in value.lower() for key, value in headers.items()
+        )
+        return (ClosingRequest if closes else Request)(
             origin,
             method,
             path,
@@ -257,9 +260,9 @@ def _task_loop(user: SwarmUser, tasks: TaskSet, agent: Agent) -> Steps:
             except (InterruptTaskSet, StopUser, StopTest):
                 raise
             except Exception as error:
+                user._report(user, error)
                 if not user.environment.catch_exceptions:
                     raise
-                user._report(user, error)
             if user._state == LOCUST_STATE_STOPPING:
                 raise StopUser
             seconds = wait_time()
@@ -315,10 +318,18 @@ def _origin(url: str) -> Origin:
     return _origins.setdefault(origin.url, origin)
 
 
+def _target(url: str) -> str:
+    """Path and query of an absolute URL."""
+    parts = urlsplit(url)
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))
+
+
 def _own_origin(user: SwarmUser) -> Origin:
     if not user.host:
         raise StopTest(f"{type(user).__name__} needs a host: give --host, or set its attribute `host`.")
     try:
+        if _target(user.host) != "/":
+            raise ValueError(f"more than a base URL such as http://127.0.0.1:8000: {user.host!r}")
         return _origin(user.host)
     except ValueError as error:
         raise StopTest(f"The host of {type(user).__name__} is {error}.") from error
