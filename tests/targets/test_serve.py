@@ -36,7 +36,12 @@ def test_a_configuration_is_served_and_metered(serve, name):
     configuration = CATALOGUE.get(name)
     workers = workers_of(name)
     # Settings in the environment must not change what a configuration states.
-    foreign = {"GUNICORN_CMD_ARGS": "--workers 9", "SANIC_KEEP_ALIVE_TIMEOUT": "1", "WEB_CONCURRENCY": "9"}
+    foreign = {
+        "GUNICORN_CMD_ARGS": "--nonsense",
+        "GRANIAN_HTTP1_KEEP_ALIVE": "false",
+        "SANIC_USE_UVLOOP": "false",
+        "UVICORN_LIMIT_CONCURRENCY": "1",
+    }
     served = serve(
         name, "--workers", str(workers), "--sample-interval", "0.05", environment=foreign
     ).wait_ready()
