@@ -26,7 +26,7 @@ from .samples import Histogram, Samples, feed_locust
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .engine import Counters
+    from .traffic import Counters
 
 logger = logging.getLogger(__name__)
 
