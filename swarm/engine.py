@@ -217,15 +217,18 @@ class Engine:
             if message is None:
                 continue
             if observed or not (message.ok and message.keep_alive and agent.plain):
+                connection.received = len(data)
                 traffic.answered(connection, message, now, closed=False)
                 continue
 
             response = Response(request, message, now - connection.started_ns)
+            connection.served += 1
             self._stepping = agent
             try:
                 command = agent.resume(response)
             except BaseException as error:  # noqa: BLE001  # GreenletExit is none of Exception's
                 self._stepping = None
+                connection.received = len(data)
                 traffic.release(agent, connection)
                 self._record(agent, response, connection)
                 self._ended(agent, error)
@@ -235,8 +238,8 @@ class Engine:
                 samples.add(response.latency_ns)
                 samples.content_bytes += message.size
             else:
+                connection.received = len(data)
                 self._record(agent, response, connection)
-            connection.served += 1
             if command.__class__ is not Request or command.origin is not connection.origin or agent.killed:
                 traffic.release(agent, connection)
                 self._obey(agent, command)

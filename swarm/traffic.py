@@ -12,6 +12,7 @@ from .connection import (
     EPOLLIN,
     EPOLLOUT,
     EPOLLRDHUP,
+    Address,
     Broken,
     ClosedBeforeSending,
     Connection,
@@ -90,8 +91,13 @@ class Traffic:
         self.in_flight += 1
         connection = agent.connections.get(request.origin)
         if connection is None:
+            alive = agent.wake
             try:
-                connection = self._connect(agent, request.origin, now)
+                address = self._addresses.of(request.origin)
+                if agent.wake != alive:  # killed meanwhile: the look-up lets other greenlets run
+                    self.in_flight -= 1
+                    return
+                connection = self._connect(agent, request.origin, address, now)
             except OSError as error:
                 self.in_flight -= 1
                 refused = isinstance(error, ConnectionRefusedError)
@@ -109,10 +115,10 @@ class Traffic:
         if not connection.connecting:
             self.transmit(connection)
 
-    def _connect(self, agent: Agent, origin: Origin, now: int) -> Connection:
-        connection = Connection(agent, origin, self._addresses.of(origin), now)
-        if origin.tls:
-            connection.tls = Tls(agent.user.tls_context(), origin.host)
+    def _connect(self, agent: Agent, origin: Origin, address: Address, now: int) -> Connection:
+        tls = Tls(agent.user.tls_context(), origin.host) if origin.tls else None
+        connection = Connection(agent, origin, address, now)
+        connection.tls = tls
         self.connections[connection.fd] = connection
         agent.connections[origin] = connection
         self._epoll.register(connection.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP)
@@ -126,10 +132,12 @@ class Traffic:
             connection.transmit()
         except ClosedBeforeSending:
             self._reconnect(connection)
-            return
         except Broken as broken:
             self._lost(connection, broken)
-            return
+        else:
+            self._watch_writable(connection)
+
+    def _watch_writable(self, connection: Connection) -> None:
         wants_write = connection.has_unsent
         if wants_write != connection.wants_write:
             connection.wants_write = wants_write
@@ -153,7 +161,7 @@ class Traffic:
                 self.transmit(connection)
             elif mask & EPOLLOUT:
                 self.transmit(connection)
-            if connection.fd not in self.connections or not mask & ~EPOLLOUT:
+            if self.connections.get(connection.fd) is not connection or not mask & ~EPOLLOUT:
                 return
             message = connection.receive()
         except Broken as broken:
@@ -162,6 +170,7 @@ class Traffic:
             self._counters.idle_closes += 1
             self.discard(connection)
         else:
+            self._watch_writable(connection)  # TLS may have become ready to send by what it received
             if message is not None:
                 self.answered(connection, message, clock(), closed=bool(mask & EPOLLRDHUP))
 
@@ -187,9 +196,9 @@ class Traffic:
             response.detail = f"status {message.status_code}"
         connection.served += 1
         self.release(agent, connection)
-        if closed and message.keep_alive:
+        if closed and message.keep_alive and not request.closes:
             self._counters.idle_closes += 1
-        if closed or not message.keep_alive:
+        if closed or request.closes or not message.keep_alive:
             self.discard(connection)
         self._deliver(agent, response, connection)
 
@@ -248,5 +257,5 @@ class Traffic:
         if now < connection.started_ns + request.timeout_ns:
             self.watch_timeout(agent, connection, request)
             return
-        kind = FailureKind.CONNECT_TIMEOUT if connection.connecting else FailureKind.TIMEOUT
+        kind = FailureKind.TIMEOUT if connection.established else FailureKind.CONNECT_TIMEOUT
         self._lost(connection, Broken(kind, f"no whole response within {request.timeout_ns / 1e9:g} s"))

@@ -69,9 +69,7 @@ def ask(live):
 @pytest.fixture
 def null_server():
     """The URL of a null server in its own process, as fast as a server can be."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "swarm.nullserver"], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-m", "swarm.nullserver"], stdout=subprocess.PIPE, text=True)
     yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     process.kill()
     process.wait()

@@ -31,7 +31,9 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Swarm:
     """A Locust environment with a local runner and the suite's plugin, and what its users got."""
 
-    def __init__(self, *classes: type[User], host: str | None = None, record: str = "", **options: Any) -> None:
+    def __init__(
+        self, *classes: type[User], host: str | None = None, record: str = "", **options: Any
+    ) -> None:
         self.environment = Environment(
             user_classes=list(classes),
             host=host,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.swarm.scripted import byte_by_byte, reply, then_close
 
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7;note=1\r\n, world\r\n0\r\nx: y\r\n\r\n"
-)
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7;note=1\r\n, world\r\n0\r\n\r\n"
 FRAMINGS = {
     "content-length": (reply(b"hello, world"), 200, b"hello, world"),
     "empty": (reply(b""), 200, b""),
@@ -58,7 +57,9 @@ def test_an_interim_response_leaves_nothing_behind(serve, ask):
     assert response.headers["X-A"] == "1"
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\nto the end", b"HTTP/1.0 200 OK\r\n\r\nto the end"])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\n\r\nto the end", b"HTTP/1.0 200 OK\r\n\r\nto the end"]
+)
 def test_a_body_may_last_until_the_server_closes(serve, live, answer):
     server = serve({"/": then_close(answer)})
 
@@ -120,7 +121,11 @@ def test_each_method_has_its_shorthand(serve, live, method):
 
 
 BODIES = {
-    "json": ({"json": {"a": [1, "ä"]}}, json.dumps({"a": [1, "ä"]}, separators=(",", ":")).encode(), "application/json"),
+    "json": (
+        {"json": {"a": [1, "ä"]}},
+        json.dumps({"a": [1, "ä"]}, separators=(",", ":")).encode(),
+        "application/json",
+    ),
     "bytes": ({"data": b"\x00\xff"}, b"\x00\xff", None),
     "text": ({"data": "grün"}, "grün".encode(), "text/plain; charset=utf-8"),
     "form": ({"data": {"a": "1 2", "b": ["x", "y"]}}, b"a=1+2&b=x&b=y", "application/x-www-form-urlencoded"),
