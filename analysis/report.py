@@ -1,0 +1,167 @@
+"""The report of a run: notebooks executed, figures and frames kept, one self-contained page."""
+
+import base64
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from analysis.checks import Finding
+from analysis.errors import AnalysisError
+from analysis.execute import execute
+from analysis.study import Study, study
+from analysis.verdict import COLUMNS, Table
+
+# The figures in the order of the page: its section, then the names the notebooks give them.
+SECTIONS = {
+    "How much each configuration serves": [
+        "throughput",
+        "throughput_by_concurrency",
+        "latency_by_throughput",
+    ],
+    "How long an answer takes": ["percentiles", "over_time"],
+    "What a request costs": ["cpu_per_request", "memory"],
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a command line prints: the page, the sentence it opens with, the tables, the findings.
+
+    Each table has a `title`, a `basis` (what it is ranked by), `columns`, and `rows` with `texts()`.
+    """
+
+    html: Path
+    finding: str
+    ranking: tuple[Table, ...]
+    findings: list[Finding]
+
+
+def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rendered:
+    """Analyse a run and write `run_dir/report/`; a report that is there already is replaced as a whole.
+
+    `progress` is told, in a few words, what is being done.
+
+    Raises:
+        AnalysisError: the run cannot be read, a notebook failed, or the report cannot be written.
+    """
+    say = progress or (lambda _: None)
+    say("reading the run")
+    analysed = study(run_dir)
+    target = run_dir / "report"
+    try:
+        # Its own folder until it is whole, so that a failure leaves the previous report alone.
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=run_dir) as temporary:
+            folder = Path(temporary) / "report"
+            folder.mkdir()
+            execute(run_dir.resolve(), folder, say)
+            say("writing the page")
+            (folder / "report.html").write_text(page(analysed, folder), encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            folder.rename(target)
+    except OSError as error:
+        raise AnalysisError(f"cannot write the report in {run_dir}: {error.strerror or error}") from error
+    return Rendered(
+        target / "report.html", analysed.verdict.finding, analysed.verdict.tables, analysed.findings
+    )
+
+
+def page(analysed: Study, figures: Path) -> str:
+    """The whole page as HTML, with the pictures of the folder `figures` inside."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    run = analysed.results.run
+    findings = analysed.findings
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        verdict=analysed.verdict,
+        columns=COLUMNS,
+        of_the_run=[finding for finding in findings if finding.scenario is None],
+        about=lambda table: [finding for finding in findings if finding.scenario == table.scenario],
+        sections={title: _pictures(figures, names) for title, names in SECTIONS.items()},
+        facts=_facts(analysed),
+        configurations=_configurations(analysed),
+        failed=analysed.results.cells.query("status == 'failed'").to_dict("records"),
+        date=datetime.fromtimestamp(run.started, UTC).strftime("%d %B %Y, %H:%M UTC"),
+    )
+
+
+def _pictures(folder: Path, names: list[str]) -> list[dict[str, str]]:
+    """The figures that were drawn: name, what it shows in words, and the picture as a data URI."""
+    pictures = []
+    for name in names:
+        path = folder / f"{name}.png"
+        if path.exists():
+            with Image.open(path) as picture:
+                title = str(picture.info["Title"])
+            data = base64.b64encode(path.read_bytes()).decode("ascii")
+            pictures.append({"name": name, "title": title, "data": f"data:image/png;base64,{data}"})
+    return pictures
+
+
+def _facts(analysed: Study) -> dict[str, str]:
+    """How it was measured, as label and text."""
+    results, run = analysed.results, analysed.results.run
+    host = run.host
+    memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
+    split = f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)}"
+    engines = ", ".join(sorted(results.finished["engine"].unique()))
+    facts = {
+        "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
+        + (" (in a container)" if host.container else ""),
+        "CPU split": split + ("" if run.cpu_split.trusted else ": shared, not to be trusted"),
+        "Launcher": run.launcher,
+        "Load": f"Locust {run.suite.packages.get('locust', '')} (engine: {engines}), closed loop",
+        "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",
+        "Cells": f"{len(results.finished)} finished of {run.cells_planned} planned",
+        "Suite": f"Python {run.suite.python}, {_packages(run.suite.packages)}",
+    }
+    if run.wall_s and run.load_s:
+        facts["Time"] = f"{run.wall_s:.0f} s, {run.load_s / run.wall_s:.0%} of them under load"
+    for name, stack in run.stacks.items():
+        facts[f"Stack {name}"] = f"Python {stack.python}, {_packages(stack.packages)}"
+    if run.git and run.git.revision:
+        facts["Revision"] = run.git.revision[:12] + (" with local changes" if run.git.dirty else "")
+    facts["Results"] = f"{run.run}, schema 1, methodology {run.methodology}"
+    return facts
+
+
+def _configurations(analysed: Study) -> list[dict[str, Any]]:
+    """Every measured configuration with its exact commands, one per number of workers."""
+    cells = analysed.results.finished
+    return [
+        {
+            "about": configuration,
+            "commands": cells.loc[cells["configuration"] == configuration.name, "command"].unique().tolist(),
+            "serves_with": _serves_with(analysed, configuration.name),
+        }
+        for configuration in analysed.results.run.configurations
+        if (cells["configuration"] == configuration.name).any()
+    ]
+
+
+def _serves_with(analysed: Study, name: str) -> str:
+    """The event loop and HTTP parser the server said it uses."""
+    cells = analysed.results.finished
+    first = cells[cells["configuration"] == name].iloc[0]
+    parts = [f"{label} {first[label]}" for label in ("loop", "parser") if first[label]]
+    return ", ".join(parts)
+
+
+def _cpus(cpus: list[int]) -> str:
+    return ", ".join(map(str, cpus))
+
+
+def _packages(packages: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))

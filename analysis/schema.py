@@ -1,0 +1,182 @@
+"""The JSON files of a run, as types: `run.json` and `cell.json` as docs/contracts.md states them."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from analysis.errors import AnalysisError
+
+SCHEMA = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Host(_Record):
+    """The machine of a run; `memory_bytes` in bytes."""
+
+    hostname: str
+    system: str
+    cpu: str
+    cpus: int
+    memory_bytes: int | None
+    container: bool
+
+
+class CpuSplit(_Record):
+    """Which CPUs served and which loaded; `trusted` is false where they had to share."""
+
+    server: list[int]
+    generator: list[int]
+    trusted: bool
+
+
+class Stack(_Record):
+    """An interpreter version and the packages that were installed beside it."""
+
+    python: str
+    packages: dict[str, str]
+
+
+class Git(_Record):
+    """The revision of the suite; null where it was not a checkout."""
+
+    revision: str | None
+    dirty: bool | None
+
+
+class Configuration(_Record):
+    """An entry of the catalogue; its place in `Run.configurations` gives its colour in every chart."""
+
+    name: str
+    summary: str
+    stack: str
+    recycle: str
+    keep_alive_s: float | None = None
+    backlog: int | None = None
+
+
+class Unavailable(_Record):
+    """A configuration that could not be measured here, why, and the way to get it."""
+
+    configuration: str
+    reason: str
+    remedy: str
+
+
+class Run(_Record):
+    """`run.json`: one experiment. Times are Unix seconds."""
+
+    run: str
+    methodology: int
+    status: Literal["running", "finished", "interrupted", "failed"]
+    started: float
+    ended: float | None
+    plan: dict[str, Any]
+    seed: int
+    launcher: str
+    host: Host
+    cpu_split: CpuSplit
+    stacks: dict[str, Stack]
+    suite: Stack
+    git: Git | None
+    configurations: list[Configuration]
+    unavailable: list[Unavailable]
+    cells_planned: int
+    wall_s: float | None
+    load_s: float | None
+
+
+class Load(_Record):
+    """A closed loop of `users` that each wait for their answer."""
+
+    kind: Literal["closed"]
+    users: int = Field(gt=0)
+
+
+class Window(_Record):
+    """The measured part of a cell, in Unix seconds."""
+
+    start: float
+    end: float
+
+
+class Server(_Record):
+    """The server as it was started, and the CPUs it was pinned to."""
+
+    command: list[str]
+    started: float
+    ready_s: float | None
+    whoami: dict[str, Any]
+    cpus: list[int] = Field(min_length=1)
+
+
+class Generator(_Record):
+    """The Locust processes that made the load, and the CPUs they were pinned to."""
+
+    cpus: list[int] = Field(min_length=1)
+    processes: int = Field(gt=0)
+    engine: str
+
+
+class Cell(_Record):
+    """`cell.json`: configuration x scenario x load x repeat."""
+
+    configuration: str
+    scenario: str
+    load: Load
+    workers: int
+    repeat: int
+    block: int
+    status: Literal["finished", "failed"]
+    reason: str | None
+    started: float
+    ended: float
+    window: Window | None
+    server: Server | None
+    generator: Generator | None
+
+    @model_validator(mode="after")
+    def _whole_if_finished(self) -> Self:
+        if self.status == "failed":
+            return self
+        if self.window is None or self.server is None or self.generator is None:
+            raise ValueError("a finished cell needs window, server and generator")
+        if self.window.end <= self.window.start:
+            raise ValueError("the measured window ends before it starts")
+        return self
+
+
+Model = TypeVar("Model", Run, Cell)
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """Read one JSON file of a run.
+
+    Raises:
+        AnalysisError: it is not JSON, of another schema, or lacks a key; the text names file and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(f"{path}: {error.strerror}") from error
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        what = "is empty" if not text.strip() else f"is not JSON ({error})"
+        raise AnalysisError(f"{path} {what}; restore it or run the cell again") from error
+    version = document.get("schema") if isinstance(document, dict) else None
+    if version != SCHEMA:
+        raise AnalysisError(
+            f"{path} has results schema {version}, this version of Whichworker reads {SCHEMA}; "
+            "report it with the version that measured it, or measure again"
+        )
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise AnalysisError(f"{path}: {where}: {first['msg']}") from error

@@ -1,0 +1,52 @@
+"""A run with everything computed from it, once: what notebooks, charts and the report start from."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import checks, results, statistics, verdict
+
+RUN_VARIABLE = "WHICHWORKER_RUN"
+
+
+@dataclass(frozen=True)
+class Study:
+    """`summary` has a row per finished cell, `loads` one per configuration and load (all repeats)."""
+
+    results: results.Results
+    summary: pd.DataFrame
+    loads: pd.DataFrame
+    findings: list[checks.Finding]
+    verdict: verdict.Verdict
+
+    def about(self, *kinds: str) -> list[checks.Finding]:
+        """The findings of some kinds."""
+        return [finding for finding in self.findings if finding.kind in kinds]
+
+
+def study(directory: Path) -> Study:
+    """Load and analyse a run.
+
+    Raises:
+        AnalysisError: see `results.load`.
+    """
+    loaded = results.load(directory)
+    summary = statistics.summarise(loaded)
+    loads = statistics.aggregate(loaded, summary)
+    findings = checks.check(loaded, summary)
+    return Study(loaded, summary, loads, findings, verdict.judge(loaded, summary, loads, findings))
+
+
+def open_study() -> Study:
+    """The study of the run named by `WHICHWORKER_RUN`, or of the latest one; computed once per process."""
+    named = os.environ.get(RUN_VARIABLE)
+    directory = Path(named) if named else results.latest()
+    return _study_as_of(directory, (directory / "run.json").stat().st_mtime if named is None else 0.0)
+
+
+@lru_cache(maxsize=1)
+def _study_as_of(directory: Path, _modified: float) -> Study:
+    return study(directory)

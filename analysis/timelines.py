@@ -1,0 +1,129 @@
+"""The charts over time: within the measured window, and over the life of a server."""
+
+from itertools import product
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import style
+from analysis.checks import UNSTEADY
+from analysis.statistics import LOAD, describe, server_memory
+from analysis.study import Study
+from analysis.verdict import Table, figures
+
+MIB = 2.0**20
+
+
+def over_time(study: Study) -> Figure:
+    """Throughput and p99 second by second at the load that decides each scenario."""
+    looks = style.looks(study.results.configurations)
+    tables = study.verdict.tables
+    seconds = _seconds(study)
+    with style.styled():
+        figure, axes = style.panels(len(tables), rows=2, height=2.8)
+        drawn: set[str] = set()
+        for (above, below), table in zip(axes, tables, strict=True):
+            chosen = seconds[_at(seconds, table)]
+            for name in [name for name in looks if (chosen["configuration"] == name).any()]:
+                drawn.add(name)
+                rows = chosen[chosen["configuration"] == name]
+                _trace(above, rows, "throughput", looks[name])
+                _trace(below, rows, "p99_ms", looks[name])
+            style.from_zero(above, "y")
+            above.yaxis.set_major_formatter(style.thousands)
+            above.set(title=table.title, ylabel="requests per second")
+            style.milliseconds(below)
+            below.set(xlabel="seconds into the window", ylabel="p99 latency (ms, log)")
+        unsteady = study.about("unsteady")
+        title = f"Throughput was steady: no second was {UNSTEADY:.0%} off the mean of its window."
+        if unsteady:
+            title = f"In {unsteady[0].scenario} {unsteady[0].message}."
+        reading = "Thick: mean of the repeats. Faint: each repeat. Each point is one second."
+        shown = {name: look for name, look in looks.items() if name in drawn}
+        return style.finish(figure, title, reading, style.footer(study.results), shown)
+
+
+def _seconds(study: Study) -> pd.DataFrame:
+    """Per cell and second: `offset` into the window (s), `throughput`, `p99_ms` (NaN if too few)."""
+    described = describe(study.results.latencies, ["cell", "second"])
+    cells = study.results.finished[["configuration", *LOAD, "repeat", "window_start"]]
+    seconds = described.join(cells, on="cell")
+    seconds["offset"] = seconds["second"] - seconds["window_start"] + 0.5
+    seconds["p99_ms"] = seconds["p99_us"] / 1e3
+    return seconds.rename(columns={"requests": "throughput"})
+
+
+def _at(frame: pd.DataFrame, table: Table) -> pd.Series:
+    return (
+        (frame["scenario"] == table.scenario)
+        & (frame["workers"] == table.workers)
+        & (frame["users"] == table.users)
+    )
+
+
+def _trace(axis: Axes, rows: pd.DataFrame, metric: str, look: style.Look) -> None:
+    """Every repeat faintly and their mean with markers."""
+    for _, one in rows.groupby("repeat"):
+        axis.plot(one["offset"], one[metric], color=look.colour, linewidth=0.8, alpha=0.3)
+    mean = rows.groupby("offset")[metric].mean()
+    # At most some ten markers, or a long window becomes a string of beads.
+    axis.plot(
+        mean.index, mean, linestyle=look.line, markevery=max(1, len(mean) // 10), **look.dots()
+    )  # fmt: skip
+
+
+def memory(study: Study) -> Figure:
+    """PSS and RSS of all the server's processes over the life of each server."""
+    looks = style.looks(study.results.configurations)
+    cells = study.results.finished[["configuration", "workers", "block", "server_started"]]
+    samples = server_memory(study.results.processes).join(cells, on="cell")
+    samples["age"] = samples["time"] - samples["server_started"]
+    counts = sorted({int(workers) for workers in samples["workers"]})
+    columns = [("pss_bytes", "PSS"), ("rss_bytes", "RSS")]
+    with style.styled():
+        figure, axes = style.panels(len(counts) * 2, height=3.4, columns=2)
+        for (axis,), (workers, (column, label)) in zip(axes, product(counts, columns), strict=True):
+            chosen = samples[samples["workers"] == workers]
+            for name, look in looks.items():
+                _lives(axis, chosen[chosen["configuration"] == name], column, look)
+            axis.set(
+                title=f"{label}, {workers} worker" + "s" * (workers > 1),
+                xlabel="seconds since the server started", ylabel=f"{label} (MiB)",
+            )  # fmt: skip
+            style.from_zero(axis, "y")
+            if chosen[column].isna().all():
+                axis.text(0.5, 0.5, "not available on this system", ha="center", transform=axis.transAxes)
+        reading = (
+            "All processes of a server added up; a line per server start. PSS counts memory that processes "
+            "share once, RSS once per process."
+        )
+        shown = {name: look for name, look in looks.items() if (samples["configuration"] == name).any()}
+        foot = style.footer(study.results)
+        return style.finish(figure, _memory_title(study), reading, foot, shown)
+
+
+def _lives(axis: Axes, samples: pd.DataFrame, column: str, look: style.Look) -> None:
+    """One line per server start, its marker at the end, where it is read."""
+    for _, life in samples[samples[column].notna()].groupby("block"):
+        ordered = life.sort_values("age")
+        last = [len(ordered) - 1]
+        axis.plot(
+            ordered["age"], ordered[column] / MIB, linestyle=look.line, linewidth=1.2, markevery=last,
+            **look.dots(),
+        )  # fmt: skip
+
+
+def _memory_title(study: Study) -> str:
+    """Who needs least and most, at the fewest workers; in PSS if the system tells it."""
+    workers = int(study.loads["workers"].min())
+    fewest = study.loads[study.loads["workers"] == workers]
+    for column, label in (("pss_bytes", "PSS"), ("rss_bytes", "RSS")):
+        most = fewest.groupby("configuration")[column].max().dropna().sort_values() / MIB
+        if len(most):
+            return (
+                f"With {workers} worker{'s' * (workers > 1)} {most.index[0]} needs the least memory, "
+                f"{figures(most.iloc[0])} MiB, and {most.index[-1]} the most, {figures(most.iloc[-1])} MiB "
+                f"({label}, at their peak)."
+            )
+    return "Memory is not available on this system."
