@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Locust's gevent patches these modules; the engine needs the system's own non-blocking sockets.
 socket = gevent.monkey.get_original("socket", "socket")
 select_epoll = gevent.monkey.get_original("select", "epoll")
-SSLContext: type[ssl.SSLContext] = gevent.monkey.get_original("ssl", "SSLContext")
 
 RECEIVE_BYTES: Final = 65536
 EPOLLIN: Final = 0x001
@@ -290,7 +289,7 @@ class Tls:
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:
     """A client context: `verify` is True (the system's CAs), False, or a CA bundle's path."""
-    context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -106,6 +106,7 @@ class Scripted:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def _serve(self, sock, _address) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each send is a segment
         self.connections += 1
         self.open += 1
         client = Client(sock, self.connections)
@@ -131,10 +132,9 @@ class Scripted:
 
 
 def byte_by_byte(data: bytes) -> Script:
-    """A script that sends its answer in single bytes, each in a segment of its own."""
+    """A script that sends its answer in single bytes."""
 
     def script(client: Client, _asked: Asked) -> None:
-        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in data:
             client.send(bytes([byte]))
             gevent.sleep(0)

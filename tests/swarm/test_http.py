@@ -8,7 +8,9 @@ import pytest
 
 from tests.swarm.scripted import byte_by_byte, reply, then_close
 
-CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7;note=1\r\n, world\r\n0\r\n\r\n"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7;note=1\r\n, world\r\n0\r\n\r\n"
+)
 FRAMINGS = {
     "content-length": (reply(b"hello, world"), 200, b"hello, world"),
     "empty": (reply(b""), 200, b""),
