@@ -4,25 +4,25 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from bench import doctor as doctor_checks
-from bench import experiment, plan, results, scenarios, stacks
+from bench import experiment, listings, results, stacks
 from bench.errors import UsageError, UserError, unknown
 from bench.launch import serve_command
 from bench.prepare import Request
 from bench.processes import ROOT
-from targets.configurations import Configuration, ConfigurationError
+from bench.terminal import ResultsOption, console, errors, reports_errors
+from targets.configurations import Configuration
 from targets.configurations import load as load_catalogue
+
+if TYPE_CHECKING:
+    from analysis.report import Rendered
 
 app = typer.Typer(
     name="bench",
@@ -33,33 +33,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     add_completion=False,
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+app.add_typer(listings.app)
 
-P = ParamSpec("P")
-
-Results = Annotated[Path, typer.Option("--results", help="The folder that holds the runs.")]
-
-
-def _reports_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors that a user can mend into a message and an exit status."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ConfigurationError as error:
-            _fail(str(error), 2)
-        except UserError as error:
-            _fail(str(error), error.status)
-
-    return wrapped
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    errors.print("[red]error:[/red] ", end="")
-    errors.print(message, markup=False, soft_wrap=True)
-    raise typer.Exit(status)
+# Columns of a terminal that has room for intervals and notes in the ranking.
+_WIDE = 150
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -76,7 +53,7 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
 
 
 @app.command()
-@_reports_errors
+@reports_errors
 def run(
     plan_name: Annotated[
         str | None,
@@ -95,7 +72,7 @@ def run(
     repeats: Annotated[int | None, typer.Option(help="Repeats; at least 3 for intervals.")] = None,
     duration: Annotated[int | None, typer.Option(help="Measured seconds of each cell.")] = None,
     launcher: Annotated[str, typer.Option(help="How servers are run: processes.")] = "processes",
-    results_folder: Results = Path("results"),
+    results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew even if such a run was interrupted.")
@@ -153,10 +130,10 @@ def run(
 
 
 @app.command()
-@_reports_errors
+@reports_errors
 def report(
     name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder.")] = None,
-    results_folder: Results = Path("results"),
+    results_folder: ResultsOption = Path("results"),
 ) -> None:
     """Make the report of a run (the latest without a name) from its files; measures nothing.
 
@@ -190,18 +167,44 @@ def _render(folder: Path) -> bool:
     return False
 
 
+def _show(rendered: "Rendered") -> None:
+    """Print what the report opens with, the ranking of each scenario, what spoils it, and where it is."""
+    from analysis.verdict import COLUMNS
+
+    wide = console.width >= _WIDE
+    for ranking in rendered.ranking:
+        columns = [column for column in COLUMNS if wide or column != "notes"]
+        # Where there is no room for intervals and notes, they are in the report.
+        rows = [[text if wide else text.partition(" (")[0] for text in row.texts()] for row in ranking.rows]
+        table = Table(box=None, pad_edge=False, collapse_padding=True)
+        for column, texts in zip(columns, zip(*rows, strict=True), strict=False):
+            justify: Literal["left", "right"] = "left" if column in ("configuration", "notes") else "right"
+            width = None if column == "notes" else max(map(len, texts))
+            table.add_column(column.replace(" ", "\n", 1), justify=justify, min_width=width)
+        for row in rows:
+            table.add_row(*map(escape, row[: len(columns)]))
+        console.print(f"\n[bold]{escape(ranking.title)}[/bold]", table, escape(ranking.basis), sep="\n")
+    for finding in rendered.findings:
+        if finding.severity == "warning":
+            where = f"{finding.scenario}: " if finding.scenario else ""
+            console.print(f"\n[yellow]warning[/yellow] {escape(where + finding.message)}")
+            console.print(Padding(f"→ {escape(finding.advice)}", (0, 0, 0, 8)))
+    console.print(f"\n[bold]{escape(rendered.finding)}[/bold]\n")
+    console.print(f"report: {rendered.html}", markup=False, soft_wrap=True)
+
+
 @app.command()
-@_reports_errors
+@reports_errors
 def latest(
     name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder.")] = None,
-    results_folder: Results = Path("results"),
+    results_folder: ResultsOption = Path("results"),
 ) -> None:
     """Print the folder of a run (the latest without a name), for scripts."""
     print(results.find(results_folder, name).resolve())  # noqa: T201  (rich would wrap it)
 
 
 @app.command()
-@_reports_errors
+@reports_errors
 def setup() -> None:
     """Make the environment of every stack now; `bench run` does it as well, when it needs one.
 
@@ -222,7 +225,7 @@ def setup() -> None:
 
 
 @app.command()
-@_reports_errors
+@reports_errors
 def serve(
     name: Annotated[str, typer.Argument(metavar="CONFIGURATION", help="See `bench configurations`.")],
     port: Annotated[int, typer.Option(help="The port to listen on (127.0.0.1).")] = 8000,
@@ -249,64 +252,6 @@ def _known(name: str, known: dict[str, Configuration]) -> Configuration:
     if name not in known:
         raise UsageError(unknown("configuration", name, known))
     return known[name]
-
-
-@app.command()
-@_reports_errors
-def configurations() -> None:
-    """List the ways to serve the app that can be measured."""
-    recycling = {"flag": "yes", "app": "yes, by the app", "respawn": "it exits, for a manager", "none": "no"}
-    for entry in load_catalogue().configurations.values():
-        stack = "" if entry.stack == "current" else f" (stack {entry.stack})"
-        console.print(
-            f"[bold]{entry.name}[/bold]{stack}; restarts after N requests: {recycling[entry.recycle]}"
-        )
-        console.print(Padding(escape(entry.summary), (0, 0, 0, 4)))
-
-
-@app.command("scenarios")
-@_reports_errors
-def list_scenarios() -> None:
-    """List the loads: the Locust files in locustfiles/."""
-    table = Table("scenario", "file", "what it does", box=None)
-    for entry in scenarios.load().values():
-        table.add_row(f"[bold]{entry.name}[/bold]", str(entry.path.relative_to(ROOT)), entry.summary)
-    console.print(table)
-
-
-@app.command()
-@_reports_errors
-def plans() -> None:
-    """List the plans: what is measured, how often and how long."""
-    catalogue = load_catalogue()
-    limits = {name: entry.max_workers for name, entry in catalogue.configurations.items()}
-    table = Table("plan", "cells", "takes about", "what it measures", box=None)
-    for name in plan.names():
-        entry = plan.resolve(plan.load(name), list(limits), scenarios.load())
-        blocks = plan.expand(entry, 0, limits)
-        cells = sum(len(block.cells) for block in blocks)
-        minutes = plan.estimate_s(entry, blocks) / 60
-        table.add_row(f"[bold]{name}[/bold]", str(cells), f"{minutes:.0f} min", entry.summary)
-    console.print(table)
-
-
-@app.command()
-@_reports_errors
-def doctor(results_folder: Results = Path("results")) -> None:
-    """Say what this machine has and lacks: CPUs, interpreters, open files, steal, Docker.
-
-    Exit status 1 if something cannot be measured here.
-    """
-    marks = {"ok": "[green]ok[/green]  ", "warn": "[yellow]warn[/yellow]", "bad": "[red]bad[/red] "}
-    states = []
-    for check in doctor_checks.examine(load_catalogue(), results_folder):
-        advice = f"  → {check.advice}" if check.advice and check.state != "ok" else ""
-        console.print(
-            f"{marks[check.state]} [bold]{check.name}[/bold]: {check.found}{advice}", soft_wrap=True
-        )
-        states.append(check.state)
-    if "bad" in states:
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -73,7 +73,6 @@ def run(request: Request, console: Console) -> Result:
                 plan=chosen,
                 configurations=available,
                 scenarios=paths,
-                engines={key: known[key].engine for key in chosen.scenarios},
                 cpus=split,
                 launcher=Processes(having.ready, port=request.port),
                 session=Session(
@@ -154,10 +153,9 @@ def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], tod
     done = sum(len(block.cells) for block in planned) - cells
     seconds = plan.estimate_s(chosen, todo)
     load_s = cells * (chosen.warmup_s + chosen.measured_s)
-    minutes = f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
     kept = f" ({done} are finished and kept)" if done else ""
     return (
-        f"{folder.path}: {cells} cells in {len(todo)} blocks{kept}, about {minutes}, "
+        f"{folder.path}: {cells} cells in {len(todo)} blocks{kept}, about {plan.duration(seconds)}, "
         f"{load_s / seconds:.0%} of it under load"
     )
 

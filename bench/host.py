@@ -62,10 +62,13 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def suite_versions() -> dict[str, Any]:
-    """The ``suite`` object of ``run.json``: this interpreter and every package in its environment."""
-    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    return {"python": platform.python_version(), "packages": dict(sorted(packages.items()))}
+def suite_versions(requirements: Path = ROOT / "requirements" / "suite.txt") -> dict[str, Any]:
+    """The ``suite`` object of ``run.json``: this interpreter and what the suite directly depends on."""
+    names = [line.split("==")[0] for line in requirements.read_text().splitlines() if "==" in line]
+    return {
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in sorted(names)},
+    }
 
 
 def git_state() -> dict[str, Any] | None:

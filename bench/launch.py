@@ -149,13 +149,13 @@ class Processes:
     def _spawn(
         self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        directory.mkdir(parents=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
         command = serve_command(
             self._environments[configuration.stack], configuration.name, self._port or free_port(), workers
         )
         command += ["--metrics", str(directory), "--sample-interval", str(SAMPLE_INTERVAL_S)]
         command += ["--startup-timeout", str(self._startup_timeout_s)]
-        with (directory / "serve.log").open("wb") as log:
+        with _own_log(directory).open("wb") as log:
             return spawn(command, cpus, stdout=log, stderr=log), directory
 
     def stop(self, server: Server) -> None:
@@ -199,9 +199,14 @@ def last_lines(log: Path, count: int = 8) -> str:
     return "".join(f"\n  {line}" for line in lines)
 
 
+def _own_log(directory: Path) -> Path:
+    """Where serve itself writes: beside its metrics, whose folder must be its own."""
+    return directory.with_suffix(".log")
+
+
 def _why_not_ready(configuration: Configuration, status: int, directory: Path) -> str:
     """What serve said on its stderr: its own words and the server's last lines."""
-    said = last_lines(directory / "serve.log", 12) or last_lines(directory / "server.log")
+    said = last_lines(_own_log(directory), 12) or last_lines(directory / "server.log")
     return f"{configuration.name} did not start ({_ended(status)}){said}"
 
 

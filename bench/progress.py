@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from bench.plan import Block, Cell
 
 
 class RunProgress:
-    """Counts cells and seconds; on a terminal it draws, elsewhere it writes one line for each block.
+    """Counts cells and seconds; writes a line for each block, and on a terminal draws a bar below.
 
     It draws only when something happened: a thread of its own would take time from the generator.
     """
@@ -25,8 +26,9 @@ class RunProgress:
         self._console = console
         self._blocks = list(blocks)
         self._estimate = estimate
-        self._left = list(blocks)
+        self._left = {block.number: block for block in blocks}
         self._started = time.monotonic()
+        self._pace = 1.0  # how long the blocks so far took, compared with their estimate
         self._line: list[str] = []
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -76,7 +78,7 @@ class RunProgress:
         """A cell was measured: requests and failures in a window of so many seconds."""
         failed = f" ({failures:,} failed)" if failures else ""
         self._line.append(f"{cell.load} {requests / seconds:,.0f}/s{failed}")
-        self._draw(advance=1)
+        self._over(cell)
 
     def failed(self, cell: Cell, reason: str) -> None:
         """A cell failed; the reason is shown at once, above the bar."""
@@ -85,27 +87,29 @@ class RunProgress:
         self._console.print(
             f"[red]failed[/red] {escape(f'{name}: {reason}')}", highlight=False, soft_wrap=True
         )
-        self._draw(advance=1)
+        self._over(cell)
 
     def block_done(self, block: Block) -> None:
         """A block is over."""
-        self._left = [left for left in self._left if left.number != block.number]
-        if self._bar is None:
-            done = len(self._blocks) - len(self._left)
-            workers = f"{block.workers} worker{'s' if block.workers > 1 else ''}"
-            self.say(
-                f"[{done}/{len(self._blocks)}] {block.configuration}, {workers}, repeat {block.repeat}: "
-                f"{'; '.join(self._line)}; {self._eta()}"
-            )
+        del self._left[block.number]
+        done = [each for each in self._blocks if each.number not in self._left]
+        self._pace = (time.monotonic() - self._started) / self._estimate(done)
+        workers = f"{block.workers} worker{'s' if block.workers > 1 else ''}"
+        left = "" if self._bar is not None else f"; {self._eta()}"
+        self.say(
+            f"[{len(done)}/{len(self._blocks)}] {block.configuration}, {workers}, repeat {block.repeat}: "
+            f"{'; '.join(self._line)}{left}"
+        )
+
+    def _over(self, cell: Cell) -> None:
+        """Take a cell out of what is left."""
+        block = self._left[cell.block]
+        self._left[cell.block] = replace(block, cells=tuple(each for each in block.cells if each != cell))
+        self._draw(advance=1, eta=self._eta())
 
     def _eta(self) -> str:
-        """How long the rest takes: the estimate, corrected by how the blocks so far compare with it."""
-        done = [block for block in self._blocks if block not in self._left]
-        rest = self._estimate(self._left)
-        if done:
-            rest *= (time.monotonic() - self._started) / self._estimate(self._blocks) * len(self._blocks)
-            rest /= len(done)
-        minutes, seconds = divmod(round(rest), 60)
+        """How long the rest takes: the estimate, corrected by the pace of the blocks so far."""
+        minutes, seconds = divmod(round(self._estimate(list(self._left.values())) * self._pace), 60)
         return f"{minutes}:{seconds:02d} left"
 
     def _draw(self, **changes: Any) -> None:

@@ -28,6 +28,7 @@ class CellRecord:
         self._facts = facts
         self._started = time.time()
         self._server: Server | None = None
+        self.generator: dict[str, Any] | None = None
         self._offsets: dict[str, int] = {}
 
     def serve(self, server: Server) -> None:
@@ -81,6 +82,7 @@ class CellRecord:
             "started": self._started,
             "ended": ended,
             "window": window,
+            "generator": self.generator,
             "server": None if server is None else server.facts | {"cpus": list(server.cpus)},
         }
         write_json(self.folder / "cell.json", record | self._facts)

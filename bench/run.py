@@ -35,7 +35,6 @@ class Runner:
     plan: Plan
     configurations: Mapping[str, Configuration]
     scenarios: Mapping[str, Path]
-    engines: Mapping[str, str]
     cpus: CpuSplit
     launcher: Launcher
     session: Session
@@ -100,7 +99,7 @@ class Runner:
             check_space(self.folder.path)
 
     def _cell(self, cell: Cell, server: Server) -> None:
-        record = CellRecord(self.folder.cell(cell), cell, self._facts(cell))
+        record = CellRecord(self.folder.cell(cell), cell, self._facts())
         self.progress.cell(cell)
         load = Load(
             host=server.url,
@@ -114,6 +113,7 @@ class Runner:
             record.serve(server)
             try:
                 event = self.session.run(load, server.failure, self.progress.rate)
+                record.generator = self.session.describe(load.scenario)
             except CellError as failure:
                 check_space(self.folder.path)
                 self._failed(cell, record, str(failure))
@@ -129,24 +129,18 @@ class Runner:
         self.progress.measured(cell, event["requests"], event["failures"], seconds)
 
     def _not_run(self, cell: Cell, reason: str) -> None:
-        self._failed(cell, CellRecord(self.folder.cell(cell), cell, self._facts(cell)), reason)
+        self._failed(cell, CellRecord(self.folder.cell(cell), cell, self._facts()), reason)
 
     def _failed(self, cell: Cell, record: CellRecord, reason: str) -> None:
         record.failed(reason, self.host)
         self.outcome.failed += 1
         self.progress.failed(cell, reason)
 
-    def _facts(self, cell: Cell) -> dict[str, Any]:
-        generator = self.cpus.generator
+    def _facts(self) -> dict[str, Any]:
         return {
             "launcher": self.launcher.name,
             "warmup_s": self.plan.warmup_s,
             "measured_s": self.plan.measured_s,
-            "generator": {
-                "cpus": list(generator),
-                "processes": len(generator),
-                "engine": self.engines[cell.scenario],
-            },
         }
 
 

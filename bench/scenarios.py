@@ -11,12 +11,11 @@ LOCUSTFILES = Path(__file__).parents[1] / "locustfiles"
 
 @dataclass(frozen=True)
 class Scenario:
-    """A Locust file: ``summary`` is the first line of its docstring, ``engine`` what sends its requests."""
+    """A Locust file; ``summary`` is the first line of its docstring."""
 
     name: str
     path: Path
     summary: str
-    engine: str
 
 
 def load(folder: Path = LOCUSTFILES) -> dict[str, Scenario]:
@@ -36,14 +35,4 @@ def _read(path: Path) -> Scenario:
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: not Python: {error.msg}") from error
     summary = (ast.get_docstring(tree) or "(no docstring)").splitlines()[0]
-    engine = "swarm" if any(_imports_swarm(node) for node in ast.walk(tree)) else "locust"
-    return Scenario(path.stem.replace("_", "-"), path, summary, engine)
-
-
-def _imports_swarm(node: ast.AST) -> bool:
-    modules: list[str] = []
-    if isinstance(node, ast.ImportFrom):
-        modules = [node.module or ""]
-    elif isinstance(node, ast.Import):
-        modules = [alias.name for alias in node.names]
-    return any(module.split(".")[0] == "swarm" for module in modules)
+    return Scenario(path.stem.replace("_", "-"), path, summary)

@@ -98,6 +98,15 @@ class Session:
         self._end()
         raise CellError("the load generator did not end the cell in time and was restarted")
 
+    def describe(self, scenario: str) -> dict[str, Any]:
+        """The ``generator`` object of a cell that was run just now."""
+        assert self._ready is not None
+        return {
+            "cpus": list(self._cpus),
+            "processes": self._ready["processes"],
+            "engine": self._ready["engines"][scenario],
+        }
+
     def _start(self) -> None:
         self._ready = None
         self._events = queue.SimpleQueue()

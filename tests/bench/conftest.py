@@ -61,7 +61,6 @@ def run_blocks(tmp_path, catalogue, current):
                 plan=chosen,
                 configurations=catalogue.configurations,
                 scenarios={"index": Path("index.py")},
-                engines={"index": "swarm"},
                 cpus=split,
                 launcher=launcher or Processes({"current": current}),
                 session=Session(

@@ -48,7 +48,7 @@ def cell(command):
 
 
 def main():
-    say(event="ready", locust="fake", processes=1, scenarios={})
+    say(event="ready", locust="fake", processes=1, scenarios={}, engines={"index.py": "swarm"})
     for line in sys.stdin:
         command = json.loads(line)
         if command["command"] == "abort":

@@ -32,9 +32,14 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(tmp_path
     stacks.ensure(stack, said.append, venvs)
     assert not left.exists() and len(said) == 2
 
-    environment.python.unlink()  # its interpreter was uninstalled
-    assert stacks.ensure(stack, said.append, venvs).python.exists()
-    assert len(said) == 3
+
+def test_an_environment_without_its_interpreter_is_made_again(tmp_path):
+    (tmp_path / stacks.MARKER).write_text("hash\n")
+    assert stacks._ready(tmp_path, "hash") is None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    assert stacks._ready(tmp_path, "hash").version.startswith(HERE)
+    assert stacks._ready(tmp_path, "another hash") is None
 
 
 def test_packages_that_cannot_be_installed_make_the_stack_unavailable(tmp_path, stack):

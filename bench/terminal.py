@@ -1,0 +1,40 @@
+"""What the commands share: where they print, and how they tell of errors."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+
+from bench.errors import UserError
+from targets.configurations import ConfigurationError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+ResultsOption = Annotated[Path, typer.Option("--results", help="The folder that holds the runs.")]
+
+P = ParamSpec("P")
+
+
+def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors that a user can mend into a message and an exit status."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigurationError as error:
+            _fail(str(error), 2)
+        except UserError as error:
+            _fail(str(error), error.status)
+
+    return wrapped
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    errors.print("[red]error:[/red] ", end="")
+    errors.print(message, markup=False, soft_wrap=True)
+    raise typer.Exit(status)
