@@ -2,9 +2,9 @@
 
 What a generator reaches against it is the generator's own ceiling. It neither parses nor checks:
 each readable event is taken for one request, which holds for clients that do not pipeline and whose
-requests fit one segment.
+requests fit one segment. Run it by its path: as a module of `swarm` it would be patched by gevent.
 
-    python -m swarm.nullserver --port 8099 --body-bytes 13
+    python swarm/nullserver.py --port 8099 --body-bytes 13
 """
 
 from __future__ import annotations

@@ -204,6 +204,7 @@ class Recorder:
                 "pid": os.getpid(),
                 "users": users,
                 "cpu_s": process_time() - self._started_cpu_s,
+                "spin_s": engine.spun_ns / 1e9 if engine else None,
                 "requests": self.requests,
                 "failures": self.failures,
                 "loop_lag_ms": lag_ms,

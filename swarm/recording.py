@@ -28,6 +28,7 @@ GENERATOR_COLUMNS: Final = (
     "pid",
     "users",
     "cpu_s",
+    "spin_s",
     "requests",
     "failures",
     "loop_lag_ms",
@@ -145,10 +146,10 @@ def _latency_lines(key: Key, histogram: Histogram) -> Iterator[str]:
 
 
 def _csv_fields(*values: Any) -> str:
-    """Values as one CSV line without its end; names may hold commas and quotes."""
+    """Values as one CSV line without its end; names may hold commas, quotes and line breaks."""
     line = _Line()
-    csv.writer(line, lineterminator="").writerow(values)
-    return line.text
+    csv.writer(line).writerow(values)
+    return line.text.removesuffix("\r\n")
 
 
 class _Line:

@@ -141,13 +141,18 @@ def _with_generator(reading: Reading, directory: Path, window: Mapping[str, int]
     if len(rows) < 2:
         raise SystemExit("The generator was held up for seconds: is the machine busy with something else?")
     first, last = rows[0], rows[-1]
-    cpu_s = float(last["cpu_s"]) - float(first["cpu_s"])
+    cpu_s = _used(last) - _used(first)
     return replace(
         reading,
         generator_us=cpu_s / (int(last["requests"]) - int(first["requests"])) * 1e6,
         rss_bytes=int(last["rss_bytes"]),
         lag_ms=max(float(row["loop_lag_ms"]) for row in rows[1:]),
     )
+
+
+def _used(row: Mapping[str, str]) -> float:
+    """CPU seconds of work: without those in which the engine polled in vain (plain users have none)."""
+    return float(row["cpu_s"]) - float(row["spin_s"] or 0)
 
 
 def wrk(bench: Bench, connections: int) -> Reading:
