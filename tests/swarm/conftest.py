@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
+import swarm  # isort: skip  # first: Locust's gevent must patch ssl before all else
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,9 @@ def ask(live):
 @pytest.fixture
 def null_server():
     """The URL of a null server in its own process, as fast as a server can be."""
-    process = subprocess.Popen([sys.executable, "-m", "swarm.nullserver"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, Path(swarm.__file__).with_name("nullserver.py")], stdout=subprocess.PIPE, text=True
+    )
     yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     process.kill()
     process.wait()

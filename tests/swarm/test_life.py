@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
@@ -269,7 +270,7 @@ def test_wait_time(server, make_swarm, wait):
             raise StopUser
 
     make_swarm(user_class(steps, wait_time=function), host=server.url).start().join()
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     assert all(gap >= at_least for gap in gaps)
 
 

@@ -60,7 +60,7 @@ def test_the_user_count_follows_up_and_down(serve, make_swarm):
 
 def test_the_spawn_rate_is_locusts(serve, make_swarm):
     server = serve({"/": reply()})
-    swarm = make_swarm(user_class(paused), host=server.url).start(6, spawn_rate=4)
+    make_swarm(user_class(paused), host=server.url).start(6, spawn_rate=4)
     began = perf_counter()
     until(lambda: server.open == 6, "all six users")
     assert perf_counter() - began > 0.9  # four at once, the rest after a second

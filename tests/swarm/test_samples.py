@@ -1,0 +1,96 @@
+"""The arithmetic of histograms and of Locust's rounded response times."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from swarm.batch import Batch, FailureRow
+from swarm.samples import Histogram, bucket_edges, locust_bucket, locust_buckets
+
+HOUR_NS = 3_600_000_000_000
+latencies = st.integers(min_value=0, max_value=HOUR_NS)
+
+
+def array(values):
+    return np.array(values, dtype=np.int64)
+
+
+@given(latencies)
+@example(0)
+@example(1)
+@example(2047)
+@example(2048)
+@example(HOUR_NS)
+@example(2**52 + 1)
+def test_a_bucket_is_at_most_a_thousandth_wide(latency):
+    [edge] = bucket_edges(array([latency])).tolist()
+    assert edge <= latency
+    assert (latency - edge) * 1000 < max(edge, 1)
+    assert bucket_edges(array([edge])).tolist() == [edge]
+    if latency < 2048:
+        assert edge == latency
+
+
+@given(latencies, latencies)
+def test_buckets_keep_the_order(one, other):
+    low, high = bucket_edges(array(sorted((one, other)))).tolist()
+    assert low <= high
+
+
+@given(st.lists(st.lists(latencies, min_size=1), min_size=1, max_size=5))
+def test_merging_is_exact(parts):
+    merged = Histogram.merged([Histogram.of(array(part)) for part in parts])
+    whole = Histogram.of(array([latency for part in parts for latency in part]))
+    assert merged.buckets.tolist() == whole.buckets.tolist()
+    assert merged.counts.tolist() == whole.counts.tolist()
+    assert merged.total == sum(map(len, parts))
+    assert merged.counts.dtype == np.int64
+
+
+@given(st.lists(st.integers(min_value=1, max_value=HOUR_NS), min_size=1))
+@example([10_000_000] * 3)
+@example([999_499, 999_500, 999_501])
+def test_rounding_many_at_once_is_rounding_each(values):
+    rounded, counts = locust_buckets(array(values))
+    each = Counter(locust_bucket(value / 1e6) for value in values)
+    assert sum(counts) == len(values)
+    assert len(set(rounded)) == len(rounded)
+    together: Counter[float] = Counter()
+    for value, count in zip(rounded, counts, strict=True):
+        # The two may round a tie to either side; the bucket that they chose is one of the neighbours.
+        together[min(each, key=lambda own: abs(own - value))] += count
+        assert min(abs(own - value) for own in each) <= value * 0.1
+    assert together.total() == each.total()
+
+
+@given(st.integers(min_value=1, max_value=HOUR_NS))
+def test_rounding_keeps_two_digits(latency):
+    milliseconds = latency / 1e6
+    assert locust_bucket(milliseconds) == float(f"{milliseconds:.1e}")
+    [value], _ = locust_buckets(array([latency]))
+    assert value == pytest.approx(milliseconds, rel=0.0501)
+    assert len(f"{value:.10e}".partition("e")[0].rstrip("0")) <= 3  # "1.2": two digits and a point
+
+
+def test_no_time_at_all_is_rounded_to_nothing():
+    assert locust_bucket(0) == 0
+
+
+@given(st.lists(latencies, min_size=1), st.text())
+def test_a_batch_survives_the_wire(values, text):
+    batch = Batch()
+    batch.add_histogram(1_790_000_000, "GET", text, Histogram.of(array(values)))
+    batch.failures.append(FailureRow(1.5, "GET", text, "check", None, 0.5, 3, None, 1, text))
+    batch.generator.append({"time": 1.0, "process": 0})
+    again = Batch.unpacked(batch.packed())
+    assert again.failures == batch.failures
+    assert again.generator == batch.generator
+    [before], [after] = batch.histograms, again.histograms
+    assert (after.second, after.method, after.name, after.kind) == (1_790_000_000, "GET", text, "service")
+    assert after.histogram.buckets.tolist() == before.histogram.buckets.tolist()
+    assert after.histogram.counts.tolist() == before.histogram.counts.tolist()
