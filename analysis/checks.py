@@ -46,6 +46,13 @@ class Finding:
     configurations: tuple[str, ...] = ()
     loads: frozenset[tuple[int, int]] = frozenset()
 
+    @property
+    def text(self) -> str:
+        """All of it in two sentences."""
+        where = f"{self.scenario}: " if self.scenario else ""
+        advice = self.advice[0].upper() + self.advice[1:]
+        return f"{where}{self.message}. This spoils {self.spoils}. {advice}."
+
     def concerns(self, configuration: str, scenario: str, workers: int, users: int) -> bool:
         """Whether it was found in this configuration at this load."""
         return (
@@ -141,10 +148,10 @@ def _failed(results: Results) -> Iterator[Finding]:
 def _unsaturated(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:
     cpus = results.finished["server_cpus"].map(len)
     idle = summary[(summary["busy"] < SATURATED) & (summary["requests"] > 0)]
-    possible = could_saturate(idle, cpus.reindex(idle.index))
-    for (scenario, generator), group in idle[possible].groupby(
-        ["scenario", idle["generator_busy"] > GENERATOR_BUSY]
-    ):
+    limited = idle["generator_busy"] > GENERATOR_BUSY
+    # A generator that is late makes every answer look late, so its users only seem to wait for the app.
+    possible = limited | could_saturate(idle, cpus.reindex(idle.index))
+    for (scenario, generator), group in idle[possible].groupby(["scenario", limited[possible]]):
         cause = "because the generator was" if generator else "and neither was the generator"
         yield Finding(
             "unsaturated", "warning",

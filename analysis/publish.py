@@ -40,11 +40,7 @@ def findings(found: list[Finding]) -> Markdown:
     """Show findings as a list: what is wrong, what it spoils, what to do."""
     if not found:
         return text("Nothing spoils these numbers, as far as the checks can tell.")
-    lines = [
-        f"- **{finding.severity}**{f' ({finding.scenario})' if finding.scenario else ''}: {finding.message}. "
-        f"It spoils {finding.spoils}. {finding.advice.capitalize()}."
-        for finding in found
-    ]
+    lines = [f"- **{finding.severity}**: {finding.text}" for finding in found]
     return text("\n".join(lines))
 
 

@@ -16,7 +16,7 @@ from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.study import Study, study
-from analysis.verdict import COLUMNS, Table
+from analysis.verdict import Table
 
 # The figures in the order of the page: its section, then the names the notebooks give them.
 SECTIONS = {
@@ -86,7 +86,6 @@ def page(analysed: Study, figures: Path) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         verdict=analysed.verdict,
-        columns=COLUMNS,
         of_the_run=[finding for finding in findings if finding.scenario is None],
         about=lambda table: [finding for finding in findings if finding.scenario == table.scenario],
         sections={title: _pictures(figures, names) for title, names in SECTIONS.items()},

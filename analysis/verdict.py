@@ -95,6 +95,11 @@ class Table:
         return f"{self.scenario}: {self.users} users, {workers}"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of what `Row.texts` gives."""
+        return COLUMNS
+
+    @property
     def basis(self) -> str:
         """What the ranking goes by, and why."""
         if self.metric == "throughput":

@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import checks
+from analysis.study import study
+
+
+def found(folder, kind):
+    return [finding for finding in study(folder).findings if finding.kind == kind]
+
+
+def rewrite(folder, name, change):
+    """Change a CSV file of every cell: `change` gets the frame and returns the new one."""
+    for path in folder.rglob(f"{name}.csv"):
+        change(pd.read_csv(path)).to_csv(path, index=False)
+
+
+def test_a_clean_run_has_nothing_to_say(run):
+    assert study(run(noise=0.005)).findings == []
+
+
+def test_a_busy_generator_makes_throughput_a_lower_bound(run):
+    folder = run(generator_limit=5000, configurations=("sanic", "uvicorn"))
+    (finding,) = found(folder, "unsaturated")
+    assert finding.severity == "warning"
+    assert finding.configurations == ("sanic", "uvicorn")
+    assert "because the generator was" in finding.message
+    assert "sanic 1" in finding.message and "uvicorn 3" in finding.message
+    assert "lower bound" in finding.spoils and "generator more CPUs" in finding.advice
+    assert finding.concerns("sanic", "index", 1, 64)
+    assert not finding.concerns("sanic", "index", 1, 8)
+    assert not finding.concerns("granian", "index", 1, 64)
+
+
+def test_an_idle_server_with_an_idle_generator_is_another_matter(run):
+    folder = run(generator_limit=5000)
+    rewrite(folder, "generator", lambda frame: frame.assign(cpu_s=frame["cpu_s"] / 3))
+    # Answers come at once, now and then: the users could ask for more.
+    rewrite(folder, "latency", lambda frame: frame.assign(bucket_us=frame["bucket_us"] / 10))
+    (finding,) = found(folder, "unsaturated")
+    assert "neither was the generator" in finding.message and "waits for" in finding.advice
+
+
+def test_waiting_for_the_apps_io_is_no_fault(run):
+    folder = run(scenarios={"sleep": (64,)})
+    assert found(folder, "unsaturated") == []
+    (finding,) = found(folder, "waiting")
+    assert finding.severity == "note" and finding.scenario == "sleep"
+    assert "64 users cannot fill the server" in finding.message
+
+
+def test_one_user_is_not_expected_to_fill_a_server(run):
+    folder = run(scenarios={"index": (1,)})
+    assert found(folder, "unsaturated") == []
+    assert "1 user cannot" in found(folder, "waiting")[0].message
+
+
+def test_a_sleep_with_enough_users_saturates(run):
+    assert found(run(scenarios={"sleep": (2000,)}), "waiting") == []
+
+
+@pytest.mark.parametrize("share, severity", [(1, "warning"), (10, "note")])
+def test_errors_are_counted_by_kind(run, share, severity):
+    folder = run(configurations=("gunicorn-asgi",))
+    rewrite(folder, "failures", lambda frame: frame.assign(count=frame["count"] // share))
+    (finding,) = found(folder, "errors")
+    assert finding.severity == severity
+    assert "closed_unanswered" in finding.message and finding.message.startswith("gunicorn-asgi: 0.")
+
+
+def test_steal_is_one_finding_for_the_run(run):
+    (finding,) = found(run(steal=0.1), "steal")
+    assert "up to 10%" in finding.message and "6 cells above 2%" in finding.message
+
+
+def test_shared_cpus_spoil_everything(run):
+    (finding,) = found(run(trusted=False), "cpu-split")
+    assert finding.severity == "warning" and finding.spoils.startswith("every number")
+
+
+def test_a_stall_within_the_window_is_unsteady(run):
+    folder = run(configurations=("sanic", "uvicorn"), seconds=4)
+    assert found(folder, "unsteady") == []
+
+    def stall(frame):
+        late = frame["second"] == frame["second"].max()
+        return frame.assign(count=frame["count"].where(~late, frame["count"] // 2))
+
+    for path in (folder / "sanic").rglob("latency.csv"):
+        stall(pd.read_csv(path)).to_csv(path, index=False)
+    (finding,) = found(folder, "unsteady")
+    assert finding.configurations == ("sanic",) and "sanic 4" in finding.message
+
+
+def test_a_second_without_any_answer_is_unsteady(run):
+    folder = run(configurations=("sanic",), seconds=4)
+    rewrite(folder, "latency", lambda frame: frame[frame["second"] != frame["second"].max() - 1])
+    (finding,) = found(folder, "unsteady")
+    assert "sanic 100%" in finding.message
+
+
+def test_what_is_in_flight_does_not_make_it_unsteady(run):
+    """64 users of a slow request finish in lumps; a lump on the other side of a second is no swing."""
+    folder = run(configurations=("sanic",), seconds=4, generator_limit=100)
+
+    def lump(frame):
+        moved = frame["second"] == frame["second"].max()
+        return (
+            pd.concat([frame, frame[moved].assign(second=frame["second"].max() - 1, count=0)])
+            .assign(count=lambda rows: rows["count"] * (1 + (rows["second"] % 2 == 0) * 0.5))
+            .astype({"count": int})
+        )
+
+    rewrite(folder, "latency", lump)
+    assert found(folder, "unsteady") == []
+
+
+def test_repeats_that_differ(run):
+    folder = run(configurations=("sanic", "uvicorn"))
+    assert found(folder, "spread") == []
+    path = folder / "sanic" / "index" / "c64-w1" / "r2" / "latency.csv"
+    frame = pd.read_csv(path)
+    frame.assign(count=(frame["count"] * 2)).to_csv(path, index=False)
+    (finding,) = found(folder, "spread")
+    assert finding.configurations == ("sanic",) and "x" in finding.message
+
+
+def test_loop_lag_is_judged_by_the_latency(run):
+    folder = run(configurations=("sanic", "hypercorn"), noise=0)
+    assert found(folder, "loop-lag") == []
+    rewrite(folder, "generator", lambda frame: frame.assign(loop_lag_ms=5.0))
+    (finding,) = found(folder, "loop-lag")
+    # Sanic's p99 is 5 ms, Hypercorn's 22.
+    assert finding.configurations == ("sanic",) and "5.0 ms" in finding.message
+
+
+def test_failed_cells_and_unavailable_configurations(run):
+    folder = run(
+        configurations=("sanic", "uvicorn", "gunicorn-sanic"), failed=frozenset({("uvicorn", "index")})
+    )
+    (failed,) = found(folder, "failed")
+    assert failed.message == "uvicorn: 3 cells failed: the server ended by itself (exit status 1)"
+    assert "server.log in uvicorn/index/c64-w1/r1" in failed.advice
+    (missing,) = found(folder, "unavailable")
+    assert missing.configurations == ("gunicorn-sanic",) and missing.advice == "install Python 3.9"
+
+
+def test_one_repeat_and_an_incomplete_run(run):
+    folder = run(repeats=1, status="interrupted")
+    assert found(folder, "one-repeat")[0].severity == "warning"
+    assert "not complete (interrupted)" in found(folder, "incomplete")[0].message
+
+
+def test_cpu_samples_that_miss_the_window_are_said_to(run):
+    folder = run(repeats=2)
+    rewrite(folder, "processes", lambda frame: frame[frame["time"] < frame["time"].min() + 0.6])
+    (finding,) = found(folder, "unmetered")
+    assert "4 cells" in finding.message
+    assert study(folder).summary["cpu_us"].isna().all()
+
+
+def test_warnings_come_first_and_read_as_sentences(run):
+    findings = study(
+        run(configurations=("sanic", "gunicorn-asgi", "gunicorn-sanic"), scenarios={"sleep": (64,)})
+    ).findings
+    severities = [finding.severity for finding in findings]
+    assert severities == sorted(severities, reverse=True) and set(severities) == {"warning", "note"}
+    assert findings[0].text == (
+        "sleep: gunicorn-asgi: 0.39% of the requests failed (150 closed_unanswered). This spoils throughput "
+        "and latency, which count successes only. Read failures.csv and server.log in "
+        "gunicorn-asgi/sleep/c64-w1/r1."
+    )
+
+
+def test_every_threshold_is_documented():
+    page = (Path(checks.__file__).parents[1] / "docs" / "methodology.md").read_text(encoding="utf-8")
+    for name in ("SATURATED", "GENERATOR_BUSY", "ERROR_RATE", "UNSTEADY", "SPREAD", "STEAL", "LOOP_LAG"):
+        value = getattr(checks, name)
+        assert f"`{name}` = {value:g}" in page, name

@@ -1,0 +1,192 @@
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from analysis import results
+from analysis.__main__ import main
+from analysis.errors import AnalysisError
+from analysis.execute import execute, notebooks
+from analysis.report import SECTIONS, render
+from analysis.study import RUN_VARIABLE, open_study
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and the text people read."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.images, self.text, self._skip = [], [], "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self._skip = tag == "style"
+        self.fetched += [value for key, value in attrs if key in ("src", "href", "srcset", "action")]
+        if tag == "img":
+            self.images.append(dict(attrs))
+        assert tag not in ("script", "link", "iframe")
+
+    def handle_data(self, data):
+        if not self._skip:
+            self.text += data
+
+
+@pytest.fixture
+def without_notebooks(monkeypatch):
+    """For what the notebooks have no part in, and need not be waited for."""
+    monkeypatch.setattr("analysis.report.execute", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def rendered(small):
+    told = []
+    return render(small, told.append), told
+
+
+def test_the_pipeline_runs_on_every_run_there_is(run_folder, tmp_path):
+    execute(run_folder.resolve(), tmp_path, lambda _: None)
+    for notebook in notebooks():
+        executed = nbformat.read(tmp_path / f"{notebook.stem}.ipynb", as_version=4)
+        nbformat.validate(executed)
+        code = [cell for cell in executed.cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+        # Every cell but the one that opens the study shows something.
+        assert all(cell.outputs for cell in code[1:])
+    assert {path.stem for path in tmp_path.glob("*.png")} >= {"throughput", "percentiles", "memory"}
+    assert {path.stem for path in tmp_path.glob("*.svg")} == {path.stem for path in tmp_path.glob("*.png")}
+    assert len(pd.read_csv(tmp_path / "ranking.csv")) >= 1
+
+
+@pytest.mark.parametrize("notebook", notebooks(), ids=lambda path: path.stem)
+def test_a_notebook_stands_alone_and_holds_no_logic(notebook, small, tmp_path):
+    execute(small, tmp_path, lambda _: None, [notebook])
+    assert not re.search(r"^\s*(def|class|for|if|while|with|lambda)\b", notebook.read_text(), re.MULTILINE)
+
+
+def test_there_are_notebooks_in_order():
+    assert [path.name[:2] for path in notebooks()] == ["01", "02", "03", "04"]
+
+
+def test_the_report_opens_with_the_finding_and_contains_everything(rendered, small):
+    report, told = rendered
+    page = Page(report.html.read_text(encoding="utf-8"))
+    assert report.html == small / "report" / "report.html"
+    assert report.finding in page.text
+    before = page.text[: page.text.index(report.finding)]
+    assert "Ranking" not in before and "Note" not in before
+    for table in report.ranking:
+        for row in table.rows:
+            for text in row.texts():
+                assert text in page.text
+    for finding in report.findings:
+        assert finding.message in page.text and finding.advice in page.text
+    for fact in ("Imagined CPU", "server on CPU 0, generator on CPU 1", "seed 1", "sanic 25.12.1"):
+        assert fact in page.text
+    assert "uvicorn app:app --workers 1" in page.text and "loop uvloop" in page.text
+    assert "no Python 3.9 here" in page.text and "install Python 3.9" in page.text
+    assert told[0] == "reading the run" and "notebook 01_verdict.py" in told
+
+
+def test_the_report_is_one_file(rendered):
+    page = Page(rendered[0].html.read_text(encoding="utf-8"))
+    assert all(address.startswith("data:image/png;base64,") for address in page.fetched)
+    assert "url(" not in rendered[0].html.read_text(encoding="utf-8")
+    assert len(page.images) == sum(map(len, SECTIONS.values()))
+    assert all(image["alt"].endswith(".") for image in page.images)
+
+
+def test_everything_is_kept_beside_the_page(rendered):
+    folder = rendered[0].html.parent
+    names = {path.name for path in folder.iterdir()}
+    for figures in SECTIONS.values():
+        assert {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} <= names
+    assert {"ranking.csv", "cells.csv", "loads.csv", "percentiles.csv", "costs.csv"} <= names
+    assert {"01_verdict.ipynb", "02_throughput.ipynb", "03_latency.ipynb", "04_cost.ipynb"} <= names
+    assert not [path for path in folder.parent.iterdir() if path.name.startswith(".report-")]
+    cells = pd.read_csv(folder / "cells.csv")
+    assert len(cells) == 27 and cells["throughput"].notna().all()
+
+
+def test_what_the_run_says_is_escaped(run, without_notebooks):
+    folder = run(failed=frozenset({("uvicorn", "index")}))
+    for cell in folder.rglob("cell.json"):
+        cell.write_text(cell.read_text().replace("the server ended", "<script>alert(1)</script>"))
+    page = render(folder).html.read_text(encoding="utf-8")
+    assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_a_failing_notebook_is_named_and_the_old_report_stays(run, monkeypatch, tmp_path):
+    folder = run(repeats=1)
+    (folder / "report").mkdir()
+    (folder / "report" / "mark").touch()
+    broken = tmp_path / "07_broken.py"
+    broken.write_text("# %%\nx = 1\n\n# %% [markdown]\n# words\n\n# %%\ny = 2\nx / 0\n")
+    monkeypatch.setattr("analysis.execute.notebooks", lambda: [broken])
+    with pytest.raises(AnalysisError) as caught:
+        render(folder)
+    assert str(caught.value) == "07_broken.py, cell 2 (x / 0): ZeroDivisionError: division by zero"
+    assert (folder / "report" / "mark").exists()
+    assert not list(folder.glob(".report-*"))
+
+
+def test_a_kernel_that_dies_is_said_to_have(run, monkeypatch, tmp_path):
+    broken = tmp_path / "07_broken.py"
+    broken.write_text("# %%\nimport os\nos._exit(1)\n")
+    monkeypatch.setattr("analysis.execute.notebooks", lambda: [broken])
+    with pytest.raises(AnalysisError, match=r"07_broken\.py, cell 1 \(os\._exit\(1\)\): the kernel died"):
+        render(run())
+
+
+def test_a_second_report_replaces_the_first(run, without_notebooks):
+    folder = run(repeats=1)
+    stale = render(folder).html.parent / "stale.png"
+    stale.touch()
+    render(folder)
+    assert not stale.exists()
+
+
+def test_a_report_that_cannot_be_written_is_one_message(run, without_notebooks, monkeypatch):
+    folder = run(repeats=1)
+
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("analysis.report.page", full)
+    with pytest.raises(AnalysisError, match=r"cannot write the report in .*: No space left on device"):
+        render(folder)
+
+
+def test_the_study_of_the_notebooks_is_the_named_run_or_the_latest(run, small, monkeypatch, tmp_path):
+    monkeypatch.setenv(RUN_VARIABLE, str(small))
+    assert open_study().results.directory == small
+    assert open_study() is open_study()
+    monkeypatch.delenv(RUN_VARIABLE)
+    folder = run(repeats=1)
+    monkeypatch.setattr(results, "latest", lambda: folder)
+    assert open_study().results.directory == folder
+
+
+def test_the_command_line_tells_errors_in_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.argv", ["analysis", str(tmp_path)])
+    assert main() == 1
+    error = capsys.readouterr().err
+    assert "run `make bench` first" in error.replace("\n", " ") and "Traceback" not in error
+    monkeypatch.setattr("sys.argv", ["analysis"])
+    assert main() == 2
+
+
+def test_partial_runs_are_reported_with_a_note(run, without_notebooks):
+    report = render(run(status="interrupted"))
+    text = Page(report.html.read_text(encoding="utf-8")).text
+    assert "This run is not complete (interrupted)" in text
+    assert "under load" not in text  # The time it took is not known yet, and not zero.
+
+
+def test_the_template_is_found_from_anywhere(run, without_notebooks, monkeypatch, tmp_path):
+    folder = run(repeats=1)
+    monkeypatch.chdir(tmp_path)
+    assert render(Path(os.path.relpath(folder))).html.exists()

@@ -1,0 +1,159 @@
+import json
+import shutil
+
+import pytest
+
+from analysis import results
+from analysis.errors import AnalysisError
+from tests.fixtures.make_run import EPOCH
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def cell_folder(run):
+    return run / "sanic" / "index" / "c64-w1" / "r1"
+
+
+def test_every_frame_carries_the_dimensions_of_its_cell(small):
+    loaded = results.load(small)
+    assert len(loaded.cells) == 3 * 3 * 3
+    for name in ("latencies", "generator", "processes", "host"):
+        frame = getattr(loaded, name)
+        assert len(frame), name
+        row = frame.iloc[-1]
+        cell = loaded.cells.loc[row["cell"]]
+        assert [row[d] for d in results.DIMENSIONS[1:]] == [cell[d] for d in results.DIMENSIONS[1:]]
+
+
+def test_latencies_and_failures_are_cut_to_the_window(run):
+    folder = run(configurations=("gunicorn-asgi",), repeats=1, seconds=3)
+    loaded = results.load(folder)
+    start, end = loaded.cells.loc[0, ["window_start", "window_end"]]
+    assert set(loaded.latencies["second"]) == {start, start + 1, start + 2}
+    assert end == start + 3
+    assert set(loaded.failures["time"]) == {start + 0.5, start + 1.5, start + 2.5}
+    # The warm-up is in the file, so the cut did something.
+    assert f"\n{int(start) - 1}," in next(folder.rglob("latency.csv")).read_text()
+
+
+def test_a_missing_value_is_missing_and_not_zero(run):
+    loaded = results.load(run(repeats=1))
+    memory = loaded.processes["pss_bytes"]
+    assert memory.isna().any() and (memory.dropna() > 0).all()
+
+
+def test_texts_that_look_like_numbers_stay_texts(run):
+    folder = run(repeats=1)
+    for latency in folder.rglob("latency.csv"):
+        latency.write_text(latency.read_text().replace("/index", "404"))
+    assert set(results.load(folder).latencies["name"]) == {"404"}
+
+
+def test_no_run_says_what_to_do(tmp_path):
+    with pytest.raises(AnalysisError, match=r"no results in .*: run `make bench` first"):
+        results.load(tmp_path)
+    with pytest.raises(AnalysisError, match=r"no results in .*: run `make bench` first"):
+        results.latest(tmp_path / "nowhere")
+
+
+def test_latest_goes_by_the_start_of_the_run(run, tmp_path):
+    first = run(repeats=1)
+    second = tmp_path / "results" / "a-later-run"
+    shutil.copytree(first, second)
+    edit(second / "run.json", started=EPOCH + 1000)
+    assert results.latest(tmp_path / "results") == second
+
+
+@pytest.mark.parametrize("name", sorted(results.COLUMNS))
+def test_a_missing_file_is_named(run, name):
+    folder = run(repeats=1)
+    (cell_folder(folder) / f"{name}.csv").unlink()
+    with pytest.raises(AnalysisError, match=rf"r1/{name}\.csv is missing; remove .* and resume"):
+        results.load(folder)
+
+
+@pytest.mark.parametrize("name", sorted(results.COLUMNS))
+def test_an_empty_file_is_named(run, name):
+    folder = run(repeats=1)
+    (cell_folder(folder) / f"{name}.csv").write_text("")
+    with pytest.raises(AnalysisError, match=rf"r1/{name}\.csv is empty"):
+        results.load(folder)
+
+
+def test_a_broken_value_and_a_missing_column_are_named(run):
+    folder = run(repeats=1)
+    latency = cell_folder(folder) / "latency.csv"
+    whole = latency.read_text()
+    latency.write_text(whole + "later,GET,/index,service,1.0,1\n")
+    with pytest.raises(AnalysisError, match=r"latency\.csv: .*later"):
+        results.load(folder)
+    latency.write_text(whole.replace("bucket_us", "bucket", 1))
+    with pytest.raises(AnalysisError, match=r"latency\.csv has no column bucket_us"):
+        results.load(folder)
+
+
+@pytest.mark.parametrize("which", ["run.json", "sanic/index/c64-w1/r1/cell.json"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("{", "is not JSON"),
+        ("[]", "has results schema None, this version of Whichworker reads 1"),
+        ('{"schema": 2}', "has results schema 2, this version of Whichworker reads 1"),
+        ('{"schema": 1}', "Field required"),
+    ],
+)
+def test_broken_json_is_named(run, which, text, message):
+    folder = run(repeats=1)
+    (folder / which).write_text(text)
+    with pytest.raises(AnalysisError, match=f"{which}.*{message}"):
+        results.load(folder)
+
+
+def test_a_finished_cell_must_have_a_window(run):
+    folder = run(repeats=1)
+    edit(cell_folder(folder) / "cell.json", window=None)
+    with pytest.raises(AnalysisError, match="a finished cell needs window, server and generator"):
+        results.load(folder)
+    edit(cell_folder(folder) / "cell.json", window={"start": 2, "end": 2})
+    with pytest.raises(AnalysisError, match="ends before it starts"):
+        results.load(folder)
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_partial_run_is_read_with_a_note(run, status):
+    folder = run(status=status)
+    shutil.rmtree(folder / "sanic" / "index" / "c64-w1" / "r3")
+    # A cell that is being measured has files, but no cell.json yet.
+    (folder / "uvicorn" / "index" / "c64-w1" / "r3" / "cell.json").unlink()
+    loaded = results.load(folder)
+    assert len(loaded.cells) == 4
+    assert loaded.notes == (
+        f"This run is not complete ({status}): 4 of 6 cells are here. Resume it for the rest.",
+    )
+    assert results.load(run_again(folder)).notes == ()
+
+
+def run_again(folder):
+    edit(folder / "run.json", status="finished")
+    return folder
+
+
+def test_a_failed_cell_keeps_its_reason_and_needs_no_files(run):
+    loaded = results.load(run(failed=frozenset({("uvicorn", "index")})))
+    failed = loaded.cells[loaded.cells["status"] == "failed"]
+    assert set(failed["reason"]) == {"the server ended by itself (exit status 1)"}
+    assert failed["window_start"].isna().all()
+    assert set(loaded.finished["configuration"]) == {"sanic"} == set(loaded.latencies["configuration"])
+
+
+def test_a_run_without_a_finished_cell_says_why(run):
+    folder = run(failed=frozenset({("sanic", "index"), ("uvicorn", "index")}), repeats=1)
+    with pytest.raises(AnalysisError, match=r"all 2 cells of .* failed; the first: the server ended"):
+        results.load(folder)
+    for cell in folder.rglob("cell.json"):
+        cell.unlink()
+    with pytest.raises(AnalysisError, match="has no finished cell yet"):
+        results.load(folder)
