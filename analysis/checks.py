@@ -164,8 +164,8 @@ def _unsaturated(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:
     for scenario, group in idle[~possible].groupby("scenario"):
         yield Finding(
             "waiting", "note",
-            f"{_users(group)} cannot fill the server ({_range(group['busy'])} busy): they wait for their "
-            "answers, not for its CPU",
+            f"{_users(group)} cannot fill the server ({_range(group['busy'])} busy): the time goes into "
+            "waiting for answers, not into its CPU",
             "throughput there, which says how many users there were, not what the server can do",
             "compare CPU per request and latency, or measure with more users",
             str(scenario), _names(group), _loads(group),
