@@ -124,7 +124,8 @@ def run(
         raise typer.Exit(130)
     reported = _render(result.folder)
     if result.outcome.failed:
-        errors.print(f"{result.outcome.failed} cells failed (see above); again: make bench RUN={name}")
+        cells = f"{result.outcome.failed} cell{'s' if result.outcome.failed > 1 else ''}"
+        errors.print(f"{cells} failed, see above; to measure again: make bench RUN={name}")
     if result.outcome.failed or not reported:
         raise typer.Exit(1)
 

@@ -153,7 +153,7 @@ class Processes:
         command = serve_command(
             self._environments[configuration.stack], configuration.name, self._port or free_port(), workers
         )
-        command += ["--metrics", str(directory), "--sample-interval", str(SAMPLE_INTERVAL_S)]
+        command += ["--metrics", str(directory.resolve()), "--sample-interval", str(SAMPLE_INTERVAL_S)]
         command += ["--startup-timeout", str(self._startup_timeout_s)]
         with _own_log(directory).open("wb") as log:
             return spawn(command, cpus, stdout=log, stderr=log), directory

@@ -107,11 +107,22 @@ def load(name: str) -> Plan:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
-        return Plan.model_validate(tomllib.loads(text))
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
+    return validate(content, str(path))
+
+
+def validate(content: Mapping[str, Any], where: str) -> Plan:
+    """A plan from its keys and values.
+
+    Raises:
+        UsageError: it is not a plan; names ``where`` it was found and the key.
+    """
+    try:
+        return Plan.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_first(error)}") from error
+        raise UsageError(f"{where}: {_first(error)}") from error
 
 
 def _first(error: ValidationError) -> str:
@@ -145,10 +156,7 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     chosen = changed.pop("scenarios", None) or list(scenarios)
     users = changed.pop("users", None)
     loads = {name: {"users": users or scenarios.get(name, everywhere)} for name in chosen}
-    try:
-        return Plan.model_validate(plan.model_dump() | changed | {"scenarios": loads})
-    except ValidationError as error:
-        raise UsageError(f"command line: {_first(error)}") from error
+    return validate(plan.model_dump() | changed | {"scenarios": loads}, "command line")
 
 
 def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str]) -> Plan:

@@ -45,8 +45,9 @@ def chosen_plan(request: Request) -> tuple[str, Plan]:
     if request.changes:
         keys = ", ".join(request.changes)
         raise UsageError(f"--resume goes on with the plan of its run; it cannot change: {keys}")
-    recorded = dict(results.read_run(results.find(request.results, request.resume))["plan"])
-    return recorded.pop("name"), Plan.model_validate(recorded)
+    folder = results.find(request.results, request.resume)
+    recorded = dict(results.read_run(folder)["plan"])
+    return recorded.pop("name"), plan.validate(recorded, f"{folder}/run.json")
 
 
 def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:

@@ -131,7 +131,10 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 def unfinished(results: Path, now: Mapping[str, Any], seed: int | None) -> Path | None:
     """The latest run that stopped early and that the same command goes on with, if any."""
     for path in reversed(runs(results)):
-        run = read_run(path)
+        try:
+            run = read_run(path)
+        except UserError:  # of another version of the suite: none of ours to go on with
+            continue
         same = seed in (None, run["seed"]) and not differences(run, now)
         if run["status"] != "finished" and same and not _is_locked(path):
             return path

@@ -78,7 +78,7 @@ class Session:
             CellError: the cell failed, the generator died or hung, or ``watch`` gave a reason.
         """
         self._await_ready(watch)
-        self._send({"command": "cell", **vars(load), "directory": str(load.directory)})
+        self._send({"command": "cell", **vars(load), "directory": str(load.directory.resolve())})
         deadline = time.monotonic() + load.warmup_s + load.measured_s + load.stop_timeout_s + self._slack_s
         while time.monotonic() < deadline:
             reason = watch()

@@ -30,6 +30,8 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(str(error), 2)
         except UserError as error:
             _fail(str(error), error.status)
+        except OSError as error:  # a folder that may not be written to, a program that is missing
+            _fail(str(error), 1)
 
     return wrapped
 

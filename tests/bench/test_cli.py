@@ -84,6 +84,22 @@ def test_unknown_names_elsewhere(tmp_path):
     assert empty.returncode == 2 and "make bench" in empty.stderr
 
 
+def test_a_report_that_cannot_be_made_says_how_to_retry(tmp_path):
+    folder = tmp_path / "20260101-000000-quick"
+    folder.mkdir()
+    (folder / "run.json").write_text('{"schema": 1}')
+    done = bench("report", "--results", str(tmp_path))
+    assert done.returncode == 1 and "no report" in done.stderr
+    assert f"make report RUN={folder.name}" in done.stderr and "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == [folder / "run.json"]
+
+
+def test_results_that_cannot_be_written_are_told(tmp_path, tiny):
+    (tmp_path / "results").write_text("a file, not a folder")
+    done = bench("run", *tiny)
+    assert done.returncode == 1 and "Not a directory" in done.stderr and "Traceback" not in done.stderr
+
+
 def processes_of(folder):
     """Everything alive whose command line names a file below a folder, whoever started it."""
     return [
@@ -169,7 +185,7 @@ def test_nothing_outlives_a_run_that_is_killed(tmp_path, tiny):
 
 
 def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path, tiny):
-    narrowed = [*tiny, "--configurations", "sanic-single", "--scenarios", "index", "--repeats", "2"]
+    narrowed = [*tiny, "--configurations", "sanic-single", "--repeats", "1", "--users", "4,5"]
     run = start(narrowed)
     await_cells(tmp_path / "results", 1)
     (server,) = [
@@ -180,5 +196,5 @@ def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path
     server.kill()
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "failed sanic-single, index, 4 users, repeat" in output
-    assert "the server ended by itself" in output and "1 cells failed" in output
+    assert "failed sanic-single, index, 5 users, repeat 1: the server ended by itself" in output
+    assert "1 cell failed" in output

@@ -70,6 +70,8 @@ def test_only_finished_cells_count_as_done(tmp_path):
 
 def test_the_latest_unfinished_run_of_the_same_command_is_found(tmp_path):
     assert results.unfinished(tmp_path, RUN, None) is None
+    make(tmp_path, "0", schema=99)
+    make(tmp_path, "99", schema=99)
     first = make(tmp_path, "1")
     make(tmp_path, "2", status="finished")
     make(tmp_path, "3", plan={"name": "other"})
