@@ -119,7 +119,7 @@ def _facts(analysed: Study) -> dict[str, str]:
     facts = {
         "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
         + (" (in a container)" if host.container else ""),
-        "CPU split": split + ("" if run.cpu_split.trusted else ": shared, not to be trusted"),
+        "CPU split": split + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
         "Launcher": run.launcher,
         "Load": f"Locust {run.suite.packages.get('locust', '')} (engine: {engines}), closed loop",
         "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",

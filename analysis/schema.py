@@ -27,11 +27,12 @@ class Host(_Record):
 
 
 class CpuSplit(_Record):
-    """Which CPUs served and which loaded; `trusted` is false where they had to share."""
+    """Which CPUs served and which loaded; `trusted` is false where they had to share, `note` says why."""
 
     server: list[int]
     generator: list[int]
     trusted: bool
+    note: str | None = None
 
 
 class Stack(_Record):
