@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.schema import Run
 from analysis.study import Study, study
 from analysis.verdict import Table
 
@@ -43,7 +44,6 @@ def rewrite(readme: Path, run_dir: Path, figures: Path) -> None:
 
 
 def _lines(analysed: Study, folder: str) -> Iterator[str]:
-    run = analysed.results.run
     yield f"**{analysed.verdict.finding}**"
     yield ""
     for name, what in FIGURES.items():
@@ -51,16 +51,21 @@ def _lines(analysed: Study, folder: str) -> Iterator[str]:
         yield ""
     for table in analysed.verdict.tables:
         yield from _table(table)
-    minutes = (
-        f", {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load"
-        if run.wall_s and run.load_s
-        else ""
-    )
-    yield (
-        f"Measured on {datetime.fromtimestamp(run.started, UTC):%Y-%m-%d} with `make bench PLAN={run.plan['name']}`"
-        f"{minutes}: {run.host.cpu}, {run.host.cpus} CPUs ({run.host.system}), one for the server and one for"
-        f" the generator, local {run.launcher}. The intervals are 95 % over {run.plan['repeats']} repeats."
-    )
+    yield " ".join(_provenance(analysed.results.run))
+
+
+def _provenance(run: Run) -> Iterator[str]:
+    date = datetime.fromtimestamp(run.started, UTC)
+    yield f"Measured on {date:%Y-%m-%d} by `make bench PLAN={run.plan['name']}`"
+    if run.wall_s and run.load_s:
+        yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
+    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
+    yield f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)},"
+    yield f"launcher {run.launcher}. Intervals are 95 % over {run.plan['repeats']} repeats."
+
+
+def _cpus(cpus: list[int]) -> str:
+    return ", ".join(map(str, cpus))
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -42,6 +42,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "pid": "int64",
         "users": "float64",
         "cpu_s": "float64",
+        "spin_s": "float64",
         "requests": "float64",
         "failures": "float64",
         "loop_lag_ms": "float64",

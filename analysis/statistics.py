@@ -165,11 +165,12 @@ def summarise(results: Results) -> pd.DataFrame:
 
 
 def _generator_cpu(generator: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
-    """CPU seconds of all Locust processes in each cell's window."""
+    """CPU seconds that all Locust processes worked in each cell's window, polling in vain not counted."""
     used: dict[Any, float] = {}
     for (cell, _), process in generator.groupby(["cell", "process"]):
         start, end = window(cells, cell)
-        grown = growth(process["time"].to_numpy(), process["cpu_s"].to_numpy(), start, end)
+        worked = process["cpu_s"] - process["spin_s"].fillna(0.0)  # plain Locust users never spin
+        grown = growth(process["time"].to_numpy(), worked.to_numpy(), start, end)
         used[cell] = used.get(cell, 0.0) + grown
     return pd.Series(used, dtype=float).reindex(cells.index)
 
