@@ -46,7 +46,8 @@ report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, 
 	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)
 
 notebook: $(VENV)/.notebook ## Open the analysis in JupyterLab on the latest run (or RUN=).
-	@WHICHWORKER_RUN="$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))" $(VENV)/bin/jupyter lab analysis/notebooks
+	@PYTHONPATH="$(CURDIR)" WHICHWORKER_RUN="$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))" \
+		$(VENV)/bin/jupyter lab analysis/notebooks
 
 serve: $(VENV)/.suite ## Serve the app: CONFIGURATION=sanic PORT=8000 WORKERS=1.
 	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS))
