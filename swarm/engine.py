@@ -59,6 +59,7 @@ class Engine:
         self.counters = Counters()
         self.prepared: defaultdict[tuple[type, Origin], dict[tuple[str, str], Request]] = defaultdict(dict)
         self.listener: Listener | None = None
+        self.reported: set[str] = set()  # the places that tasks have raised at in this test
         self._agents: set[Agent] = set()
         self._ready: deque[tuple[Agent, int, Response | None, Connection | None]] = deque()
         self._greenlet: gevent.Greenlet | None = None

@@ -30,6 +30,7 @@ from .user import SwarmUser
 logger = logging.getLogger(__name__)
 
 REPORT_KEY: Final = "whichworker"
+STOP_MESSAGE: Final = "whichworker_stop"
 LAST_MESSAGE: Final = "whichworker_last"
 LAST_WAIT_S: Final = 15.0
 
@@ -59,6 +60,8 @@ class Coordinator:
         hooks.worker_report.add_listener(self._reported)
         if isinstance(environment.runner, MasterRunner):
             environment.runner.register_message(LAST_MESSAGE, self._last_report)
+        elif isinstance(environment.runner, WorkerRunner):
+            environment.runner.register_message(STOP_MESSAGE, self._stop_worker, concurrent=True)
 
     @property
     def requests(self) -> int:
@@ -72,6 +75,7 @@ class Coordinator:
 
     def _started(self, environment: Environment, **_: object) -> None:
         self.error = None
+        engine_of(self._environment).reported.clear()
         self._watch_listeners()
         directory = getattr(environment.parsed_options, "record", None)
         if not directory:
@@ -126,7 +130,9 @@ class Coordinator:
         self._recording = None
 
     def _await_workers(self, runner: MasterRunner) -> None:
-        waits_until = perf_counter() + LAST_WAIT_S
+        """Have the workers stop, which Locust does before this event or (when it quits) after it."""
+        runner.send_message(STOP_MESSAGE)
+        waits_until = perf_counter() + LAST_WAIT_S + (self._environment.stop_timeout or 0)
         while missing := {client.id for client in runner.clients.all} - self._last_from:
             if perf_counter() > waits_until:
                 self._fail(f"{len(missing)} worker(s) sent no last report: the recording is not whole")
@@ -142,6 +148,11 @@ class Coordinator:
         del client_id
         if REPORT_KEY in data:
             self._add(Batch.unpacked(data[REPORT_KEY]))
+
+    def _stop_worker(self, environment: Environment, msg: Any) -> None:
+        del msg
+        assert environment.runner is not None
+        environment.runner.stop()  # does nothing where Locust has stopped it already
 
     def _last_report(self, environment: Environment, msg: Any) -> None:
         del environment

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import IO, Any, Final
@@ -74,6 +74,12 @@ class Recording:
 
     def finish(self) -> None:
         """Write the CSV files, whole or not at all."""
+        try:
+            self._finish()
+        finally:
+            self.discard()
+
+    def _finish(self) -> None:
         self._spool.flush()
         self._spool.seek(0)
         with whole_file(self._directory / "latency.csv") as file:
@@ -86,12 +92,12 @@ class Recording:
         ):
             handle.close()
             part.rename(self._directory / name)
-        self.discard()
 
     def discard(self) -> None:
         """Close, and remove what is not a finished file."""
         for handle in (self._spool, self._failures_file, self._generator_file):
-            handle.close()
+            with suppress(OSError):  # on a full disk closing fails, too: what was not written is not wanted
+                handle.close()
         for path in (self._spool_path, self._failures, self._generator):
             path.unlink(missing_ok=True)
 

@@ -146,8 +146,13 @@ class Session:
         gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
         self._spawned.clear()
         self._runner.start(users, spawn_rate=users, user_classes=classes)
-        if not self._spawned.wait(SPAWN_LIMIT_S):
-            raise CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
+        late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
+        with gevent.Timeout(SPAWN_LIMIT_S, late):
+            while not self._spawned.wait(0.05):
+                self._check()
+                failure = getattr(self._runner.spawning_greenlet, "exception", None)
+                if failure is not None:
+                    raise CellFailed(f"users could not be spawned: {failure}")
         start = math.ceil(time() + warmup_s)
         end = start + measured_s
         self._progress_until(start)
@@ -246,8 +251,13 @@ def _serve(session: Session) -> None:
 
     def read() -> None:
         for line in FileObject(sys.stdin.buffer, "rb", close=False):
-            command = json.loads(line)
-            if command["command"] == "abort":
+            try:
+                command = json.loads(line)
+                kind = command["command"]
+            except (ValueError, TypeError, KeyError):
+                emit(event="failed", reason=f"not a command: {line.decode(errors='replace').strip()}")
+                continue
+            if kind == "abort":
                 session.abort(command.get("reason", "aborted"))
             else:
                 commands.put(command)
@@ -262,7 +272,10 @@ def _serve(session: Session) -> None:
         except CellFailed as failure:
             emit(event="failed", reason=str(failure))
         except OSError as error:
-            emit(event="failed", reason=f"{error.strerror}: {error.filename}")
+            where = f": {error.filename}" if error.filename else ""
+            emit(event="failed", reason=f"{error.strerror}{where}")
+        except (KeyError, TypeError, ValueError) as error:
+            emit(event="failed", reason=f"not a complete cell command: {type(error).__name__}: {error}")
 
 
 def _work(files: list[str], port: int) -> None:

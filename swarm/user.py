@@ -215,7 +215,10 @@ class SwarmUser(User):
             yield from _hook(self.on_stop)
 
     def _report(self, source: object, error: Exception) -> None:
-        logger.error("%s\n%s", error, "".join(traceback.format_exception(error)))
+        where = "".join(traceback.format_tb(error.__traceback__))
+        if where not in self.engine.reported:  # a task that always raises would fill the log; Locust counts
+            self.engine.reported.add(where)
+            logger.error("%s\n%s", error, "".join(traceback.format_exception(error)))
         self.environment.events.user_error.fire(user_instance=source, exception=error, tb=error.__traceback__)
 
     def tls_context(self) -> Any:
@@ -325,14 +328,17 @@ def _target(url: str) -> str:
 
 
 def _own_origin(user: SwarmUser) -> Origin:
-    if not user.host:
-        raise StopTest(f"{type(user).__name__} needs a host: give --host, or set its attribute `host`.")
+    """Where the user's `host` is. Raises StopTest, which ends the test, where it is nowhere."""
     try:
+        if not user.host:
+            raise ValueError("missing: give --host, or set its attribute `host`")
+        origin = _origin(user.host)
         if _target(user.host) != "/":
             raise ValueError(f"more than a base URL such as http://127.0.0.1:8000: {user.host!r}")
-        return _origin(user.host)
     except ValueError as error:
+        user.environment.process_exit_code = 1
         raise StopTest(f"The host of {type(user).__name__} is {error}.") from error
+    return origin
 
 
 def _tls_context_for(user_class: type[SwarmUser]) -> Any:

@@ -103,6 +103,25 @@ def test_what_cannot_be_connected_to(live, host):
     assert response.detail
 
 
+def test_an_unknown_host_is_looked_up_once(live, monkeypatch):
+    looked_up = []
+
+    def look_up(*args, **kwargs):
+        looked_up.append(args)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    def steps(user):
+        for _ in range(5):
+            yield user.get("/")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    responses = live("http://no-such-host.invalid", steps).responses
+    assert [(r.failure_kind, r.detail) for r in responses] == [
+        (FailureKind.CONNECT_FAILED, "Name or service not known")
+    ] * 5
+    assert len(looked_up) == 1
+
+
 def test_a_task_that_tries_again_and_again_leaves_the_others_their_turn(make_swarm):
     def forever(user):
         while True:

@@ -1,0 +1,162 @@
+"""`locust -f locustfiles/...` as its users know it: headless, several processes, web UI."""
+
+from __future__ import annotations
+
+import csv
+import json
+import socket
+import subprocess
+import urllib.request
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.swarm.harness import until
+from tests.swarm.processes import ROOT, alive, family, finish, start
+from tests.swarm.scripted import reply
+
+INDEX = ROOT / "locustfiles" / "index.py"
+
+
+@pytest.fixture
+def locust():
+    """Starts locust; whatever is left at the end is killed."""
+    started = []
+
+    def run(*arguments):
+        process = start(
+            "-m", "locust", "-f", INDEX, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            for each in family(process.pid):
+                each.kill()
+        process.communicate()
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+HEADLESS = ("--headless", "-u", 4, "-r", 4, "--stop-timeout", 5, "--skip-log")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_headless_with_a_recording(serve, locust, tmp_path, processes):
+    server = serve({"/index": reply(b"Hello, world!")})
+    more = ("--processes", processes) if processes > 1 else ()
+    record, stats = tmp_path / "record", tmp_path / "locust"
+    process = locust(
+        *HEADLESS, "-t", "2s", "--host", server.url, "--record", record, "--json-file", stats, *more
+    )
+    status, errors = finish(process)
+    assert status == 0, errors
+    assert {path.name for path in record.iterdir()} == {"latency.csv", "failures.csv", "generator.csv"}
+    recorded = sum(int(row["count"]) for row in rows(record / "latency.csv"))
+    assert recorded == len(server.asked) > 0
+    assert not rows(record / "failures.csv")
+    assert len({row["process"] for row in rows(record / "generator.csv")}) >= processes
+    [entry] = json.loads(stats.with_suffix(".json").read_text())
+    assert (entry["num_requests"], entry["num_failures"]) == (recorded, 0)
+    assert entry["total_content_length"] == 13 * recorded
+
+
+def test_without_a_recording_locusts_own_numbers_are_right_too(serve, locust, tmp_path):
+    server = serve({"/index": reply(b"wrong")})
+    process = locust(
+        *HEADLESS, "-t", "1s", "--host", server.url, "--json-file", tmp_path / "locust", "--processes", 2
+    )
+    status, _ = finish(process)
+    assert status == 1  # locust's way to say that requests failed
+    [entry] = json.loads((tmp_path / "locust.json").read_text())
+    assert (entry["method"], entry["name"]) == ("GET", "/index")
+    assert entry["num_requests"] == entry["num_failures"] == len(server.asked) > 0
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_master_and_worker(serve, locust, tmp_path):
+    server, port = serve({"/index": reply(b"Hello, world!")}), free_port()
+    where = ("--master-port", port)
+    master = locust(
+        *HEADLESS,
+        "-t",
+        "2s",
+        "--host",
+        server.url,
+        "--record",
+        tmp_path,
+        "--master",
+        "--expect-workers",
+        1,
+        "--master-bind-port",
+        port,
+    )
+    worker = locust("--worker", *where)
+    status, errors = finish(master)
+    assert status == 0, errors
+    assert sum(int(row["count"]) for row in rows(tmp_path / "latency.csv")) == len(server.asked) > 0
+    assert finish(worker)[0] == 0
+
+
+@pytest.mark.parametrize("host", [None, "localhost:80", "http://127.0.0.1:1/prefix"])
+def test_a_host_that_is_none_is_said(locust, host):
+    process = locust("--headless", "-t", "1s", *(("--host", host) if host else ()))
+    status, errors = finish(process)
+    assert status == 1
+    assert "The host of Index is" in errors
+
+
+def test_a_folder_that_cannot_be_recorded_into_is_an_error(serve, locust, tmp_path):
+    server = serve({"/index": reply(b"Hello, world!")})
+    (tmp_path / "file").write_text("")
+    process = locust(*HEADLESS[:-1], "-t", "1s", "--host", server.url, "--record", tmp_path / "file")
+    status, errors = finish(process)
+    assert status == 1
+    assert "cannot record into" in errors
+
+
+def test_the_web_ui_starts_watches_and_stops_a_busy_swarm(null_server, locust):
+    port = free_port()
+    process = locust("--host", null_server, "--web-host", "127.0.0.1", "--web-port", port, "--skip-log")
+    base = f"http://127.0.0.1:{port}"
+
+    def call(path, form=None):
+        data = urlencode(form).encode() if form else None
+        with urllib.request.urlopen(base + path, data, timeout=20) as response:
+            return response.read()
+
+    def answers():
+        try:
+            return call("/stats/requests")
+        except OSError:
+            return None
+
+    def stats():
+        return json.loads(call("/stats/requests"))
+
+    until(answers, "the web UI is there")
+    seen = 0
+    for users in (2, 6):
+        assert json.loads(call("/swarm", {"user_count": users, "spawn_rate": 10}))["success"]
+        until(lambda users=users: stats()["user_count"] == users, "all users are running")
+        until(lambda seen=seen: stats()["stats"][-1]["num_requests"] > seen + 1000, "requests are counted")
+        seen = stats()["stats"][-1]["num_requests"]
+    assert stats()["state"] == "running"
+    assert json.loads(call("/stop", {"stop": "now"}))["success"]
+    until(lambda: stats()["state"] == "stopped", "the test is stopped")
+    after = stats()
+    assert after["user_count"] == 0
+    assert after["stats"][-1]["num_failures"] == 0
+    assert [entry["name"] for entry in after["stats"]] == ["/index", "Aggregated"]
+    processes = family(process.pid)
+    process.terminate()
+    until(lambda: not alive(processes), "locust has ended")
