@@ -1,8 +1,11 @@
-"""Fixtures: scripted servers, swarms that are ended, and a null server in a process of its own."""
+"""Fixtures: scripted servers, swarms that are ended, and a null server in a process of its own.
+
+Importing Locust has gevent patch the whole process, which breaks the threads of other rooms' tests.
+So where these tests are asked for together with others, they run in a process of their own, as one.
+Nothing here may import Locust before a fixture is used.
+"""
 
 from __future__ import annotations
-
-import swarm  # isort: skip  # first: Locust's gevent must patch ssl before all else
 
 import subprocess
 import sys
@@ -10,13 +13,53 @@ from pathlib import Path
 
 import pytest
 
-from tests.swarm.harness import Swarm, live_once
-from tests.swarm.scripted import Scripted
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RUN_APART = pytest.StashKey[bool]()
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    config = parent.config
+    asked_for = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    if all(path.resolve().is_relative_to(HERE) for path in asked_for):
+        return None
+    return Apart.from_parent(parent, path=module_path)
+
+
+class Apart(pytest.File):
+    """Stands in for a test module; the first one runs the whole room."""
+
+    def collect(self):
+        if not self.config.stash.get(RUN_APART, False):
+            self.config.stash[RUN_APART] = True
+            yield Room.from_parent(self, name="all of tests/swarm, in a process of its own")
+
+
+class Room(pytest.Item):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.add_marker(pytest.mark.timeout(400))
+
+    def runtest(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", HERE],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(done.stdout + done.stderr)
+
+    def repr_failure(self, excinfo):
+        return str(excinfo.value)
 
 
 @pytest.fixture
 def serve():
     """Starts scripted servers: `serve({"/path": answer})`."""
+    from tests.swarm.scripted import Scripted
+
     servers = []
 
     def start(routes, **options) -> Scripted:
@@ -31,7 +74,7 @@ def serve():
 @pytest.fixture
 def swarms():
     """The swarms of a test: whatever is put in is ended."""
-    made: list[Swarm] = []
+    made = []
     yield made
     for each in made:
         each.close()
@@ -40,6 +83,7 @@ def swarms():
 @pytest.fixture
 def make_swarm(swarms):
     """Makes a swarm of user classes: `make_swarm(User, host=...)`."""
+    from tests.swarm.harness import Swarm
 
     def make(*classes, **options) -> Swarm:
         swarms.append(Swarm(*classes, **options))
@@ -51,6 +95,8 @@ def make_swarm(swarms):
 @pytest.fixture
 def live(swarms):
     """Lets one user go through a generator once: `live(host, steps, **attributes)`."""
+    from tests.swarm.harness import live_once
+
     return lambda host, steps, **attributes: live_once(swarms, host, steps, **attributes)
 
 
@@ -71,7 +117,7 @@ def ask(live):
 def null_server():
     """The URL of a null server in its own process, as fast as a server can be."""
     process = subprocess.Popen(
-        [sys.executable, Path(swarm.__file__).with_name("nullserver.py")], stdout=subprocess.PIPE, text=True
+        [sys.executable, ROOT / "swarm" / "nullserver.py"], stdout=subprocess.PIPE, text=True
     )
     yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     process.kill()
