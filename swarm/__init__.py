@@ -3,7 +3,7 @@
 import locust as _locust  # noqa: F401  # first: it has gevent patch ssl before anything else imports it
 
 from . import plugin  # noqa: F401  # its listeners give Locust the --record option
-from .messages import FailureKind, Request, Response
+from .exchange import FailureKind, Request, Response
 from .user import Steps, SwarmUser
 
 __all__ = ["FailureKind", "Request", "Response", "Steps", "SwarmUser"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from .connection import Address
-from .messages import Origin
+from .exchange import Origin
 
 
 class Addresses:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final
+from http.cookiejar import CookieJar
+from typing import Any, Final, Protocol
 
 from gevent.event import Event
 
-from .messages import Origin, Request
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .user import SwarmUser
+from .connection import Connection
+from .exchange import Origin, Request
 
 NEVER: Final = 1 << 63
 """A time on the nanosecond clock later than any other."""
@@ -28,6 +26,21 @@ class Pause:
 
 Command = Request | Pause
 Life = Generator[Command, Any, None]
+
+
+class Driven(Protocol):
+    """What the engine needs of a user."""
+
+    cookies: CookieJar | None
+
+    def life(self, agent: Agent) -> Life:
+        """All that the user does, from its start to its end."""
+
+    def tls_context(self) -> Any:
+        """The context of the user's TLS connections."""
+
+    def context(self) -> dict[Any, Any]:
+        """What Locust's request event is given as its context."""
 
 
 class Agent:
@@ -51,14 +64,14 @@ class Agent:
         "wake",
     )
 
-    def __init__(self, user: SwarmUser) -> None:
+    def __init__(self, user: Driven) -> None:
         self.user = user
         self.plain = user.cookies is None
         self.requests = 0
         self.life: Life = user.life(self)
         self.resume: Callable[[Any], Command] = self.life.send
-        self.connections: dict[Origin, Connection] = {}
-        self.active: Connection | None = None
+        self.connections: dict[Origin, Connection[Agent]] = {}
+        self.active: Connection[Agent] | None = None
         self.finished = Event()
         self.killed = False
         self.timeout_due_ns = NEVER

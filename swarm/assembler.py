@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httptools
 
-from .messages import Message
+from .message import Message
 
 
 class ProtocolError(Exception):

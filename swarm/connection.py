@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import gevent.monkey
 
 from .assembler import Assembler, ProtocolError
-from .messages import FailureKind, Message, Origin, Request
+from .exchange import FailureKind, Origin, Request
+from .message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import AddressFamily, SocketKind
 
-    from .agent import Agent
 
 # Locust's gevent patches these modules; the engine needs the system's own non-blocking sockets.
 socket = gevent.monkey.get_original("socket", "socket")
@@ -27,6 +27,8 @@ EPOLLIN: Final = 0x001
 EPOLLOUT: Final = 0x004
 EPOLLRDHUP: Final = 0x2000
 
+Owner = TypeVar("Owner")
+"""Whose connection it is: the engine's agents. A connection itself asks nothing of it."""
 Address = tuple["AddressFamily", "SocketKind", int, tuple[object, ...]]
 
 
@@ -43,7 +45,7 @@ class ClosedBeforeSending(Exception):
     """The server had closed the idle connection before a byte of the request was sent: no loss."""
 
 
-class Connection:
+class Connection(Generic[Owner]):
     """A connection of one user to one origin. It does no waiting: the engine tells it what is ready.
 
     `awaiting` is true exactly while the hot path may serve it: plain TCP, the request wholly sent,
@@ -70,7 +72,7 @@ class Connection:
         "wants_write",
     )
 
-    def __init__(self, agent: Agent, origin: Origin, address: Address, now_ns: int) -> None:
+    def __init__(self, agent: Owner, origin: Origin, address: Address, now_ns: int) -> None:
         family, kind, protocol, where = address
         self.sock = socket(family, kind, protocol)
         try:

@@ -7,7 +7,8 @@ import urllib.request
 from http.cookiejar import CookieJar
 from typing import cast
 
-from .messages import Message, Request
+from .exchange import Request
+from .message import Message
 
 
 class _Headers:

@@ -15,21 +15,19 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from time import perf_counter_ns as clock
 from time import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import gevent
 from locust.env import Environment
 
-from .agent import Agent, Command, Pause
-from .connection import EPOLLIN, RECEIVE_BYTES, Connection
-from .messages import Origin, Request, Response
+from .agent import Agent, Command, Driven, Pause
+from .connection import EPOLLIN, RECEIVE_BYTES
+from .counters import Counters
+from .exchange import Origin, Request, Response
 from .recorder import Recorder, recorder_of
 from .timers import Timers
-from .traffic import Counters, Events, Traffic
-
-if TYPE_CHECKING:
-    from .user import SwarmUser
+from .traffic import AgentConnection, Events, Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ READY_BATCH: Final = 256
 class Listener(Protocol):
     """Called with every response that a user got, once the user has judged it."""
 
-    def __call__(self, user: SwarmUser, response: Response) -> None:
+    def __call__(self, user: Driven, response: Response) -> None:
         """Be told."""
 
 
@@ -61,7 +59,7 @@ class Engine:
         self.listener: Listener | None = None
         self.reported: set[str] = set()  # the places that tasks have raised at in this test
         self._agents: set[Agent] = set()
-        self._ready: deque[tuple[Agent, int, Response | None, Connection | None]] = deque()
+        self._ready: deque[tuple[Agent, int, Response | None, AgentConnection | None]] = deque()
         self._greenlet: gevent.Greenlet | None = None
         self._stepping: Agent | None = None
 
@@ -325,7 +323,7 @@ class Engine:
             mistake = TypeError(f"a task yielded {command!r}; yield self.get(...) or self.pause(...)")
             self._step(agent, agent.life.throw, mistake)
 
-    def _deliver(self, agent: Agent, response: Response, connection: Connection | None) -> None:
+    def _deliver(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         """Give a user the response it waits for; count it once the user has judged it."""
         self._stepping = agent
         try:
@@ -339,10 +337,10 @@ class Engine:
         self._record(agent, response, connection)
         self._obey(agent, command)
 
-    def _deliver_later(self, agent: Agent, response: Response, connection: Connection | None) -> None:
+    def _deliver_later(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         self._ready.append((agent, agent.wake, response, connection))
 
-    def _record(self, agent: Agent, response: Response, connection: Connection | None) -> None:
+    def _record(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         if response.failure_kind is None:
             samples = response.request.samples
             samples.add(response.latency_ns)

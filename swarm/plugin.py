@@ -19,13 +19,13 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from .agent import Driven
 from .batch import Batch
 from .engine import engine_of
-from .messages import FailureKind, Response
+from .exchange import FailureKind, Response
 from .recorder import recorder_of
 from .recording import Recording, make_directory
 from .samples import show_submilliseconds
-from .user import SwarmUser
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class _Fire:
     def __init__(self, handlers: list[Any]) -> None:
         self._handlers = handlers
 
-    def __call__(self, user: SwarmUser, response: Response) -> None:
+    def __call__(self, user: Driven, response: Response) -> None:
         request = response.request
         exception = None
         if response.failure_kind is not None:

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from time import perf_counter_ns as clock
 from time import process_time, time
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import psutil
@@ -21,12 +21,10 @@ from locust.env import Environment
 from locust.exception import CatchResponseError
 
 from .batch import Batch, FailureRow
-from .messages import FailureKind, Response
+from .connection import Connection
+from .counters import Counters
+from .exchange import FailureKind, Response
 from .samples import Histogram, Samples, feed_locust
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .traffic import Counters
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Recorder:
             found = self._own[key] = Samples(method, name)
         return found
 
-    def failed(self, response: Response, connection: Connection | None) -> None:
+    def failed(self, response: Response, connection: Connection[Any] | None) -> None:
         """A swarm user's request failed; `connection` is the one it was sent on, if there was one."""
         request = response.request
         kind = str(response.failure_kind)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from locust.stats import RequestStats, StatsEntry
 
-from .messages import Message
+from .message import Message
 
 Integers = npt.NDArray[np.int64]
 

@@ -158,6 +158,9 @@ class Session:
         self._progress_until(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
         self._progress_until(end)
+        if self._runner.user_count < users:
+            left = self._runner.user_count
+            raise CellFailed(f"only {left} of {users} users were still running at the end: see the log")
         failures = self._environment.stats.num_failures
         self._counted = (self._environment.stats.num_requests - failures, failures)
         return start, end

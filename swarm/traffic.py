@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter_ns as clock
 
 from .addresses import Addresses
@@ -20,36 +19,19 @@ from .connection import (
     select_epoll,
 )
 from .cookies import keep_cookies, with_cookies
-from .messages import FailureKind, Message, Origin, Request, Response
+from .counters import Counters
+from .exchange import FailureKind, Origin, Request, Response
+from .message import Message
 from .timers import Timers
 
 Events = list[tuple[int, int]]
 """Descriptors and their epoll masks."""
-Deliver = Callable[[Agent, Response, Connection | None], None]
+AgentConnection = Connection[Agent]
+Deliver = Callable[[Agent, Response, AgentConnection | None], None]
 """Told what a request came back as, and on which connection, if on any."""
 
 BATCH = 512
 """Events taken from epoll at once."""
-
-
-@dataclass
-class Counters:
-    """What the engine did since `begin`; `longest_blind_ns` since it was last taken."""
-
-    connections_open: int = 0
-    connections_opened: int = 0
-    idle_closes: int = 0
-    spun_ns: int = 0
-    longest_blind_ns: int = 0
-
-    def begin(self) -> None:
-        """Count from nothing; what is open stays counted."""
-        self.connections_opened = self.idle_closes = self.spun_ns = self.longest_blind_ns = 0
-
-    def take_longest_blind_ms(self) -> float:
-        """The longest the engine did not look at its sockets since the last call, in milliseconds."""
-        longest, self.longest_blind_ns = self.longest_blind_ns, 0
-        return longest / 1e6
 
 
 class Traffic:
@@ -67,7 +49,7 @@ class Traffic:
         self._epoll = select_epoll()
         self._epoll.register(timers.descriptor, EPOLLIN)
         self._addresses = Addresses()
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, AgentConnection] = {}
         self.in_flight = 0
 
     def fileno(self) -> int:
@@ -116,7 +98,7 @@ class Traffic:
         if not connection.connecting:
             self.transmit(connection)
 
-    def _connect(self, agent: Agent, origin: Origin, address: Address, now: int) -> Connection:
+    def _connect(self, agent: Agent, origin: Origin, address: Address, now: int) -> AgentConnection:
         tls = Tls(agent.user.tls_context(), origin.host) if origin.tls else None
         connection = Connection(agent, origin, address, now)
         connection.tls = tls
@@ -127,7 +109,7 @@ class Traffic:
         self._counters.connections_open += 1
         return connection
 
-    def transmit(self, connection: Connection) -> None:
+    def transmit(self, connection: AgentConnection) -> None:
         """Send what is unsent, and ask to be told when the rest can go."""
         try:
             connection.transmit()
@@ -138,13 +120,13 @@ class Traffic:
         else:
             self._watch_writable(connection)
 
-    def _watch_writable(self, connection: Connection) -> None:
+    def _watch_writable(self, connection: AgentConnection) -> None:
         wants_write = connection.has_unsent
         if wants_write != connection.wants_write:
             connection.wants_write = wants_write
             self._epoll.modify(connection.fd, EPOLLIN | EPOLLRDHUP | (EPOLLOUT if wants_write else 0))
 
-    def _reconnect(self, connection: Connection) -> None:
+    def _reconnect(self, connection: AgentConnection) -> None:
         """The server closed an idle connection before a byte was sent: open another. Not a resend."""
         agent, request = connection.agent, connection.request
         assert request is not None
@@ -154,7 +136,7 @@ class Traffic:
         self.in_flight -= 1
         self.begin(agent, request)
 
-    def on_event(self, connection: Connection, mask: int) -> None:
+    def on_event(self, connection: AgentConnection, mask: int) -> None:
         """An event off the hot path: connected, writable, part of an answer, closed."""
         try:
             if connection.connecting:
@@ -175,7 +157,7 @@ class Traffic:
             if message is not None:
                 self.answered(connection, message, clock(), closed=bool(mask & EPOLLRDHUP))
 
-    def absorb(self, connection: Connection, data: bytes) -> Message | None:
+    def absorb(self, connection: AgentConnection, data: bytes) -> Message | None:
         """Take received bytes in: the whole response, or None while it is not whole, or was lost."""
         try:
             return connection.absorb(data)
@@ -183,7 +165,7 @@ class Traffic:
             self._lost(connection, broken)
             return None
 
-    def answered(self, connection: Connection, message: Message, now: int, *, closed: bool) -> None:
+    def answered(self, connection: AgentConnection, message: Message, now: int, *, closed: bool) -> None:
         """A whole response, judged by its status; `closed` says that a FIN was seen behind it."""
         agent, request = connection.agent, connection.request
         assert request is not None
@@ -203,7 +185,7 @@ class Traffic:
             self.discard(connection)
         self._deliver(agent, response, connection)
 
-    def _lost(self, connection: Connection, broken: Broken) -> None:
+    def _lost(self, connection: AgentConnection, broken: Broken) -> None:
         agent, request = connection.agent, connection.request
         self.discard(connection)
         if request is None:
@@ -213,7 +195,7 @@ class Traffic:
         self.release(agent, connection)
         self._deliver_later(agent, response, connection)
 
-    def release(self, agent: Agent, connection: Connection) -> None:
+    def release(self, agent: Agent, connection: AgentConnection) -> None:
         """The connection is idle again, or gone."""
         connection.request = None
         connection.awaiting = False
@@ -227,7 +209,7 @@ class Traffic:
             self.release(agent, connection)
             self.discard(connection)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: AgentConnection) -> None:
         """Close a connection and forget it; one that is closed already stays so."""
         if self.connections.get(connection.fd) is not connection:
             return
@@ -241,7 +223,7 @@ class Traffic:
     # -- Time-outs: at most one timer per agent, looked at again when it is due, so that a request that
     # is answered in time costs no timer of its own.
 
-    def watch_timeout(self, agent: Agent, connection: Connection, request: Request) -> None:
+    def watch_timeout(self, agent: Agent, connection: AgentConnection, request: Request) -> None:
         """Look at the agent when this request will have taken too long."""
         agent.timeout_due_ns = connection.started_ns + request.timeout_ns
         self._timers.at(agent.timeout_due_ns, agent)

@@ -33,7 +33,7 @@ from typing_extensions import Unpack
 from .agent import Agent, Life, Pause
 from .connection import tls_context
 from .engine import engine_of
-from .messages import ClosingRequest, Origin, Request, encode_body
+from .exchange import ClosingRequest, Origin, Request, encode_body
 
 logger = logging.getLogger(__name__)
 

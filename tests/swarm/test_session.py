@@ -229,3 +229,13 @@ def test_killing_the_parent_of_a_session_leaves_no_process(serve, scenario, tmp_
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     until(lambda: not alive(descendants), "session and workers have ended")
+
+
+def test_users_that_leave_in_mid_cell_fail_it(serve, open_session, scenario, tmp_path):
+    leaver = scenario("Leaver", 'yield self.get("/"); yield self.pause(0.8); self.stop(force=False)')
+    session = open_session(leaver)
+    session.wait_for("ready")
+    session.cell(leaver, serve({"/": reply()}).url, tmp_path / "cell", users=3, measured_s=2)
+    event = session.wait_for("finished", "failed")
+    assert event["event"] == "failed"
+    assert "only 0 of 3 users were still running" in event["reason"]
