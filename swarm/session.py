@@ -47,6 +47,10 @@ from .user import SwarmUser
 logger = logging.getLogger("swarm.session")
 
 SPAWN_LIMIT_S: Final = 60.0
+RAMP_USERS: Final = 64
+RAMP_STEPS: Final = 20
+RAMP_PAUSE_S: Final = 0.03
+"""Users are spawned 64 at a time, or in 20 steps where there are more, 30 ms apart."""
 WORKERS_LIMIT_S: Final = 30.0
 REPORT_INTERVAL_S: Final = 1.0
 """How often Locust workers report: by default every 3 s, which is as long as some cells."""
@@ -144,15 +148,9 @@ class Session:
         gc.unfreeze()
         gc.collect()
         gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
-        self._spawned.clear()
-        self._runner.start(users, spawn_rate=users, user_classes=classes)
         late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
         with gevent.Timeout(SPAWN_LIMIT_S, late):
-            while not self._spawned.wait(0.05):
-                self._check()
-                failure = getattr(self._runner.spawning_greenlet, "exception", None)
-                if failure is not None:
-                    raise CellFailed(f"users could not be spawned: {failure}")
+            self._spawn(classes, users)
         start = math.ceil(time() + warmup_s)
         end = start + measured_s
         self._progress_until(start)
@@ -164,6 +162,24 @@ class Session:
         failures = self._environment.stats.num_failures
         self._counted = (self._environment.stats.num_requests - failures, failures)
         return start, end
+
+    def _spawn(self, classes: list[type[User]], users: int) -> None:
+        """Spawn users some at a time.
+
+        Some servers queue no more than 100 connections. Users that connect all at once overflow the
+        queue, and the kernel tries again a second later (SYN retransmission), which is in the window.
+        """
+        step = max(RAMP_USERS, users // RAMP_STEPS)
+        for count in (*range(step, users, step), users):
+            self._spawned.clear()
+            self._runner.start(count, spawn_rate=step, user_classes=classes)
+            while not self._spawned.wait(0.05):
+                self._check()
+                failure = getattr(self._runner.spawning_greenlet, "exception", None)
+                if failure is not None:
+                    raise CellFailed(f"users could not be spawned: {failure}")
+            if count < users:
+                gevent.sleep(RAMP_PAUSE_S)
 
     def _progress_until(self, end: float) -> None:
         stats = self._environment.stats
