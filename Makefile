@@ -15,6 +15,7 @@ DURATION ?=
 LAUNCHER ?=
 RESULTS ?= results
 RUN ?=
+ARGUMENTS ?=
 CONFIGURATION ?= sanic
 PORT ?= 8000
 
@@ -28,7 +29,7 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 
 option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self clean
+.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -77,7 +78,11 @@ test: setup lint ## Check everything: lint, then every test.
 	@$(VENV)/bin/pytest
 
 bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
-	@$(PYTHON) -m swarm.selfbench
+	@$(PYTHON) -m swarm.selfbench $(ARGUMENTS)
+
+readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README.
+	@$(PYTHON) -m analysis.readme "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
+	@$(PYTHON) -m swarm.selfbench --readme README.md
 
 clean: ## Remove environments and caches; results stay.
 	rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -85,6 +85,7 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
         *_unsteady(results, summary),
         *_spread(summary),
         *_loop_lag(summary),
+        *_locust_users(results),
     ]
     return sorted(findings, key=lambda finding: finding.severity != "warning")
 
@@ -245,6 +246,19 @@ def _loop_lag(summary: pd.DataFrame) -> Iterator[Finding]:
             + f", where p99 is {group['p99_us'].min() / 1000:.1f} to {group['p99_us'].max() / 1000:.1f} ms",
             "p99.9 and maximum there, which may be the generator's own",
             "leave the generator's CPU to it alone",
+            str(scenario), _names(group), _loads(group),
+        )  # fmt: skip
+
+
+def _locust_users(results: Results) -> Iterator[Finding]:
+    plain = results.finished[results.finished["engine"] == "locust"]
+    for scenario, group in plain.groupby("scenario"):
+        yield Finding(
+            "locust-users", "note",
+            "the load came from Locust's own users, whose ceiling is thousands of requests per second and "
+            "process, below what most of these servers answer (make bench-self measures it here)",
+            "throughput of fast servers, and every latency, which contains their greenlet switches",
+            "write the scenario as a SwarmUser (docs/adding-a-scenario.md)",
             str(scenario), _names(group), _loads(group),
         )  # fmt: skip
 

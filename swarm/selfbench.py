@@ -198,6 +198,10 @@ FAST: Final = "FastHttpUser, recording"
 HTTP: Final = "HttpUser, recording"
 WRK: Final = "wrk"
 
+HEADINGS: Final = ["generator", "requests/s", "range", "CPU µs/request", "null server busy"]
+BEGIN: Final = "<!-- measured: make bench-self -->"
+END: Final = "<!-- /measured: make bench-self -->"
+
 Round = dict[str, Reading]
 """A reading of each candidate, by name."""
 
@@ -233,37 +237,64 @@ def ratios(readings: list[Round], of: str, to: str) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def report(console: Console, readings: list[Round], many: Reading, options: argparse.Namespace) -> None:
-    """Print the tables."""
-    title = f"{options.users} closed-loop connections, {len(readings)} rounds of {options.seconds} s"
-    table = Table("generator", title=title)
-    for heading in ("requests/s", "lowest", "highest", "CPU µs/request", "null server busy"):
-        table.add_column(heading, justify="right")
+def table_rows(readings: list[Round]) -> list[list[str]]:
+    """A row of texts per candidate: medians over the rounds, and the range of the requests per second."""
+    rows = []
     for name in readings[0]:
         rates = [r[name].requests_per_s for r in readings]
         spent = [us for r in readings if (us := r[name].generator_us) is not None]
-        busy = statistics.median(r[name].server_busy for r in readings)
-        table.add_row(
-            name,
-            *(f"{value:,.0f}" for value in (statistics.median(rates), min(rates), max(rates))),
-            f"{statistics.median(spent):.1f}" if spent else "not metered",
-            f"{busy:.0%}",
+        rows.append(
+            [
+                name,
+                f"{statistics.median(rates):,.0f}",
+                f"{min(rates):,.0f} to {max(rates):,.0f}",
+                f"{statistics.median(spent):.1f}" if spent else "not metered",
+                f"{statistics.median(r[name].server_busy for r in readings):.0%}",
+            ]
         )
-    console.print(table)
-    console.print(f"ours / FastHttpUser: {ratios(readings, OURS, FAST)}   (goal: at least 12)")
+    return rows
+
+
+def conclusions(readings: list[Round], many: Reading, users: int) -> list[str]:
+    """The ratios beside their goals, and how many connections one process holds, a sentence each."""
+    said = [f"SwarmUser / FastHttpUser: {ratios(readings, OURS, FAST)}; the goal is at least 12."]
     if WRK in readings[0]:
-        console.print(f"ours / wrk:          {ratios(readings, OURS, WRK)}   (goal: at least 0.80)")
+        said.append(f"SwarmUser / wrk: {ratios(readings, OURS, WRK)}; the goal is at least 0.80.")
     else:
-        console.print("ours / wrk:          unknown: wrk is not installed (Debian: apt install wrk)")
-    console.print(f"recording / none:    {ratios(readings, OURS, BARE)}   (goal: at least 0.95)")
+        said.append("SwarmUser / wrk: unknown, wrk is not installed (Debian: apt install wrk).")
+    said.append(f"With / without recording: {ratios(readings, OURS, BARE)}; the goal is at least 0.95.")
     few_bytes = statistics.median(bytes_ for r in readings if (bytes_ := r[OURS].rss_bytes) is not None)
     assert many.rss_bytes is not None
-    per_connection = (many.rss_bytes - few_bytes) / (MANY - options.users)
-    console.print(
-        f"{MANY:,} connections: {many.requests_per_s:,.0f} requests/s, "
-        f"{per_connection / 1024:.1f} KiB of the generator's memory per connection, "
-        f"longest look away from the sockets {many.lag_ms:.0f} ms"
+    per_connection = (many.rss_bytes - few_bytes) / (MANY - users) / 1024
+    said.append(
+        f"With {MANY:,} connections: {many.requests_per_s:,.0f} requests/s, {per_connection:.1f} KiB of "
+        f"memory per connection; the longest it did not look at its sockets was {many.lag_ms:.0f} ms."
     )
+    return said
+
+
+def show(console: Console, title: str, rows: list[list[str]], said: list[str]) -> None:
+    """Print the table and the sentences."""
+    table = Table(HEADINGS[0], title=title, title_justify="left")
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, *said, sep="\n", soft_wrap=True)
+
+
+def write_readme(path: Path, title: str, rows: list[list[str]], said: list[str]) -> None:
+    """Replace what stands between the markers in a Markdown file. Raises SystemExit without them."""
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{path} lacks the lines {BEGIN} and {END}")
+    lines = ["| " + " | ".join(row) + " |" for row in (HEADINGS, *rows)]
+    lines.insert(1, "|---" + "|--:" * (len(HEADINGS) - 1) + "|")
+    sentences = [f"* {sentence}" for sentence in said]
+    body = "\n".join(["", *lines, "", *sentences, "", f"{title}, by `make bench-self`.", ""])
+    path.write_text(f"{before}{BEGIN}{body}{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -276,6 +307,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=64, help="connections (default: 64)")
     parser.add_argument("--seconds", type=int, default=3, help="of each reading (default: 3)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the result into this document, too")
     options = parser.parse_args()
     console = Console()
     cpus = sorted(os.sched_getaffinity(0))
@@ -291,9 +323,14 @@ def main() -> None:
         session = Session(bench, YARDSTICKS / "swarm_user.py")
         many = session.measure(MANY)
         session.close()
-    version = sys.version.split()[0]
-    console.print(f"{datetime.now(UTC):%Y-%m-%d}, {_cpu_name()}, {len(cpus)} CPUs, Python {version}")
-    report(console, readings, many, options)
+    title = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {_cpu_name()}, {len(cpus)} CPUs, Python {sys.version.split()[0]}, "
+        f"{options.users} closed-loop connections, {options.rounds} rounds of {options.seconds} s"
+    )
+    rows, said = table_rows(readings), conclusions(readings, many, options.users)
+    show(console, title, rows, said)
+    if options.readme is not None:
+        write_readme(options.readme, title, rows, said)
 
 
 def _cpu_name() -> str:

@@ -179,3 +179,12 @@ def test_every_threshold_is_documented():
     for name in ("SATURATED", "GENERATOR_BUSY", "ERROR_RATE", "UNSTEADY", "SPREAD", "STEAL", "LOOP_LAG"):
         value = getattr(checks, name)
         assert f"`{name}` = {value:g}" in page, name
+
+
+def test_plain_locust_users_are_pointed_out(run):
+    folder = run(configurations=("sanic", "uvicorn"), scenarios={"index": (8,), "json": (8,)})
+    for path in folder.rglob("index/**/cell.json"):
+        path.write_text(path.read_text().replace('"engine": "swarm"', '"engine": "locust"'))
+    (finding,) = found(folder, "locust-users")
+    assert finding.severity == "note" and finding.scenario == "index"
+    assert finding.concerns("uvicorn", "index", 1, 8)

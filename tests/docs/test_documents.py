@@ -1,0 +1,64 @@
+"""What the documents tell people to type exists, and their examples work."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_exists(document):
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
+    assert named <= targets()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+def test_every_make_target_has_a_sentence_and_is_phony():
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == targets()
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/adding-a-scenario.md"])
+def test_scenario_examples_are_scenarios(document, tmp_path):
+    imports = "from locust import constant, task\nfrom swarm import SwarmUser\n"
+    for language, code in FENCE.findall((ROOT / document).read_text()):
+        if language != "python":
+            continue
+        file = tmp_path / "example.py"
+        file.write_text(code if "import" in code else imports + code)
+        check = (
+            "import swarm, sys; from locust.util.load_locustfile import load_locustfile;"
+            "classes, _ = load_locustfile(sys.argv[1]); assert classes, 'no user class'"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", check, str(file)], cwd=ROOT, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+
+
+def test_bench_commands_in_documents_exist():
+    help_text = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    named = set()
+    for document in DOCUMENTS:
+        named |= set(re.findall(r"python -m bench ([a-z]+)", document.read_text()))
+    assert named, "the documents name no command"
+    assert [command for command in named if f" {command} " not in help_text] == []
