@@ -35,6 +35,7 @@ def pytest_generate_tests(metafunc):
     """`run_folder`: the synthetic run and every run somebody recorded."""
     if "run_folder" in metafunc.fixturenames:
         recorded = sorted(path.parent for path in RECORDED.glob("*/run.json"))
+        assert recorded, f"no recorded run in {RECORDED}"
         folders = [None, *recorded]
         names = ["synthetic", *(path.name for path in recorded)]
         metafunc.parametrize("run_folder", folders, ids=names, indirect=True)
