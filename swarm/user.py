@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Generator, Mapping
 from http.cookiejar import CookieJar
 from inspect import isgenerator
+from types import GeneratorType
 from typing import Any, ClassVar, Final, TypedDict
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -44,6 +45,8 @@ PREPARED_REQUESTS: Final = 10_000
 """How many requests without options a user class keeps ready, by method and path."""
 
 
+TURN: Final = Pause(0)
+"""Yielded after a task that asked for nothing, which must not keep the others from their turn."""
 PREPARED_WITH: Final = frozenset({"keep_alive", "timeout", "default_headers"})
 """Attributes that prepared requests were made with: a user that sets one prepares its own."""
 
@@ -254,9 +257,11 @@ def _task_loop(user: SwarmUser, tasks: TaskSet, agent: Agent) -> Steps:
                         yield from _task_loop(user, task(holder), agent)
                     else:
                         steps = task() if getattr(task, "__self__", None) is holder else task(holder)
-                        if steps is not None:
+                        if steps.__class__ is GeneratorType:
                             yield from steps
                 except RescheduleTaskImmediately:
+                    if agent.requests == before:
+                        yield TURN
                     continue
                 except RescheduleTask:
                     pass
@@ -270,7 +275,6 @@ def _task_loop(user: SwarmUser, tasks: TaskSet, agent: Agent) -> Steps:
                 raise StopUser
             seconds = wait_time()
             if seconds > 0 or agent.requests == before:
-                # A task that asked for nothing must not keep the others from their turn.
                 user._state = LOCUST_STATE_WAITING
                 yield Pause(seconds)
                 user._state = LOCUST_STATE_RUNNING
@@ -298,10 +302,13 @@ def _chooser(user: SwarmUser, tasks: TaskSet) -> Any:
     holder: Any = user if isinstance(tasks, DefaultTaskSet) else tasks
     if method not in (DefaultTaskSet.get_next_task, TaskSet.get_next_task) or not holder.tasks:
         return tasks.get_next_task
-    if len(holder.tasks) == 1:
-        return lambda: holder.tasks[0]
     uniform = random.random
-    return lambda: holder.tasks[int(uniform() * len(holder.tasks))]
+
+    def choose() -> Any:
+        among = holder.tasks  # looked up each time: Locust's web UI and tasks themselves may change it
+        return among[0] if len(among) == 1 else among[int(uniform() * len(among))]
+
+    return choose
 
 
 def _hook(hook: Callable[[], Any]) -> Steps:

@@ -377,3 +377,30 @@ def test_tasks_that_wait_for_nothing_do_not_keep_others_from_theirs(server, make
     swarm = make_swarm(Idle, user_class(asks("/a")), host=server.url).start(2)
     until(lambda: len(server.asked) > 20, "the other user has its turn")
     assert swarm.runner.user_count == 2
+
+
+def test_a_task_set_that_leaves_at_once_starves_nobody(server, make_swarm):
+    class Revolving(TaskSet):
+        @task
+        def leave(self):
+            self.interrupt()
+
+    class Restless(SwarmUser):
+        tasks = [Revolving]  # noqa: RUF012
+
+    class Working(SwarmUser):
+        tasks = [asks("/a")]  # noqa: RUF012
+
+    make_swarm(Restless, Working, host=server.url).start(2)
+    until(lambda: len(server.asked) >= 5, "requests of the other user")
+
+
+def test_what_a_plain_task_returns_is_ignored(server, make_swarm):
+    class Returning(SwarmUser):
+        @task
+        def compute(self):
+            self.tasks = [asks("/a"), ends]
+            return 42
+
+    swarm = make_swarm(Returning, host=server.url).start().join()
+    assert swarm.environment.runner.exceptions == {}
