@@ -6,6 +6,7 @@ asked are gone; leaving the context ends them all.
 """
 
 import contextlib
+import csv
 import json
 import signal
 import socket
@@ -51,7 +52,17 @@ class Server:
         status = self.process.poll()
         if status is None:
             return None
-        return f"the server ended by itself ({_ended(status)})" + last_lines(self.directory / "server.log")
+        root = self._root_status()
+        how = _ended(status if root is None else root)
+        return f"the server ended by itself ({how})" + last_lines(self.directory / "server.log")
+
+    def _root_status(self) -> int | None:
+        """How the server's first process ended, as serve recorded it: serve's own status says only that."""
+        with (self.directory / "workers.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                if row["event"] == "died" and int(row["pid"]) == self.facts["pid"] and row["exit_status"]:
+                    return int(row["exit_status"])
+        return None
 
 
 class Launcher(Protocol):

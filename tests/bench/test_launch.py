@@ -62,7 +62,7 @@ def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
         os.kill(server.facts["pid"], signal.SIGKILL)
         server.process.wait(10)
         (server.directory / "server.log").write_text("it was\nthe butler\n")
-        assert server.failure() == "the server ended by itself (exit status 5)\n  it was\n  the butler"
+        assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
 
 def test_a_port_in_use_is_an_error_when_given_and_avoided_when_not(tmp_path, current, sanic, monkeypatch):
