@@ -282,15 +282,25 @@ class Engine:
 
     def _step(self, agent: Agent, resume: Callable[[Any], Command], value: object) -> None:
         """Resume a life with what it waited for, and do what it asks next."""
+        self._go_on(agent, self._advance(agent, resume, value))
+
+    def _advance(
+        self, agent: Agent, resume: Callable[[Any], Command], value: object
+    ) -> Command | BaseException:
+        """What a life asks for next, or how it ended."""
         before, self._stepping = self._stepping, agent
         try:
-            command = resume(value)
+            return resume(value)
         except BaseException as error:  # noqa: BLE001  # as in _serve
+            return error
+        finally:
             self._stepping = before
-            self._ended(agent, error)
-            return
-        self._stepping = before
-        self._obey(agent, command)
+
+    def _go_on(self, agent: Agent, outcome: Command | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            self._ended(agent, outcome)
+        else:
+            self._obey(agent, outcome)
 
     def _ended(self, agent: Agent, error: BaseException) -> None:
         """A life has returned or raised. Lives handle what tasks raise, so raising is a defect or an exit."""
@@ -325,17 +335,9 @@ class Engine:
 
     def _deliver(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         """Give a user the response it waits for; count it once the user has judged it."""
-        self._stepping = agent
-        try:
-            command = agent.resume(response)
-        except BaseException as error:  # noqa: BLE001  # as in _serve
-            self._stepping = None
-            self._record(agent, response, connection)
-            self._ended(agent, error)
-            return
-        self._stepping = None
+        outcome = self._advance(agent, agent.resume, response)
         self._record(agent, response, connection)
-        self._obey(agent, command)
+        self._go_on(agent, outcome)
 
     def _deliver_later(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         self._ready.append((agent, agent.wake, response, connection))

@@ -162,6 +162,11 @@ class Response:
         return self.failure_kind is None
 
     @property
+    def reason(self) -> str:
+        """Why it counts as a failure, in a line; empty while it does not."""
+        return "" if self.failure_kind is None else f"{self.failure_kind}: {self.detail}"
+
+    @property
     def headers(self) -> CaseInsensitiveDict[str]:
         """The response's header fields; empty where no answer came."""
         return self._message.headers if self._message is not None else CaseInsensitiveDict()

@@ -22,9 +22,9 @@ from locust.runners import MasterRunner, WorkerRunner
 from .agent import Driven
 from .batch import Batch
 from .engine import engine_of
-from .exchange import FailureKind, Response
+from .exchange import Response
 from .recorder import recorder_of
-from .recording import Recording, make_directory
+from .recording import Recording
 from .samples import show_submilliseconds
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,6 @@ class Coordinator:
         self._last_from.clear()
         try:
             if not isinstance(environment.runner, WorkerRunner):
-                make_directory(Path(directory))
                 self._recording = Recording(Path(directory))
         except OSError as error:
             self._fail(f"cannot record into {directory}: {error}")
@@ -193,9 +192,6 @@ class _Fire:
 
     def __call__(self, user: Driven, response: Response) -> None:
         request = response.request
-        exception = None
-        if response.failure_kind is not None:
-            exception = RequestFailed(_sentence(response.failure_kind, response.detail))
         arguments = {
             "request_type": request.method,
             "name": request.name,
@@ -203,7 +199,7 @@ class _Fire:
             "response_length": len(response.content),
             "response": response,
             "context": user.context(),
-            "exception": exception,
+            "exception": None if response.ok else RequestFailed(response.reason),
             "start_time": time() - response.elapsed,
             "url": request.origin.url + request.path,
         }
@@ -212,10 +208,6 @@ class _Fire:
                 handler(**arguments)
             except Exception:
                 logger.exception("A listener of the request event failed")
-
-
-def _sentence(kind: FailureKind, detail: str) -> str:
-    return f"{kind}: {detail}"
 
 
 _coordinators: WeakKeyDictionary[Environment, Coordinator] = WeakKeyDictionary()

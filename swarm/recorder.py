@@ -8,7 +8,6 @@ merges exactly; in the process that owns the statistics they go into a `Recordin
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from time import perf_counter_ns as clock
@@ -25,8 +24,6 @@ from .connection import Connection
 from .counters import Counters
 from .exchange import FailureKind, Response
 from .samples import Histogram, Samples, feed_locust
-
-logger = logging.getLogger(__name__)
 
 FULL: Final = 4096
 """Samples of one name are bucketed at the latest when there are this many."""
@@ -65,15 +62,14 @@ class Recorder:
     def failed(self, response: Response, connection: Connection[Any] | None) -> None:
         """A swarm user's request failed; `connection` is the one it was sent on, if there was one."""
         request = response.request
-        kind = str(response.failure_kind)
         self._environment.stats.log_request(request.method, request.name, response.latency_ns / 1e6, 0)  # type: ignore[arg-type]
-        self._environment.stats.log_error(request.method, request.name, f"{kind}: {response.detail}")
+        self._environment.stats.log_error(request.method, request.name, response.reason)
         self._add_failure(
             FailureRow(
                 time=time(),
                 method=request.method,
                 name=request.name,
-                kind=kind,
+                kind=str(response.failure_kind),
                 latency_us=response.latency_ns / 1e3,
                 connection_age_s=(clock() - connection.opened_ns) / 1e9 if connection else None,
                 connection_requests=connection.served if connection else None,
@@ -90,11 +86,10 @@ class Recorder:
         response_time: float | None,
         exception: BaseException | str | None = None,
         response: object = None,
-        swarm: bool = False,
         **_: object,
     ) -> None:
-        """Listener of Locust's `request` event: requests of plain users (those of swarm users say so)."""
-        if swarm or self._batch is None or response_time is None:
+        """Listener of Locust's `request` event, which only plain users fire: the engine does not."""
+        if self._batch is None or response_time is None:
             return
         self.roll(int(time()))
         if exception is None:

@@ -8,7 +8,6 @@ Memory stays bounded however long the recording: the spool is read back a few se
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, fields
@@ -46,10 +45,11 @@ Key = tuple[int, str, str, str]
 class Recording:
     """Takes batches in while the load runs; `finish` writes the files into `directory`.
 
-    Raises OSError where the directory cannot be written (a full disk, for one).
+    The directory is made if need be. Raises OSError where it cannot be written (a full disk, for one).
     """
 
     def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._spool_path = directory / ".latency.spool"
         self._spool = self._spool_path.open("w+b")
@@ -166,10 +166,3 @@ class _Line:
     def write(self, text: str) -> int:
         self.text = text
         return len(text)
-
-
-def make_directory(path: Path) -> None:
-    """Make a recording's directory. Raises OSError that names it where that cannot be done."""
-    path.mkdir(parents=True, exist_ok=True)
-    if not os.access(path, os.W_OK):
-        raise PermissionError(f"cannot write into {path}")

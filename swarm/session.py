@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -60,27 +61,56 @@ class CellFailed(Exception):
     """The cell has no result; the message is the reason."""
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A `cell` command, checked. Times are seconds."""
+
+    host: str
+    scenario: str
+    users: int
+    warmup_s: float
+    measured_s: int
+    directory: Path
+    stop_timeout_s: float
+    record: bool
+
+    @classmethod
+    def of(cls, command: Mapping[str, Any]) -> Cell:
+        """Read a command. Raises CellFailed where fields are missing or cannot be what they should."""
+        required = ("host", "scenario", "users", "warmup_s", "measured_s", "directory")
+        if missing := [name for name in required if name not in command]:
+            raise CellFailed(f"not a complete cell command: it lacks {', '.join(missing)}")
+        try:
+            return cls(
+                host=command["host"],
+                scenario=command["scenario"],
+                users=int(command["users"]),
+                warmup_s=float(command["warmup_s"]),
+                measured_s=int(command["measured_s"]),
+                directory=Path(command["directory"]),
+                stop_timeout_s=float(command.get("stop_timeout_s", 1.0)),
+                record=bool(command.get("record", True)),
+            )
+        except (TypeError, ValueError) as error:
+            raise CellFailed(f"not a cell command: {error}") from error
+
+
 class Session:
     """Runs cells in one environment. `scenarios` maps files to the user classes they define."""
 
     def __init__(self, scenarios: Mapping[str, list[type[User]]], processes: int) -> None:
         self._scenarios = scenarios
         self._processes = processes
-        classes = [user_class for found in scenarios.values() for user_class in found]
-        # The real parser: locustfiles may have options of their own, and workers get them from here.
-        self._options = get_parser().parse_args(args=[])
-        self._environment = Environment(user_classes=classes, events=events, parsed_options=self._options)
+        self._environment = _environment(scenarios)
         self._workers: list[subprocess.Popen[bytes]] = []
-        self._runner = self._local() if processes == 1 else self._distributed(list(scenarios))
+        self._runner: LocalRunner | MasterRunner = (
+            self._environment.create_local_runner() if processes == 1 else self._distributed(list(scenarios))
+        )
         self._aborted: str | None = None
-        self._counted = (0, 0)
         events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
         self._coordinator: Coordinator = coordinator_of(self._environment)
         self._spawned = gevent.event.Event()
         self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
-
-    def _local(self) -> LocalRunner:
-        return self._environment.create_local_runner()
 
     def _distributed(self, files: list[str]) -> MasterRunner:
         port = _free_port()
@@ -110,28 +140,31 @@ class Session:
         for worker in self._workers:
             worker.wait()
 
-    def run_cell(self, cell: Mapping[str, Any]) -> dict[str, Any]:
+    def run_cell(self, cell: Cell) -> dict[str, Any]:
         """Warm up, measure, stop and write one cell; returns its `finished` event.
 
         Raises CellFailed with the reason where there is nothing to be measured.
         """
-        classes = self._scenarios.get(cell["scenario"])
+        classes = self._scenarios.get(cell.scenario)
         if not classes:
-            raise CellFailed(f"{cell['scenario']} was not loaded with --scenario, or defines no user")
-        directory = Path(cell["directory"])
+            raise CellFailed(f"{cell.scenario} was not loaded with --scenario, or defines no user")
         self._aborted = None
-        self._environment.host = cell["host"]
-        self._environment.stop_timeout = float(cell.get("stop_timeout_s", 1.0))
-        record = bool(cell.get("record", True))
-        self._options.record = str(directory) if record else ""
+        environment = self._environment
+        assert environment.parsed_options is not None
+        environment.host = cell.host
+        environment.stop_timeout = cell.stop_timeout_s
+        environment.parsed_options.record = str(cell.directory) if cell.record else ""
         try:
-            with _locust_csv(self._environment, directory):
-                window = self._swarm(classes, int(cell["users"]), cell["warmup_s"], int(cell["measured_s"]))
+            with _locust_csv(environment, cell.directory):
+                window = self._swarm(classes, cell)
+                failures = environment.stats.num_failures
+                requests = environment.stats.num_requests - failures
                 self._stop()
         finally:
             self._stop()
         self._check()
-        requests, failures = count_in_window(directory, *window) if record else self._counted
+        if cell.record:  # exact, where Locust's own figures are those of the moment
+            requests, failures = count_in_window(cell.directory, *window)
         if not requests and not failures:
             raise CellFailed(self._why_silent())
         return {
@@ -141,26 +174,23 @@ class Session:
             "failures": failures,
         }
 
-    def _swarm(
-        self, classes: list[type[User]], users: int, warmup_s: float, measured_s: int
-    ) -> tuple[int, int]:
+    def _swarm(self, classes: list[type[User]], cell: Cell) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
         gc.unfreeze()
         gc.collect()
         gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
+        users = cell.users
         late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
         with gevent.Timeout(SPAWN_LIMIT_S, late):
             self._spawn(classes, users)
-        start = math.ceil(time() + warmup_s)
-        end = start + measured_s
+        start = math.ceil(time() + cell.warmup_s)
+        end = start + cell.measured_s
         self._progress_until(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
         self._progress_until(end)
         if self._runner.user_count < users:
             left = self._runner.user_count
             raise CellFailed(f"only {left} of {users} users were still running at the end: see the log")
-        failures = self._environment.stats.num_failures
-        self._counted = (self._environment.stats.num_requests - failures, failures)
         return start, end
 
     def _spawn(self, classes: list[type[User]], users: int) -> None:
@@ -259,6 +289,13 @@ def load(files: list[str]) -> dict[str, list[type[User]]]:
     return scenarios
 
 
+def _environment(scenarios: Mapping[str, list[type[User]]]) -> Environment:
+    """An environment with every scenario's users, in the session and in each of its workers alike."""
+    classes = [user_class for found in scenarios.values() for user_class in found]
+    # The real parser: locustfiles may have options of their own, and workers get them from the master.
+    return Environment(user_classes=classes, events=events, parsed_options=get_parser().parse_args(args=[]))
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -266,7 +303,7 @@ def _free_port() -> int:
 
 def _serve(session: Session) -> None:
     """Obey commands until standard input ends."""
-    commands: Queue[dict[str, Any] | None] = Queue()
+    commands: Queue[dict[str, Any]] = Queue()
 
     def read() -> None:
         for line in FileObject(sys.stdin.buffer, "rb", close=False):
@@ -284,25 +321,19 @@ def _serve(session: Session) -> None:
 
     gevent.spawn(read)
     while True:
-        cell = commands.get()
-        assert cell is not None
+        command = commands.get()
         try:
-            emit(**session.run_cell(cell))
+            emit(**session.run_cell(Cell.of(command)))
         except CellFailed as failure:
             emit(event="failed", reason=str(failure))
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             emit(event="failed", reason=f"{error.strerror}{where}")
-        except (KeyError, TypeError, ValueError) as error:
-            emit(event="failed", reason=f"not a complete cell command: {type(error).__name__}: {error}")
 
 
 def _work(files: list[str], port: int) -> None:
     """Be one Locust worker of a session until standard input ends."""
-    scenarios = load(files)
-    options = get_parser().parse_args(args=[])
-    classes = [user_class for found in scenarios.values() for user_class in found]
-    environment = Environment(user_classes=classes, events=events, parsed_options=options)
+    environment = _environment(load(files))
     runner = environment.create_worker_runner("127.0.0.1", port)
     events.init.fire(environment=environment, runner=runner, web_ui=None)
     FileObject(sys.stdin.buffer, "rb", close=False).read()

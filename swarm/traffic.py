@@ -71,18 +71,15 @@ class Traffic:
     def begin(self, agent: Agent, request: Request) -> None:
         """Send a request on the user's connection to its origin, opening one where there is none."""
         now = clock()
-        self.in_flight += 1
         connection = agent.connections.get(request.origin)
         if connection is None:
             alive = agent.wake
             try:
                 address = self._addresses.of(request.origin)
                 if agent.wake != alive:  # killed meanwhile: the look-up lets other greenlets run
-                    self.in_flight -= 1
                     return
                 connection = self._connect(agent, request.origin, address, now)
             except OSError as error:
-                self.in_flight -= 1
                 refused = isinstance(error, ConnectionRefusedError)
                 kind = FailureKind.REFUSED if refused else FailureKind.CONNECT_FAILED
                 failed = Response(request, None, clock() - now, kind, error.strerror or str(error))
@@ -92,6 +89,7 @@ class Traffic:
         if not agent.plain and agent.user.cookies is not None:
             payload = with_cookies(request, agent.user.cookies)
         agent.active = connection
+        self.in_flight += 1
         connection.assign(request, payload, now)
         if now + request.timeout_ns < agent.timeout_due_ns:
             self.watch_timeout(agent, connection, request)
@@ -132,8 +130,7 @@ class Traffic:
         assert request is not None
         self._counters.idle_closes += 1
         self.discard(connection)
-        agent.active = None
-        self.in_flight -= 1
+        self.release(agent, connection)
         self.begin(agent, request)
 
     def on_event(self, connection: AgentConnection, mask: int) -> None:
