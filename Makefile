@@ -9,6 +9,8 @@ PLAN ?=
 CONFIGURATIONS ?=
 SCENARIOS ?=
 USERS ?=
+RATES ?=
+ARRIVALS ?=
 WORKERS ?=
 REPEATS ?=
 DURATION ?=
@@ -34,12 +36,13 @@ option = $(if $(2),--$(1) "$(2)")
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
-	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= WORKERS= REPEATS= DURATION= LAUNCHER= RESULTS= RUN=,'
+	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION= LAUNCHER= RESULTS= RUN=,'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
 	@$(PYTHON) -m bench run --results "$(RESULTS)" $(call option,plan,$(PLAN)) $(call option,configurations,$(CONFIGURATIONS)) \
-		$(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) $(call option,workers,$(WORKERS)) \
+		$(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) $(call option,rates,$(RATES)) \
+		$(call option,arrivals,$(ARRIVALS)) $(call option,workers,$(WORKERS)) \
 		$(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) $(call option,launcher,$(LAUNCHER)) \
 		$(call option,resume,$(RUN))
 

@@ -52,6 +52,14 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
         raise UsageError(f'{option} takes whole numbers like "8,64", not "{text}"') from None
 
 
+def _rates(text: str | None) -> list[float] | None:
+    words = _words(text)
+    try:
+        return None if words is None else [float(word) for word in words]
+    except ValueError:
+        raise UsageError(f'--rates takes numbers like "1000,3000", not "{text}"') from None
+
+
 @app.command()
 @reports_errors
 def run(
@@ -66,7 +74,16 @@ def run(
         str | None, typer.Option("--scenarios", help="Only these, e.g. index,sleep (see `bench scenarios`).")
     ] = None,
     users: Annotated[
-        str | None, typer.Option(help="Concurrencies for every scenario, e.g. 8,64: users in a closed loop.")
+        str | None,
+        typer.Option(
+            help="Closed loops for every scenario: users, e.g. 8,64. With --rates: the most in flight."
+        ),
+    ] = None,
+    rates: Annotated[
+        str | None, typer.Option(help="Open loops for every scenario: arrivals per second, e.g. 1000,3000.")
+    ] = None,
+    arrivals: Annotated[
+        str | None, typer.Option(help="How they arrive with --rates: constant (evenly) or poisson.")
     ] = None,
     workers: Annotated[str | None, typer.Option(help="Numbers of server workers, e.g. 1,2.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Repeats; at least 3 for intervals.")] = None,
@@ -96,6 +113,7 @@ def run(
     bench run                        # the quick plan: about five minutes
     bench run --plan smoke           # does everything work here?
     bench run --configurations sanic,granian --users 1,16,256 --duration 5
+    bench run --configurations sanic --rates 1000,3000 --arrivals poisson
     bench run --resume 20261122-080000-quick
     ```
     """
@@ -107,6 +125,8 @@ def run(
         "configurations": _words(configurations),
         "scenarios": _words(scenario_names),
         "users": _numbers("--users", users),
+        "rates_per_s": _rates(rates),
+        "arrivals": arrivals,
         "workers": _numbers("--workers", workers),
         "repeats": repeats,
         "measured_s": duration,
