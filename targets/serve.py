@@ -16,7 +16,7 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import ConfigurationError, Stack, load
+from targets.configurations import CONFIGURATIONS, ConfigurationError, Stack, load
 from targets.metering import Meter, MeteringError
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
@@ -66,7 +66,7 @@ def serve(options: argparse.Namespace) -> None:
 
 def _order(options: argparse.Namespace) -> Order:
     try:
-        catalogue = load()
+        catalogue = load(options.catalogue)
         configuration = catalogue.get(options.name)
         command = configuration.command(
             host=options.host,
@@ -153,7 +153,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve the app with one configuration and meter its processes until SIGTERM or Ctrl-C.",
     )
     add = parser.add_argument
-    add("name", metavar="NAME", help="the configuration: a table of targets/configurations.toml")
+    add("name", metavar="NAME", help="the configuration: a table of the catalogue")
+    add(
+        "--catalogue",
+        type=Path,
+        default=CONFIGURATIONS,
+        metavar="FILE",
+        help="where the configurations are (default targets/configurations.toml)",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=_number(int, 1, 65535), default=8000, help="port to listen on (default %(default)s)")
     add("--workers", type=_number(int, 1), default=1, help="worker processes (default %(default)s)")
