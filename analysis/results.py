@@ -1,96 +1,29 @@
 """results/<run>/ as tidy frames. Reads files only; knows nothing of how they were measured."""
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
 
-from analysis import schema
+from analysis import frames, schema
 from analysis.errors import AnalysisError
 
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
 
-# Each CSV file of a cell and its columns, in the order of docs/contracts.md.
-COLUMNS: dict[str, dict[str, str]] = {
-    "latency": {
-        "second": "int64",
-        "method": "category",
-        "name": "category",
-        "kind": "category",
-        "bucket_us": "float64",
-        "count": "int64",
-    },
-    "failures": {
-        "time": "float64",
-        "method": "category",
-        "name": "category",
-        "kind": "category",
-        "latency_us": "float64",
-        "connection_age_s": "float64",
-        "connection_requests": "float64",
-        "bytes_received": "float64",
-        "count": "int64",
-        "detail": "category",
-    },
-    "generator": {
-        "time": "float64",
-        "process": "int64",
-        "pid": "int64",
-        "users": "float64",
-        "cpu_s": "float64",
-        "spin_s": "float64",
-        "requests": "float64",
-        "failures": "float64",
-        "loop_lag_ms": "float64",
-        "connections_open": "float64",
-        "connections_opened": "float64",
-        "idle_closes": "float64",
-        "rss_bytes": "float64",
-    },
-    "processes": {
-        "time": "float64",
-        "pid": "int64",
-        "role": "category",
-        "cpu_s": "float64",
-        "rss_bytes": "float64",
-        "pss_bytes": "float64",
-    },
-    "workers": {
-        "time": "float64",
-        "event": "category",
-        "pid": "int64",
-        "role": "category",
-        "exit_status": "float64",
-    },
-    "host": {
-        "time": "float64",
-        "cpu": "int64",
-        "user_s": "float64",
-        "system_s": "float64",
-        "idle_s": "float64",
-        "iowait_s": "float64",
-        "irq_s": "float64",
-        "softirq_s": "float64",
-        "steal_s": "float64",
-    },
-}
-
-# What every row of every frame carries, so that frames can be grouped without a join.
-DIMENSIONS = ["cell", "configuration", "scenario", "workers", "users", "repeat"]
-
 
 @dataclass(frozen=True)
 class Results:
-    """A run. Every frame but `cells` has the `DIMENSIONS` of its cell beside its file's columns.
+    """A run. Every frame but `cells` has the `frames.DIMENSIONS` of its cell beside its file's columns.
 
-    `cells` has one row per cell (index: its number), failed ones with their `reason`. `latencies` and
-    `failures` are cut to the measured windows; the sampled frames are not, because what happened in a
-    window is interpolated between samples on either side of its edges. Only finished cells have rows
-    outside `cells`.
+    `cells` has one row per cell (index: its number), failed ones with their `reason`. `load_kind` is
+    "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
+    `search_p99_ms` in cells that are no step of a search. `latencies` and `failures` are cut to the measured
+    windows; the sampled frames are not, because what happened in a window is interpolated between samples on
+    either side of its edges. `seconds` counts `requests` and `failures` by the second of their completion
+    from the warm-up on, whole seconds only, `in_window` or before it. Only finished cells have rows outside
+    `cells`.
     """
 
     directory: Path
@@ -98,6 +31,7 @@ class Results:
     cells: pd.DataFrame
     latencies: pd.DataFrame
     failures: pd.DataFrame
+    seconds: pd.DataFrame
     generator: pd.DataFrame
     processes: pd.DataFrame
     workers: pd.DataFrame
@@ -144,18 +78,20 @@ def load(directory: Path) -> Results:
         raise AnalysisError(_nothing_finished(directory, run, [cell for _, cell in records]))
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
+    cells = cells.astype({"arrivals": "str", "rate_per_s": float, "search_p99_ms": float})
     finished = cells[cells["status"] == "finished"]
-    frames = {name: _frame(directory, finished, name) for name in COLUMNS}
+    read = {name: frames.read(directory, finished, name) for name in frames.COLUMNS}
     return Results(
         directory=directory,
         run=run,
         cells=cells,
-        latencies=_cut(frames["latency"], finished, "second"),
-        failures=_cut(frames["failures"], finished, "time"),
-        generator=frames["generator"],
-        processes=frames["processes"],
-        workers=frames["workers"],
-        host=frames["host"],
+        latencies=frames.cut(read["latency"], finished, "second"),
+        failures=frames.cut(read["failures"], finished, "time"),
+        seconds=_seconds(read["latency"], read["failures"], finished),
+        generator=read["generator"],
+        processes=read["processes"],
+        workers=read["workers"],
+        host=read["host"],
         notes=tuple(_notes(run, cells)),
     )
 
@@ -167,7 +103,8 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "configuration": cell.configuration,
         "scenario": cell.scenario,
         "workers": cell.workers,
-        "users": cell.load.users,
+        **_load(cell.load),
+        "search_p99_ms": cell.search.p99_ms if cell.search else None,
         "repeat": cell.repeat,
         "block": cell.block,
         "status": cell.status,
@@ -188,55 +125,40 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     }
 
 
-def _frame(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
-    """One kind of file of all `cells`, one below the other, with the dimensions of each cell in front."""
-    paths = [directory / path / f"{name}.csv" for path in cells["path"]]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path: _csv(path, COLUMNS[name]), paths))
-    rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
-    for dimension in DIMENSIONS[1:]:
-        values = cells[dimension].to_numpy()
-        if values.dtype == object or isinstance(cells[dimension].dtype, pd.StringDtype):
-            codes, categories = pd.factorize(cells[dimension])
-            columns[dimension] = pd.Categorical.from_codes(codes[rows], categories=categories)
-        else:
-            columns[dimension] = values[rows]
-    for column, kind in COLUMNS[name].items():
-        pieces = [part[column] for part in parts]
-        columns[column] = _texts(pieces) if kind == "category" else np.concatenate(pieces)
-    return pd.DataFrame(columns)
+def _load(load: schema.ClosedLoad | schema.OpenLoad) -> dict[str, object]:
+    """The dimensions of a load."""
+    if isinstance(load, schema.ClosedLoad):
+        return {"load_kind": "closed", "arrivals": None, "rate_per_s": None, "users": load.users}
+    return {
+        "load_kind": "open",
+        "arrivals": load.arrivals,
+        "rate_per_s": load.rate_per_s,
+        "users": load.users,
+    }
 
 
-def _texts(pieces: list[pd.Series]) -> pd.Categorical:
-    """One categorical column of several; pandas takes texts such as "404" for numbers."""
-    named = [piece.cat.rename_categories([str(text) for text in piece.cat.categories]) for piece in pieces]
-    filled = [piece for piece in named if len(piece)]
-    return union_categoricals(filled) if filled else pd.Categorical([])
+def _seconds(latency: pd.DataFrame, failures: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """`Results.seconds` of the uncut files.
 
-
-def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """Read one CSV file, strictly: every column there, every value of its type."""
-    try:
-        frame = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
-    except FileNotFoundError as error:
-        raise AnalysisError(f"{path} is missing; remove {path.parent} and resume the run") from error
-    except pd.errors.EmptyDataError as error:
-        raise AnalysisError(f"{path} is empty; remove {path.parent} and resume the run") from error
-    except (ValueError, OSError) as error:
-        raise AnalysisError(f"{path}: {error}") from error
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise AnalysisError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
-    return frame
-
-
-def _cut(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:
-    """Keep the rows inside the measured window of their cell: start <= time < end."""
-    start = cells["window_start"].reindex(frame["cell"]).to_numpy()
-    end = cells["window_end"].reindex(frame["cell"]).to_numpy()
-    inside = (frame[time].to_numpy() >= start) & (frame[time].to_numpy() < end)
-    return frame[inside].reset_index(drop=True)
+    The second in which the first request ended was not a whole one, unless the window begins with it.
+    """
+    service = latency[latency["kind"] == "service"]
+    requests = service.groupby(["cell", "second"])["count"].sum()
+    failed = failures.assign(second=np.floor(failures["time"]).astype(int))
+    counts = pd.DataFrame(
+        {"requests": requests, "failures": failed.groupby(["cell", "second"])["count"].sum()}
+    )
+    whole_from = counts.reset_index("second").groupby("cell")["second"].min() + 1
+    start, end = cells["window_start"].astype(int), cells["window_end"].astype(int)
+    first = whole_from.reindex(cells.index).fillna(start).clip(upper=start).astype(int)
+    rows = [(cell, second) for cell in cells.index for second in range(first[cell], end[cell])]
+    whole = pd.MultiIndex.from_tuples(rows, names=["cell", "second"])
+    seconds = counts.reindex(whole).fillna(0).astype(int).reset_index()
+    seconds["in_window"] = seconds["second"] >= start.reindex(seconds["cell"]).to_numpy()
+    dimensions = cells[frames.DIMENSIONS[1:]]
+    return seconds.join(dimensions, on="cell")[
+        [*frames.DIMENSIONS, "second", "requests", "failures", "in_window"]
+    ]
 
 
 def _nothing_finished(directory: Path, run: schema.Run, cells: list[schema.Cell]) -> str:

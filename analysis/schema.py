@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from analysis.errors import AnalysisError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Record(BaseModel):
@@ -16,9 +16,10 @@ class _Record(BaseModel):
 
 
 class Host(_Record):
-    """The machine of a run; `memory_bytes` in bytes."""
+    """The machine of a run; `machine_id` is a hash, `memory_bytes` in bytes."""
 
     hostname: str
+    machine_id: str
     system: str
     cpu: str
     cpus: int
@@ -60,6 +61,20 @@ class Configuration(_Record):
     backlog: int | None = None
 
 
+class Ceiling(_Record):
+    """What the generator reaches against the null server; `at_least`: the null server was the limit."""
+
+    scenario: str
+    users: int
+    processes: int
+    requests_per_s: float = Field(gt=0)
+    at_least: bool
+    cpu_us: float | None
+    generator_busy: float | None
+    server_busy: float | None
+    measured: float
+
+
 class Unavailable(_Record):
     """A configuration that could not be measured here, why, and the way to get it."""
 
@@ -85,17 +100,44 @@ class Run(_Record):
     suite: Stack
     git: Git | None
     configurations: list[Configuration]
+    ceilings: list[Ceiling]
     unavailable: list[Unavailable]
     cells_planned: int
     wall_s: float | None
     load_s: float | None
 
 
-class Load(_Record):
+class ClosedLoad(_Record):
     """A closed loop of `users` that each wait for their answer."""
 
     kind: Literal["closed"]
     users: int = Field(gt=0)
+
+
+class OpenLoad(_Record):
+    """An open loop: `rate_per_s` arrivals per second in all, of which at most `users` are served at once."""
+
+    kind: Literal["open"]
+    arrivals: Literal["constant", "poisson"]
+    rate_per_s: float = Field(gt=0)
+    users: int = Field(gt=0)
+
+
+class Search(_Record):
+    """The limit on the from-schedule p99 that a search step was measured for, and how finely it searched."""
+
+    p99_ms: float = Field(gt=0)
+    resolution: float = Field(gt=0)
+
+
+class Measured(_Record):
+    """What the generator said of the window; latencies in microseconds by kind, null where too few."""
+
+    requests: int
+    failures: int
+    latency_us: dict[str, dict[str, float | None]]
+    arrivals: int | None
+    completions: int | None
 
 
 class Window(_Record):
@@ -128,7 +170,8 @@ class Cell(_Record):
 
     configuration: str
     scenario: str
-    load: Load
+    load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
+    search: Search | None
     workers: int
     repeat: int
     block: int
@@ -139,15 +182,18 @@ class Cell(_Record):
     window: Window | None
     server: Server | None
     generator: Generator | None
+    measured: Measured | None
 
     @model_validator(mode="after")
     def _whole_if_finished(self) -> Self:
         if self.status == "failed":
             return self
-        if self.window is None or self.server is None or self.generator is None:
-            raise ValueError("a finished cell needs window, server and generator")
-        if self.window.end <= self.window.start:
+        if None in (self.window, self.server, self.generator, self.measured):
+            raise ValueError("a finished cell needs window, server, generator and measured")
+        if self.window and self.window.end <= self.window.start:
             raise ValueError("the measured window ends before it starts")
+        if self.search is not None and self.load.kind == "closed":
+            raise ValueError("a step of a search is an open loop")
         return self
 
 

@@ -7,18 +7,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import checks, results, statistics, verdict
+from analysis import checks, results, verdict
+from analysis.aggregate import closed_loads, open_loads
+from analysis.summary import summarise
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
 
 
 @dataclass(frozen=True)
 class Study:
-    """`summary` has a row per finished cell, `loads` one per configuration and load (all repeats)."""
+    """`summary` has a row per finished cell, steps of searches included.
+
+    `loads` has a row per configuration and closed load over all repeats, `rates` one per configuration and
+    planned open load.
+    """
 
     results: results.Results
     summary: pd.DataFrame
     loads: pd.DataFrame
+    rates: pd.DataFrame
     findings: list[checks.Finding]
     verdict: verdict.Verdict
 
@@ -34,10 +41,17 @@ def study(directory: Path) -> Study:
         AnalysisError: see `results.load`.
     """
     loaded = results.load(directory)
-    summary = statistics.summarise(loaded)
-    loads = statistics.aggregate(loaded, summary)
+    summary = summarise(loaded)
+    loads = closed_loads(loaded, summary)
     findings = checks.check(loaded, summary)
-    return Study(loaded, summary, loads, findings, verdict.judge(loaded, summary, loads, findings))
+    return Study(
+        results=loaded,
+        summary=summary,
+        loads=loads,
+        rates=open_loads(loaded, summary),
+        findings=findings,
+        verdict=verdict.judge(loaded, summary, loads, findings),
+    )
 
 
 def open_study() -> Study:

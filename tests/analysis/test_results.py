@@ -1,9 +1,10 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
-from analysis import results
+from analysis import frames, results
 from analysis.errors import AnalysisError
 from tests.fixtures.make_run import EPOCH
 
@@ -24,7 +25,10 @@ def test_every_frame_carries_the_dimensions_of_its_cell(small):
         assert len(frame), name
         row = frame.iloc[-1]
         cell = loaded.cells.loc[row["cell"]]
-        assert [row[d] for d in results.DIMENSIONS[1:]] == [cell[d] for d in results.DIMENSIONS[1:]]
+        dimensions = frames.DIMENSIONS[1:]
+        pd.testing.assert_series_equal(
+            row[dimensions], cell[dimensions], check_names=False, check_dtype=False
+        )
 
 
 def test_latencies_and_failures_are_cut_to_the_window(run):
@@ -66,7 +70,7 @@ def test_latest_goes_by_the_start_of_the_run(run, tmp_path):
     assert results.latest(tmp_path / "results") == second
 
 
-@pytest.mark.parametrize("name", sorted(results.COLUMNS))
+@pytest.mark.parametrize("name", sorted(frames.COLUMNS))
 def test_a_missing_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").unlink()
@@ -74,7 +78,7 @@ def test_a_missing_file_is_named(run, name):
         results.load(folder)
 
 
-@pytest.mark.parametrize("name", sorted(results.COLUMNS))
+@pytest.mark.parametrize("name", sorted(frames.COLUMNS))
 def test_an_empty_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").write_text("")
@@ -100,9 +104,9 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
     [
         ("", "is empty"),
         ("{", "is not JSON"),
-        ("[]", "has results schema None, this version of Whichworker reads 1"),
-        ('{"schema": 2}', "has results schema 2, this version of Whichworker reads 1"),
-        ('{"schema": 1}', "Field required"),
+        ("[]", "has results schema None, this version of Whichworker reads 2"),
+        ('{"schema": 1}', "has results schema 1, this version of Whichworker reads 2"),
+        ('{"schema": 2}', "Field required"),
     ],
 )
 def test_broken_json_is_named(run, which, text, message):
@@ -115,7 +119,7 @@ def test_broken_json_is_named(run, which, text, message):
 def test_a_finished_cell_must_have_a_window(run):
     folder = run(repeats=1)
     edit(cell_folder(folder) / "cell.json", window=None)
-    with pytest.raises(AnalysisError, match="a finished cell needs window, server and generator"):
+    with pytest.raises(AnalysisError, match="a finished cell needs window, server, generator and measured"):
         results.load(folder)
     edit(cell_folder(folder) / "cell.json", window={"start": 2, "end": 2})
     with pytest.raises(AnalysisError, match="ends before it starts"):

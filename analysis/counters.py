@@ -1,0 +1,164 @@
+"""Cumulative counters and samples over a cell's measured window: CPU time, arrivals, memory.
+
+Every function takes frames of `Results` and gives a value per finished cell, indexed by its number, NaN
+where the samples do not tell.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.results import Results
+
+# How far beyond its samples a cumulative counter may be continued, in sampling intervals.
+MAX_REACH = 1.5
+# Rows of processes.csv closer than this are one look at the process tree.
+SAMPLE_GAP_S = 0.1
+# The kernel books a CPU's time in ticks and a process's exactly; processes that often sleep are missed by the
+# ticks, so that the difference is known to this share of the CPU time there was, ...
+BOOKING_ERROR = 0.05
+# ... or to a tick (10 ms) of every CPU at both edges of the window.
+TICK_S = 0.01
+BUSY = ["user_s", "system_s", "irq_s", "softirq_s"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def window(cells: pd.DataFrame, cell: Any) -> tuple[float, float]:
+    """Start and end of a cell's measured window in Unix seconds."""
+    start, end = cells.loc[cell, ["window_start", "window_end"]]
+    return float(start), float(end)
+
+
+def within(samples: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The samples taken in the measured window of their cell, its edges included."""
+    start = cells["window_start"].reindex(samples["cell"]).to_numpy()
+    end = cells["window_end"].reindex(samples["cell"]).to_numpy()
+    return samples[(samples["time"].to_numpy() >= start) & (samples["time"].to_numpy() <= end)]
+
+
+def growth(
+    times: Floats,
+    values: Floats,
+    start: float,
+    end: float,
+    born: float | None = None,
+    died: float | None = None,
+) -> float:
+    """How much a cumulative counter grew from `start` to `end`, interpolated linearly between samples.
+
+    It was zero until `born` and stands still after `died`, where these are known. Otherwise the nearest
+    slope is continued for at most `MAX_REACH` sampling intervals beyond the first or last sample;
+    further out nothing is known and the answer is NaN.
+    """
+    if born is not None:
+        times, values = np.append(born, times), np.append(0.0, values)
+    if died is not None:
+        times, values = np.append(times, died), np.append(values, values[-1])
+    if len(times) < 2:
+        return float("nan")
+    reach = MAX_REACH * float(np.median(np.diff(times)))
+    if (born is None and start < times[0] - reach) or (died is None and end > times[-1] + reach):
+        return float("nan")
+    at_start, at_end = np.interp([start, end], times, values)
+    if born is None and start < times[0]:
+        at_start -= (values[1] - values[0]) / (times[1] - times[0]) * (times[0] - start)
+    if died is None and end > times[-1]:
+        at_end += (values[-1] - values[-2]) / (times[-1] - times[-2]) * (end - times[-1])
+    return float(at_end - at_start)
+
+
+def server_cpu(results: Results) -> pd.Series:
+    """CPU seconds of all the server's processes in each finished cell's window; the meter is not one."""
+    return _processes_cpu(results, results.processes["role"] != "meter")
+
+
+def meter_cpu(results: Results) -> pd.Series:
+    """CPU seconds of the meter, which runs on the server's CPUs."""
+    return _processes_cpu(results, results.processes["role"] == "meter")
+
+
+def _processes_cpu(results: Results, chosen: pd.Series) -> pd.Series:
+    cells = results.finished
+    events = results.workers.drop_duplicates(["cell", "pid", "event"]).set_index(["cell", "pid", "event"])
+    moments: dict[Any, float] = events["time"].to_dict()
+    used: dict[Any, float] = {}
+    for (cell, pid), process in results.processes[chosen].groupby(["cell", "pid"]):
+        grown = growth(
+            process["time"].to_numpy(),
+            process["cpu_s"].to_numpy(),
+            *window(cells, cell),
+            born=moments.get((cell, pid, "born")),
+            died=moments.get((cell, pid, "died")),
+        )
+        used[cell] = used.get(cell, 0.0) + grown
+    return pd.Series(used, dtype=float).reindex(cells.index)
+
+
+def generator_growth(results: Results, column: str) -> pd.Series:
+    """How much a cumulative `column` of generator.csv grew in the window, over all Locust processes."""
+    cells = results.finished
+    grown: dict[Any, float] = {}
+    for (cell, _), process in results.generator.groupby(["cell", "process"]):
+        times, values = process["time"].to_numpy(), process[column].to_numpy()
+        grown[cell] = grown.get(cell, 0.0) + growth(times, values, *window(cells, cell))
+    return pd.Series(grown, dtype=float).reindex(cells.index)
+
+
+def server_memory(processes: pd.DataFrame) -> pd.DataFrame:
+    """PSS and RSS of the whole server: `cell`, `time`, `pss_bytes`, `rss_bytes`, a row per sample.
+
+    The processes are read one after the other, so rows less than `SAMPLE_GAP_S` apart are one sample. A
+    sum with an unknown part is unknown (NaN).
+    """
+    known = processes[processes[["pss_bytes", "rss_bytes"]].notna().any(axis=1)]
+    own = known[known["role"] != "meter"].sort_values(["cell", "time"])
+    fresh = (own["time"].diff() > SAMPLE_GAP_S) | (own["cell"].diff() != 0)
+    time = own.groupby(fresh.cumsum())["time"].transform("first")
+    columns = ["pss_bytes", "rss_bytes"]
+    return own.assign(time=time).groupby(["cell", "time"])[columns].sum(skipna=False).reset_index()
+
+
+def steal(results: Results) -> pd.Series:
+    """Share of the time of the server's and the generator's CPUs that other guests of the host got."""
+    return _host_cpu(results, ["steal_s"]) / _cpu_time(results.finished)
+
+
+def others(results: Results) -> pd.Series:
+    """Share of the time of the server's and the generator's CPUs that neither they nor the meter used.
+
+    What the CPUs were busy, less the server, the generator (its polling included) and the meter. That is
+    other processes and what the kernel does in nobody's name. A difference below zero is zero where the
+    error of the bookkeeping explains it (`BOOKING_ERROR`, `TICK_S`), and unknown where it does not.
+    """
+    cells = results.finished
+    known = server_cpu(results) + generator_growth(results, "cpu_s") + meter_cpu(results)
+    total = _cpu_time(cells)
+    share = (_host_cpu(results, BUSY) - known) / total
+    seconds = cells["window_end"] - cells["window_start"]
+    error = np.maximum(BOOKING_ERROR, 2 * TICK_S / seconds)
+    return share.clip(lower=0.0).where(share >= -error)
+
+
+def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
+    """Seconds that the server's and the generator's CPUs spent so in the window."""
+    cells = results.finished
+    used = _used_cpus(cells).to_dict()
+    spent: dict[Any, float] = {}
+    for (cell, cpu), one in results.host.groupby(["cell", "cpu"]):
+        if cpu in used[cell]:
+            values = one[columns].sum(axis=1, skipna=False).to_numpy()
+            spent[cell] = spent.get(cell, 0.0) + growth(one["time"].to_numpy(), values, *window(cells, cell))
+    return pd.Series(spent, dtype=float).reindex(cells.index)
+
+
+def _used_cpus(cells: pd.DataFrame) -> pd.Series:
+    """The CPUs that the server or the generator of each cell ran on."""
+    return (cells["server_cpus"] + cells["generator_cpus"]).map(set)
+
+
+def _cpu_time(cells: pd.DataFrame) -> pd.Series:
+    """Seconds that the CPUs of `_used_cpus` had in the window."""
+    return (cells["window_end"] - cells["window_start"]) * _used_cpus(cells).map(len)

@@ -1,0 +1,146 @@
+"""The CSV files of a run's cells as tidy frames.
+
+They are read strictly: no column may be missing or mistyped.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from analysis.errors import AnalysisError
+
+# Each CSV file of a cell and its columns, in the order of docs/contracts.md.
+COLUMNS: dict[str, dict[str, str]] = {
+    "latency": {
+        "second": "int64",
+        "method": "category",
+        "name": "category",
+        "kind": "category",
+        "bucket_us": "float64",
+        "count": "int64",
+    },
+    "failures": {
+        "time": "float64",
+        "method": "category",
+        "name": "category",
+        "kind": "category",
+        "latency_us": "float64",
+        "connection_age_s": "float64",
+        "connection_requests": "float64",
+        "bytes_received": "float64",
+        "count": "int64",
+        "detail": "category",
+    },
+    "generator": {
+        "time": "float64",
+        "process": "int64",
+        "pid": "int64",
+        "users": "float64",
+        "cpu_s": "float64",
+        "spin_s": "float64",
+        "requests": "float64",
+        "failures": "float64",
+        "loop_lag_ms": "float64",
+        "loop_wait_us": "float64",
+        "arrivals": "float64",
+        "completions": "float64",
+        "waiting": "float64",
+        "connections_open": "float64",
+        "connections_opened": "float64",
+        "idle_closes": "float64",
+        "rss_bytes": "float64",
+    },
+    "processes": {
+        "time": "float64",
+        "pid": "int64",
+        "role": "category",
+        "cpu_s": "float64",
+        "rss_bytes": "float64",
+        "pss_bytes": "float64",
+    },
+    "workers": {
+        "time": "float64",
+        "event": "category",
+        "pid": "int64",
+        "role": "category",
+        "exit_status": "float64",
+    },
+    "host": {
+        "time": "float64",
+        "cpu": "int64",
+        "user_s": "float64",
+        "system_s": "float64",
+        "idle_s": "float64",
+        "iowait_s": "float64",
+        "irq_s": "float64",
+        "softirq_s": "float64",
+        "steal_s": "float64",
+    },
+}
+
+# What every row of every frame carries, so that frames can be grouped without a join.
+DIMENSIONS = [
+    "cell", "configuration", "scenario", "workers", "load_kind", "arrivals", "rate_per_s", "users", "repeat",
+]  # fmt: skip
+
+# A cell's `arrivals` is how they come, that of generator.csv how many have: the frame calls these `due`.
+RENAMED = {"generator": {"arrivals": "due"}}
+
+
+def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One kind of file of all `cells`, one below the other, with the dimensions of each cell in front.
+
+    Raises:
+        AnalysisError: a file is missing, empty or malformed; the text names it.
+    """
+    paths = [directory / path / f"{name}.csv" for path in cells["path"]]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        parts = list(pool.map(lambda path: _csv(path, COLUMNS[name]), paths))
+    rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
+    for dimension in DIMENSIONS[1:]:
+        values = cells[dimension].to_numpy()
+        if values.dtype == object or isinstance(cells[dimension].dtype, pd.StringDtype):
+            codes, categories = pd.factorize(cells[dimension])
+            columns[dimension] = pd.Categorical.from_codes(codes[rows], categories=categories)
+        else:
+            columns[dimension] = values[rows]
+    names = RENAMED.get(name, {})
+    for column, kind in COLUMNS[name].items():
+        pieces = [part[column] for part in parts]
+        columns[names.get(column, column)] = _texts(pieces) if kind == "category" else np.concatenate(pieces)
+    return pd.DataFrame(columns)
+
+
+def _texts(pieces: list[pd.Series]) -> pd.Categorical:
+    """One categorical column of several; pandas takes texts such as "404" for numbers."""
+    named = [piece.cat.rename_categories([str(text) for text in piece.cat.categories]) for piece in pieces]
+    filled = [piece for piece in named if len(piece)]
+    return union_categoricals(filled) if filled else pd.Categorical([])
+
+
+def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """Read one CSV file, strictly: every column there, every value of its type."""
+    try:
+        frame = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise AnalysisError(f"{path} is missing; remove {path.parent} and resume the run") from error
+    except pd.errors.EmptyDataError as error:
+        raise AnalysisError(f"{path} is empty; remove {path.parent} and resume the run") from error
+    except (ValueError, OSError) as error:
+        raise AnalysisError(f"{path}: {error}") from error
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise AnalysisError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
+    return frame
+
+
+def cut(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:
+    """Keep the rows inside the measured window of their cell: start <= time < end."""
+    start = cells["window_start"].reindex(frame["cell"]).to_numpy()
+    end = cells["window_end"].reindex(frame["cell"]).to_numpy()
+    inside = (frame[time].to_numpy() >= start) & (frame[time].to_numpy() < end)
+    return frame[inside].reset_index(drop=True)
