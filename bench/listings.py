@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bench import doctor as doctor_checks
-from bench import plan
+from bench import plan, prepare
 from bench import scenarios as scenario_files
+from bench.blocks import duration, estimate_s, expand
 from bench.processes import ROOT
 from bench.terminal import ResultsOption, console, reports_errors
 from targets.configurations import load as load_catalogue
@@ -21,7 +22,13 @@ app = typer.Typer()
 @reports_errors
 def configurations() -> None:
     """List the ways to serve the app that can be measured."""
-    recycling = {"flag": "yes", "app": "yes, by the app", "respawn": "it exits, for a manager", "none": "no"}
+    recycling = {
+        "flag": "yes",
+        "app": "yes, by the app",
+        "respawn": "it exits, for a manager",
+        "rss": "no, at a size in memory",
+        "none": "no",
+    }
     for entry in load_catalogue().configurations.values():
         stack = "" if entry.stack == "current" else f" (stack {entry.stack})"
         console.print(
@@ -44,15 +51,17 @@ def scenarios() -> None:
 @reports_errors
 def plans() -> None:
     """List the plans: what is measured, how often and how long."""
-    catalogue = load_catalogue()
-    limits = {name: entry.max_workers for name, entry in catalogue.configurations.items()}
     table = Table("plan", "cells", "takes about", "what it measures", box=None)
     for name in plan.names():
-        entry = plan.resolve(plan.load(name), list(limits), scenario_files.load())
-        blocks = plan.expand(entry, 0, limits)
-        cells = sum(len(block.cells) for block in blocks)
-        takes = plan.duration(plan.estimate_s(entry, blocks))
-        table.add_row(f"[bold]{name}[/bold]", str(cells), takes, entry.summary)
+        entry = plan.load(name)
+        catalogue = prepare.catalogue(entry)
+        entry = plan.resolve(entry, list(catalogue.configurations), prepare.scenarios(entry), name)
+        limits = {key: each.max_workers for key, each in prepare.named(entry, catalogue).items()}
+        blocks = expand(entry, 0, limits)
+        cells = sum(block.expected_cells for block in blocks)
+        searching = "~" if any(block.searches for block in blocks) else ""
+        takes = duration(estimate_s(entry, len(blocks), cells))
+        table.add_row(f"[bold]{name}[/bold]", f"{searching}{cells}", takes, entry.summary)
     console.print(table)
 
 

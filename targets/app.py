@@ -15,6 +15,10 @@ no integer or out of range is answered with 400 and `{"error": ...}`.
 | `GET /stream?chunks=&bytes=` | so many chunks (1 to 10000) of so many bytes (1 to 1 MiB)          |
 | `GET /leak?bytes=`         | keeps so many bytes (1 to 16 MiB) for ever: `{"leaked_bytes", "pid"}` |
 | `GET /whoami`              | who serves this, see `targets.identity`                              |
+
+`targets.serve` sets `WHICHWORKER_MAX_REQUESTS` and `WHICHWORKER_MAX_REQUESTS_JITTER` to have workers
+recycled by the app, and `WHICHWORKER_REQUEST_LOG` to have requests logged. Without them nothing is
+registered that would run in a request.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -31,6 +35,8 @@ from sanic.exceptions import InvalidUsage
 from sanic.response import HTTPResponse, json, raw, text
 
 from targets.identity import identify
+from targets.recycle import recycle_after
+from targets.request_log import log_requests
 
 INDEX = "Hello, world!"
 DOCUMENT = {
@@ -46,6 +52,14 @@ CPU_UNIT_ROUNDS = 100
 
 app = Sanic("whichworker")
 identify(app)
+if "WHICHWORKER_MAX_REQUESTS" in os.environ:
+    recycle_after(
+        app,
+        max_requests=int(os.environ["WHICHWORKER_MAX_REQUESTS"]),
+        jitter=int(os.environ["WHICHWORKER_MAX_REQUESTS_JITTER"]),
+    )
+if "WHICHWORKER_REQUEST_LOG" in os.environ:
+    log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
 app.ctx.leaked_bytes = 0
 leaked: list[bytes] = []
 

@@ -18,11 +18,12 @@ else:
     import tomli as tomllib
 
 CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
-RECYCLING = ("flag", "respawn", "none")
+RECYCLING = ("flag", "app", "respawn", "rss", "none")
 
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _START = ("host", "port", "workers", "app")
-_RECYCLE = ("max_requests", "max_requests_jitter")
+_RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
+_WITHOUT_ARGV = ("app", "none")
 
 
 class ConfigurationError(ValueError):
@@ -36,6 +37,37 @@ class Stack:
     name: str
     pythons: tuple[str, ...]
     requirements: Path
+
+
+@dataclass(frozen=True)
+class Recycling:
+    """When workers are to be replaced; never, where all is None.
+
+    After `max_requests` plus a random part of up to `max_requests_jitter` requests, or when their
+    resident memory exceeds `max_rss_mib` MiB. Raises `ConfigurationError` for what makes no sense
+    on any server.
+    """
+
+    max_requests: int | None = None
+    max_requests_jitter: int | None = None
+    max_rss_mib: int | None = None
+
+    def __post_init__(self) -> None:
+        jitter = self.max_requests_jitter
+        if self.max_requests is None and jitter is not None:
+            raise ConfigurationError("max_requests_jitter spreads max_requests: give both, or neither")
+        if (self.max_requests is not None and self.max_requests < 1) or (jitter is not None and jitter < 0):
+            raise ConfigurationError("max_requests must be at least 1, and max_requests_jitter not negative")
+        if self.max_rss_mib is not None and self.max_rss_mib < 1:
+            raise ConfigurationError("max_rss must be at least 1 MiB")
+
+    def values(self) -> dict[str, int]:
+        """What fills the placeholders of `recycle_argv`; no jitter is a jitter of 0."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        return {"max_requests_jitter": 0, **values}
+
+
+NEVER = Recycling()
 
 
 @dataclass(frozen=True)
@@ -62,36 +94,46 @@ class Configuration:
         port: int,
         workers: int,
         app: str,
-        max_requests: int | None = None,
-        max_requests_jitter: int | None = None,
+        recycling: Recycling = NEVER,
     ) -> list[str]:
         """The command that serves `app` ("module:attribute"); its first word is a program of the stack.
 
-        Workers are replaced after `max_requests` plus a random part of up to `max_requests_jitter`
-        requests; never if that is None. Raises `ConfigurationError` for what this server cannot do.
+        Raises `ConfigurationError` for what this server cannot do.
         """
         if workers < 1:
             raise ConfigurationError(f"{self.name}: workers must be at least 1, not {workers}")
         if self.max_workers is not None and workers > self.max_workers:
             raise ConfigurationError(f"{self.name} has at most {self.max_workers} worker(s), not {workers}")
-        values = {"host": host, "port": port, "workers": workers, "app": app}
-        argv = self.argv
-        if max_requests is not None:
-            self._check_recycling(max_requests, max_requests_jitter)
-            values.update(max_requests=max_requests, max_requests_jitter=max_requests_jitter or 0)
-            argv += self.recycle_argv
-        elif max_requests_jitter is not None:
-            raise ConfigurationError("max_requests_jitter spreads max_requests: give both, or neither")
+        self._check_recycling(recycling)
+        values = {"host": host, "port": port, "workers": workers, "app": app, **recycling.values()}
+        argv = self.argv if recycling == NEVER else self.argv + self.recycle_argv
         return [_PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv]
 
-    def _check_recycling(self, max_requests: int, jitter: int | None) -> None:
+    def variables(self, recycling: Recycling) -> dict[str, str]:
+        """The environment that its command needs; under `app`, this tells the app after how many requests."""
+        if self.recycle != "app" or recycling.max_requests is None:
+            return dict(self.environment)
+        return {
+            **self.environment,
+            "WHICHWORKER_MAX_REQUESTS": str(recycling.max_requests),
+            "WHICHWORKER_MAX_REQUESTS_JITTER": str(recycling.max_requests_jitter or 0),
+        }
+
+    def _check_recycling(self, recycling: Recycling) -> None:
+        if recycling.max_rss_mib is not None and self.recycle != "rss":
+            raise ConfigurationError(f"{self.name} never replaces a worker for its memory: leave max_rss out")
+        if recycling.max_requests is None:
+            return
+        if self.recycle == "rss":
+            raise ConfigurationError(
+                f"{self.name} counts no requests, it replaces a worker for its memory: give max_rss instead"
+            )
         if self.recycle == "none":
             raise ConfigurationError(
                 f"{self.name} never replaces a worker for its requests: leave max_requests out"
             )
-        if max_requests < 1 or (jitter is not None and jitter < 0):
-            raise ConfigurationError("max_requests must be at least 1, and max_requests_jitter not negative")
-        if jitter and not any("{max_requests_jitter}" in word for word in self.recycle_argv):
+        spreads = self.recycle == "app" or any("{max_requests_jitter}" in word for word in self.recycle_argv)
+        if recycling.max_requests_jitter and not spreads:
             raise ConfigurationError(f"{self.name} cannot spread its restarts: leave max_requests_jitter out")
 
 
@@ -223,7 +265,7 @@ def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configura
         max_workers=table.number("max_workers", required=False),
     )
     table.finish()
-    if (configuration.recycle == "none") != (not configuration.recycle_argv):
+    if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):
         raise table.error("recycle_argv", f"does not fit recycle = {configuration.recycle!r}")
     return configuration
 

@@ -16,7 +16,7 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import CONFIGURATIONS, ConfigurationError, Stack, load
+from targets.configurations import CONFIGURATIONS, ConfigurationError, Recycling, Stack, load
 from targets.metering import Meter, MeteringError
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
@@ -68,13 +68,13 @@ def _order(options: argparse.Namespace) -> Order:
     try:
         catalogue = load(options.catalogue)
         configuration = catalogue.get(options.name)
+        recycling = Recycling(options.max_requests, options.max_requests_jitter, options.max_rss)
         command = configuration.command(
             host=options.host,
             port=options.port,
             workers=options.workers,
             app=options.app,
-            max_requests=options.max_requests,
-            max_requests_jitter=options.max_requests_jitter,
+            recycling=recycling,
         )
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
@@ -85,7 +85,8 @@ def _order(options: argparse.Namespace) -> Order:
         host=options.host,
         port=options.port,
         workers=options.workers,
-        max_requests=options.max_requests,
+        recycling=recycling,
+        log_requests=options.log_requests,
         metrics=options.metrics,
         sample_interval=options.sample_interval,
         startup_timeout=options.startup_timeout,
@@ -166,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=_number(int, 1), default=1, help="worker processes (default %(default)s)")
     add("--max-requests", type=_number(int, 1), metavar="N", help="replace a worker after N requests")
     add("--max-requests-jitter", type=_number(int, 0), metavar="J", help="... plus up to J, at random")
+    add(
+        "--max-rss",
+        type=_number(int, 1),
+        metavar="MIB",
+        help="replace a worker that exceeds so many MiB (where the server cannot count requests)",
+    )
     add("--app", default="targets.app:app", metavar="MODULE:NAME", help="the app (default %(default)s)")
     add(
         "--metrics",
@@ -173,6 +180,11 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="folder for the files, empty or not yet there",
+    )
+    add(
+        "--log-requests",
+        action="store_true",
+        help="have the app log its requests to DIR/requests.csv (costs time: not for measuring speed)",
     )
     add(
         "--sample-interval",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.configurations import Configuration
+from targets.configurations import Configuration, Recycling
 from targets.metering import Meter
 from targets.processes import ProcessTree
 from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable
@@ -48,7 +48,8 @@ class Order:
     host: str
     port: int
     workers: int
-    max_requests: int | None
+    recycling: Recycling
+    log_requests: bool
     metrics: Path
     sample_interval: float
     startup_timeout: float
@@ -63,6 +64,7 @@ class Server:
         self._tree = tree
         self._meter = meter
         self._log = order.metrics / "server.log"
+        self._requests = order.metrics / "requests.csv"
         self._started = 0.0
         self._exit_status: int | None = None
         self._announced_before = 0
@@ -71,6 +73,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal asks to stop; raises `NeverReadyError` or `EndedError` if it cannot."""
+        if self._order.log_requests:
+            self._requests.write_text("time,pid,id,event\n")
         self._start()
         try:
             whoami = self._become_ready()
@@ -91,6 +95,7 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        log = {"WHICHWORKER_REQUEST_LOG": str(self._requests.resolve())} if self._order.log_requests else {}
         path = [str(PROJECT), *filter(None, [inherited.get("PYTHONPATH")])]
         return {
             **inherited,
@@ -98,7 +103,8 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "WHICHWORKER_CONFIGURATION": self._order.configuration.name,
             "WHICHWORKER_READY": str(self._meter.announcements.resolve()),
-            **self._order.configuration.environment,
+            **log,
+            **self._order.configuration.variables(self._order.recycling),
         }
 
     def _become_ready(self) -> dict[str, Any] | None:
@@ -144,7 +150,7 @@ class Server:
         """Whether it ended as declared: after its requests, for a process manager to start it again."""
         order = self._order
         return (
-            order.max_requests is not None
+            order.recycling.max_requests is not None
             and order.configuration.recycle == "respawn"
             and self._exit_status == 0
             # One that did not even start would be started again for ever.
@@ -188,7 +194,9 @@ class Server:
             "url": f"http://[{host}]:{order.port}" if ":" in host else f"http://{host}:{order.port}",
             "pid": self._tree.root,
             "workers": order.workers,
-            "max_requests": order.max_requests,
+            "max_requests": order.recycling.max_requests,
+            "max_requests_jitter": order.recycling.max_requests_jitter,
+            "max_rss_mib": order.recycling.max_rss_mib,
             "started": self._started,
             "ready_s": round(time.time() - self._started, 3),
             "whoami": whoami,

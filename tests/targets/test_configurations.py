@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from targets.configurations import ConfigurationError, load
+from targets.configurations import ConfigurationError, Recycling, load
 
 from .conftest import CATALOGUE
 
@@ -75,8 +75,9 @@ def test_the_command_is_filled_in(read):
     plain = read(VALID).get("plain")
     base = ["server", "shop:app", "--bind=127.0.0.1:8000", "-w", "2"]
     assert start(plain) == base
-    assert start(plain, max_requests=500) == [*base, "--max", "500", "--jitter", "0"]
-    assert start(plain, max_requests=500, max_requests_jitter=50)[-1] == "50"
+    assert start(plain, recycling=Recycling(500)) == [*base, "--max", "500", "--jitter", "0"]
+    assert start(plain, recycling=Recycling(500, 50))[-1] == "50"
+    assert plain.variables(Recycling(500)) == {"A": "b"}
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,6 @@ def test_the_command_is_filled_in(read):
     [
         ({"workers": 0}, "workers must be at least 1"),
         ({"workers": 5}, "at most 4 worker"),
-        ({"max_requests": 0}, "at least 1"),
-        ({"max_requests": 5, "max_requests_jitter": -1}, "not negative"),
-        ({"max_requests_jitter": 5}, "give both"),
     ],
 )
 def test_a_command_that_cannot_be_is_refused(read, changes, message):
@@ -94,11 +92,53 @@ def test_a_command_that_cannot_be_is_refused(read, changes, message):
         start(read(VALID).get("plain"), **changes)
 
 
-def test_recycling_is_refused_where_the_server_cannot():
-    with pytest.raises(ConfigurationError, match="sanic never replaces a worker"):
-        start(CATALOGUE.get("sanic"), max_requests=500)
-    with pytest.raises(ConfigurationError, match="hypercorn cannot spread"):
-        start(CATALOGUE.get("hypercorn"), max_requests=500, max_requests_jitter=50)
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_requests": 0}, "at least 1"),
+        ({"max_requests": 5, "max_requests_jitter": -1}, "not negative"),
+        ({"max_requests_jitter": 5}, "give both"),
+        ({"max_rss_mib": 0}, "at least 1 MiB"),
+    ],
+)
+def test_recycling_that_makes_no_sense_is_refused(values, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Recycling(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "recycling", "message"),
+    [
+        ("sanic-single", Recycling(500), "sanic-single never replaces a worker for its requests"),
+        ("granian", Recycling(500), "granian counts no requests, .* give max_rss"),
+        ("granian", Recycling(500, max_rss_mib=90), "granian counts no requests"),
+        ("gunicorn-uvicorn", Recycling(max_rss_mib=90), "gunicorn-uvicorn never .* for its memory"),
+        ("hypercorn", Recycling(500, 50), "hypercorn cannot spread"),
+    ],
+)
+def test_recycling_is_refused_where_the_server_cannot(name, recycling, message):
+    with pytest.raises(ConfigurationError, match=message):
+        start(CATALOGUE.get(name), workers=1, recycling=recycling)
+
+
+def test_the_app_is_told_after_how_many_requests():
+    sanic = CATALOGUE.get("sanic")
+    assert start(sanic, recycling=Recycling(500, 50)) == start(sanic)
+    variables = sanic.variables(Recycling(500, 50))
+    assert variables == {
+        **sanic.environment,
+        "WHICHWORKER_MAX_REQUESTS": "500",
+        "WHICHWORKER_MAX_REQUESTS_JITTER": "50",
+    }
+    assert sanic.variables(Recycling(500))["WHICHWORKER_MAX_REQUESTS_JITTER"] == "0"
+    assert sanic.variables(Recycling()) == sanic.environment
+
+
+def test_memory_fills_its_place():
+    assert start(CATALOGUE.get("granian"), recycling=Recycling(max_rss_mib=90))[-4:-2] == [
+        "--workers-max-rss",
+        "90",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +159,7 @@ def test_recycling_is_refused_where_the_server_cannot():
         ('stack = "current"', 'stack = "curent"', r"stack: 'curent' is unknown; did you mean 'current'"),
         ('recycle = "flag"', 'recycle = "flags"', r"recycle: 'flags' is unknown; did you mean 'flag'"),
         ('recycle = "flag"', 'recycle = "none"', r"recycle_argv: does not fit recycle = 'none'"),
+        ('recycle = "flag"', 'recycle = "app"', r"recycle_argv: does not fit recycle = 'app'"),
         ('"server", ', "1, ", r"argv: must be a list of texts"),
         ('argv = ["server"', 'argv = []\nx = ["server"', r"argv: is empty"),
         ("keep_alive_s = 75", "keep_alive_s = true", r"keep_alive_s: must be a number, not True"),
@@ -160,9 +201,8 @@ def test_keep_alive_and_recycling_are_stated_in_the_command(name):
     stated = [*configuration.argv, *configuration.environment.values()]
     seconds = configuration.keep_alive_s
     assert str(seconds) in stated or str(seconds * 1000) in stated
-    assert (configuration.recycle != "none") == any(
-        "{max_requests}" in word for word in configuration.recycle_argv
-    )
+    needed = {"flag": ["{max_requests}"], "respawn": ["{max_requests}"], "rss": ["{max_rss_mib}"]}
+    assert set(needed.get(configuration.recycle, [])) <= set(configuration.recycle_argv)
 
 
 def test_requirements_are_pinned():

@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from targets.configurations import CONFIGURATIONS, load
+from targets.configurations import CONFIGURATIONS, Recycling, load
 
 from .conftest import PROJECT
 
@@ -15,7 +15,9 @@ def test_the_example_fits_into_the_catalogue(tmp_path):
     catalogue = tmp_path / "configurations.toml"
     catalogue.write_text(CONFIGURATIONS.read_text() + example)
     configuration = load(catalogue).get("uvicorn-pure")
-    command = configuration.command(host="127.0.0.1", port=8000, workers=1, app="a:b", max_requests=9)
+    command = configuration.command(
+        host="127.0.0.1", port=8000, workers=1, app="a:b", recycling=Recycling(max_requests=9)
+    )
     assert command[:2] == ["uvicorn", "a:b"]
     assert command[-2:] == ["--limit-max-requests", "9"]
     assert set(re.findall(r"targets\.serve (\S+)", page)) - {"--app"} == {configuration.name}

@@ -24,7 +24,8 @@ ALL = [
     )
     for name, configuration in CATALOGUE.configurations.items()
 ]
-RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle != "none"]
+COUNTING = ("flag", "app", "respawn")
+RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle in COUNTING]
 
 
 def workers_of(name):
