@@ -6,22 +6,24 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
-from bench import cpus, files, host, plan, prepare, scenarios
+from bench import cpus, files, host, plan, prepare
+from bench.blocks import Block, duration, estimate_s, expand
 from bench.errors import UsageError
 from bench.launch import Processes
-from bench.plan import Block, Plan
+from bench.plan import Plan
 from bench.prepare import Environments, Request
+from bench.processes import ROOT
 from bench.progress import RunProgress
 from bench.results import RunFolder
-from bench.run import Outcome, Runner, remaining
+from bench.run import Outcome, Runner, remaining, steps_taken
 from bench.session import Session
-from targets.configurations import load as load_catalogue
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,36 +47,40 @@ def run(request: Request, console: Console) -> Result:
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    catalogue = load_catalogue()
-    known = scenarios.load()
     name, chosen = prepare.chosen_plan(request)
-    chosen = plan.resolve(chosen, list(catalogue.configurations), known)
-    host.allow_open_files(max(users for loads in chosen.scenarios.values() for users in loads.users))
-    limits = {key: value.max_workers for key, value in catalogue.configurations.items()}
+    catalogue = prepare.catalogue(chosen)
+    known = prepare.scenarios(chosen)
+    chosen = plan.resolve(chosen, list(catalogue.configurations), known, prepare.plan_file(request))
+    host.allow_open_files(max(loads.most_users for loads in chosen.scenarios.values()))
+    named = prepare.named(chosen, catalogue)
+    limits = {key: entry.max_workers for key, entry in named.items()}
     split = cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")
     having = prepare.environments(chosen, catalogue, say)
     described = prepare.describe(name, chosen, catalogue, split, having)
-    available = {key: c for key, c in catalogue.configurations.items() if c.stack in having.ready}
-    if not any(block.configuration in available for block in plan.expand(chosen, 0, limits)):
+    available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
+    if not any(block.configuration in available for block in expand(chosen, 0, limits)):
         raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
     with RunFolder(prepare.run_folder(request, described, say)) as folder:
         record = prepare.begin(folder, described, request.seed)
-        blocks = plan.expand(chosen, record["seed"], limits)
+        blocks = expand(chosen, record["seed"], limits)
         planned = [block for block in blocks if block.configuration in available]
         todo = remaining(planned, folder)
-        record["cells_planned"] = sum(len(block.cells) for block in planned)
+        record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
         paths = {key: known[key].path for key in chosen.scenarios}
-        with RunProgress(console, todo, lambda some: plan.estimate_s(chosen, some)) as progress:
+        # The ceilings of the generator are measured here: record["ceilings"], before the first block.
+        own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
+        with RunProgress(console, todo, partial(estimate_s, chosen)) as progress:
             runner = Runner(
                 folder=folder,
                 plan=chosen,
+                seed=record["seed"],
                 configurations=available,
                 scenarios=paths,
                 cpus=split,
-                launcher=Processes(having.ready, port=request.port),
+                launcher=Processes(having.ready, port=request.port, catalogue=own_catalogue),
                 session=Session(
                     session_command(list(paths.values()), len(split.generator)),
                     split.generator,
@@ -94,11 +100,12 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
 
     def save(status: str) -> None:
         ended = None if status == "running" else time.time()
-        spent = {
+        measured = {
+            "cells_planned": record["cells_planned"] + runner.outcome.steps,
             "wall_s": round(before["wall_s"] + time.monotonic() - started, 3),
             "load_s": round(before["load_s"] + runner.outcome.load_s, 3),
         }
-        folder.write(record | spent | {"status": status, "ended": ended})
+        folder.write(record | measured | {"status": status, "ended": ended})
 
     status = "failed"
     try:
@@ -145,17 +152,30 @@ def session_command(paths: Sequence[Path], processes: int) -> list[str]:
     return command
 
 
+def _known_cells(planned: Sequence[Block], folder: RunFolder) -> int:
+    """The cells that are sure to be in the run: all loads, and the steps that searches have taken."""
+    steps = (
+        len(steps_taken(folder, block, scenario, search))
+        for block in planned
+        for scenario, search in block.searches
+    )
+    return sum(len(block.cells) for block in planned) + sum(steps)
+
+
 def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], todo: Sequence[Block]) -> str:
     """What is about to happen and how long it will take."""
-    cells = sum(len(block.cells) for block in todo)
-    if not cells:
+    if not todo:
         return f"{folder.path}: every cell is finished, nothing is left to measure"
+    cells = sum(len(block.cells) for block in todo)
+    searches = sum(len(block.searches) for block in todo)
+    expected = sum(block.expected_cells for block in todo)
     done = sum(len(block.cells) for block in planned) - cells
-    seconds = plan.estimate_s(chosen, todo)
-    load_s = cells * (chosen.warmup_s + chosen.measured_s)
+    seconds = estimate_s(chosen, len(todo), expected)
+    load_s = expected * (chosen.warmup_s + chosen.measured_s)
+    searching = f" and {searches} searches of about {(expected - cells) / searches:.0f}" if searches else ""
     kept = f" ({done} are finished and kept)" if done else ""
     return (
-        f"{folder.path}: {cells} cells in {len(todo)} blocks{kept}, about {plan.duration(seconds)}, "
+        f"{folder.path}: {cells} cells{searching} in {len(todo)} blocks{kept}, about {duration(seconds)}, "
         f"{load_s / seconds:.0%} of it under load"
     )
 

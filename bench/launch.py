@@ -106,11 +106,16 @@ class Processes:
         environments: dict[str, Environment],
         *,
         port: int | None = None,
+        catalogue: Path | None = None,
         startup_timeout_s: float = 30.0,
         stop_timeout_s: float = 20.0,
     ) -> None:
-        """``environments`` by the name of their stack; without ``port`` every server gets a free one."""
+        """``environments`` by the name of their stack; without ``port`` every server gets a free one.
+
+        ``catalogue`` is the file that declares the configurations, if it is not the suite's own.
+        """
         self._environments = environments
+        self._catalogue = catalogue
         self._port = port
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -161,9 +166,9 @@ class Processes:
         self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
     ) -> tuple[subprocess.Popen[bytes], Path]:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        command = serve_command(
-            self._environments[configuration.stack], configuration.name, self._port or free_port(), workers
-        )
+        environment = self._environments[configuration.stack]
+        port = self._port or free_port()
+        command = serve_command(environment, configuration.name, port, workers, self._catalogue)
         command += ["--metrics", str(directory.resolve()), "--sample-interval", str(SAMPLE_INTERVAL_S)]
         command += ["--startup-timeout", str(self._startup_timeout_s)]
         with _own_log(directory).open("wb") as log:
@@ -187,10 +192,13 @@ class Processes:
             self._stopping.pop()
 
 
-def serve_command(environment: Environment, configuration: str, port: int, workers: int) -> list[str]:
+def serve_command(
+    environment: Environment, configuration: str, port: int, workers: int, catalogue: Path | None = None
+) -> list[str]:
     """The command that serves a configuration from its stack's environment, without metrics options."""
     command = [str(environment.python), "-m", "targets.serve", configuration, "--host", HOST]
-    return [*command, "--port", str(port), "--workers", str(workers)]
+    command += ["--port", str(port), "--workers", str(workers)]
+    return command if catalogue is None else [*command, "--catalogue", str(catalogue)]
 
 
 def free_port() -> int:

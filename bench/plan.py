@@ -1,21 +1,37 @@
-"""Plans: which configurations are measured under which loads, and in which order.
+"""Plans: which configurations are measured under which loads.
 
-A plan is a TOML file in ``bench/plans``. ``Plan`` is what it says, ``expand`` turns it into blocks (one
-server start each) of cells (one load each).
+A plan is a TOML file, in ``bench/plans`` or elsewhere. ``Plan`` is what it says; ``bench.blocks`` turns it
+into cells.
 """
 
-import random
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from bench import thresholds
 from bench.errors import UsageError, unknown
+from bench.processes import ROOT
 
 PLANS = Path(__file__).parent / "plans"
+ARRIVALS = ("constant", "poisson")
+
+# An alias becomes the name of a folder.
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 T = TypeVar("T")
 
@@ -26,22 +42,73 @@ def _distinct(values: list[T]) -> list[T]:
     return values
 
 
+def _arrivals(kind: object) -> object:
+    if kind not in ARRIVALS:
+        raise ValueError(unknown("kind of arrivals", str(kind), ARRIVALS))
+    return kind
+
+
 Counts = Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(_distinct)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+Arrivals = Annotated[Literal["constant", "poisson"], BeforeValidator(_arrivals)]
+Rate = Annotated[float, Field(ge=0.1, le=10_000_000)]
+Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
+Threshold = Annotated[str, AfterValidator(thresholds.check)]
 
 
-class Loads(BaseModel):
-    """The closed loops a scenario is run under: one cell for each number of users."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    users: Counts
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Plan(BaseModel):
-    """A plan as written. ``measured_s`` is whole because measured windows are whole Unix seconds."""
+class OpenLoads(_Table):
+    """Open loops: one cell for each rate, arrivals per second in all, at most ``users`` served at once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    rates_per_s: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
+    arrivals: Arrivals = "constant"
+    users: PositiveInt = 256
+
+
+class Search(_Table):
+    """A search for the highest rate that keeps the from-schedule p99 within ``p99_ms``: `bench.search`."""
+
+    p99_ms: Milliseconds
+    from_rate_per_s: Rate
+    arrivals: Arrivals = "constant"
+    users: PositiveInt = 256
+    # Rates have three significant digits, so that steps finer than 1 % may not exist.
+    resolution: Annotated[float, Field(ge=0.01, le=1)] = 0.1
+
+
+class Loads(_Table):
+    """What a scenario is run under; ``users`` are closed loops, one cell for each number."""
+
+    users: Counts | None = None
+    open: list[OpenLoads] = []
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "Loads":
+        if self.users is None and not self.open and self.search is None:
+            raise ValueError('has no load; give it "users", "open" or "search"')
+        rates = [f"{rate:.10g}/s {loads.arrivals}" for loads in self.open for rate in loads.rates_per_s]
+        for rate in rates:
+            if rates.count(rate) > 1:
+                raise ValueError(f"has the open load of {rate} twice")
+        return self
+
+    @property
+    def most_users(self) -> int:
+        """The most connections that any of its loads holds."""
+        search = [self.search.users] if self.search else []
+        return max([*(self.users or []), *(loads.users for loads in self.open), *search])
+
+
+class Plan(_Table):
+    """A plan as written. ``measured_s`` is whole because measured windows are whole Unix seconds.
+
+    ``catalogue`` and ``locustfiles`` are relative to the project's root where they lie below it, so that
+    a recorded plan reads the same everywhere.
+    """
 
     summary: str
     configurations: Literal["all"] | Names
@@ -50,40 +117,43 @@ class Plan(BaseModel):
     repeats: PositiveInt
     warmup_s: Annotated[float, Field(gt=0, le=600)]
     measured_s: Annotated[int, Field(ge=1, le=3600)]
+    aliases: dict[str, str] = {}
+    thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = {}
+    catalogue: str | None = None
+    locustfiles: str | None = None
 
+    @field_validator("aliases")
+    @classmethod
+    def _folder_names(cls, aliases: dict[str, str]) -> dict[str, str]:
+        for alias in aliases:
+            if not _ALIAS.fullmatch(alias):
+                raise ValueError(f'"{alias}" cannot be the name of a folder; use letters, digits and "-"')
+        return aliases
 
-@dataclass(frozen=True)
-class Cell:
-    """One load on one configuration in one repeat."""
+    @field_validator("thresholds")
+    @classmethod
+    def _of_scenarios(cls, limits: dict[str, list[str]], info: ValidationInfo) -> dict[str, list[str]]:
+        names = ["all", *info.data.get("scenarios", limits)]
+        for name in limits:
+            if name not in names:
+                raise ValueError(unknown("scenario", name, names))
+        return limits
 
-    configuration: str
-    scenario: str
-    users: int
-    workers: int
-    repeat: int
-    block: int
+    @field_validator("catalogue", "locustfiles")
+    @classmethod
+    def _existing(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None:
+            return None
+        path = ((info.context or ROOT) / name).resolve()
+        if info.field_name == "catalogue" and not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        if info.field_name == "locustfiles" and not path.is_dir():
+            raise ValueError(f"there is no folder {path}")
+        return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
-    @property
-    def path(self) -> PurePosixPath:
-        """Where its folder lies below the run's."""
-        load = f"c{self.users}-w{self.workers}"
-        return PurePosixPath(self.configuration, self.scenario, load, f"r{self.repeat}")
-
-    @property
-    def load(self) -> str:
-        """The load in words, for people."""
-        return f"{self.scenario}, {self.users} user{'s' if self.users > 1 else ''}"
-
-
-@dataclass(frozen=True)
-class Block:
-    """One start of a server and the cells it serves."""
-
-    number: int
-    configuration: str
-    workers: int
-    repeat: int
-    cells: tuple[Cell, ...]
+    def original(self, configuration: str) -> str:
+        """The configuration that a name of this plan stands for: an alias's target, else itself."""
+        return self.aliases.get(configuration, configuration)
 
 
 def names() -> list[str]:
@@ -110,17 +180,17 @@ def load(name: str) -> Plan:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
-    return validate(content, str(path))
+    return validate(content, str(path), path.parent)
 
 
-def validate(content: Mapping[str, Any], where: str) -> Plan:
-    """A plan from its keys and values.
+def validate(content: Mapping[str, Any], where: str, folder: Path = ROOT) -> Plan:
+    """A plan from its keys and values; its paths are relative to ``folder``.
 
     Raises:
         UsageError: it is not a plan; names ``where`` it was found and the key.
     """
     try:
-        return Plan.model_validate(content)
+        return Plan.model_validate(content, context=folder)
     except ValidationError as error:
         raise UsageError(f"{where}: {_first(error)}") from error
 
@@ -135,32 +205,85 @@ def _first(error: ValidationError) -> str:
     location = [str(part) for part in details["loc"] if not str(part).startswith(("function-", "literal["))]
     if details["type"] == "extra_forbidden":
         *table, key = location
-        valid = Loads.model_fields if table[:1] == ["scenarios"] else Plan.model_fields
         where = f"[{'.'.join(table)}] " if table else ""
-        return where + unknown("key", key, valid)
-    return f'key "{".".join(location)}": {details["msg"].removeprefix("Value error, ").lower()}'
+        return where + unknown("key", key, _keys(table))
+    if details["type"] == "value_error":
+        problem = str(details["ctx"]["error"])
+    else:
+        problem = details["msg"][:1].lower() + details["msg"][1:]
+    return f'key "{".".join(location)}": {problem}'
+
+
+def _keys(table: Sequence[str]) -> Collection[str]:
+    """The valid keys of a table of a plan, such as ``scenarios.index.search``."""
+    match table:
+        case ["scenarios", _, "open", _]:
+            return OpenLoads.model_fields
+        case ["scenarios", _, "search"]:
+            return Search.model_fields
+        case ["scenarios", _]:
+            return Loads.model_fields
+        case _:
+            return Plan.model_fields
 
 
 def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     """The plan with some of its values replaced, as asked for on the command line.
 
-    ``changes`` maps the keys of a plan to their values, except that ``scenarios`` is a list of names and
-    ``users`` the loads for all of them. A scenario the plan does not name gets every load the plan has.
+    ``changes`` maps the keys of a plan to their values, except that ``scenarios`` is a list of names, and
+    that ``users``, ``rates_per_s`` and ``arrivals`` are loads that take the place of those of every
+    scenario. A scenario the plan does not name gets every closed and open loop the plan has.
 
     Raises:
         UsageError: a value is out of range; names the key.
     """
     changed = dict(changes)
-    scenarios = {name: list(loads.users) for name, loads in plan.scenarios.items()}
-    everywhere = sorted({users for loads in scenarios.values() for users in loads})
-    chosen = changed.pop("scenarios", None) or list(scenarios)
-    users = changed.pop("users", None)
-    loads = {name: {"users": users or scenarios.get(name, everywhere)} for name in chosen}
-    return validate(plan.model_dump() | changed | {"scenarios": loads}, "command line")
+    loads = {key: changed.pop(key) for key in ("users", "rates_per_s", "arrivals") if key in changed}
+    instead = _only(**loads) if loads else None
+    chosen = changed.pop("scenarios", None) or list(plan.scenarios)
+    changed["scenarios"] = {
+        name: instead or plan.scenarios.get(name) or _everything(plan.scenarios.values()) for name in chosen
+    }
+    changed["thresholds"] = {
+        name: limits for name, limits in plan.thresholds.items() if name == "all" or name in chosen
+    }
+    return validate(plan.model_dump() | changed, "command line")
 
 
-def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str]) -> Plan:
-    """Check the plan's names against those that exist and spell out "all".
+def _only(
+    users: list[int] | None = None, rates_per_s: list[float] | None = None, arrivals: str | None = None
+) -> dict[str, Any]:
+    """The loads of a scenario that the command line asks for; without rates, closed loops."""
+    if rates_per_s is None:
+        if arrivals is not None:
+            raise UsageError("--arrivals says how --rates arrive; give --rates too")
+        return {"users": users}
+    loads: dict[str, Any] = {"rates_per_s": rates_per_s}
+    if arrivals is not None:
+        loads["arrivals"] = arrivals
+    if users is not None:
+        if len(users) != 1:
+            raise UsageError("with --rates, --users is one number: the most that may be in flight")
+        loads["users"] = users[0]
+    return {"open": [loads]}
+
+
+def _everything(scenarios: Collection[Loads]) -> dict[str, Any]:
+    """Every closed and open loop of some scenarios, each once; searches belong to their scenario."""
+    users = sorted({users for loads in scenarios for users in loads.users or []})
+    loops = {
+        (loads.arrivals, rate): {"arrivals": loads.arrivals, "rates_per_s": [rate], "users": loads.users}
+        for scenario in scenarios
+        for loads in scenario.open
+        for rate in loads.rates_per_s
+    }
+    return {"users": users or None, "open": [loops[key] for key in sorted(loops)]}
+
+
+def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str], where: str) -> Plan:
+    """Check the plan's names against those that exist and spell out "all", which includes its aliases.
+
+    ``where`` the plan was found stands in the errors about its own names.
 
     Raises:
         UsageError: a name does not exist; offers the nearest one.
@@ -168,58 +291,16 @@ def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str
     for name in plan.scenarios:
         if name not in scenarios:
             raise UsageError(unknown("scenario", name, scenarios))
+    for alias, original in plan.aliases.items():
+        key = f'{where}: key "aliases.{alias}"'
+        if alias in configurations:
+            raise UsageError(f"{key}: {alias} is a configuration; an alias needs another name")
+        if original not in configurations:
+            raise UsageError(f"{key}: {unknown('configuration', original, configurations)}")
+    known = [*configurations, *plan.aliases]
     if plan.configurations == "all":
-        return plan.model_copy(update={"configurations": list(configurations)})
+        return plan.model_copy(update={"configurations": known})
     for name in plan.configurations:
-        if name not in configurations:
-            raise UsageError(unknown("configuration", name, configurations))
+        if name not in known:
+            raise UsageError(unknown("configuration", name, known))
     return plan
-
-
-def expand(plan: Plan, seed: int, max_workers: Mapping[str, int | None]) -> list[Block]:
-    """Randomised complete blocks: every repeat holds each configuration once, in an order of its own.
-
-    ``max_workers`` is the largest number of workers a configuration can have (``None``: any); blocks
-    beyond it are left out. The order depends on the plan and the seed only, never on what this machine
-    has, so that an interrupted run goes on with the same blocks. Within a block the loads keep the
-    plan's order, the same for every configuration.
-    """
-    shuffled = random.Random(seed)
-    blocks: list[Block] = []
-    for repeat in range(1, plan.repeats + 1):
-        pairs = [
-            (configuration, workers)
-            for configuration in plan.configurations
-            for workers in plan.workers
-            if workers <= (max_workers[configuration] or workers)
-        ]
-        shuffled.shuffle(pairs)
-        for configuration, workers in pairs:
-            number = len(blocks) + 1
-            cells = tuple(
-                Cell(configuration, scenario, users, workers, repeat, number)
-                for scenario, loads in plan.scenarios.items()
-                for users in loads.users
-            )
-            blocks.append(Block(number, configuration, workers, repeat, cells))
-    return blocks
-
-
-# What a run spends besides load (seconds): the generator's own start, a change of server, and the files
-# and the alignment to whole seconds of a cell.
-_START_S, _BLOCK_S, _CELL_S = 2.0, 1.0, 0.3
-
-
-def estimate_s(plan: Plan, blocks: Sequence[Block]) -> float:
-    """How long the blocks will take, in seconds, environments and report not included."""
-    if not blocks:
-        return 0.0
-    cells = sum(len(block.cells) for block in blocks)
-    return _START_S + _BLOCK_S * len(blocks) + (plan.warmup_s + plan.measured_s + _CELL_S) * cells
-
-
-def duration(seconds: float) -> str:
-    """A time in words, for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import host, plan, results, stacks
+from bench import scenarios as scenario_files
 from bench.cpus import CpuSplit
 from bench.errors import UsageError, UserError
 from bench.plan import Plan
+from bench.processes import ROOT
 from bench.results import METHODOLOGY, SCHEMA, RunFolder
-from targets.configurations import Catalogue
+from bench.scenarios import Scenario
+from targets.configurations import Catalogue, Configuration
+from targets.configurations import load as load_catalogue
 
 Say = Callable[[str], None]
 
@@ -50,13 +54,40 @@ def chosen_plan(request: Request) -> tuple[str, Plan]:
     return recorded.pop("name"), plan.validate(recorded, f"{folder}/run.json")
 
 
+def plan_file(request: Request) -> str:
+    """Where the plan asked for stands, for errors about it."""
+    if request.resume is not None:
+        return str(results.find(request.results, request.resume) / "run.json")
+    return request.plan
+
+
+def catalogue(chosen: Plan) -> Catalogue:
+    """The catalogue a plan chooses from: its own, or the suite's."""
+    return load_catalogue() if chosen.catalogue is None else load_catalogue(ROOT / chosen.catalogue)
+
+
+def scenarios(chosen: Plan) -> dict[str, Scenario]:
+    """The scenarios a plan chooses from, by name: those of its own folder, or the suite's."""
+    return (
+        scenario_files.load()
+        if chosen.locustfiles is None
+        else scenario_files.load(ROOT / chosen.locustfiles)
+    )
+
+
+def named(chosen: Plan, catalogue: Catalogue) -> dict[str, Configuration]:
+    """Every configuration by name, and by the plan's aliases for it."""
+    aliases = {alias: catalogue.get(original) for alias, original in chosen.aliases.items()}
+    return catalogue.configurations | aliases
+
+
 def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:
     """The environments of the stacks the plan uses, made when missing."""
     ready: dict[str, stacks.Environment] = {}
     missing: dict[str, stacks.UnavailableError] = {}
     unavailable = []
     for name in chosen.configurations:
-        stack = catalogue.stacks[catalogue.get(name).stack]
+        stack = catalogue.stacks[catalogue.get(chosen.original(name)).stack]
         if stack.name not in ready and stack.name not in missing:
             try:
                 ready[stack.name] = stacks.ensure(stack, say)
@@ -74,6 +105,11 @@ def describe(
 ) -> dict[str, Any]:
     """``run.json`` as far as it is known before anything runs."""
     shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog")
+    entries = [{key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()]
+    for alias, original in chosen.aliases.items():
+        (entry,) = [entry for entry in entries if entry["name"] == original]
+        also = f"the same as {original}, under another name (A/A)"
+        entries.append(entry | {"name": alias, "summary": also})
     return {
         "schema": SCHEMA,
         "methodology": METHODOLOGY,
@@ -87,9 +123,8 @@ def describe(
         },
         "suite": host.suite_versions(),
         "git": host.git_state(),
-        "configurations": [
-            {key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()
-        ],
+        "configurations": entries,
+        "ceilings": [],
         "unavailable": having.unavailable,
     }
 

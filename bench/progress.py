@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from bench.plan import Block, Cell
+from bench.blocks import Block, Cell, OpenLoop
+from bench.plan import Search
+from bench.search import Found, expected_steps
 
 
 class RunProgress:
@@ -20,13 +21,15 @@ class RunProgress:
     """
 
     def __init__(
-        self, console: Console, blocks: Sequence[Block], estimate: Callable[[Sequence[Block]], float]
+        self, console: Console, blocks: Sequence[Block], estimate: Callable[[int, int], float]
     ) -> None:
-        """``estimate`` says how many seconds some blocks should take."""
+        """``estimate`` says how many seconds so many blocks and cells should take."""
         self._console = console
-        self._blocks = list(blocks)
+        self._blocks = len(blocks)
         self._estimate = estimate
-        self._left = {block.number: block for block in blocks}
+        # Cells by block. How many steps a search takes is known at its end; until then it is a guess.
+        self._left = {block.number: block.expected_cells for block in blocks}
+        self._done = 0
         self._started = time.monotonic()
         self._pace = 1.0  # how long the blocks so far took, compared with their estimate
         self._line: list[str] = []
@@ -44,8 +47,8 @@ class RunProgress:
                 auto_refresh=False,
                 transient=True,
             )
-            cells = sum(len(block.cells) for block in self._blocks)
-            self._task = self._bar.add_task("starting", total=cells, rate="", eta="")
+            total = sum(self._left.values())
+            self._task = self._bar.add_task("starting", total=total, rate="", eta="")
             self._bar.start()
         return self
 
@@ -66,7 +69,7 @@ class RunProgress:
 
     def cell(self, cell: Cell) -> None:
         """A cell begins."""
-        self._draw(description=f"{cell.configuration}: {cell.load}", rate="", eta=self._eta())
+        self._draw(description=f"{cell.configuration}: {cell.words}", rate="", eta=self._eta())
 
     def rate(self, event: dict[str, Any]) -> None:
         """The generator's report of the last second."""
@@ -74,16 +77,39 @@ class RunProgress:
         failing = f", [red]{failures:,.0f} failures/s[/red]" if failures else ""
         self._draw(rate=f"{event['requests_per_s']:,.0f} requests/s{failing}", eta=self._eta())
 
-    def measured(self, cell: Cell, requests: int, failures: int, seconds: float) -> None:
-        """A cell was measured: requests and failures in a window of so many seconds."""
-        failed = f" ({failures:,} failed)" if failures else ""
-        self._line.append(f"{cell.load} {requests / seconds:,.0f}/s{failed}")
+    def measured(self, cell: Cell, measured: dict[str, Any], seconds: float) -> None:
+        """A cell was measured: ``measured`` of its ``cell.json``, in a window of so many seconds."""
+        if cell.search is None:
+            failures = measured["failures"]
+            failed = f" ({failures:,} failed)" if failures else ""
+            p99_us = measured["latency_us"].get("from_schedule", {}).get("p99")
+            if isinstance(cell.load, OpenLoop) and p99_us is not None:
+                said = f"p99 {p99_us / 1000:,.3g} ms"
+            else:
+                said = f"{measured['requests'] / seconds:,.0f}/s"
+            self._line.append(f"{cell.words} {said}{failed}")
         self._over(cell)
+
+    def searched(self, block: Block, scenario: str, search: Search, answer: Found | None, steps: int) -> None:
+        """A search is over, after so many steps in this sitting; ``None`` if it had to be given up."""
+        limit = f"{scenario}, p99 within {search.p99_ms:g} ms"
+        if answer is None:
+            self._line.append(f"{limit}: not found")
+        elif answer.rate_per_s is None:
+            self._line.append(f"{limit} at no rate tried")
+        else:
+            least = "at least " if answer.at_least else ""
+            self._line.append(f"{limit} up to {least}{answer.rate_per_s:,.10g}/s")
+        more = steps - expected_steps(search)
+        self._left[block.number] += more
+        if self._bar is not None and self._task is not None:
+            total = self._bar.tasks[0].total
+            self._draw(total=None if total is None else total + more, eta=self._eta())
 
     def failed(self, cell: Cell, reason: str) -> None:
         """A cell failed; the reason is shown at once, above the bar."""
-        self._line.append(f"{cell.load} FAILED")
-        name = f"{cell.configuration}, {cell.load}, repeat {cell.repeat}"
+        self._line.append(f"{cell.words} FAILED")
+        name = f"{cell.configuration}, {cell.words}, repeat {cell.repeat}"
         self._console.print(
             f"[red]failed[/red] {escape(f'{name}: {reason}')}", highlight=False, soft_wrap=True
         )
@@ -92,24 +118,26 @@ class RunProgress:
     def block_done(self, block: Block) -> None:
         """A block is over."""
         del self._left[block.number]
-        done = [each for each in self._blocks if each.number not in self._left]
-        self._pace = (time.monotonic() - self._started) / self._estimate(done)
+        done = self._blocks - len(self._left)
+        self._pace = (time.monotonic() - self._started) / self._estimate(done, self._done)
         workers = f"{block.workers} worker{'s' if block.workers > 1 else ''}"
         left = "" if self._bar is not None else f"; {self._eta()}"
         self.say(
-            f"[{len(done)}/{len(self._blocks)}] {block.configuration}, {workers}, repeat {block.repeat}: "
+            f"[{done}/{self._blocks}] {block.configuration}, {workers}, repeat {block.repeat}: "
             f"{'; '.join(self._line)}{left}"
         )
 
     def _over(self, cell: Cell) -> None:
         """Take a cell out of what is left."""
-        block = self._left[cell.block]
-        self._left[cell.block] = replace(block, cells=tuple(each for each in block.cells if each != cell))
+        self._left[cell.block] -= 1
+        self._done += 1
         self._draw(advance=1, eta=self._eta())
 
     def _eta(self) -> str:
         """How long the rest takes: the estimate, corrected by the pace of the blocks so far."""
-        minutes, seconds = divmod(round(self._estimate(list(self._left.values())) * self._pace), 60)
+        # A search that takes longer than guessed makes its block's rest negative until it ends.
+        cells = sum(max(0, left) for left in self._left.values())
+        minutes, seconds = divmod(round(self._estimate(len(self._left), cells) * self._pace), 60)
         return f"{minutes}:{seconds:02d} left"
 
     def _draw(self, **changes: Any) -> None:

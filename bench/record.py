@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.blocks import Cell
 from bench.files import write_json, write_text
 from bench.host import HOST_FIELDS, HostSampler
 from bench.launch import SAMPLE_INTERVAL_S, Server
-from bench.plan import Cell
 from bench.results import SCHEMA
 
 _TABLES = ("processes.csv", "workers.csv")
@@ -38,14 +38,14 @@ class CellRecord:
             path = server.directory / name
             self._offsets[name] = path.stat().st_size if path.exists() else 0
 
-    def finished(self, window: dict[str, float], host: HostSampler) -> None:
-        """Write the record of a measured cell."""
+    def finished(self, window: dict[str, float], measured: dict[str, Any], host: HostSampler) -> None:
+        """Write the record of a measured cell; ``window`` and ``measured`` as in ``cell.json``."""
         self._await_samples(window["end"])
-        self._write("finished", None, window, host)
+        self._write(host, status="finished", reason=None, window=window, measured=measured)
 
     def failed(self, reason: str, host: HostSampler) -> None:
         """Write the record of a cell that could not be measured."""
-        self._write("failed", reason, None, host)
+        self._write(host, status="failed", reason=reason, window=None, measured=None)
 
     def discard(self) -> None:
         """Remove what there is of a cell that will not be completed."""
@@ -59,9 +59,7 @@ class CellRecord:
         while processes.exists() and _last_time(processes) < end and time.monotonic() < deadline:
             time.sleep(SAMPLE_INTERVAL_S / 4)
 
-    def _write(
-        self, status: str, reason: str | None, window: dict[str, float] | None, host: HostSampler
-    ) -> None:
+    def _write(self, host: HostSampler, **end: Any) -> None:
         ended = time.time()
         server = self._server
         if server is not None:
@@ -69,23 +67,22 @@ class CellRecord:
         lines = [",".join(HOST_FIELDS), *host.rows(self._started - 1, ended)]
         write_text(self.folder / "host.csv", "\n".join(lines) + "\n")
         cell = self._cell
+        search = cell.search
         record = {
             "schema": SCHEMA,
             "configuration": cell.configuration,
             "scenario": cell.scenario,
-            "load": {"kind": "closed", "users": cell.users},
+            "load": cell.load.record(),
+            "search": None if search is None else search.model_dump(include={"p99_ms", "resolution"}),
             "workers": cell.workers,
             "repeat": cell.repeat,
             "block": cell.block,
-            "status": status,
-            "reason": reason,
             "started": self._started,
             "ended": ended,
-            "window": window,
             "generator": self.generator,
             "server": None if server is None else server.facts | {"cpus": list(server.cpus)},
         }
-        write_json(self.folder / "cell.json", record | self._facts)
+        write_json(self.folder / "cell.json", record | self._facts | end)
 
     def _slice(self, directory: Path) -> None:
         """Copy what the server's files grew by during the cell, whole lines only."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from bench.blocks import Cell
 from bench.errors import UsageError, UserError, unknown
 from bench.files import write_json
 from bench.host import same_machine
-from bench.plan import Cell
 
-SCHEMA = 1
-METHODOLOGY = 1
+SCHEMA = 2
+METHODOLOGY = 2
 
 # What must agree for cells of two sittings to stand in one run.
 _SAME = ("plan", "launcher", "cpu_split", "stacks")
@@ -60,13 +60,14 @@ class RunFolder:
         """The folder of a cell."""
         return self.path / cell.path
 
-    def is_finished(self, cell: Cell) -> bool:
-        """Whether a cell was measured; failed cells are run again."""
+    def measured(self, cell: Cell) -> dict[str, Any] | None:
+        """What the ``cell.json`` of a finished cell has as ``measured``; failed cells are run again."""
         try:
             record = json.loads((self.cell(cell) / "cell.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return False
-        return bool(record["status"] == "finished")
+            return None
+        measured: dict[str, Any] = record["measured"]
+        return measured if record["status"] == "finished" else None
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -2,37 +2,48 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.blocks import Block, Cell
 from bench.cpus import CpuSplit
 from bench.files import check_space
 from bench.host import HostSampler
 from bench.launch import Launcher, Server, ServerError
-from bench.plan import Block, Cell, Plan
+from bench.plan import Plan, Search
 from bench.progress import RunProgress
 from bench.record import CellRecord
 from bench.results import RunFolder
+from bench.search import Step, found, judge, next_rate
+from bench.serving import Serving
 from bench.session import CellError, Load, Session
 from targets.configurations import Configuration
+
+# Of the session's event, for ``cell.json``.
+_MEASURED = ("requests", "failures", "latency_us", "arrivals", "completions")
 
 
 @dataclass
 class Outcome:
-    """What came of the blocks: cells by their end, and the seconds users were running in measured ones."""
+    """What came of the blocks: cells by their end, and the seconds users were running in measured ones.
+
+    ``steps`` are those of the cells that belong to searches.
+    """
 
     finished: int = 0
     failed: int = 0
+    steps: int = 0
     load_s: float = 0.0
 
 
 @dataclass
 class Runner:
-    """Everything a run needs, put together by ``bench.prepare``."""
+    """Everything a run needs. ``configurations`` are by the plan's names for them, aliases included."""
 
     folder: RunFolder
     plan: Plan
+    seed: int
     configurations: Mapping[str, Configuration]
     scenarios: Mapping[str, Path]
     cpus: CpuSplit
@@ -64,30 +75,59 @@ class Runner:
                 after_block()
 
     def _block(self, block: Block, metrics: Path, broken: dict[str, str]) -> Server | None:
-        """Serve and load the cells of a block; returns the server if it is still there.
+        """Serve and load the cells of a block, then its searches; returns the server to be stopped.
 
-        A server that dies is started once more. A configuration that cannot be started at all is noted
-        as ``broken`` and not tried in later blocks.
+        A configuration that cannot be started at all is noted as ``broken`` and not tried in later blocks.
         """
-        server: Server | None = None
-        starts = 0
-        reason = broken.get(block.configuration)
+
+        def start(number: int) -> Server:
+            if block.configuration in broken:
+                raise ServerError(broken[block.configuration])
+            try:
+                return self._start(block, metrics / f"{block.number}-{number}")
+            except ServerError as failure:
+                broken[block.configuration] = f"not tried again: {str(failure).splitlines()[0]}"
+                raise
+
+        serving = Serving(start, self.launcher.stop)
         for cell in block.cells:
-            if server is None and starts < 2 and reason is None:
-                starts += 1
-                try:
-                    server = self._start(block, metrics / f"{block.number}-{starts}")
-                except ServerError as failure:
-                    reason = str(failure)
-                    broken[block.configuration] = f"not tried again: {reason.splitlines()[0]}"
+            server = self._served(cell, serving)
+            if server is not None:
+                self._cell(cell, server)
+        for scenario, search in block.searches:
+            self._search(block, scenario, search, serving)
+        return serving.server
+
+    def _search(self, block: Block, scenario: str, search: Search, serving: Serving) -> None:
+        """Take the steps of a search that are left; one that kills its server broke the limit."""
+        steps = steps_taken(self.folder, block, scenario, search)
+        before = len(steps)
+        while (rate := next_rate(search, steps)) is not None:
+            cell = block.step(scenario, search, rate)
+            self.outcome.steps += 1
+            server = self._served(cell, serving)
             if server is None:
-                self._not_run(cell, reason or "the server had died twice in this block")
-                continue
-            self._cell(cell, server)
-            if server.failure() is not None:
-                self.launcher.stop(server)
-                server = None
-        return server
+                self.progress.searched(block, scenario, search, None, len(steps) - before + 1)
+                return
+            measured = self._cell(cell, server)
+            if measured is not None:
+                verdict = judge(search, measured)
+            elif server.failure() is not None:
+                verdict = "broken"
+                serving.allow_another()
+            else:
+                verdict = "generator"
+            steps.append(Step(rate, verdict))
+        self.progress.searched(block, scenario, search, found(steps), len(steps) - before)
+
+    def _served(self, cell: Cell, serving: Serving) -> Server | None:
+        """The server for a cell; without one the cell is recorded as failed."""
+        try:
+            return serving.get()
+        except ServerError as failure:
+            record = CellRecord(self.folder.cell(cell), cell, self._facts())
+            self._failed(cell, record, str(failure))
+            return None
 
     def _start(self, block: Block, metrics: Path) -> Server:
         cpus = self.cpus.for_workers(block.workers)
@@ -98,16 +138,18 @@ class Runner:
             self.launcher.settle()
             check_space(self.folder.path)
 
-    def _cell(self, cell: Cell, server: Server) -> None:
+    def _cell(self, cell: Cell, server: Server) -> dict[str, Any] | None:
+        """Load a server and record it; returns ``measured`` of ``cell.json``, ``None`` if the cell failed."""
         record = CellRecord(self.folder.cell(cell), cell, self._facts())
         self.progress.cell(cell)
         load = Load(
             host=server.url,
             scenario=str(self.scenarios[cell.scenario]),
-            users=cell.users,
+            users=cell.load.users,
             warmup_s=self.plan.warmup_s,
             measured_s=self.plan.measured_s,
             directory=record.folder,
+            arrivals=cell.arrivals(self.seed),
         )
         try:
             record.serve(server)
@@ -117,19 +159,19 @@ class Runner:
             except CellError as failure:
                 check_space(self.folder.path)
                 self._failed(cell, record, str(failure))
-                return
+                return None
             window = event["window"]
-            record.finished(window, self.host)
+            measured: dict[str, Any] = {"latency_us": {}, "arrivals": None, "completions": None}
+            measured |= {key: event[key] for key in _MEASURED if key in event}
+            record.finished(window, measured, self.host)
         except BaseException:  # interrupted, or the disk is full: leave no half a cell behind
             record.discard()
             raise
         seconds = window["end"] - window["start"]
         self.outcome.finished += 1
         self.outcome.load_s += self.plan.warmup_s + seconds
-        self.progress.measured(cell, event["requests"], event["failures"], seconds)
-
-    def _not_run(self, cell: Cell, reason: str) -> None:
-        self._failed(cell, CellRecord(self.folder.cell(cell), cell, self._facts()), reason)
+        self.progress.measured(cell, measured, seconds)
+        return measured
 
     def _failed(self, cell: Cell, record: CellRecord, reason: str) -> None:
         record.failed(reason, self.host)
@@ -145,10 +187,26 @@ class Runner:
 
 
 def remaining(blocks: Sequence[Block], folder: RunFolder) -> list[Block]:
-    """The blocks with the cells that are still to be measured."""
+    """The blocks with the cells and searches that are still to be measured."""
     left = []
     for block in blocks:
-        cells = tuple(cell for cell in block.cells if not folder.is_finished(cell))
-        if cells:
-            left.append(Block(block.number, block.configuration, block.workers, block.repeat, cells))
+        cells = tuple(cell for cell in block.cells if folder.measured(cell) is None)
+        searches = tuple(
+            (scenario, search)
+            for scenario, search in block.searches
+            if next_rate(search, steps_taken(folder, block, scenario, search)) is not None
+        )
+        if cells or searches:
+            left.append(replace(block, cells=cells, searches=searches))
     return left
+
+
+def steps_taken(folder: RunFolder, block: Block, scenario: str, search: Search) -> list[Step]:
+    """The steps of a search that are finished, up to the first that is not."""
+    steps: list[Step] = []
+    while (rate := next_rate(search, steps)) is not None:
+        measured = folder.measured(block.step(scenario, search, rate))
+        if measured is None:
+            break
+        steps.append(Step(rate, judge(search, measured)))
+    return steps

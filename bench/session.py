@@ -6,7 +6,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,10 @@ class CellError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What the generator is asked to do in one cell; times in seconds."""
+    """What the generator is asked to do in one cell; times in seconds.
+
+    ``arrivals`` makes it an open loop: ``{"kind": "poisson", "rate_per_s": 3000.0, "seed": 1}``.
+    """
 
     host: str
     scenario: str
@@ -38,6 +41,7 @@ class Load:
     measured_s: int
     directory: Path
     stop_timeout_s: float = 2.0
+    arrivals: Mapping[str, Any] | None = None
 
 
 Event = dict[str, Any]

@@ -1,11 +1,13 @@
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bench import cpus, host, plan, stacks
+from bench import blocks as blocks_of_plan
+from bench import cpus, host, plan, prepare, stacks
 from bench.launch import Processes
 from bench.progress import RunProgress
 from bench.results import RunFolder
@@ -29,15 +31,17 @@ def current(catalogue):
 
 @pytest.fixture
 def make_plan():
-    def make(*configurations, users=(2,), repeats=1):
+    def make(*configurations, users=(2,), repeats=1, **keys):
+        loads = {"users": list(users)} if users else {}
         return plan.Plan(
             summary="a test",
             configurations=list(configurations),
-            scenarios={"index": {"users": list(users)}},
+            scenarios={"index": loads | keys.pop("loads", {})},
             workers=[1],
             repeats=repeats,
             warmup_s=0.2,
             measured_s=1,
+            **keys,
         )
 
     return make
@@ -53,13 +57,14 @@ def run_blocks(tmp_path, catalogue, current):
         console = Console(file=output, width=200)
         with (
             RunFolder(folder) as opened,
-            RunProgress(console, blocks, lambda some: plan.estimate_s(chosen, some)) as progress,
+            RunProgress(console, blocks, partial(blocks_of_plan.estimate_s, chosen)) as progress,
             host.HostSampler() as sampler,
         ):
             runner = Runner(
                 folder=opened,
                 plan=chosen,
-                configurations=catalogue.configurations,
+                seed=7,
+                configurations=prepare.named(chosen, catalogue),
                 scenarios={"index": Path("index.py")},
                 cpus=split,
                 launcher=launcher or Processes({"current": current}),

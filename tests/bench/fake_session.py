@@ -1,6 +1,7 @@
 """A stand-in for swarm.session: the same protocol, a trickle of requests from one thread.
 
-Arguments: a mode (what goes wrong) and how often it does.
+Argument: a mode, what goes wrong: dies, hangs, or "limit N": in open loops above N arrivals per second
+it says that answers took 100 ms instead of 1 ms; "late N": that it was itself late by 100 ms.
 """
 
 import json
@@ -11,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-MODE = sys.argv[1] if len(sys.argv) > 1 else "well"
+MODE, _, LIMIT = (sys.argv[1] if len(sys.argv) > 1 else "well").partition(" ")
 aborted = threading.Event()
 
 
@@ -44,7 +45,23 @@ def cell(command):
             time.sleep(3600)
     (Path(command["directory"]) / "latency.csv").write_text("second,method,name,kind,bucket_us,count\n")
     window = {"start": end - command["measured_s"], "end": end}
-    return say(event="finished", window=window, requests=requests, failures=failures)
+    return say(
+        event="finished", window=window, requests=requests, failures=failures, **schedule(command["arrivals"])
+    )
+
+
+def schedule(arrivals):
+    """What is said of a window beside its requests; the figures are made up, but in the right places."""
+    fast, slow = ({"p50": us / 2, "p90": us, "p99": us, "max": us} for us in (1000, 100_000))
+    if arrivals is None:
+        return {"latency_us": {"service": fast}, "arrivals": None, "completions": None}
+    beyond = bool(LIMIT) and arrivals["rate_per_s"] > float(LIMIT)
+    latency_us = {
+        "service": fast,
+        "from_schedule": slow if beyond and MODE == "limit" else fast,
+        "lateness": slow if beyond and MODE == "late" else fast,
+    }
+    return {"latency_us": latency_us, "arrivals": 50, "completions": 50}
 
 
 def main():

@@ -1,10 +1,9 @@
-from collections import Counter
+import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench import plan
+from bench import plan, prepare
+from bench.blocks import estimate_s, expand
 from bench.errors import UsageError
 
 TEXT = """
@@ -18,6 +17,32 @@ measured_s = 2
 users = [8, 64]
 [scenarios.sleep]
 users = [16]
+"""
+
+EVERYTHING = """
+summary = "one of everything"
+configurations = ["sanic", "sanic-again"]
+workers = [1]
+repeats = 2
+warmup_s = 1
+measured_s = 2
+[aliases]
+sanic-again = "sanic"
+[thresholds]
+all = ["failures == 0"]
+index = ["p99_ms < 50", "achieved >= 0.99"]
+[scenarios.index]
+users = [8, 64]
+[[scenarios.index.open]]
+rates_per_s = [1000, 2500.5]
+arrivals = "poisson"
+[[scenarios.index.open]]
+rates_per_s = [1000]
+users = 32
+[scenarios.sleep.search]
+p99_ms = 50
+users = 1024
+from_rate_per_s = 500
 """
 
 
@@ -34,6 +59,11 @@ def write(tmp_path):
 @pytest.fixture
 def small(write):
     return plan.load(write(TEXT))
+
+
+@pytest.fixture
+def large(write):
+    return plan.load(write(EVERYTHING))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +94,83 @@ def test_a_wrong_plan_is_told_in_one_line_with_file_and_key(write, old, new, mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "rates_per_s = [1000]",
+            "rates = [1000]",
+            '[scenarios.index.open.1] unknown key "rates"; did',
+        ),
+        ("p99_ms = 50", "p99 = 50", '[scenarios.sleep.search] unknown key "p99"; did you mean "p99_ms"?'),
+        ("users = 1024", "[scenarios.sleep.serch]", '[scenarios.sleep] unknown key "serch"; did you mean'),
+        (
+            "[scenarios.sleep.search]",
+            "[scenarios.sleep]\n[scenarios.cpu.search]",
+            'key "scenarios.sleep": has no load; give it "users", "open" or "search"',
+        ),
+        (
+            '"poisson"',
+            '"poison"',
+            'key "scenarios.index.open.0.arrivals": unknown kind of arrivals "poison"; did',
+        ),
+        ('"poisson"', '"constant"', 'key "scenarios.index": has the open load of 1000/s constant twice'),
+        ("[1000, 2500.5]", "[1000, 1000]", 'key "scenarios.index.open.0.rates_per_s": names the same value'),
+        ("[1000, 2500.5]", "[]", 'key "scenarios.index.open.0.rates_per_s"'),
+        (
+            "[1000, 2500.5]",
+            '["1000"]',
+            'key "scenarios.index.open.0.rates_per_s.0": input should be a v',
+        ),
+        ("[1000, 2500.5]", "[nan]", 'key "scenarios.index.open.0.rates_per_s.0"'),
+        ("[1000, 2500.5]", "[-1]", 'key "scenarios.index.open.0.rates_per_s.0"'),
+        ("users = 32", "users = 0", 'key "scenarios.index.open.1.users": input should be greater than 0'),
+        ("p99_ms = 50", "p99_ms = 0", 'key "scenarios.sleep.search.p99_ms": input should be greater than 0'),
+        ("from_rate_per_s = 500", "", 'key "scenarios.sleep.search.from_rate_per_s": field required'),
+        ("users = 1024", "resolution = 0", 'key "scenarios.sleep.search.resolution"'),
+        (
+            '"failures == 0"',
+            '"failure == 0"',
+            'key "thresholds.all.0": unknown metric "failure"; did',
+        ),
+        ('"failures == 0"', '"failures = 0"', 'key "thresholds.all.0": unknown comparison "="'),
+        (
+            '"failures == 0"',
+            '"failures == no"',
+            'key "thresholds.all.0": "no" in "failures == no" is not',
+        ),
+        (
+            '"failures == 0"',
+            '"failures == inf"',
+            'key "thresholds.all.0": "inf" in "failures ==',
+        ),
+        (
+            '"failures == 0"',
+            '"failures==0"',
+            'key "thresholds.all.0": "failures==0" is not of',
+        ),
+        ('["failures == 0"]', '"failures == 0"', 'key "thresholds.all": input should be a valid list'),
+        ('["failures == 0"]', "[]", 'key "thresholds.all"'),
+        ("index = [", "indx = [", 'key "thresholds": unknown scenario "indx"; did you mean "index"?'),
+        ('sanic-again = "sanic"', '"../x" = "sanic"', 'key "aliases": "../x" cannot be the name of a folder'),
+        (
+            'sanic-again = "sanic"',
+            "sanic-again = 3",
+            'key "aliases.sanic-again": input should be a',
+        ),
+        ("[aliases]", 'catalogue = "no.toml"\n[aliases]', 'key "catalogue": there is no file /'),
+        ("[aliases]", 'locustfiles = "no"\n[aliases]', 'key "locustfiles": there is no folder /'),
+        ("[aliases]", 'catalog = "no.toml"\n[aliases]', 'unknown key "catalog"; did you mean "catalogue"?'),
+    ],
+)
+def test_a_wrong_load_threshold_or_name_is_told_in_one_line_too(write, old, new, message):
+    assert old in EVERYTHING
+    with pytest.raises(UsageError) as caught:
+        plan.load(write(EVERYTHING.replace(old, new, 1)))
+    assert f"mine.toml: {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_plan_that_does_not_exist():
     with pytest.raises(UsageError, match=r'unknown plan "quik"; did you mean "quick"\?'):
         plan.load("quik")
@@ -72,12 +179,12 @@ def test_a_plan_that_does_not_exist():
 
 
 def test_names_are_checked_and_all_is_spelt_out(small):
-    assert plan.resolve(small, ["b", "a"], ["index", "sleep"]).configurations == ["b", "a"]
+    assert plan.resolve(small, ["b", "a"], ["index", "sleep"], "mine.toml").configurations == ["b", "a"]
     with pytest.raises(UsageError, match='unknown scenario "sleep"; known: index'):
-        plan.resolve(small, ["a"], ["index"])
+        plan.resolve(small, ["a"], ["index"], "")
     some = plan.narrow(small, {"configurations": ["sanik"]})
     with pytest.raises(UsageError, match=r'unknown configuration "sanik"; did you mean "sanic"\?'):
-        plan.resolve(some, ["sanic", "uvicorn"], ["index", "sleep"])
+        plan.resolve(some, ["sanic", "uvicorn"], ["index", "sleep"], "")
 
 
 def test_narrowing(small):
@@ -94,63 +201,112 @@ def test_narrowing(small):
         plan.narrow(small, {"repeats": 0})
 
 
-@given(
-    configurations=st.lists(st.sampled_from("abcdefg"), min_size=1, unique=True),
-    workers=st.lists(st.integers(1, 4), min_size=1, unique=True),
-    repeats=st.integers(1, 4),
-    users=st.lists(st.integers(1, 500), min_size=1, max_size=3, unique=True),
-    limited=st.sets(st.sampled_from("abcdefg")),
-    seed=st.integers(),
-)
-def test_every_repeat_holds_each_configuration_once(configurations, workers, repeats, users, limited, seed):
-    chosen = plan.Plan(
-        summary="",
-        configurations=configurations,
-        scenarios={"index": {"users": users}, "sleep": {"users": users[:1]}},
-        workers=workers,
-        repeats=repeats,
-        warmup_s=1,
-        measured_s=1,
-    )
-    limits = {name: 1 if name in limited else None for name in "abcdefg"}
-    blocks = plan.expand(chosen, seed, limits)
-    assert blocks == plan.expand(chosen, seed, limits)
-    wanted = {(c, w) for c in configurations for w in workers if w == 1 or c not in limited}
-    for repeat in range(1, repeats + 1):
-        pairs = Counter((b.configuration, b.workers) for b in blocks if b.repeat == repeat)
-        assert pairs == Counter(wanted)
-    assert [b.number for b in blocks] == list(range(1, len(blocks) + 1))
-    paths = [cell.path for block in blocks for cell in block.cells]
-    assert len(set(paths)) == len(paths) == len(wanted) * repeats * (len(users) + 1)
-    for block in blocks:
-        loads = [(c.scenario, c.users) for c in block.cells]
-        assert loads == [("index", u) for u in users] + [("sleep", users[0])]
+def test_every_kind_of_load_is_read(large):
+    index, sleep = large.scenarios["index"], large.scenarios["sleep"]
+    assert index.users == [8, 64] and index.most_users == 256
+    assert index.open == [
+        plan.OpenLoads(rates_per_s=[1000.0, 2500.5], arrivals="poisson"),
+        plan.OpenLoads(rates_per_s=[1000.0], arrivals="constant", users=32),
+    ]
+    assert sleep.users is None and sleep.open == [] and sleep.most_users == 1024
+    assert sleep.search == plan.Search(p99_ms=50.0, users=1024, from_rate_per_s=500.0, resolution=0.1)
+    assert large.thresholds == {"all": ["failures == 0"], "index": ["p99_ms < 50", "achieved >= 0.99"]}
+    assert large.original("sanic-again") == "sanic" and large.original("granian") == "granian"
 
 
-def test_the_order_is_random_within_and_between_repeats(small):
-    names = list("abcdefgh")
-    chosen = plan.resolve(small, names, ["index", "sleep"])
-    orders = set()
-    for seed in range(3):
-        blocks = plan.expand(chosen, seed, dict.fromkeys(names))
-        for repeat in (1, 2):
-            orders.add(tuple(b.configuration for b in blocks if b.repeat == repeat))
-    assert len(orders) == 6
+def test_narrowing_to_users_or_rates_drops_every_other_load(large):
+    closed = plan.narrow(large, {"users": [3, 4]}).scenarios
+    assert closed == dict.fromkeys(["index", "sleep"], plan.Loads(users=[3, 4]))
+    rates = {"rates_per_s": [10.0, 20.0]}
+    for asked, expected in (
+        ({}, {}),
+        ({"arrivals": "poisson"}, {"arrivals": "poisson"}),
+        ({"users": [5]}, {"users": 5}),
+    ):
+        narrowed = plan.narrow(large, rates | asked)
+        loads = plan.OpenLoads(**rates, **expected)
+        assert list(narrowed.scenarios.values()) == [plan.Loads(open=[loads])] * 2
+    for asked, message in (
+        ({"arrivals": "poisson"}, "give --rates too"),
+        (rates | {"users": [5, 6]}, "--users is one number"),
+        (rates | {"arrivals": "poison"}, 'unknown kind of arrivals "poison"; did you mean "poisson"?'),
+        ({"rates_per_s": [0.0]}, 'command line: key "scenarios.index.open.0.rates_per_s.0"'),
+    ):
+        with pytest.raises(UsageError) as caught:
+            plan.narrow(large, asked)
+        assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+def test_narrowing_to_scenarios_keeps_what_belongs_to_them(large):
+    narrowed = plan.narrow(large, {"scenarios": ["sleep", "cpu"]})
+    assert narrowed.thresholds == {"all": ["failures == 0"]}
+    assert narrowed.scenarios["sleep"] == large.scenarios["sleep"]
+    loops = [
+        ("constant", [1000.0], 32),
+        ("poisson", [1000.0], 256),
+        ("poisson", [2500.5], 256),
+    ]
+    cpu = narrowed.scenarios["cpu"]
+    assert cpu.users == [8, 64] and cpu.search is None
+    assert [(each.arrivals, each.rates_per_s, each.users) for each in cpu.open] == loops
+
+
+def test_a_plan_that_was_recorded_reads_the_same(large):
+    recorded = json.loads(json.dumps(large.model_dump()))
+    assert plan.validate(recorded, "run.json") == large
+
+
+def test_paths_are_relative_to_the_plan_and_recorded_from_the_root(tmp_path, write, monkeypatch):
+    (tmp_path / "own.toml").touch()
+    (tmp_path / "loads").mkdir()
+    own = 'catalogue = "own.toml"\nlocustfiles = "loads"\n'
+    outside = plan.load(write(own + TEXT))
+    assert (outside.catalogue, outside.locustfiles) == (str(tmp_path / "own.toml"), str(tmp_path / "loads"))
+    monkeypatch.setattr(plan, "ROOT", tmp_path.parent)
+    inside = plan.load(write(own + TEXT))
+    assert inside.catalogue == f"{tmp_path.name}/own.toml"
+    assert plan.validate(inside.model_dump(), "run.json", tmp_path.parent) == inside
+
+
+def test_aliases_are_checked_and_measured_like_configurations(write):
+    names, scenarios = ["sanic", "uvicorn"], ["index", "sleep"]
+    aliased = plan.load(write(TEXT + '[aliases]\nagain = "sanic"\n'))
+    assert plan.resolve(aliased, names, scenarios, "").configurations == ["sanic", "uvicorn", "again"]
+    some = plan.narrow(aliased, {"configurations": ["again"]})
+    assert plan.resolve(some, names, scenarios, "") == some
+    for alias, message in (
+        (
+            'again = "sanik"',
+            'mine: key "aliases.again": unknown configuration "sanik"; did you mean "sanic"?',
+        ),
+        ('uvicorn = "sanic"', 'mine: key "aliases.uvicorn": uvicorn is a configuration; an alias needs'),
+    ):
+        with pytest.raises(UsageError) as caught:
+            plan.resolve(plan.load(write(f"{TEXT}[aliases]\n{alias}\n")), names, scenarios, "mine")
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", plan.names())
 def test_the_plans_that_come_with_the_suite(name, catalogue):
-    assert name in plan.names()
-    limits = {key: entry.max_workers for key, entry in catalogue.configurations.items()}
-    chosen = plan.resolve(plan.load(name), list(limits), plan.load(name).scenarios)
-    blocks = plan.expand(chosen, 1, limits)
-    seconds = plan.estimate_s(chosen, blocks)
-    cells = sum(len(block.cells) for block in blocks)
+    chosen = plan.load(name)
+    limits = {key: entry.max_workers for key, entry in prepare.named(chosen, catalogue).items()}
+    chosen = plan.resolve(chosen, list(catalogue.configurations), prepare.scenarios(chosen), name)
+    blocks = expand(chosen, 1, limits)
+    cells = sum(block.expected_cells for block in blocks)
+    seconds = estimate_s(chosen, len(blocks), cells)
     load = cells * (chosen.warmup_s + chosen.measured_s) / seconds
-    assert {b.configuration for b in blocks} == set(catalogue.configurations)
+    measured = {block.configuration for block in blocks}
+    assert measured == set(chosen.configurations)
+    if name == "aa":
+        loads = {(cell.scenario, cell.load) for block in blocks for cell in block.cells}
+        assert seconds <= 12 * 60 and len(chosen.aliases) * len(loads) >= 20 and chosen.repeats == 5
+        assert measured == {*chosen.aliases, *chosen.aliases.values()}
+    else:
+        assert measured == set(catalogue.configurations)
     if name == "smoke":
-        assert seconds <= 90
+        assert seconds <= 90 and any(each.open for each in chosen.scenarios.values())
     if name == "quick":
         assert seconds <= 300 and load >= 0.65 and chosen.repeats >= 3
     if name == "full":
-        assert load >= 0.8 and chosen.repeats >= 5
+        assert seconds <= 4 * 3600 and load >= 0.8 and chosen.repeats >= 3 and chosen.measured_s >= 5
+        assert [each for each, loads in chosen.scenarios.items() if loads.search] == ["index", "sleep"]

@@ -3,12 +3,13 @@ import time
 
 import pytest
 
+from bench.blocks import Cell, ClosedLoop
 from bench.host import HostSampler
 from bench.launch import Server
-from bench.plan import Cell
 from bench.record import CellRecord
 
-CELL = Cell("sanic", "index", users=8, workers=1, repeat=1, block=1)
+CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=1, block=1)
+MEASURED = {"requests": 3}
 HEADER = "time,pid,role,cpu_s,rss_bytes,pss_bytes\n"
 
 
@@ -40,7 +41,7 @@ def test_a_cell_gets_its_part_of_the_growing_files(tmp_path, server, host):
     append(server, "processes.csv", f"{end + 1},1,worker,0.2,,\n{end + 2},1,wor")
     append(server, "server.log", "during\n")
     append(server, "workers.csv", "time,event,pid,role,exit_status\n3.0,born,1,worker,\n")
-    record.finished({"start": end - 1, "end": end}, host)
+    record.finished({"start": end - 1, "end": end}, MEASURED, host)
     append(server, "processes.csv", "ker,0.3,,\n")
     folder = tmp_path / "cell"
     assert (folder / "processes.csv").read_text() == HEADER + f"{end + 1},1,worker,0.2,,\n"
@@ -62,7 +63,7 @@ def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host,
     append(server, "processes.csv", f"{end - 0.1},1,worker,0.2,,\n")
     closing = f"{end + 0.1},1,worker,0.3,,\n"
     monkeypatch.setattr(time, "sleep", lambda seconds: append(server, "processes.csv", closing))
-    record.finished({"start": end - 1, "end": end}, host)
+    record.finished({"start": end - 1, "end": end}, MEASURED, host)
     assert (tmp_path / "cell" / "processes.csv").read_text().endswith(closing)
 
 

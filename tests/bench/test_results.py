@@ -6,15 +6,15 @@ import sys
 import pytest
 
 from bench import host, results
+from bench.blocks import Block, Cell, ClosedLoop
 from bench.errors import UsageError, UserError
 from bench.files import write_json, write_text
-from bench.plan import Block, Cell
 from bench.processes import ROOT
 from bench.run import remaining
 
-CELL = Cell("sanic", "index", users=8, workers=1, repeat=2, block=5)
+CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=2, block=5)
 RUN = {
-    "schema": 1,
+    "schema": results.SCHEMA,
     "status": "interrupted",
     "seed": 3,
     "plan": {"name": "quick"},
@@ -50,7 +50,7 @@ with RunFolder(Path({str(tmp_path)!r})):
 
 
 def test_only_finished_cells_count_as_done(tmp_path):
-    other = Cell("sanic", "index", users=64, workers=1, repeat=2, block=5)
+    other = Cell("sanic", "index", load=ClosedLoop(64), workers=1, repeat=2, block=5)
     block = Block(5, "sanic", 1, 2, (CELL, other))
     assert str(CELL.path) == "sanic/index/c8-w1/r2"
     with results.RunFolder(tmp_path) as folder:
@@ -58,13 +58,13 @@ def test_only_finished_cells_count_as_done(tmp_path):
         folder.cell(CELL).mkdir(parents=True)
         (folder.cell(CELL) / "latency.csv").touch()
         assert remaining([block], folder) == [block]
-        write_json(folder.cell(CELL) / "cell.json", {"status": "failed"})
+        write_json(folder.cell(CELL) / "cell.json", {"status": "failed", "measured": None})
         assert remaining([block], folder) == [block]
-        write_json(folder.cell(CELL) / "cell.json", {"status": "finished"})
+        write_json(folder.cell(CELL) / "cell.json", {"status": "finished", "measured": {}})
         assert remaining([block], folder) == [Block(5, "sanic", 1, 2, (other,))]
         write_json(folder.cell(CELL).parent / "x.json", {})
         folder.cell(other).mkdir(parents=True)
-        write_json(folder.cell(other) / "cell.json", {"status": "finished"})
+        write_json(folder.cell(other) / "cell.json", {"status": "finished", "measured": {}})
         assert remaining([block], folder) == []
 
 
@@ -117,7 +117,7 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
 
 def test_a_broken_or_foreign_run_is_told(tmp_path):
     path = make(tmp_path, "run", schema=99)
-    with pytest.raises(UserError, match="has schema 99, this suite reads 1"):
+    with pytest.raises(UserError, match="has schema 99, this suite reads 2"):
         results.read_run(path)
     (path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"no readable run\.json"):

@@ -8,7 +8,7 @@ import threading
 import psutil
 import pytest
 
-from bench import plan
+from bench.blocks import expand
 from bench.errors import UserError
 from bench.files import is_full
 from bench.launch import Processes, ServerError
@@ -52,7 +52,7 @@ class Reluctant(Processes):
 
 def test_blocks_become_whole_cells(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", "granian", users=(2, 3))
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1, "granian": None})
+    blocks = expand(chosen, 1, {"sanic-single": 1, "granian": None})
     before = psutil.Process().children(recursive=True)
     saved = []
     runner, output = run_blocks(chosen, blocks, after_block=lambda: saved.append(runner_state(tmp_path)))
@@ -87,7 +87,7 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
     tmp_path, make_plan, run_blocks, current
 ):
     chosen = make_plan("sanic-single", users=(2, 3))
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1})
+    blocks = expand(chosen, 1, {"sanic-single": 1})
     runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=1))
     first, second = cells(tmp_path).values()
     assert (first["status"], second["status"]) == ("failed", "finished")
@@ -99,7 +99,7 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
 
 def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan, run_blocks, current):
     chosen = make_plan("sanic-single", users=(2, 3, 4))
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1})
+    blocks = expand(chosen, 1, {"sanic-single": 1})
     run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=2))
     reasons = [cell["reason"] for cell in cells(tmp_path).values()]
     assert len(reasons) == 3 and "died twice" in reasons[2]
@@ -109,7 +109,7 @@ def test_a_configuration_that_does_not_start_is_tried_once_and_the_run_goes_on(
     tmp_path, make_plan, run_blocks, current
 ):
     chosen = make_plan("sanic-single", "uvicorn", repeats=2)
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1, "uvicorn": None})
+    blocks = expand(chosen, 1, {"sanic-single": 1, "uvicorn": None})
     launcher = Reluctant({"current": current}, "uvicorn")
     runner, output = run_blocks(chosen, blocks, launcher=launcher)
     found = cells(tmp_path)
@@ -122,7 +122,7 @@ def test_a_configuration_that_does_not_start_is_tried_once_and_the_run_goes_on(
 
 def test_a_generator_that_dies_fails_the_cell_only(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", users=(2, 3))
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1})
+    blocks = expand(chosen, 1, {"sanic-single": 1})
     runner, _ = run_blocks(chosen, blocks, mode="dies")
     assert ["the load generator died" in cell["reason"] for cell in cells(tmp_path).values()] == [True, True]
     pids = {cell["server"]["pid"] for cell in cells(tmp_path).values()}
@@ -143,7 +143,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_ends_the_run_and_keeps_finished_cells(small_disk, make_plan, run_blocks):
     chosen = make_plan("sanic-single", repeats=3)
-    blocks = plan.expand(chosen, 1, {"sanic-single": 1})
+    blocks = expand(chosen, 1, {"sanic-single": 1})
 
     def fill():
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb") as filler:
