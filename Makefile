@@ -31,7 +31,7 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 
 option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self readme-figures clean
+.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self yardsticks readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -82,6 +82,9 @@ test: setup lint ## Check everything: lint, then every test.
 
 bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
 	@$(PYTHON) -m swarm.selfbench $(ARGUMENTS)
+
+yardsticks: $(VENV)/.suite ## Measure the suite beside wrk, hey and FastHttpUser, and what its metering and recording cost.
+	@$(PYTHON) -m bench yardsticks --results "$(RESULTS)" $(ARGUMENTS)
 
 readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README.
 	@$(PYTHON) -m analysis.readme "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"

@@ -18,6 +18,7 @@ from bench.launch import serve_command
 from bench.prepare import Request
 from bench.processes import ROOT
 from bench.terminal import ResultsOption, console, errors, reports_errors
+from bench.yardsticks import command as yardsticks
 from targets.configurations import Configuration
 from targets.configurations import load as load_catalogue
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(listings.app)
+app.add_typer(yardsticks.app)
 
 # Columns of a terminal that has room for intervals and notes in the ranking.
 _WIDE = 150
