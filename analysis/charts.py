@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.checks import SATURATED
-from analysis.statistics import merge, quantile
+from analysis.checks.limits import SATURATED
+from analysis.histograms import merge, quantile
+from analysis.ranking import Table
 from analysis.study import Study
-from analysis.verdict import Table, figures
+from analysis.words import figures
 
 BARS = "Bars: 95 % interval over repeats."
 HOLLOW = "Hollow: the server was not saturated, so this is a lower bound."

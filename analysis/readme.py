@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.ranking import Table
 from analysis.schema import Run
 from analysis.study import Study, study
-from analysis.verdict import Table
 
 ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- measured: make readme-figures -->"

@@ -15,8 +15,8 @@ from PIL import Image
 from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
+from analysis.ranking import Table
 from analysis.study import Study, study
-from analysis.verdict import Table
 
 # The figures in the order of the page: its section, then the names the notebooks give them.
 SECTIONS = {

@@ -2,8 +2,10 @@
 
 import pandas as pd
 
-from analysis.statistics import LOAD, QUANTILES, WITH_INTERVAL
+from analysis.aggregate import WITH_INTERVAL
+from analysis.histograms import QUANTILES
 from analysis.study import Study
+from analysis.summary import LOAD
 
 KEYS = ["configuration", *LOAD]
 

@@ -7,10 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.checks import UNSTEADY
-from analysis.statistics import LOAD, describe, server_memory
+from analysis.checks.limits import UNSTEADY
+from analysis.counters import server_memory
+from analysis.histograms import describe
+from analysis.ranking import Table
 from analysis.study import Study
-from analysis.verdict import Table, figures
+from analysis.summary import LOAD
+from analysis.words import figures
 
 MIB = 2.0**20
 

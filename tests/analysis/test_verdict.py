@@ -2,8 +2,9 @@ import math
 
 import pytest
 
+from analysis.checks.findings import Load
 from analysis.study import study
-from analysis.verdict import Value, figures, listed
+from analysis.words import Value, figures, listed
 
 
 def test_the_ranking_of_a_saturated_scenario_goes_by_throughput(analysed):
@@ -101,7 +102,7 @@ def test_notes_are_about_the_load_of_the_table(run):
     second, *rest = path.read_text().splitlines()[-1].split(",")
     path.write_text(path.read_text() + ",".join([second, *rest[:-1], "30000"]) + "\n")
     study_ = study(folder)
-    assert [finding.loads for finding in study_.about("spread")] == [{(1, 8)}]
+    assert [finding.loads for finding in study_.about("spread")] == [{Load(1, 8)}]
     assert [row.notes for row in study_.verdict.tables[0].rows] == [(), ()]
 
 

@@ -1,0 +1,74 @@
+"""What is missing from a run, and what failed in it."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.checks.findings import Finding, cells, loads, names
+from analysis.checks.limits import ERROR_RATE
+from analysis.results import Results
+from analysis.summary import LOAD
+
+
+def missing(results: Results) -> Iterator[Finding]:
+    """Cells that were not run and configurations that could not be."""
+    for note in results.notes:
+        yield Finding(
+            "incomplete", "note", note, "comparisons, which may lack candidates and repeats", "resume the run"
+        )  # fmt: skip
+    for absent in results.run.unavailable:
+        yield Finding(
+            "unavailable", "note", f"{absent.configuration} could not be measured: {absent.reason}",
+            "the ranking, which lacks it", absent.remedy, configurations=(absent.configuration,),
+        )  # fmt: skip
+
+
+def uncertain(summary: pd.DataFrame) -> Iterator[Finding]:
+    """Whether there is anything to compare, and CPU time to compare it by."""
+    load = [*LOAD, "arrivals", "rate_per_s"]
+    if summary.groupby(["configuration", *load], dropna=False)["repeat"].nunique().max() < 2:
+        yield Finding(
+            "one-repeat", "warning", "every cell was measured once",
+            "comparisons: there are no intervals, so nothing can be ranked",
+            "use a plan with three or more repeats, such as quick",
+        )  # fmt: skip
+    unmetered = int(summary["cpu_s"].isna().sum())
+    if unmetered:
+        yield Finding(
+            "unmetered", "warning",
+            f"the samples of the server's CPU time do not cover the window of {cells(unmetered)}",
+            "CPU per request and saturation there, which are left out",
+            "see processes.csv of these cells; a loaded machine can hold up the meter",
+        )  # fmt: skip
+
+
+def failed(results: Results) -> Iterator[Finding]:
+    """Cells that have a reason instead of numbers."""
+    broken = results.cells[results.cells["status"] == "failed"]
+    for (configuration, scenario), group in broken.groupby(["configuration", "scenario"]):
+        yield Finding(
+            "failed", "warning",
+            f"{configuration}: {cells(len(group))} failed: {group['reason'].value_counts().index[0]}",
+            "its interval, or its whole place in the ranking",
+            f"read server.log in {group['path'].iloc[0]}, then resume the run",
+            str(scenario), names(group), loads(group),
+        )  # fmt: skip
+
+
+def errors(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:
+    """Failed requests, by kind."""
+    spoiled = summary[summary["failures"] > 0]
+    for (configuration, scenario), group in spoiled.groupby(["configuration", "scenario"]):
+        rows = results.failures[results.failures["cell"].isin(group.index)]
+        kinds = rows.groupby("kind", observed=True)["count"].sum().sort_values(ascending=False)
+        listed = ", ".join(f"{count:,} {kind!s}" for kind, count in kinds.items())
+        failures = int(group["failures"].sum())
+        rate = failures / (failures + int(group["requests"].sum()))
+        grave = rate > ERROR_RATE
+        yield Finding(
+            "errors", "warning" if grave else "note",
+            f"{configuration}: {rate:.2%} of the requests failed ({listed})",
+            "throughput and latency, which count successes only" if grave else "little, at this rate",
+            f"read failures.csv and server.log in {results.cells['path'].to_dict()[group.index[0]]}",
+            str(scenario), names(group), loads(group),
+        )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Numbers and names as people write them."""
+
+import math
+from dataclasses import dataclass
+
+MISSING = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A geometric mean over repeats and its 95 % interval; NaN where unknown."""
+
+    mean: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def text(self, *, scale: float = 1.0) -> str:
+        """To three significant digits, with the interval where there is one."""
+        if math.isnan(self.mean):
+            return MISSING
+        mean = figures(self.mean * scale)
+        if math.isnan(self.low):
+            return mean
+        return f"{mean} ({figures(self.low * scale)} to {figures(self.high * scale)})"
+
+
+def figures(value: float) -> str:
+    """Three significant digits, thousands apart."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    rounded = round(value, 2 - math.floor(math.log10(abs(value))))
+    return f"{rounded:,.{digits}f}"
+
+
+def listed(names: list[str]) -> str:
+    """Names as one would say them."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things: "1 user", "64 users"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
