@@ -4,6 +4,8 @@ import locust as _locust  # noqa: F401  # first: it has gevent patch ssl before 
 
 from . import plugin  # noqa: F401  # its listeners give Locust the --record option
 from .exchange import FailureKind, Request, Response
-from .user import Steps, SwarmUser
+from .life import Steps
+from .pacing import Arrivals
+from .user import SwarmUser
 
-__all__ = ["FailureKind", "Request", "Response", "Steps", "SwarmUser"]
+__all__ = ["Arrivals", "FailureKind", "Request", "Response", "Steps", "SwarmUser"]

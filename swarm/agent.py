@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 from gevent.event import Event
 
+from .clock import NEVER
 from .connection import Connection
 from .exchange import Origin, Request
-
-NEVER: Final = 1 << 63
-"""A time on the nanosecond clock later than any other."""
+from .openloop import OpenLoop
+from .pacing import Arrivals
 
 
 class Pause:
@@ -24,13 +24,31 @@ class Pause:
         self.seconds = seconds
 
 
-Command = Request | Pause
+class Connect:
+    """Yielded by a user to have a connection opened before its first request; it does not wait for it."""
+
+    __slots__ = ("origin",)
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+
+
+class Await:
+    """Yielded by a user of an open loop that is free for the next arrival."""
+
+    __slots__ = ()
+
+
+ARRIVAL: Final = Await()
+
+Command = Request | Pause | Connect | Await
 Life = Generator[Command, Any, None]
 
 
 class Driven(Protocol):
     """What the engine needs of a user."""
 
+    arrivals: Arrivals | None
     cookies: CookieJar | None
 
     def life(self, agent: Agent) -> Life:
@@ -48,6 +66,10 @@ class Agent:
 
     `wake` counts what the agent has waited for, so that what comes too late is known to be stale;
     `timeout_due_ns` is when the one timer that watches its requests will look again.
+
+    In an open loop (`loop`; None in a closed one) `serving` says that it is at the task of an arrival.
+    Until that task's first request is answered, `waited_ns` is how long the arrival waited for the user;
+    until it is sent, `late_ns` is how late the task was begun, None where that has been recorded.
     """
 
     __slots__ = (
@@ -55,12 +77,16 @@ class Agent:
         "connections",
         "finished",
         "killed",
+        "late_ns",
         "life",
+        "loop",
         "plain",
         "requests",
         "resume",
+        "serving",
         "timeout_due_ns",
         "user",
+        "waited_ns",
         "wake",
     )
 
@@ -76,3 +102,18 @@ class Agent:
         self.killed = False
         self.timeout_due_ns = NEVER
         self.wake = 0
+        self.loop: OpenLoop[Agent] | None = None
+        self.serving = False
+        self.waited_ns = 0
+        self.late_ns: int | None = None
+
+    def leave_loop(self) -> None:
+        """Be neither free for an arrival nor at the task of one."""
+        self.waited_ns = 0
+        self.late_ns = None
+        if self.loop is None:
+            return
+        self.loop.free.pop(self, None)
+        if self.serving:
+            self.serving = False
+            self.loop.finished()

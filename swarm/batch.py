@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .samples import Histogram
 
-SERVICE = "service"
+SERVICE: Final = "service"
 """The `kind` of a latency that counts from the moment the user asked."""
+FROM_SCHEDULE: Final = "from_schedule"
+"""The same and, in open loops, the time for which the arrival waited for a free user."""
+LATENESS: Final = "lateness"
+"""How late the generator itself began to serve an arrival."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,9 @@ class Batch:
     failures: list[FailureRow] = field(default_factory=list)
     generator: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def add_histogram(self, second: int, method: str, name: str, histogram: Histogram) -> None:
-        """Add service times of one second."""
-        self.histograms.append(SecondHistogram(second, method, name, SERVICE, histogram))
+    def add_histogram(self, second: int, method: str, name: str, kind: str, histogram: Histogram) -> None:
+        """Add the latencies of one second."""
+        self.histograms.append(SecondHistogram(second, method, name, kind, histogram))
 
     def packed(self) -> dict[str, Any]:
         """Plain values and bytes, as msgpack (Locust's wire format) takes them."""

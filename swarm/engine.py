@@ -9,7 +9,6 @@ parked greenlet, so that Locust counts, stops and kills users as it always does.
 from __future__ import annotations
 
 import logging
-import os
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -21,25 +20,21 @@ from weakref import WeakKeyDictionary
 import gevent
 from locust.env import Environment
 
-from .agent import Agent, Command, Driven, Pause
+from .agent import Agent, Await, Command, Connect, Driven, Pause
 from .connection import EPOLLIN, RECEIVE_BYTES
 from .counters import Counters
 from .exchange import Origin, Request, Response
+from .openloop import OpenLoop, OpenLoops
+from .pacing import Share
 from .recorder import Recorder, recorder_of
 from .timers import Timers
 from .traffic import AgentConnection, Events, Traffic
+from .waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
-SLICE_NS: Final = 5_000_000
-"""How long the engine works before it lets Locust's other greenlets run."""
-SPIN_NS: Final = 50_000 if (os.cpu_count() or 1) > 1 else 0
-"""How long it polls in vain before it sleeps: to be woken takes a virtual CPU some 30 µs, which every
-latency would then contain. What it burns is counted apart. With one CPU it would take the server's."""
-BLOCK_S: Final = 0.001
-"""How long it then sleeps on its sockets alone, other greenlets held up, before it sleeps as gevent does."""
 READY_BATCH: Final = 256
-"""Users started, woken or told of a failed connect between two looks at the sockets."""
+"""Users started, woken, told of a failed connect or of an arrival between two looks at the sockets."""
 
 
 class Listener(Protocol):
@@ -55,6 +50,7 @@ class Engine:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.counters = Counters()
+        self.loops: OpenLoops[Agent] = OpenLoops()
         self.prepared: defaultdict[tuple[type, Origin], dict[tuple[str, str], Request]] = defaultdict(dict)
         self.listener: Listener | None = None
         self.reported: set[str] = set()  # the places that tasks have raised at in this test
@@ -62,11 +58,13 @@ class Engine:
         self._ready: deque[tuple[Agent, int, Response | None, AgentConnection | None]] = deque()
         self._greenlet: gevent.Greenlet | None = None
         self._stepping: Agent | None = None
+        self._starting = False
 
     # -- What users and Locust call
 
     def run(self, agent: Agent) -> None:
         """Live the agent's life to its end. Called in the user's own greenlet, which is parked here."""
+        agent.loop = self.loops.of(agent.user, clock())
         self._agents.add(agent)
         self._ready.append((agent, agent.wake, None, None))
         if self._greenlet is None or self._greenlet.dead:
@@ -81,9 +79,15 @@ class Engine:
         finally:
             self._finish(agent)
 
+    def begin_arrivals(self, share: Share, start_ns: int) -> None:
+        """Start this process's share of the open loops' schedules, unless they are running already."""
+        self.loops.begin(share, start_ns)
+        self._wake()
+
     def _kill(self, agent: Agent, reason: BaseException) -> None:
         """End a life now: what is in flight is dropped; `on_stop` still runs, its requests too."""
         agent.wake += 1
+        agent.leave_loop()
         if agent is self._stepping:
             # The task itself stopped the test, and waits for this greenlet to end.
             agent.killed = True
@@ -101,14 +105,14 @@ class Engine:
     def _open(self) -> None:
         self._timers = Timers()
         self._traffic = Traffic(self._timers, self.counters, self._deliver, self._deliver_later)
-        self._watcher = gevent.get_hub().loop.io(self._traffic.fileno(), 1)
+        self._waiting = Waiting(self._traffic, self._timers, self.counters, self.loops)
         self._roll_ns = 0
 
     def _close(self) -> None:
         for agent in list(self._agents):
             self._finish(agent)
         self._ready.clear()
-        self._watcher.close()
+        self._waiting.close()
         self._traffic.close()
         self._timers.close()
 
@@ -121,25 +125,24 @@ class Engine:
 
     def _work(self) -> None:
         try:
-            slice_ends = clock() + SLICE_NS
+            waiting = self._waiting
             looked = clock()
             while self._agents:
                 self._run_timers()
                 self._run_ready()
+                for loop in self.loops.running:
+                    self._start_due(loop, READY_BATCH)
                 now = clock()
                 if now >= self._roll_ns:
                     self._roll(now)
-                blind = now - looked
-                if blind > self.counters.longest_blind_ns:
-                    self.counters.longest_blind_ns = blind
-                events = self._wait()
+                self.counters.was_blind(now - looked)
+                events = self._traffic.poll(0) if self._ready else waiting.wait(self._roll_ns)
                 looked = clock()
                 if events:
                     self._serve(events)
-                if clock() >= slice_ends:
+                if waiting.others_are_due():
                     self.recorder.flush_full()
-                    let_others_run()
-                    slice_ends = clock() + SLICE_NS
+                    waiting.let_others_run()
         except Exception:
             logger.exception("The swarm engine failed; its users end here. This is a defect of the suite.")
             raise
@@ -151,32 +154,6 @@ class Engine:
         wall = time()
         self.recorder.roll(int(wall))
         self._roll_ns = now + int((1 - wall % 1) * 1e9)
-
-    def _wait(self) -> Events:
-        """Events of the sockets: at once where users wait for answers, else as gevent's hub has time."""
-        traffic = self._traffic
-        if self._ready:
-            return traffic.poll(0)
-        self._timers.arm(self._roll_ns)
-        if traffic.in_flight:
-            events = self._spin() or traffic.poll(BLOCK_S)
-            if events:
-                return events
-        gevent.get_hub().wait(self._watcher)
-        return traffic.poll(0)
-
-    def _spin(self) -> Events:
-        """Poll for `SPIN_NS`; what is polled in vain is no work of the generator's."""
-        poll = self._traffic.poll
-        events = poll(0)
-        if events:
-            return events
-        began = now = clock()
-        while not events and now - began < SPIN_NS:
-            events = poll(0)
-            now = clock()
-        self.counters.spun_ns += now - began
-        return events
 
     def _run_ready(self) -> None:
         for _ in range(min(len(self._ready), READY_BATCH)):
@@ -253,6 +230,9 @@ class Engine:
             if response.failure_kind is None:
                 samples.add(response.latency_ns)
                 samples.content_bytes += message.size
+                if agent.waited_ns:
+                    samples.waited(response.latency_ns, agent.waited_ns)
+                    agent.waited_ns = 0
             else:
                 connection.received = len(data)
                 self._record(agent, response, connection)
@@ -309,6 +289,7 @@ class Engine:
         self._finish(agent)
 
     def _finish(self, agent: Agent) -> None:
+        agent.leave_loop()
         self._traffic.drop_active(agent)
         for connection in list(agent.connections.values()):
             self._traffic.discard(connection)
@@ -321,7 +302,15 @@ class Engine:
             self._finish(agent)
         elif isinstance(command, Request):
             agent.requests += 1
-            self._traffic.begin(agent, command)
+            if agent.late_ns is not None:
+                command.samples.late.append(agent.late_ns)
+                agent.late_ns = None
+            self._traffic.begin(agent, command, clock())
+        elif isinstance(command, Await) and agent.loop is not None:
+            self._free(agent, agent.loop)
+        elif isinstance(command, Connect):
+            self._traffic.connect_early(agent, command.origin, clock())
+            self._ready.append((agent, agent.wake, None, None))
         elif isinstance(command, Pause):
             if command.seconds <= 0:
                 self._ready.append((agent, agent.wake, None, None))
@@ -332,6 +321,47 @@ class Engine:
         else:
             mistake = TypeError(f"a task yielded {command!r}; yield self.get(...) or self.pause(...)")
             self._step(agent, agent.life.throw, mistake)
+
+    # -- Open loops
+
+    def _free(self, agent: Agent, loop: OpenLoop[Agent]) -> None:
+        """The agent can serve an arrival: the next one that is due is started."""
+        agent.leave_loop()
+        loop.free[agent] = now = clock()
+        # While arrivals are being started, those who do it go on by themselves.
+        if loop.due_ns <= now and not self._starting:
+            self._start_due(loop, 1)
+
+    def _start_due(self, loop: OpenLoop[Agent], most: int) -> None:
+        """Have free users begin with the arrivals that are due."""
+        self._starting = True
+        try:
+            while most and loop.free and loop.due_ns <= clock():
+                most -= 1
+                self._start_one(loop)
+        finally:
+            self._starting = False
+
+    def _start_one(self, loop: OpenLoop[Agent]) -> None:
+        """Start the next arrival.
+
+        Where the user became free only after it was due, it waited for the user; all that passed
+        after it was due and the user free is the generator's own lateness.
+        """
+        agent, free_ns, due_ns = loop.take()
+        agent.serving = True
+        agent.waited_ns = max(0, free_ns - due_ns)
+        ready_ns = max(due_ns, free_ns)
+        command = self._advance(agent, agent.resume, None)
+        now = clock()
+        if command.__class__ is Request and not agent.killed:
+            # What `_obey` does, with one look at the clock, so that the two figures meet.
+            agent.requests += 1
+            command.samples.late.append(now - ready_ns)
+            self._traffic.begin(agent, command, now)
+        else:
+            agent.late_ns = now - ready_ns
+            self._go_on(agent, command)
 
     def _deliver(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         """Give a user the response it waits for; count it once the user has judged it."""
@@ -347,19 +377,13 @@ class Engine:
             samples = response.request.samples
             samples.add(response.latency_ns)
             samples.content_bytes += len(response.content)
+            if agent.waited_ns:
+                samples.waited(response.latency_ns, agent.waited_ns)
         else:
             self.recorder.failed(response, connection)
+        agent.waited_ns = 0
         if self.listener is not None:
             self.listener(agent.user, response)
-
-
-def let_others_run() -> None:
-    """Give every other greenlet its turn: one whole round of gevent's loop, sockets and timers included.
-
-    `gevent.sleep(0)` is not enough: the loop runs up to 50 such callbacks before it looks at its
-    timers again, and with slices of 5 ms that is a quarter of a second.
-    """
-    gevent.idle(gevent.get_hub().loop.MAXPRI)
 
 
 _engines: WeakKeyDictionary[Environment, Engine] = WeakKeyDictionary()
@@ -371,4 +395,5 @@ def engine_of(environment: Environment) -> Engine:
     if engine is None:
         engine = _engines[environment] = Engine(recorder_of(environment))
         engine.recorder.counters = engine.counters
+        engine.recorder.loops = engine.loops
     return engine

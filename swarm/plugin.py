@@ -23,6 +23,7 @@ from .agent import Driven
 from .batch import Batch
 from .engine import engine_of
 from .exchange import Response
+from .pacemaker import add_options, check, pacemaker_of
 from .recorder import recorder_of
 from .recording import Recording
 from .samples import show_submilliseconds
@@ -229,10 +230,13 @@ def _add_option(parser: ArgumentParser) -> None:
         include_in_web_ui=False,
         help="Record latency.csv, failures.csv and generator.csv (docs/contracts.md) into this directory.",
     )
+    add_options(parser)
 
 
 def _attach(environment: Environment, **_: object) -> None:
+    check(environment)
     show_submilliseconds()
+    pacemaker_of(environment)
     coordinator_of(environment)
 
 

@@ -9,7 +9,7 @@ merges exactly; in the process that owns the statistics they go into a `Recordin
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from time import perf_counter_ns as clock
 from time import process_time, time
 from typing import Any, Final
@@ -23,7 +23,9 @@ from .batch import Batch, FailureRow
 from .connection import Connection
 from .counters import Counters
 from .exchange import FailureKind, Response
-from .samples import Histogram, Samples, feed_locust
+from .openloop import OpenLoops
+from .samples import Samples, feed_locust
+from .second import Second
 
 FULL: Final = 4096
 """Samples of one name are bucketed at the latest when there are this many."""
@@ -39,13 +41,14 @@ class Recorder:
         self._own: dict[tuple[str, str], Samples] = {}
         self._plain: dict[tuple[str, str], Samples] = {}
         self._second = int(time())
-        self._parts: dict[tuple[str, str], list[Histogram]] = {}
+        self._seconds: defaultdict[tuple[str, str], Second] = defaultdict(Second)
         self._failure_rows = 0
         self._failure_rest: Counter[tuple[str, str, str]] = Counter()
         self._batch: Batch | None = None
         self._started_cpu_s = 0.0
         self._process = psutil.Process()
         self.counters: Counters | None = None
+        self.loops: OpenLoops[Any] | None = None
         self.requests = 0
         self.failures = 0
 
@@ -134,26 +137,31 @@ class Recorder:
         for samples in self._plain.values():
             self._flush(samples, feed=False)
         if self._batch is not None:
-            for (method, name), parts in self._parts.items():
-                self._batch.add_histogram(self._second, method, name, Histogram.merged(parts))
+            open_loop = self.loops is not None and bool(self.loops.running)
+            for (method, name), second in self._seconds.items():
+                for kind, histogram in second.histograms(open_loop=open_loop):
+                    self._batch.add_histogram(self._second, method, name, kind, histogram)
             for (method, name, kind), count in self._failure_rest.items():
                 rest = f"{count} more in this second"
                 row = FailureRow(float(self._second), method, name, kind, None, None, None, None, count, rest)
                 self._batch.failures.append(row)
-        self._parts.clear()
+        self._seconds.clear()
         self._failure_rest.clear()
         self._failure_rows = 0
 
     def _flush(self, samples: Samples, *, feed: bool) -> None:
-        if not samples.latencies:
+        if not samples.latencies and not samples.late:
             return
         latencies, content_bytes = samples.take()
+        arrivals = samples.take_arrivals()
         self.requests += len(latencies)
-        if feed:
+        if feed and len(latencies):
             stats = self._environment.stats
             feed_locust(stats, samples.method, samples.name, self._second, latencies, content_bytes)
         if self._batch is not None:
-            self._parts.setdefault((samples.method, samples.name), []).append(Histogram.of(latencies))
+            second = self._seconds[samples.method, samples.name]
+            second.add(latencies)
+            second.add_arrivals(*arrivals)
 
     # -- Recording
 
@@ -187,12 +195,16 @@ class Recorder:
         """Add a row about this process: `process` is its number, `lag_ms` that of its event loop."""
         if self._batch is None:
             return
+        now, now_ns = time(), clock()
         engine = self.counters
+        loop_wait_us = None
         if engine is not None:
-            lag_ms = max(lag_ms, engine.take_longest_blind_ms())
+            longest_ms, loop_wait_us = engine.take_blind()
+            lag_ms = max(lag_ms, longest_ms)
+        tally = self.loops.tally(now_ns) if self.loops is not None else None
         self._batch.generator.append(
             {
-                "time": time(),
+                "time": now,
                 "process": process,
                 "pid": os.getpid(),
                 "users": users,
@@ -201,6 +213,10 @@ class Recorder:
                 "requests": self.requests,
                 "failures": self.failures,
                 "loop_lag_ms": lag_ms,
+                "loop_wait_us": loop_wait_us,
+                "arrivals": tally.arrivals if tally else None,
+                "completions": tally.completions if tally else None,
+                "waiting": tally.waiting if tally else None,
                 "connections_open": engine.connections_open if engine else None,
                 "connections_opened": engine.connections_opened if engine else None,
                 "idle_closes": engine.idle_closes if engine else None,

@@ -31,6 +31,10 @@ GENERATOR_COLUMNS: Final = (
     "requests",
     "failures",
     "loop_lag_ms",
+    "loop_wait_us",
+    "arrivals",
+    "completions",
+    "waiting",
     "connections_open",
     "connections_opened",
     "idle_closes",
@@ -112,17 +116,6 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def count_in_window(directory: Path, start: int, end: int) -> tuple[int, int]:
-    """Successful and failed requests of a finished recording in the Unix seconds [start, end)."""
-    with (directory / "latency.csv").open(newline="", encoding="utf-8") as file:
-        succeeded = sum(
-            int(row["count"]) for row in csv.DictReader(file) if start <= int(row["second"]) < end
-        )
-    with (directory / "failures.csv").open(newline="", encoding="utf-8") as file:
-        failed = sum(int(row["count"]) for row in csv.DictReader(file) if start <= float(row["time"]) < end)
-    return succeeded, failed
 
 
 def _read_spool(spool: IO[bytes]) -> Iterator[tuple[Key, Histogram]]:

@@ -22,6 +22,7 @@ Integers = npt.NDArray[np.int64]
 
 SUB_BUCKET_BITS: Final = 10
 """Each power of two is cut into 2**10 buckets, so a bucket is at most 1/1024 < 0.1 % wide."""
+NOTHING: Final[Integers] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Histogram:
         buckets, where = np.unique(np.concatenate([part.buckets for part in parts]), return_inverse=True)
         counts = np.bincount(where, weights=np.concatenate([part.counts for part in parts]))
         return cls(buckets, counts.astype(np.int64))
+
+    def less(self, part: Histogram) -> Histogram:
+        """What is left without `part`, all of which must be in it: exact, as `merged` is."""
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.buckets, part.buckets)] -= part.counts
+        left = counts > 0
+        return Histogram(self.buckets[left], counts[left])
 
     @property
     def total(self) -> int:
@@ -88,9 +96,24 @@ class Samples:
 
     `add` is the array's own append, held as an attribute because it is called once per request.
     `seen` and `message` remember the last whole response: equal bytes need no second parse.
+
+    In open loops `late` has how late each arrival's first request was sent. Most arrivals do not wait,
+    and their latency from the schedule is their service time; so only those that did are kept apart:
+    `waiters` has their latencies, which `latencies` has too, and `waits` how long each waited.
     """
 
-    __slots__ = ("add", "content_bytes", "latencies", "message", "method", "name", "seen")
+    __slots__ = (
+        "add",
+        "content_bytes",
+        "late",
+        "latencies",
+        "message",
+        "method",
+        "name",
+        "seen",
+        "waiters",
+        "waits",
+    )
 
     def __init__(self, method: str, name: str) -> None:
         self.method = method
@@ -98,17 +121,40 @@ class Samples:
         self.seen: bytes | None = None
         self.message: Message | None = None
         self._clear()
+        self._clear_arrivals()
 
     def _clear(self) -> None:
         self.latencies = array("q")
         self.add = self.latencies.append
         self.content_bytes = 0
 
+    def _clear_arrivals(self) -> None:
+        self.late = array("q")
+        self.waiters = array("q")
+        self.waits = array("q")
+
+    def waited(self, latency_ns: int, wait_ns: int) -> None:
+        """A latency that was added is that of an arrival that waited."""
+        self.waiters.append(latency_ns)
+        self.waits.append(wait_ns)
+
     def take(self) -> tuple[Integers, int]:
         """The latencies and the sum of body bytes since the last call."""
         latencies, content_bytes = self.latencies, self.content_bytes
         self._clear()
-        return np.frombuffer(latencies, dtype=np.int64), content_bytes
+        return _integers(latencies), content_bytes
+
+    def take_arrivals(self) -> tuple[Integers, Integers, Integers]:
+        """`late`, `waiters` and `waits` since the last call."""
+        late, waiters, waits = self.late, self.waiters, self.waits
+        if not late and not waiters:
+            return NOTHING, NOTHING, NOTHING
+        self._clear_arrivals()
+        return _integers(late), _integers(waiters), _integers(waits)
+
+
+def _integers(values: array[int]) -> Integers:
+    return np.frombuffer(values, dtype=np.int64)
 
 
 def feed_locust(

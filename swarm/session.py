@@ -23,7 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -41,8 +41,11 @@ from locust.runners import LocalRunner, MasterRunner
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 from locust.util.load_locustfile import load_locustfile
 
+from .cell import Cell, CellFailed
+from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
-from .recording import count_in_window, whole_file
+from .recording import whole_file
+from .summary import Window, read_window
 from .user import SwarmUser
 
 logger = logging.getLogger("swarm.session")
@@ -55,44 +58,6 @@ RAMP_PAUSE_S: Final = 0.03
 WORKERS_LIMIT_S: Final = 30.0
 REPORT_INTERVAL_S: Final = 1.0
 """How often Locust workers report: by default every 3 s, which is as long as some cells."""
-
-
-class CellFailed(Exception):
-    """The cell has no result; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A `cell` command, checked. Times are seconds."""
-
-    host: str
-    scenario: str
-    users: int
-    warmup_s: float
-    measured_s: int
-    directory: Path
-    stop_timeout_s: float
-    record: bool
-
-    @classmethod
-    def of(cls, command: Mapping[str, Any]) -> Cell:
-        """Read a command. Raises CellFailed where fields are missing or cannot be what they should."""
-        required = ("host", "scenario", "users", "warmup_s", "measured_s", "directory")
-        if missing := [name for name in required if name not in command]:
-            raise CellFailed(f"not a complete cell command: it lacks {', '.join(missing)}")
-        try:
-            return cls(
-                host=command["host"],
-                scenario=command["scenario"],
-                users=int(command["users"]),
-                warmup_s=float(command["warmup_s"]),
-                measured_s=int(command["measured_s"]),
-                directory=Path(command["directory"]),
-                stop_timeout_s=float(command.get("stop_timeout_s", 1.0)),
-                record=bool(command.get("record", True)),
-            )
-        except (TypeError, ValueError) as error:
-            raise CellFailed(f"not a cell command: {error}") from error
 
 
 class Session:
@@ -109,6 +74,8 @@ class Session:
         self._aborted: str | None = None
         events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
         self._coordinator: Coordinator = coordinator_of(self._environment)
+        self._pacemaker: Pacemaker = pacemaker_of(self._environment)
+        self._pacemaker.automatic = False  # it spawns in several steps
         self._spawned = gevent.event.Event()
         self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
 
@@ -149,30 +116,40 @@ class Session:
         if not classes:
             raise CellFailed(f"{cell.scenario} was not loaded with --scenario, or defines no user")
         self._aborted = None
+        self._set_options(cell, classes)
         environment = self._environment
-        assert environment.parsed_options is not None
-        environment.host = cell.host
-        environment.stop_timeout = cell.stop_timeout_s
-        environment.parsed_options.record = str(cell.directory) if cell.record else ""
         try:
             with _locust_csv(environment, cell.directory):
                 window = self._swarm(classes, cell)
-                failures = environment.stats.num_failures
-                requests = environment.stats.num_requests - failures
+                stats = environment.stats
+                figures = Window(stats.num_requests - stats.num_failures, stats.num_failures)
                 self._stop()
         finally:
             self._stop()
         self._check()
         if cell.record:  # exact, where Locust's own figures are those of the moment
-            requests, failures = count_in_window(cell.directory, *window)
-        if not requests and not failures:
+            figures = read_window(cell.directory, *window)
+        if not figures.requests and not figures.failures:
             raise CellFailed(self._why_silent())
-        return {
-            "event": "finished",
-            "window": {"start": window[0], "end": window[1]},
-            "requests": requests,
-            "failures": failures,
-        }
+        return {"event": "finished", "window": {"start": window[0], "end": window[1]}, **asdict(figures)}
+
+    def _set_options(self, cell: Cell, classes: list[type[User]]) -> None:
+        """Tell Locust, and through its options its workers, what is to be run."""
+        environment, arrivals = self._environment, cell.arrivals
+        if arrivals is not None:
+            if reason := not_swarm(classes):
+                raise CellFailed(reason)
+            if cell.users < self._processes:
+                few = f"{cell.users} users, {self._processes} processes"
+                raise CellFailed(f"an open loop needs a user in each process: {few}")
+        environment.host = cell.host
+        environment.stop_timeout = cell.stop_timeout_s
+        options = environment.parsed_options
+        assert options is not None
+        options.record = str(cell.directory) if cell.record else ""
+        options.arrivals = arrivals.kind if arrivals is not None else NONE
+        options.arrival_rate = arrivals.rate_per_s if arrivals is not None else None
+        options.arrival_seed = arrivals.seed if arrivals is not None else None
 
     def _swarm(self, classes: list[type[User]], cell: Cell) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
@@ -183,6 +160,7 @@ class Session:
         late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
         with gevent.Timeout(SPAWN_LIMIT_S, late):
             self._spawn(classes, users)
+        self._pacemaker.begin()
         start = math.ceil(time() + cell.warmup_s)
         end = start + cell.measured_s
         self._progress_until(start)

@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Iterator
 from time import perf_counter_ns as clock
 
-from .agent import NEVER, Agent
+from .agent import Agent
+from .clock import NEVER
 from .timerfd import Timer
 
 
@@ -36,9 +37,13 @@ class Timers:
             _, _, agent, wake = heapq.heappop(heap)
             yield agent, wake
 
+    def next_ns(self) -> int:
+        """The next deadline."""
+        return self._heap[0][0] if self._heap else NEVER
+
     def arm(self, latest_ns: int) -> None:
         """Have the descriptor become readable at the next deadline, at `latest_ns` at the latest."""
-        due = min(self._heap[0][0] if self._heap else NEVER, latest_ns)
+        due = min(self.next_ns(), latest_ns)
         if due != self._armed_ns:
             self._armed_ns = due
             self._timer.arm(due - clock())

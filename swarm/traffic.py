@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter_ns as clock
 
 from .addresses import Addresses
-from .agent import NEVER, Agent
+from .agent import Agent
+from .clock import NEVER
 from .connection import (
     EPOLLIN,
     EPOLLOUT,
     EPOLLRDHUP,
-    Address,
     Broken,
     ClosedBeforeSending,
     Connection,
@@ -68,17 +69,17 @@ class Traffic:
             self.discard(connection)
         self._epoll.close()
 
-    def begin(self, agent: Agent, request: Request) -> None:
-        """Send a request on the user's connection to its origin, opening one where there is none."""
-        now = clock()
+    def begin(self, agent: Agent, request: Request, now: int) -> None:
+        """Send a request on the user's connection to its origin, opening one where there is none.
+
+        The request's time runs from `now`.
+        """
         connection = agent.connections.get(request.origin)
         if connection is None:
-            alive = agent.wake
             try:
-                address = self._addresses.of(request.origin)
-                if agent.wake != alive:  # killed meanwhile: the look-up lets other greenlets run
+                connection = self._connect(agent, request.origin, now)
+                if connection is None:
                     return
-                connection = self._connect(agent, request.origin, address, now)
             except OSError as error:
                 refused = isinstance(error, ConnectionRefusedError)
                 kind = FailureKind.REFUSED if refused else FailureKind.CONNECT_FAILED
@@ -96,7 +97,21 @@ class Traffic:
         if not connection.connecting:
             self.transmit(connection)
 
-    def _connect(self, agent: Agent, origin: Origin, address: Address, now: int) -> AgentConnection:
+    def connect_early(self, agent: Agent, origin: Origin, now: int) -> None:
+        """Open the user's connection to an origin before a request needs it.
+
+        No request fails where this does: the first one will try again, and meet the same.
+        """
+        if origin not in agent.connections:
+            with suppress(OSError):
+                self._connect(agent, origin, now)
+
+    def _connect(self, agent: Agent, origin: Origin, now: int) -> AgentConnection | None:
+        """Begin to connect; None where the user was killed meanwhile. Raises OSError where it cannot be."""
+        alive = agent.wake
+        address = self._addresses.of(origin)
+        if agent.wake != alive:  # the look-up lets other greenlets run
+            return None
         tls = Tls(agent.user.tls_context(), origin.host) if origin.tls else None
         connection = Connection(agent, origin, address, now)
         connection.tls = tls
@@ -131,7 +146,7 @@ class Traffic:
         self._counters.idle_closes += 1
         self.discard(connection)
         self.release(agent, connection)
-        self.begin(agent, request)
+        self.begin(agent, request, clock())
 
     def on_event(self, connection: AgentConnection, mask: int) -> None:
         """An event off the hot path: connected, writable, part of an answer, closed."""
@@ -186,7 +201,8 @@ class Traffic:
         agent, request = connection.agent, connection.request
         self.discard(connection)
         if request is None:
-            self._counters.idle_closes += 1
+            # One that was opened early and never stood was not closed; its first request will say why.
+            self._counters.idle_closes += connection.established
             return
         response = Response(request, None, clock() - connection.started_ns, broken.kind, broken.detail)
         self.release(agent, connection)

@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 import logging
-import random
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from http.cookiejar import CookieJar
-from inspect import isgenerator
-from types import GeneratorType
 from typing import Any, ClassVar, Final, TypedDict
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import gevent
 from gevent import GreenletExit
 from gevent.pool import Group
-from locust import TaskSet, User
+from locust import User
 from locust.exception import (
-    InterruptTaskSet,
-    RescheduleTask,
-    RescheduleTaskImmediately,
     StopTest,
     StopUser,
 )
 from locust.user.task import (
     LOCUST_STATE_RUNNING,
-    LOCUST_STATE_STOPPING,
-    LOCUST_STATE_WAITING,
     DefaultTaskSet,
 )
 from typing_extensions import Unpack
 
-from .agent import Agent, Life, Pause
+from .agent import Agent, Connect, Life, Pause
 from .connection import tls_context
 from .engine import engine_of
 from .exchange import ClosingRequest, Origin, Request, encode_body
+from .life import hook, task_loop
+from .pacing import Arrivals
 
 logger = logging.getLogger(__name__)
-
-Steps = Generator[Request | Pause, Any, None]
-"""What a task, `on_start` or `on_stop` of a swarm user may be: a generator of what it waits for."""
 
 PREPARED_REQUESTS: Final = 10_000
 """How many requests without options a user class keeps ready, by method and path."""
 
-
-TURN: Final = Pause(0)
-"""Yielded after a task that asked for nothing, which must not keep the others from their turn."""
 PREPARED_WITH: Final = frozenset({"keep_alive", "timeout", "default_headers"})
 """Attributes that prepared requests were made with: a user that sets one prepares its own."""
 
@@ -84,6 +72,10 @@ class SwarmUser(User):
 
     abstract = True
 
+    arrivals: Arrivals | None = None
+    """An open loop: tasks begin when arrivals are due, of which all users of the class share one schedule.
+
+    None: a closed loop, in which each user goes by its own answers and its `wait_time`."""
     keep_alive: bool = True
     """False: a connection for each request (`Connection: close`)."""
     timeout: float = 30.0
@@ -94,6 +86,11 @@ class SwarmUser(User):
     """True: keep the cookies that responses set, a jar for each user, and send them."""
     verify: bool | str = True
     """TLS: True for the system's authorities, False for no check, or the path of a CA bundle."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.arrivals is not None and not isinstance(cls.arrivals, Arrivals):
+            raise TypeError(f"{cls.__name__}.arrivals is an Arrivals(...) or None, not {cls.arrivals!r}")
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -192,7 +189,7 @@ class SwarmUser(User):
             samples=self.engine.recorder.samples(method, name),
         )
 
-    # -- Life, as Locust's User and TaskSet live it, but yielding instead of blocking
+    # -- Life
 
     def start(self, group: Group) -> gevent.Greenlet:
         """Start the user: its greenlet is parked while the engine drives it. Called by Locust."""
@@ -207,15 +204,17 @@ class SwarmUser(User):
         self._taskset_instance = root
         try:
             try:
-                yield from _hook(self.on_start)
+                yield from hook(self.on_start)
             except Exception as error:
                 if not isinstance(error, StopUser | StopTest):
                     self._report(self, error)
                     return
                 raise
-            yield from _task_loop(self, root, agent)
+            if agent.loop is not None and self.keep_alive:
+                yield Connect(self.origin)
+            yield from task_loop(self, root, agent, self._report)
         except (GreenletExit, StopUser, StopTest):
-            yield from _hook(self.on_stop)
+            yield from hook(self.on_stop)
 
     def _report(self, source: object, error: Exception) -> None:
         where = "".join(traceback.format_tb(error.__traceback__))
@@ -233,89 +232,6 @@ def _live(user: SwarmUser) -> None:
     # Locust finds the user as the first argument of its greenlet.
     engine = engine_of(user.environment)
     engine.run(Agent(user))
-
-
-def _task_loop(user: SwarmUser, tasks: TaskSet, agent: Agent) -> Steps:
-    """What `TaskSet.run` does: pick a task, run it, wait, until it is interrupted or stopped."""
-    is_root = isinstance(tasks, DefaultTaskSet)
-    holder = user if is_root else tasks
-    choose = _chooser(user, tasks)
-    user_wait_time: Callable[[], float] | None = user.wait_time
-    wait_time = user_wait_time if is_root and user_wait_time else tasks.wait_time
-    queue = tasks._task_queue
-    try:
-        if not is_root:
-            yield from _hook(tasks.on_start)
-        while True:
-            try:
-                if user._state == LOCUST_STATE_STOPPING:
-                    raise StopUser
-                before = agent.requests
-                task = queue.popleft() if queue else choose()
-                try:
-                    if isinstance(task, type):
-                        yield from _task_loop(user, task(holder), agent)
-                    else:
-                        steps = task() if getattr(task, "__self__", None) is holder else task(holder)
-                        if steps.__class__ is GeneratorType:
-                            yield from steps
-                except RescheduleTaskImmediately:
-                    if agent.requests == before:
-                        yield TURN
-                    continue
-                except RescheduleTask:
-                    pass
-            except (InterruptTaskSet, StopUser, StopTest):
-                raise
-            except Exception as error:
-                user._report(user, error)
-                if not user.environment.catch_exceptions:
-                    raise
-            if user._state == LOCUST_STATE_STOPPING:
-                raise StopUser
-            seconds = wait_time()
-            if seconds > 0 or agent.requests == before:
-                user._state = LOCUST_STATE_WAITING
-                yield Pause(seconds)
-                user._state = LOCUST_STATE_RUNNING
-    except InterruptTaskSet as interrupt:
-        if is_root:
-            raise
-        yield from _on_stop(tasks)
-        raise (RescheduleTaskImmediately if interrupt.reschedule else RescheduleTask) from interrupt
-    except (StopUser, StopTest, GreenletExit):
-        if not is_root:
-            yield from _on_stop(tasks)
-        raise
-
-
-def _on_stop(tasks: TaskSet) -> Steps:
-    try:
-        yield from _hook(tasks.on_stop)
-    except Exception:
-        logger.exception("Uncaught exception in on_stop")
-
-
-def _chooser(user: SwarmUser, tasks: TaskSet) -> Any:
-    """How the next task is picked: Locust's uniform choice from `tasks`, but faster, or the set's own."""
-    method = type(tasks).get_next_task
-    holder: Any = user if isinstance(tasks, DefaultTaskSet) else tasks
-    if method not in (DefaultTaskSet.get_next_task, TaskSet.get_next_task) or not holder.tasks:
-        return tasks.get_next_task
-    uniform = random.random
-
-    def choose() -> Any:
-        among = holder.tasks  # looked up each time: Locust's web UI and tasks themselves may change it
-        return among[0] if len(among) == 1 else among[int(uniform() * len(among))]
-
-    return choose
-
-
-def _hook(hook: Callable[[], Any]) -> Steps:
-    """Run `on_start` or `on_stop`, which may be a generator or a plain function."""
-    result = hook()
-    if isgenerator(result):
-        yield from result
 
 
 _origins: dict[str, Origin] = {}

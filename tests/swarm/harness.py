@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from locust.runners import LocalRunner
 
 from swarm import Response, SwarmUser
 from swarm.engine import Engine, engine_of
+from swarm.pacemaker import pacemaker_of
 from swarm.plugin import Coordinator, coordinator_of
 
 PATIENCE_S = 20.0
@@ -32,16 +33,22 @@ class Swarm:
     """A Locust environment with a local runner and the suite's plugin, and what its users got."""
 
     def __init__(
-        self, *classes: type[User], host: str | None = None, record: str = "", **options: Any
+        self,
+        *classes: type[User],
+        host: str | None = None,
+        record: str = "",
+        locust_options: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         self.environment = Environment(
             user_classes=list(classes),
             host=host,
-            parsed_options=Namespace(record=record),
+            parsed_options=Namespace(record=record, **(locust_options or {})),
             **options,
         )
         self.runner: LocalRunner = self.environment.create_local_runner()
         self.coordinator: Coordinator = coordinator_of(self.environment)
+        pacemaker_of(self.environment)
         self.stats = self.environment.stats
 
     @property

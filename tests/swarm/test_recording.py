@@ -11,9 +11,10 @@ import pytest
 from locust import FastHttpUser, HttpUser, constant, task
 
 import swarm.recorder as recorder_module
-from swarm.batch import Batch, FailureRow
-from swarm.recording import FAILURE_COLUMNS, GENERATOR_COLUMNS, LATENCY_COLUMNS, Recording, count_in_window
+from swarm.batch import SERVICE, Batch, FailureRow
+from swarm.recording import FAILURE_COLUMNS, GENERATOR_COLUMNS, LATENCY_COLUMNS, Recording
 from swarm.samples import Histogram
+from swarm.summary import read_window
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply
 
@@ -129,7 +130,7 @@ def test_swarm_requests_that_a_listener_hears_are_recorded_once(server, make_swa
 
 def batch_of(second, *latencies, name="/"):
     batch = Batch()
-    batch.add_histogram(second, "GET", name, Histogram.of(np.array(latencies, dtype=np.int64)))
+    batch.add_histogram(second, "GET", name, SERVICE, Histogram.of(np.array(latencies, dtype=np.int64)))
     return batch
 
 
@@ -157,8 +158,9 @@ def test_names_and_details_may_be_anything(tmp_path, name):
     assert rows(tmp_path / "latency.csv")[0]["name"] == name
     [failure] = rows(tmp_path / "failures.csv")
     assert (failure["name"], failure["detail"], failure["connection_age_s"]) == (name, name, "")
-    assert count_in_window(tmp_path, 100, 101) == (1, 1)
-    assert count_in_window(tmp_path, 101, 102) == (0, 0)
+    inside, outside = read_window(tmp_path, 100, 101), read_window(tmp_path, 101, 102)
+    assert (inside.requests, inside.failures) == (1, 1)
+    assert (outside.requests, outside.failures) == (0, 0)
 
 
 def test_a_recording_that_is_given_up_leaves_nothing(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swarm.batch import Batch, FailureRow
+from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow
 from swarm.samples import Histogram, bucket_edges, locust_bucket, locust_buckets
 
 HOUR_NS = 3_600_000_000_000
@@ -81,16 +81,16 @@ def test_no_time_at_all_is_rounded_to_nothing():
     assert locust_bucket(0) == 0
 
 
-@given(st.lists(latencies, min_size=1), st.text())
-def test_a_batch_survives_the_wire(values, text):
+@given(st.lists(latencies, min_size=1), st.text(), st.sampled_from([SERVICE, FROM_SCHEDULE, LATENESS]))
+def test_a_batch_survives_the_wire(values, text, kind):
     batch = Batch()
-    batch.add_histogram(1_790_000_000, "GET", text, Histogram.of(array(values)))
+    batch.add_histogram(1_790_000_000, "GET", text, kind, Histogram.of(array(values)))
     batch.failures.append(FailureRow(1.5, "GET", text, "check", None, 0.5, 3, None, 1, text))
     batch.generator.append({"time": 1.0, "process": 0})
     again = Batch.unpacked(batch.packed())
     assert again.failures == batch.failures
     assert again.generator == batch.generator
     [before], [after] = batch.histograms, again.histograms
-    assert (after.second, after.method, after.name, after.kind) == (1_790_000_000, "GET", text, "service")
+    assert (after.second, after.method, after.name, after.kind) == (1_790_000_000, "GET", text, kind)
     assert after.histogram.buckets.tolist() == before.histogram.buckets.tolist()
     assert after.histogram.counts.tolist() == before.histogram.counts.tolist()
