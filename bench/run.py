@@ -53,8 +53,15 @@ class Runner:
     progress: RunProgress
     outcome: Outcome = field(default_factory=Outcome)
 
-    def run(self, blocks: Sequence[Block], after_block: Callable[[], None]) -> None:
+    def run(
+        self,
+        blocks: Sequence[Block],
+        after_block: Callable[[], None],
+        before_blocks: Callable[[], None] = lambda: None,
+    ) -> None:
         """Run the blocks; ``outcome`` says at any time what came of them.
+
+        ``before_blocks`` is called when ``launcher`` and ``session`` can be used, ahead of the first block.
 
         Between two blocks the next server starts while the last one stops; nothing starts or stops while
         a cell is measured, except for the server under test.
@@ -66,6 +73,7 @@ class Runner:
         server: Server | None = None
         scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder.path)
         with scratch as metrics, self.launcher, self.session:
+            before_blocks()
             for block in blocks:
                 self.progress.block(block)
                 if server is not None:
@@ -161,8 +169,7 @@ class Runner:
                 self._failed(cell, record, str(failure))
                 return None
             window = event["window"]
-            measured: dict[str, Any] = {"latency_us": {}, "arrivals": None, "completions": None}
-            measured |= {key: event[key] for key in _MEASURED if key in event}
+            measured = {key: event[key] for key in _MEASURED}
             record.finished(window, measured, self.host)
         except BaseException:  # interrupted, or the disk is full: leave no half a cell behind
             record.discard()

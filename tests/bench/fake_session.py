@@ -1,7 +1,8 @@
 """A stand-in for swarm.session: the same protocol, a trickle of requests from one thread.
 
 Argument: a mode, what goes wrong: dies, hangs, or "limit N": in open loops above N arrivals per second
-it says that answers took 100 ms instead of 1 ms; "late N": that it was itself late by 100 ms.
+it says that answers took 100 ms instead of 1 ms; "late N": that it was itself late by 100 ms. In the mode
+echo it leaves the command it was given beside its files.
 """
 
 import json
@@ -44,6 +45,8 @@ def cell(command):
         if MODE == "hangs":
             time.sleep(3600)
     (Path(command["directory"]) / "latency.csv").write_text("second,method,name,kind,bucket_us,count\n")
+    if MODE == "echo":
+        (Path(command["directory"]) / "command.json").write_text(json.dumps(command))
     window = {"start": end - command["measured_s"], "end": end}
     return say(
         event="finished", window=window, requests=requests, failures=failures, **schedule(command["arrivals"])

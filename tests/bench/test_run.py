@@ -12,6 +12,8 @@ from bench.blocks import expand
 from bench.errors import UserError
 from bench.files import is_full
 from bench.launch import Processes, ServerError
+from bench.results import RunFolder
+from bench.run import remaining, steps_taken
 
 
 def cells(folder):
@@ -165,3 +167,127 @@ def test_a_full_disk_ends_the_run_and_keeps_finished_cells(small_disk, make_plan
 def test_which_errors_mean_a_full_disk():
     assert is_full(OSError(errno.ENOSPC, "")) and is_full(OSError(errno.EDQUOT, ""))
     assert not is_full(OSError(errno.EACCES, ""))
+
+
+SEARCH = {"p99_ms": 10, "from_rate_per_s": 20, "resolution": 0.5, "users": 4}
+LIMITS = {"sanic-single": 1, "granian": None, "again": 1}
+
+
+def search_plan(make_plan, **keys):
+    return make_plan("sanic-single", users=None, loads={"search": SEARCH}, **keys)
+
+
+def rates(folder):
+    """The rates of the finished steps, in the order they were taken."""
+    found = [cell for path, cell in cells(folder).items() if path.startswith("sanic-single/index/s")]
+    return [cell["load"]["rate_per_s"] for cell in sorted(found, key=lambda cell: cell["started"])]
+
+
+def test_open_loops_are_asked_for_and_recorded(tmp_path, make_plan, run_blocks):
+    opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson", "users": 4}]}
+    chosen = make_plan("sanic-single", "granian", users=(2,), loads=opened)
+    _, output = run_blocks(chosen, expand(chosen, 1, LIMITS))
+    found = cells(tmp_path)
+    for configuration in ("sanic-single", "granian"):
+        cell = found[f"{configuration}/index/o20-poisson-w1/r1"]
+        assert cell["load"] == {"kind": "open", "arrivals": "poisson", "rate_per_s": 20, "users": 4}
+        assert cell["search"] is None and cell["measured"]["arrivals"] == 50
+        assert set(cell["measured"]["latency_us"]) == {"service", "from_schedule", "lateness"}
+        closed = found[f"{configuration}/index/c2-w1/r1"]
+        assert closed["load"] == {"kind": "closed", "users": 2} and closed["measured"]["arrivals"] is None
+    assert "index, 20/s poisson p99 1 ms" in output
+
+
+def test_every_configuration_meets_the_same_schedule(tmp_path, make_plan, run_blocks):
+    opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson"}]}
+    chosen = make_plan("sanic-single", "granian", users=None, loads=opened, repeats=2)
+    run_blocks(chosen, expand(chosen, 1, LIMITS), mode="echo")
+    asked = {path: json.loads((tmp_path / path / "command.json").read_text()) for path in cells(tmp_path)}
+    seeds = {path: command["arrivals"].pop("seed") for path, command in asked.items()}
+    assert all(command["arrivals"] == {"kind": "poisson", "rate_per_s": 20} for command in asked.values())
+    for repeat in (1, 2):
+        assert len({seed for path, seed in seeds.items() if path.endswith(f"r{repeat}")}) == 1
+    assert len(set(seeds.values())) == 2
+
+
+def test_a_search_takes_the_steps_it_needs_after_the_other_cells(tmp_path, make_plan, run_blocks):
+    chosen = make_plan("sanic-single", users=(2,), loads={"search": SEARCH})
+    runner, output = run_blocks(chosen, expand(chosen, 1, LIMITS), mode="limit 50")
+    assert rates(tmp_path) == [20, 40, 80, 56.6]
+    found = cells(tmp_path)
+    step = found["sanic-single/index/s56.6-constant-w1/r1"]
+    assert step["search"] == {"p99_ms": 10, "resolution": 0.5} and step["status"] == "finished"
+    assert found["sanic-single/index/c2-w1/r1"]["started"] < min(
+        cell["started"] for cell in found.values() if cell["search"]
+    )
+    assert (runner.outcome.finished, runner.outcome.steps) == (5, 4)
+    assert "index, p99 within 10 ms up to 40/s" in output
+
+
+def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_blocks):
+    chosen = search_plan(make_plan)
+    blocks = expand(chosen, 1, LIMITS)
+    run_blocks(chosen, blocks, mode="limit 50")
+    whole = cells(tmp_path)
+    # As if it had been interrupted in the third step, whatever lies beyond.
+    (tmp_path / "sanic-single/index/s80-constant-w1/r1/cell.json").unlink()
+    (tmp_path / "sanic-single/index/s56.6-constant-w1/r1/cell.json").unlink()
+    with RunFolder(tmp_path) as folder:
+        todo = remaining(blocks, folder)
+        assert todo == blocks
+        (entry,) = blocks[0].searches
+        assert [step.rate_per_s for step in steps_taken(folder, blocks[0], *entry)] == [20, 40]
+    runner, _ = run_blocks(chosen, todo, mode="limit 50")
+    again = cells(tmp_path)
+    assert rates(tmp_path) == [20, 40, 80, 56.6] and runner.outcome.steps == 2
+    kept = [path for path in whole if whole[path] == again[path]]
+    assert kept == [f"sanic-single/index/s{rate}-constant-w1/r1" for rate in (20, 40)]
+    with RunFolder(tmp_path) as folder:
+        assert remaining(blocks, folder) == []
+
+
+def test_a_generator_that_is_late_makes_the_answer_at_least(tmp_path, make_plan, run_blocks):
+    chosen = search_plan(make_plan)
+    _, output = run_blocks(chosen, expand(chosen, 1, LIMITS), mode="late 30")
+    assert rates(tmp_path) == [20, 40, 28.3]
+    assert "index, p99 within 10 ms up to at least 28.3/s" in output
+
+
+def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(
+    tmp_path, make_plan, run_blocks, current
+):
+    chosen = search_plan(make_plan)
+    blocks = expand(chosen, 1, LIMITS)
+    # More deaths than a block allows for its other cells.
+    runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=3))
+    steps = sorted(cells(tmp_path).values(), key=lambda cell: cell["started"])
+    assert [(cell["load"]["rate_per_s"], cell["status"]) for cell in steps] == [
+        (20, "failed"),
+        (10, "failed"),
+        (5, "failed"),
+        (2.5, "finished"),
+        (3.54, "finished"),
+    ]
+    assert len({cell["server"]["pid"] for cell in steps}) == 4
+    assert "index, p99 within 10 ms up to 3.54/s" in output
+    assert (runner.outcome.finished, runner.outcome.failed, runner.outcome.steps) == (2, 3, 5)
+
+
+def test_a_search_without_a_server_leaves_one_failed_cell(tmp_path, make_plan, run_blocks, current):
+    chosen = search_plan(make_plan)
+    launcher = Reluctant({"current": current}, "sanic-single")
+    runner, output = run_blocks(chosen, expand(chosen, 1, LIMITS), launcher=launcher)
+    ((path, cell),) = cells(tmp_path).items()
+    assert path == "sanic-single/index/s20-constant-w1/r1" and cell["search"] is not None
+    assert "ImportError: no module" in cell["reason"] and cell["measured"] is None
+    assert "p99 within 10 ms: not found" in output and runner.outcome.steps == 1
+
+
+def test_an_alias_is_served_as_what_it_stands_for(tmp_path, make_plan, run_blocks):
+    chosen = make_plan("sanic-single", "again", aliases={"again": "sanic-single"})
+    run_blocks(chosen, expand(chosen, 1, LIMITS))
+    found = cells(tmp_path)
+    assert set(found) == {f"{name}/index/c2-w1/r1" for name in ("sanic-single", "again")}
+    again = found["again/index/c2-w1/r1"]
+    assert again["configuration"] == "again"
+    assert again["server"]["configuration"] == again["server"]["whoami"]["configuration"] == "sanic-single"
