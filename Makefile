@@ -31,7 +31,7 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 
 option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint bench-self yardsticks readme-figures clean
+.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -80,8 +80,14 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 test: setup lint ## Check everything: lint, then every test.
 	@$(VENV)/bin/pytest
 
+ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
+	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS))
+
 bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
 	@$(PYTHON) -m swarm.selfbench $(ARGUMENTS)
+
+known-answers: $(VENV)/.suite ## Hold the whole pipeline against servers whose answers are known (two minutes).
+	@$(PYTHON) -m bench known-answers $(ARGUMENTS)
 
 yardsticks: $(VENV)/.suite ## Measure the suite beside wrk, hey and FastHttpUser, and what its metering and recording cost.
 	@$(PYTHON) -m bench yardsticks --results "$(RESULTS)" $(ARGUMENTS)

@@ -71,8 +71,9 @@ def expectations(behaviour: Behaviour, load: Load) -> Iterator[Expected]:
         if behaviour.slow_every:
             yield _time(f"{kind}mean", mean_s(behaviour))
     if load.rate_per_s is None:
-        # Little's law: throughput times mean latency is the number of those who wait.
-        yield Expected("users (X·R)", load.users, "", 0)
+        if behaviour.service_s:  # else what the generator takes between two requests is no trifle
+            # Little's law: throughput times mean latency is the number of those who wait.
+            yield Expected("users (X·R)", load.users, "", 0)
     else:
         if load.arrivals == "constant":
             yield Expected("offered", load.rate_per_s, "/s", 0)
