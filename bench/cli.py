@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from bench import experiment, known_answers, listings, results, stacks
+from bench import ceiling_command, experiment, known_answers, listings, results, stacks
 from bench.errors import UsageError, UserError, unknown
 from bench.launch import serve_command
 from bench.prepare import Request
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(listings.app)
 app.add_typer(known_answers.app)
+app.add_typer(ceiling_command.app)
 app.add_typer(yardsticks.app)
 
 # Columns of a terminal that has room for intervals and notes in the ranking.

@@ -15,6 +15,9 @@ from rich.console import Console
 
 from bench import cpus, files, host, plan, prepare
 from bench.blocks import Block, duration, estimate_s, expand
+from bench.ceiling import Rig, subjects
+from bench.ceilings import kept_or_measured
+from bench.ceilings_cache import Cache
 from bench.errors import UsageError
 from bench.launch import Processes
 from bench.plan import Plan
@@ -70,7 +73,6 @@ def run(request: Request, console: Console) -> Result:
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
         paths = {key: known[key].path for key in chosen.scenarios}
-        # The ceilings of the generator are measured here: record["ceilings"], before the first block.
         own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
         with RunProgress(console, todo, partial(estimate_s, chosen)) as progress:
             runner = Runner(
@@ -110,9 +112,13 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
     status = "failed"
     try:
         save("running")
-        with _interruptible(), cpus.pinned(runner.cpus.own), runner.host:
+        with interruptible(), cpus.pinned(runner.cpus.own), runner.host:
             if todo:
-                runner.run(todo, after_block=lambda: save("running"))
+                runner.run(
+                    todo,
+                    before_blocks=lambda: _note_ceilings(runner, record),
+                    after_block=lambda: save("running"),
+                )
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -127,8 +133,19 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
     return Result(folder.path, runner.outcome, status == "interrupted")
 
 
+def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
+    """Put what the generator itself can reach into ``run.json``, measured now where it is not known."""
+    reference = next(name for name in runner.plan.configurations if name in runner.configurations)
+    rig = Rig(runner.launcher, runner.session, runner.cpus, runner.configurations[reference])
+    wanted = subjects(runner.plan, runner.scenarios)
+    say = runner.progress.say
+    ceilings = [c.model_dump() for c in kept_or_measured(rig, wanted, record["host"], Cache(say), say)]
+    before = record["ceilings"]  # of an earlier sitting
+    record["ceilings"] = list({(c["scenario"], c["users"]): c for c in [*before, *ceilings]}.values())
+
+
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP interrupt once; while things are put away they are ignored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

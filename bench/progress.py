@@ -64,6 +64,8 @@ class RunProgress:
 
     def block(self, block: Block) -> None:
         """A block begins: its server starts."""
+        if len(self._left) == self._blocks:  # what was done before the first one says nothing of their pace
+            self._started = time.monotonic()
         self._line = []
         self._draw(description=f"{block.configuration} starts", rate="", eta=self._eta())
 

@@ -1,0 +1,129 @@
+"""The command ``bench ceiling``."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bench import cpus, host, plan, prepare
+from bench.ceiling import Ceiling, Rig, Subject, estimate_s, subjects
+from bench.ceilings import measure_all
+from bench.ceilings_cache import Cache
+from bench.errors import UsageError, UserError
+from bench.experiment import interruptible, session_command
+from bench.launch import Processes
+from bench.plan import Plan
+from bench.prepare import Request
+from bench.processes import ROOT
+from bench.session import Session
+from bench.terminal import console, errors, reports_errors
+
+app = typer.Typer()
+
+
+@app.command()
+@reports_errors
+def ceiling(
+    plan_name: Annotated[
+        str, typer.Option("--plan", "-p", help="Whose loads: a plan (see `bench plans`) or a .toml file.")
+    ] = "quick",
+    scenario_names: Annotated[
+        str | None, typer.Option("--scenarios", help="Only these, e.g. index,sleep (see `bench scenarios`).")
+    ] = None,
+    users: Annotated[str | None, typer.Option(help="Concurrencies for every scenario, e.g. 8,64.")] = None,
+) -> None:
+    """Measure what the load generator itself can reach, against a server that does next to nothing.
+
+    A run measures what it needs by itself, once for each machine and version; this measures anew and keeps
+    the result for the next runs.
+
+    Exit status: 0 every ceiling was measured; 1 some could not be; 2 wrong names; 130 interrupted.
+
+    For example: `bench ceiling --scenarios index,upload --users 1,64`
+    """
+    changes: dict[str, Any] = {}
+    if scenario_names is not None:
+        changes["scenarios"] = scenario_names.replace(",", " ").split()
+    if users is not None:
+        changes["users"] = _numbers(users)
+    _, chosen = prepare.chosen_plan(Request(Path("results"), plan_name, changes))
+    try:
+        wanted, measured = _measured(chosen, plan_name)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was measured before is kept")
+        raise typer.Exit(130) from None
+    if measured:
+        console.print(_table(measured))
+    if len(measured) < len(wanted):
+        errors.print(f"{len(wanted) - len(measured)} of {len(wanted)} could not be measured, see above")
+        raise typer.Exit(1)
+
+
+def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling]]:
+    """What was to be measured of a plan, and what was."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    catalogue, scenarios = prepare.catalogue(chosen), prepare.scenarios(chosen)
+    chosen = plan.resolve(chosen, list(catalogue.configurations), scenarios, plan_name)
+    wanted = subjects(chosen, {name: scenarios[name].path for name in chosen.scenarios})
+    host.allow_open_files(max(subject.users for subject in wanted))
+    machine, split = host.facts(), cpus.split_here(max(chosen.workers))
+    if split.note:
+        say(f"note: {split.note}")
+    for name in chosen.configurations:
+        having = prepare.environments(chosen.model_copy(update={"configurations": [name]}), catalogue, say)
+        if having.ready:
+            break
+    else:
+        raise UserError("none of the plan's configurations is available, and one must answer the scenarios")
+    command = session_command([scenarios[each].path for each in chosen.scenarios], len(split.generator))
+    own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
+    with (
+        tempfile.TemporaryDirectory(prefix="whichworker-ceiling-") as scratch,
+        interruptible(),
+        cpus.pinned(split.own),
+        Processes(having.ready, catalogue=own_catalogue) as launcher,
+        Session(command, split.generator, Path(scratch) / "generator.log") as session,
+    ):
+        say(f"{len(wanted)} loads against a null server, about {estimate_s(len(wanted)):.0f} s")
+        reference = prepare.named(chosen, catalogue)[name]
+        rig = Rig(launcher, session, split, reference)
+        return wanted, list(measure_all(rig, wanted, machine, Cache(say), say).values())
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise UsageError(f'--users takes whole numbers like "8,64", not "{text}"') from None
+
+
+def _table(measured: list[Ceiling]) -> Table:
+    table = Table("scenario", box=None)
+    headings = (
+        "users",
+        "processes",
+        "requests/s",
+        "",
+        "generator busy",
+        "null server busy",
+        "CPU µs/request",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="left" if not heading else "right")
+    for entry in measured:
+        table.add_row(
+            f"[bold]{entry.scenario}[/bold]",
+            str(entry.users),
+            str(entry.processes),
+            f"{entry.requests_per_s:,.0f}",
+            "at least" if entry.at_least else "",
+            f"{entry.generator_busy:.0%}",
+            f"{entry.server_busy:.0%}",
+            f"{entry.cpu_us:.1f}",
+        )
+    return table

@@ -1,0 +1,97 @@
+"""The null server as a process: it answers what a real server answered, with the least possible work."""
+
+import contextlib
+import json
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from bench.launch import HOST, last_lines
+from bench.processes import ROOT, kill_tree, spawn
+
+PROGRAM = ROOT / "swarm" / "nullserver.py"
+
+_SILENCE_S = 10.0
+
+
+class NullServerError(Exception):
+    """The null server did not start or ended; the text is the reason for people."""
+
+
+class NullServer:
+    """Learns from the server at ``real`` and runs on one CPU; a context manager."""
+
+    def __init__(self, real: str, cpu: int, log: Path) -> None:
+        """``log`` takes what it says on stderr."""
+        self._command = [sys.executable, str(PROGRAM), "--learn", real]
+        self._cpu = cpu
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._measured: psutil.Process | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it listens; raises ``NullServerError`` when it does not."""
+        with self._log.open("ab") as log:
+            self._process = spawn(self._command, [self._cpu], stdout=subprocess.PIPE, stderr=log)
+        try:
+            self.url = f"http://{HOST}:{int(self._line())}"
+            self._measured = psutil.Process(self._process.pid)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def cpu_s(self) -> float:
+        """CPU seconds it has used so far, to 0.01 s."""
+        assert self._measured is not None
+        times = self._measured.cpu_times()
+        return float(times.user + times.system)
+
+    def failure(self) -> str | None:
+        """Why it is not there any more; ``None`` while it serves."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            return None
+        return "the null server ended" + last_lines(self._log)
+
+    def last_asked(self) -> float | None:
+        """When it last met a request that it had to put to the real server (Unix time), if ever."""
+        asked: float | None = self._report()["last_asked"]
+        return asked
+
+    def error(self) -> str | None:
+        """Why it last dropped a connection, if it ever did."""
+        error: str | None = self._report()["error"]
+        return error
+
+    def _report(self) -> dict[str, Any]:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR1)
+        report: dict[str, Any] = json.loads(self._line())
+        return report
+
+    def _line(self) -> bytes:
+        """The next line it prints; it prints one at a time."""
+        assert self._process is not None and self._process.stdout is not None
+        stream = self._process.stdout
+        if select.select([stream], [], [], _SILENCE_S)[0] and (line := stream.readline()):
+            return line
+        raise NullServerError("the null server does not answer" + last_lines(self._log))
+
+    def _end(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        kill_tree(self._process)
+        self._process.stdout.close()
