@@ -41,6 +41,11 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float]:
     return float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high))
 
 
+def mean(values: npt.ArrayLike) -> float:
+    """Geometric mean of positive `values`, missing ones left out; NaN if none is known or one is zero."""
+    return interval(_known(values))[0]
+
+
 @dataclass(frozen=True)
 class Ratio:
     """How many times `one` is `other`, with its 95 % interval; `rounds` is how many repeats it rests on."""
@@ -125,17 +130,18 @@ def _positive(sample: Floats) -> bool:
     return bool(len(sample)) and bool(np.all(sample > 0))
 
 
-def rank(values: pd.DataFrame, *, higher_is_better: bool) -> pd.Series:
+def rank(values: pd.DataFrame, *, higher_is_better: bool, margin: float = MATERIAL) -> pd.Series:
     """Rank columns (configurations) of a frame indexed by repeat: 1 + how many are certainly better.
 
-    Two that tie do not outrank each other and may share a rank. A column of which only one repeat is
-    known, or that has a zero in it, has no rank (NA).
+    Certainly means that the whole interval is further from 1 than the factor `margin`. Two that tie do not
+    outrank each other and may share a rank. A column of which only one repeat is known, or that has a zero
+    in it, has no rank (NA).
     """
     known = [name for name in values if (values[name].dropna() > 0).all() and values[name].count() > 1]
     better: dict[Any, int] = dict.fromkeys(known, 1)
     for name in known:
         for rival in known:
             versus = compare(values[rival], values[name])
-            if not versus.tie and (versus.ratio > 1) == higher_is_better:
+            if versus.beyond(margin) and (versus.ratio > 1) == higher_is_better:
                 better[name] += 1
     return pd.Series(better, dtype="Int64").reindex(list(values.columns))

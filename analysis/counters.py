@@ -16,6 +16,8 @@ from analysis.results import Results
 MAX_REACH = 1.5
 # Rows of processes.csv closer than this are one look at the process tree.
 SAMPLE_GAP_S = 0.1
+# A row of generator.csv is about so long.
+REPORT_S = 1.0
 # The kernel books a CPU's time in ticks and a process's exactly; processes that often sleep are missed by the
 # ticks, so that the difference is known to this share of the CPU time there was, ...
 BOOKING_ERROR = 0.05
@@ -37,6 +39,11 @@ def within(samples: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     start = cells["window_start"].reindex(samples["cell"]).to_numpy()
     end = cells["window_end"].reindex(samples["cell"]).to_numpy()
     return samples[(samples["time"].to_numpy() >= start) & (samples["time"].to_numpy() <= end)]
+
+
+def reports_within(generator: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows of generator.csv that speak of the window: each is about the second that ended with it."""
+    return within(generator.assign(time=generator["time"] - REPORT_S / 2), cells)
 
 
 def growth(

@@ -72,9 +72,9 @@ def summarise(results: Results) -> pd.DataFrame:
     summary["generator_busy"] = _generator_work(results) / (seconds * usable)
     summary["steal"] = counters.steal(results)
     summary["others"] = counters.others(results)
-    looks = counters.within(results.generator, cells).groupby("cell")
-    summary["loop_lag_ms"] = looks["loop_lag_ms"].max()
-    summary["loop_wait_us"] = looks["loop_wait_us"].mean()
+    reports = counters.reports_within(results.generator, cells).groupby("cell")
+    summary["loop_lag_ms"] = reports["loop_lag_ms"].max()
+    summary["loop_wait_us"] = reports["loop_wait_us"].mean()
     in_flight = _request_seconds(results) / seconds
     summary["little"] = (in_flight / summary["users"]).where(~is_open)
     summary = summary.join(_ceilings(results))

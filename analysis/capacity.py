@@ -1,0 +1,117 @@
+"""What the searches of a run found: the highest arrival rate at which a server keeps its p99 within a limit.
+
+The rule is that of the search itself (docs/contracts.md), applied to the CSV files instead of to what the
+generator said at the time.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison import MATERIAL, interval, rank
+
+# What a search looked for; its answer is a rate for each configuration.
+SEARCH = ["scenario", "workers", "arrivals", "users", "p99_ms"]
+# Of the arrivals in a window so many must be completed in it, else the server falls behind; and so many of
+# the requests may fail.
+COMPLETED, FAILED = 0.99, 0.001
+# A generator whose own lateness (p99) is more than this part of the limit offers another load than asked.
+LATENESS = 0.25
+
+
+def searches(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per configuration, search (`SEARCH`) and repeat.
+
+    `rate_per_s` is the highest rate that was kept below the lowest that was not, NaN if there is none;
+    `bound_per_s` is that lowest rate, NaN if every step kept the limit; `at_least` says that the rate is a
+    lower bound, because no step broke the limit or because the generator was late at the bound. `steps`
+    counts the rates that were measured.
+    """
+    steps = summary[summary["search_p99_ms"].notna()].rename(columns={"search_p99_ms": "p99_ms"})
+    steps = steps.assign(kept=_kept(steps), blamed=_generator_late(steps))
+    by = ["configuration", *SEARCH, "repeat"]
+    columns = [*by, "steps", "rate_per_s", "bound_per_s", "at_least"]
+    rows = [
+        dict(zip(by, key, strict=True)) | _found(group) for key, group in steps.groupby(by, observed=True)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def capacity(found: pd.DataFrame) -> pd.DataFrame:
+    """One row per configuration and search (`SEARCH`) over the repeats of `found`, which `searches` gave.
+
+    `rate_per_s` is the geometric mean with its interval `rate_per_s_low` and `rate_per_s_high`, NaN where a
+    repeat found no rate; `at_least` where that of any repeat is a lower bound. `rank` compares within
+    repeats as everywhere (`comparison.rank`), with `uncertainty` for what is certain, and is missing where
+    the rate is a lower bound or unknown.
+    """
+    by = ["configuration", *SEARCH]
+    ranks = _ranks(found)
+    rows = []
+    for key, group in found.groupby(by, observed=True):
+        row: dict[str, Any] = dict(zip(by, key, strict=True))
+        row["repeats"] = len(group)
+        row["rate_per_s"], row["rate_per_s_low"], row["rate_per_s_high"] = interval(group["rate_per_s"])
+        row["at_least"] = bool(group["at_least"].any())
+        row["rank"] = ranks.get(key, pd.NA)
+        rows.append(row)
+    columns = [*by, "repeats", "rate_per_s", "rate_per_s_low", "rate_per_s_high", "at_least", "rank"]
+    return pd.DataFrame(rows, columns=columns).astype({"rank": "Int64"})
+
+
+def uncertainty(found: pd.DataFrame) -> float:
+    """The factor by which rates of `found` must differ to be different.
+
+    A search knows its answer no better than the bracket it ended with, and repeats that end with the same
+    bracket agree to the last digit without being that certain.
+    """
+    brackets = (found["bound_per_s"] / found["rate_per_s"]).dropna()
+    return float(max([MATERIAL, *brackets]))
+
+
+def _kept(steps: pd.DataFrame) -> pd.Series:
+    """Whether the server kept the limit. Too few requests for a p99 are judged by the largest time."""
+    return (
+        (_waited(steps) <= steps["p99_ms"] * 1000)
+        & (steps["achieved"] >= COMPLETED)
+        & (steps["error_rate"] <= FAILED)
+        & ~_generator_late(steps)
+    )
+
+
+def _generator_late(steps: pd.DataFrame) -> pd.Series:
+    """Whether nobody can tell, because the generator's own lateness may explain what went over the limit."""
+    limit_us = steps["p99_ms"] * 1000
+    late = steps["late_p99_us"].fillna(steps["late_max_us"])
+    return (late > LATENESS * limit_us) & (_waited(steps) <= limit_us + late)
+
+
+def _waited(steps: pd.DataFrame) -> pd.Series:
+    return steps["schedule_p99_us"].fillna(steps["schedule_max_us"])
+
+
+def _found(steps: pd.DataFrame) -> dict[str, Any]:
+    """The answer of one search in one repeat."""
+    others = steps[~steps["kept"]].sort_values("rate_per_s")
+    bound = float(others["rate_per_s"].iloc[0]) if len(others) else float("nan")
+    kept = steps[steps["kept"]]["rate_per_s"]
+    if len(others):
+        kept = kept[kept < bound]
+    return {
+        "steps": len(steps),
+        "rate_per_s": float(kept.max()) if len(kept) else float("nan"),
+        "bound_per_s": bound,
+        "at_least": bool(len(kept)) and (others.empty or bool(others["blamed"].iloc[0])),
+    }
+
+
+def _ranks(found: pd.DataFrame) -> dict[Any, Any]:
+    """The rank of every configuration and search whose rates are no lower bounds."""
+    ranks: dict[Any, Any] = {}
+    for key, group in found.groupby(SEARCH, observed=True):
+        bounded = group.groupby("configuration")["at_least"].transform("any")
+        sound = group[~bounded & group["rate_per_s"].notna()]
+        values = sound.pivot(index="repeat", columns="configuration", values="rate_per_s")
+        places = rank(values, higher_is_better=True, margin=uncertainty(sound))
+        ranks |= {(name, *key): place for name, place in places.items()}
+    return ranks

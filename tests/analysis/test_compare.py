@@ -1,0 +1,187 @@
+import json
+import math
+
+import pytest
+
+from analysis.compare import UnlikeError, compare
+from tests.fixtures.make_run import Open, Search, Spec, make_run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Make two runs: `runs({...}, {...})`, changes of a common run."""
+
+    def make(one, other, **both):
+        common = {"configurations": ("sanic", "uvicorn"), "scenarios": {"index": (64,)}} | both
+        return [
+            make_run(tmp_path / name, Spec(**common | changes))
+            for name, changes in (("before", {"seed": 1} | one), ("after", {"seed": 2} | other))
+        ]
+
+    return make
+
+
+def verdicts(compared):
+    return {(each.key.configuration, each.metric): each.verdict for each in compared.differences}
+
+
+def test_a_run_is_the_same_as_itself_again(runs):
+    compared = compare(*runs({}, {}))
+    assert set(verdicts(compared).values()) == {"same"}
+    assert {metric for _, metric in verdicts(compared)} == {"throughput", "p99_us", "cpu_us", "error_rate"}
+    assert compared.judged == 8 and compared.by_chance == pytest.approx(0.2)
+    assert compared.regressions == [] and compared.unlike == ()
+
+
+def test_a_slower_configuration_is_a_regression_and_a_faster_one_is_not(runs):
+    """An alias stands in for another version: uvicorn costs twice what sanic does."""
+    before, after = runs(
+        {"aliases": {"app": "sanic"}}, {"aliases": {"app": "uvicorn"}}, configurations=(), noise=0.005
+    )
+    worse = compare(before, after)
+    assert verdicts(worse) == {
+        ("app", "throughput"): "worse", ("app", "p99_us"): "worse", ("app", "cpu_us"): "worse",
+        ("app", "error_rate"): "same",
+    }  # fmt: skip
+    throughput, p99, cpu = worse.regressions
+    assert throughput.ratio == pytest.approx(0.5, rel=0.05) and throughput.low < 0.5 < throughput.high
+    assert p99.ratio == pytest.approx(2, rel=0.05) and cpu.ratio == pytest.approx(2, rel=0.05)
+    better = compare(after, before)
+    assert verdicts(better)["app", "throughput"] == verdicts(better)["app", "cpu_us"] == "better"
+    assert better.regressions == []
+
+
+def test_worse_within_the_margin_is_no_regression(runs):
+    """70 against 72 µs: 2.9 % worse, certain at so little noise."""
+    compared = compare(
+        *runs({"aliases": {"app": "uvicorn"}}, {"aliases": {"app": "gunicorn-uvicorn-worker"}},
+              configurations=(), noise=0.0005),
+    )  # fmt: skip
+    assert verdicts(compared)["app", "throughput"] == "worse"
+    assert compared.regressions == []
+
+
+def test_the_margin_is_the_callers(runs):
+    before, after = runs(
+        {"aliases": {"app": "uvicorn"}}, {"aliases": {"app": "gunicorn-uvicorn-worker"}},
+        configurations=(), noise=0.0005,
+    )  # fmt: skip
+    strict = compare(before, after, margin=0.02)
+    assert {each.metric for each in strict.regressions} == {"throughput", "p99_us", "cpu_us"}
+
+
+def test_throughput_of_servers_that_were_not_saturated_is_not_judged(runs):
+    compared = compare(*runs({}, {"generator_limit": 5000.0}))
+    (throughput, *_) = [each for each in compared.differences if each.metric == "throughput"]
+    assert (throughput.verdict, throughput.regression) == (None, False)
+    assert throughput.ratio < 0.5 and throughput.reason == "the server was not saturated in both"
+    assert verdicts(compared)["sanic", "cpu_us"] == "same"
+
+
+def test_one_repeat_is_shown_and_not_judged(runs):
+    before, after = runs(
+        {"aliases": {"app": "sanic"}}, {"aliases": {"app": "hypercorn"}}, configurations=(), repeats=1
+    )
+    compared = compare(before, after)
+    assert set(verdicts(compared).values()) == {None} and compared.judged == 0
+    assert compared.regressions == []
+    assert all(each.reason == "there is one repeat, so there is no interval" for each in compared.differences)
+    (cpu,) = [each for each in compared.differences if each.metric == "cpu_us"]
+    assert cpu.ratio == pytest.approx(160 / 35, rel=0.1) and math.isnan(cpu.low)
+
+
+def test_failures_that_came_are_a_regression(runs):
+    """0.4 % of its requests fail, and CPU per request is nearly half of before."""
+    before, after = runs(
+        {"aliases": {"app": "uvicorn"}}, {"aliases": {"app": "gunicorn-asgi"}}, configurations=()
+    )
+    (failures,) = compare(before, after).regressions
+    assert failures.metric == "error_rate"
+    assert (failures.one, failures.other) == (0, pytest.approx(0.004, rel=0.01))
+    assert math.isnan(failures.ratio)
+    assert verdicts(compare(after, before))["app", "error_rate"] == "better"
+
+
+def test_open_loops_go_by_the_schedule(runs):
+    before, after = runs({}, {"stall_at": 0}, scenarios={}, open={"index": (Open((2000,), "poisson"),)})
+    compared = compare(before, after)
+    assert {metric for _, metric in verdicts(compared)} == {"schedule_p99_us", "cpu_us", "error_rate"}
+    assert {each.metric for each in compared.regressions} == {"schedule_p99_us"}
+    assert compared.regressions[0].key.text == "index: 2,000 requests/s (poisson), 1 worker"
+
+
+def test_searches_are_compared_by_the_rate_they_found(runs):
+    searching = {"scenarios": {}, "searches": {"index": Search(1.0)}, "configurations": ()}
+    before, after = runs({"aliases": {"app": "sanic"}}, {"aliases": {"app": "uvicorn"}}, **searching)
+    (rate,) = compare(before, after).differences
+    assert (rate.metric, rate.verdict, rate.regression) == ("rate_per_s", "worse", True)
+    assert rate.key.text == "index: p99 within 1 ms (constant), 1 worker"
+
+
+def test_a_difference_as_narrow_as_the_search_is_none(runs):
+    """70 against 72 µs is 3 %; the searches stop at a bracket of 10 %."""
+    before, after = runs(
+        {"aliases": {"app": "uvicorn"}}, {"aliases": {"app": "gunicorn-uvicorn-worker"}},
+        scenarios={}, searches={"index": Search(1.0)}, configurations=(), noise=0,
+    )  # fmt: skip
+    (rate,) = compare(before, after).differences
+    assert rate.verdict == "same"
+
+
+def test_cells_of_one_run_only_are_listed(runs):
+    before, after = runs({"configurations": ("sanic",)}, {"scenarios": {"index": (64, 8)}})
+    compared = compare(before, after)
+    assert compared.only_one == ()
+    assert {(key.configuration, key.load.users) for key in compared.only_other} == {
+        ("sanic", 8), ("uvicorn", 8), ("uvicorn", 64),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"host": {"machine_id": "1", "hostname": "other"}}, "host synthetic and other"),
+        ({"host": {"cpu": "Faster CPU"}}, "CPU Imagined CPU and Faster CPU"),
+    ],
+)
+def test_unlike_hosts_are_refused_unless_told(runs, change, words):
+    before, after = runs({}, change)
+    with pytest.raises(
+        UnlikeError, match=f"unlike conditions: {words}. Compare them all the same with --across"
+    ):
+        compare(before, after)
+    assert compare(before, after, across=True).unlike == (words,)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("methodology", 3, "methodology 2 and 3"),
+        ("launcher", "compose", "launcher processes and compose"),
+        (
+            "cpu_split",
+            {"server": [0, 1], "generator": [1], "trusted": False},
+            r"server on CPUs \[0\] and \[0, 1\]",
+        ),
+    ],
+)
+def test_unlike_ways_to_measure_are_refused(runs, key, value, words):
+    before, after = runs({}, {})
+    document = json.loads((after / "run.json").read_text()) | {key: value}
+    (after / "run.json").write_text(json.dumps(document))
+    with pytest.raises(UnlikeError, match=words):
+        compare(before, after)
+
+
+def test_the_document_is_json_without_nan(runs):
+    before, after = runs({"configurations": ("sanic",)}, {}, repeats=1)
+    document = json.loads(json.dumps(compare(before, after).document(), allow_nan=False))
+    assert document["comparisons"] == 0 and document["regressions"] == 0
+    first = document["differences"][0]
+    assert (first["configuration"], first["scenario"], first["users"], first["low"]) == (
+        "sanic",
+        "index",
+        64,
+        None,
+    )
+    assert [key["configuration"] for key in document["only_other"]] == ["uvicorn"]

@@ -1,0 +1,137 @@
+import math
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from analysis.comparison import Ratio, compare, compare_unpaired, difference, interval, mean, rank
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    """Whoever reads the report must not be told of SciPy's worries about equal repeats."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_interval_is_students_on_the_logarithms():
+    values = [90.0, 100.0, 115.0]
+    mean, low, high = interval(values)
+    logs = np.log(values)
+    expected = scipy.stats.t.interval(0.95, 2, loc=logs.mean(), scale=scipy.stats.sem(logs))
+    assert (low, high) == pytest.approx(tuple(np.exp(expected)))
+    assert mean == pytest.approx(scipy.stats.gmean(values))
+
+
+def test_interval_of_too_little():
+    assert interval([5.0])[0] == 5 and math.isnan(interval([5.0])[1])
+    for values in ([], [1.0, 0.0], [1.0, float("nan")]):
+        assert all(math.isnan(part) for part in interval(values))
+
+
+def test_pairs_cancel_what_a_round_did_to_all():
+    mood = pd.Series([1.0, 2.0, 0.5], index=[1, 2, 3])
+    versus = compare(mood * 1.3 * [1, 1.01, 0.99], mood)
+    assert versus.low < 1.3 < versus.high < 1.35
+    assert versus.rounds == 3 and not versus.tie
+    # Without the pairs the same numbers tell nothing.
+    assert compare(mood * 1.3, mood.set_axis([2, 3, 1])).tie
+
+
+def test_repeats_only_one_of_them_has_are_left_out():
+    one = pd.Series([10.0, 20.0, 30.0], index=[1, 2, 3])
+    versus = compare(one, pd.Series([5.0, 10.0], index=[1, 2]))
+    assert (versus.ratio, versus.rounds) == (pytest.approx(2), 2)
+
+
+@pytest.mark.parametrize("low, high, tie", [(1.03, 1.2, False), (1.01, 1.2, True), (0.5, 0.9, False)])
+def test_a_tie_is_an_interval_that_reaches_within_two_percent(low, high, tie):
+    assert Ratio(1.1, low, high, 3).tie is tie
+    assert replace(Ratio(1.1, low, high, 1), low=math.nan, high=math.nan).tie
+
+
+def test_rank_shares_places_between_ties():
+    values = pd.DataFrame(
+        {"a": [100, 101, 99], "b": [99, 102, 100], "c": [50, 51, 49.5], "d": [0, 1, 2], "e": [5, None, None]}
+    )
+    values.index = [1, 2, 3]
+    ranks = rank(values, higher_is_better=True)
+    assert ranks.dropna().to_dict() == {"a": 1, "b": 1, "c": 3}
+    assert ranks.index.tolist() == ["a", "b", "c", "d", "e"]
+    assert rank(values, higher_is_better=False)["c"] == 1
+    assert rank(values, higher_is_better=False)["a"] == 2
+
+
+def test_pairs_are_the_paired_t_of_the_book():
+    """Jain, The Art of Computer Systems Performance Analysis, 13.4.1: six workloads on two systems."""
+    one = [5.4, 16.6, 0.6, 1.4, 0.6, 7.3]
+    other = [19.1, 3.5, 3.4, 2.5, 3.6, 1.7]
+    versus = compare(pd.Series(np.exp(one)), pd.Series(np.exp(other)))
+    # Mean -0.32, standard deviation 9.03, t(0.975; 5) = 2.571.
+    assert math.log(versus.ratio) == pytest.approx(-0.32, abs=0.005)
+    half = 2.571 * 9.03 / math.sqrt(6)
+    assert math.log(versus.low) == pytest.approx(-0.32 - half, abs=0.02)
+    assert math.log(versus.high) == pytest.approx(-0.32 + half, abs=0.02)
+
+
+def test_runs_are_compared_by_welchs_t():
+    """Against the formula: unequal variances, Welch-Satterthwaite's degrees of freedom."""
+    one, other = np.array([110.0, 118.0, 113.0]), np.array([100.0, 104.0, 95.0, 98.0, 130.0])
+    a, b = np.log(one), np.log(other)
+    parts = a.var(ddof=1) / 3, b.var(ddof=1) / 5
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 4)
+    half = scipy.stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts))
+    versus = compare_unpaired(one, other)
+    assert math.log(versus.ratio) == pytest.approx(a.mean() - b.mean())
+    assert math.log(versus.low) == pytest.approx(a.mean() - b.mean() - half)
+    assert math.log(versus.high) == pytest.approx(a.mean() - b.mean() + half)
+    assert versus.rounds == 3
+
+
+def test_equal_repeats_are_certain():
+    assert interval([7.0, 7.0, 7.0]) == pytest.approx((7, 7, 7))
+    series = pd.Series([3.0, 3.0, 3.0])
+    for versus in (compare(series * 2, series), compare_unpaired(series * 2, series)):
+        assert (versus.ratio, versus.low, versus.high) == pytest.approx((2, 2, 2))
+        assert not versus.tie
+    assert compare(series, series).tie and compare_unpaired(series, series).tie
+    assert difference([0.0, 0.0], [0.0, 0.0]) == (0, 0, 0)
+    # Only one side without variance.
+    versus = compare_unpaired([3.0, 3.0, 3.0], [1.0, 2.0, 3.0])
+    assert versus.low < versus.ratio < versus.high
+
+
+@pytest.mark.parametrize("one, other", [([], []), ([1.0], []), ([0.0, 1.0], [1.0, 1.0])])
+def test_nothing_or_a_zero_has_no_ratio(one, other):
+    for versus in (
+        compare(pd.Series(one, dtype=float), pd.Series(other, dtype=float)),
+        compare_unpaired(one, other),
+    ):
+        assert math.isnan(versus.ratio) and math.isnan(versus.low) and versus.tie
+
+
+def test_one_repeat_has_a_ratio_and_no_interval():
+    for versus in (
+        compare(pd.Series([6.0]), pd.Series([2.0])),
+        compare_unpaired([6.0], [2.0]),
+        compare_unpaired([6.0], [2.0, math.nan]),
+    ):
+        assert versus.ratio == pytest.approx(3) and versus.rounds == 1
+        assert math.isnan(versus.low) and math.isnan(versus.high) and versus.tie
+    shift, low, high = difference([6.0], [2.0, 3.0])
+    assert shift == 3.5 and math.isnan(low) and math.isnan(high)
+
+
+def test_a_mean_leaves_out_what_is_missing():
+    assert mean([2.0, math.nan, 8.0]) == pytest.approx(4)
+    assert math.isnan(mean([math.nan]))
+
+
+def test_a_wider_margin_ties_more():
+    values = pd.DataFrame({"a": [110.0, 110.0, 110.0], "b": [100.0, 100.0, 100.0]}, index=[1, 2, 3])
+    assert rank(values, higher_is_better=True).to_dict() == {"a": 1, "b": 2}
+    assert rank(values, higher_is_better=True, margin=1.2).to_dict() == {"a": 1, "b": 1}
