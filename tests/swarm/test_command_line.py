@@ -7,6 +7,8 @@ import json
 import socket
 import subprocess
 import urllib.request
+from itertools import pairwise
+from time import perf_counter
 from urllib.parse import urlencode
 
 import pytest
@@ -76,6 +78,50 @@ def test_without_a_recording_locusts_own_numbers_are_right_too(serve, locust, tm
     [entry] = json.loads((tmp_path / "locust.json").read_text())
     assert (entry["method"], entry["name"]) == ("GET", "/index")
     assert entry["num_requests"] == entry["num_failures"] == len(server.asked) > 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_open_loop(serve, locust, tmp_path, processes):
+    """Two processes have every second arrival each, so that the server sees them 50 ms apart."""
+    times = []
+
+    def answer(client, _asked):
+        times.append(perf_counter())
+        client.send(reply(b"Hello, world!"))
+
+    server = serve({"/index": answer})
+    more = ("--processes", processes) if processes > 1 else ()
+    open_loop = ("--arrival-rate", 20, "--arrivals", "constant")
+    process = locust(*HEADLESS, "-t", "4s", "--host", server.url, "--record", tmp_path, *open_loop, *more)
+    status, errors = finish(process)
+    assert status == 0, errors
+    kinds = {}
+    for row in rows(tmp_path / "latency.csv"):
+        kinds[row["kind"]] = kinds.get(row["kind"], 0) + int(row["count"])
+    assert kinds == dict.fromkeys(("service", "from_schedule", "lateness"), len(times))
+    last = {row["process"]: row for row in rows(tmp_path / "generator.csv") if row["arrivals"]}
+    assert len(last) == processes
+    assert all(int(row["arrivals"]) > 10 for row in last.values())
+    assert sum(int(row["arrivals"]) for row in last.values()) == pytest.approx(len(times), abs=25)
+    gaps = [after - before for before, after in pairwise(times)]
+    assert sum(0.025 < gap < 0.075 for gap in gaps) > len(gaps) / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--arrival-rate", "0"), "rate_per_s must be above 0"),
+        (("--arrival-rate", "many"), "many"),
+        (("--arrivals", "sometimes", "--arrival-rate", "5"), "sometimes"),
+        (("--arrivals", "poisson"), "needs --arrival-rate"),
+        (("--arrival-rate", "5", "--arrival-seed", "-1"), "negative"),
+    ],
+)
+def test_open_loops_that_cannot_be_are_said(locust, arguments, message):
+    status, errors = finish(locust("--headless", "-t", "1s", "--host", "http://127.0.0.1:1", *arguments))
+    assert status != 0
+    assert message in errors
+    assert "Traceback" not in errors
 
 
 def free_port():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow
 from swarm.samples import Histogram, bucket_edges, locust_bucket, locust_buckets
+from swarm.second import Second
 
 HOUR_NS = 3_600_000_000_000
 latencies = st.integers(min_value=0, max_value=HOUR_NS)
@@ -50,6 +51,37 @@ def test_merging_is_exact(parts):
     assert merged.counts.tolist() == whole.counts.tolist()
     assert merged.total == sum(map(len, parts))
     assert merged.counts.dtype == np.int64
+
+
+@given(st.lists(latencies, min_size=1), st.lists(latencies))
+def test_taking_a_part_away_is_exact(rest, part):
+    whole = Histogram.of(array(rest + part))
+    left = whole.less(Histogram.of(array(part)))
+    expected = Histogram.of(array(rest))
+    assert left.buckets.tolist() == expected.buckets.tolist()
+    assert left.counts.tolist() == expected.counts.tolist()
+
+
+@given(st.lists(latencies, min_size=1), st.lists(st.tuples(latencies, latencies)))
+def test_from_the_schedule_counts_as_many_as_service(at_once, waited):
+    services = at_once + [latency for latency, _ in waited]
+    second = Second()
+    second.add(array(services))
+    second.add_arrivals(array([3, 4]), array(services[len(at_once) :]), array([wait for _, wait in waited]))
+    kinds = dict(second.histograms(open_loop=True))
+    expected = Histogram.of(array(at_once + [latency + wait for latency, wait in waited]))
+    assert kinds[FROM_SCHEDULE].buckets.tolist() == expected.buckets.tolist()
+    assert kinds[FROM_SCHEDULE].counts.tolist() == expected.counts.tolist()
+    assert kinds[FROM_SCHEDULE].total == kinds[SERVICE].total == len(services)
+    assert kinds[LATENESS].buckets.tolist() == [3, 4]
+    assert set(dict(second.histograms(open_loop=False))) == {SERVICE, LATENESS}
+
+
+def test_lateness_without_an_answer_is_kept():
+    second = Second()
+    second.add_arrivals(array([7]), array([]), array([]))
+    [(kind, histogram)] = second.histograms(open_loop=True)
+    assert (kind, histogram.total) == (LATENESS, 1)
 
 
 @given(st.lists(st.integers(min_value=1, max_value=HOUR_NS), min_size=1))

@@ -11,6 +11,7 @@ import subprocess
 import psutil
 import pytest
 
+from swarm.cell import Cell, CellFailed
 from tests.swarm.harness import until
 from tests.swarm.processes import LIMIT_S, SessionProcess, alive, family, start
 from tests.swarm.scripted import reply
@@ -128,6 +129,89 @@ def test_two_processes_merge_exactly(serve, open_session, scenario, tmp_path):
     session.process.stdin.close()
     assert session.process.wait(LIMIT_S) == 0
     until(lambda: not alive(processes), "the workers have ended, too")
+
+
+@pytest.mark.parametrize(("processes", "kind"), [(1, "poisson"), (2, "constant")])
+def test_an_open_loop_and_then_a_closed_one(serve, open_session, scenario, tmp_path, processes, kind):
+    server, index = serve({"/": reply()}), scenario()
+    session = open_session(index, processes=processes)
+    arrivals = {"kind": kind, "rate_per_s": 100.0, "seed": 1}
+    folder = tmp_path / "open"
+    session.cell(index, server.url, folder, users=150, arrivals=arrivals, warmup_s=0.5, measured_s=3)
+    finished = session.wait_for("finished", "failed")
+    assert finished["event"] == "finished", finished
+    assert finished["arrivals"] == pytest.approx(300, abs=3 if kind == "constant" else 80)
+    assert finished["completions"] == pytest.approx(finished["requests"], abs=60)
+    assert set(finished["latency_us"]) == {"service", "from_schedule", "lateness"}
+    assert finished["latency_us"]["from_schedule"]["p50"] >= finished["latency_us"]["service"]["p50"] > 0
+    assert finished["latency_us"]["service"]["p99"] is None  # three requests beyond it
+    kinds = column(folder / "latency.csv", "kind")
+    counts = list(map(int, column(folder / "latency.csv", "count")))
+    for each in ("service", "from_schedule", "lateness"):
+        of_kind = sum(count for of, count in zip(kinds, counts, strict=True) if of == each)
+        assert of_kind == len(server.asked)
+    assert server.connections == 150  # all open before they are needed, none twice
+
+    session.cell(index, server.url, tmp_path / "closed")
+    finished = session.wait_for("finished", "failed")
+    assert (finished["arrivals"], finished["completions"]) == (None, None)
+    assert set(finished["latency_us"]) == {"service"}
+    assert set(column(tmp_path / "closed" / "generator.csv", "arrivals")) == {""}
+
+
+PACED = """
+from locust import HttpUser, task
+from swarm import Arrivals, SwarmUser
+
+class Paced(SwarmUser):
+    arrivals = Arrivals(0.001)
+
+    @task
+    def work(self):
+        yield self.get("/")
+"""
+
+
+def test_a_cell_says_itself_whether_its_loop_is_open(serve, open_session, tmp_path):
+    server, path = serve({"/": reply()}), tmp_path / "paced_scenario.py"
+    path.write_text(PACED)
+    session = open_session(path)
+    session.cell(path, server.url, tmp_path / "closed", arrivals=None)
+    finished = session.wait_for("finished", "failed")
+    assert finished["requests"] > 10
+    assert finished["arrivals"] is None
+    session.cell(path, server.url, tmp_path / "bare", record=False)
+    finished = session.wait_for("finished", "failed")
+    assert (finished["latency_us"], finished["arrivals"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "reason"),
+    [
+        (3000, "arrivals is null or has kind"),
+        ({"kind": "constant"}, "arrivals is null or has kind"),
+        ({"kind": "constant", "rate_per_s": 0}, "above 0"),
+        ({"kind": "constant", "rate_per_s": "10"}, "number"),
+        ({"kind": "bursts", "rate_per_s": 10}, "constant, poisson"),
+        ({"kind": "poisson", "rate_per_s": 10, "seed": "x"}, "whole number"),
+        ({"kind": "poisson", "rate_per_s": 10, "seeed": 1}, "seeed"),
+    ],
+)
+def test_arrivals_that_cannot_be_are_a_reason(tmp_path, arrivals, reason):
+    command = {"host": "", "scenario": "", "users": 1, "warmup_s": 0, "measured_s": 1, "directory": "."}
+    with pytest.raises(CellFailed, match=reason):
+        Cell.of(command | {"arrivals": arrivals})
+
+
+def test_open_loops_that_cannot_be_fail_the_cell(serve, open_session, scenario, tmp_path):
+    server, index, plain = serve({"/": reply()}), scenario(), tmp_path / "plain_scenario.py"
+    plain.write_text(PACED.replace("class Paced(SwarmUser)", "class Plain(HttpUser)"))
+    session = open_session(index, plain, processes=2)
+    arrivals = {"kind": "constant", "rate_per_s": 10}
+    session.cell(plain, server.url, tmp_path / "a", arrivals=arrivals)
+    assert "needs swarm users, which Locust's own are not: Plain" in session.wait_for("failed")["reason"]
+    session.cell(index, server.url, tmp_path / "b", arrivals=arrivals, users=1)
+    assert "a user in each process: 1 users, 2 processes" in session.wait_for("failed")["reason"]
 
 
 def test_cells_that_fail_do_not_end_the_session(serve, open_session, scenario, tmp_path):
