@@ -18,7 +18,7 @@ SCHEMA = 2
 METHODOLOGY = 2
 
 # What must agree for cells of two sittings to stand in one run.
-_SAME = ("plan", "launcher", "cpu_split", "stacks")
+_SAME = ("methodology", "plan", "launcher", "cpu_split", "stacks")
 
 
 class RunFolder:

@@ -46,6 +46,14 @@ def tiny(tmp_path):
         (["--scenarios", "json"], 'unknown scenario "json"; did you mean "json-document"?'),
         (["--users", "many"], '--users takes whole numbers like "8,64", not "many"'),
         (["--users", "0"], "command line: key"),
+        (["--rates", "many"], '--rates takes numbers like "1000,3000", not "many"'),
+        (["--rates", "0"], 'command line: key "scenarios.index.open.0.rates_per_s.0"'),
+        (["--rates", "9", "--users", "1,2"], "with --rates, --users is one number"),
+        (["--arrivals", "poisson"], "give --rates too"),
+        (
+            ["--rates", "9", "--arrivals", "evenly"],
+            'unknown kind of arrivals "evenly"; known: const',
+        ),
         (["--repeats", "0"], 'command line: key "repeats"'),
         (["--launcher", "proceses"], 'unknown launcher "proceses"; did you mean "processes"?'),
         (["--resume", "nothing"], 'unknown run "nothing"'),
@@ -68,7 +76,7 @@ def test_what_there_is_can_be_listed():
     assert "gunicorn-uvicorn-legacy" in bench("configurations").stdout
     assert "locustfiles/index.py" in bench("scenarios").stdout
     plans = bench("plans").stdout
-    assert all(name in plans for name in ("smoke", "quick", "full"))
+    assert all(name in plans for name in ("smoke", "quick", "full", "aa"))
 
 
 def test_the_doctor_says_what_this_machine_has(tmp_path):

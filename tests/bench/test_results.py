@@ -15,6 +15,7 @@ from bench.run import remaining
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=2, block=5)
 RUN = {
     "schema": results.SCHEMA,
+    "methodology": results.METHODOLOGY,
     "status": "interrupted",
     "seed": 3,
     "plan": {"name": "quick"},
@@ -76,6 +77,7 @@ def test_the_latest_unfinished_run_of_the_same_command_is_found(tmp_path):
     make(tmp_path, "2", status="finished")
     make(tmp_path, "3", plan={"name": "other"})
     make(tmp_path, "4", host=RUN["host"] | {"machine_id": "another"})
+    make(tmp_path, "4a", methodology=1)
     make(tmp_path, "5", stacks={"current": {"python": "3.99"}})
     assert results.unfinished(tmp_path, RUN, None) == first
     assert results.unfinished(tmp_path, RUN, 3) == first
