@@ -8,7 +8,7 @@ A worker that has answered so many requests asks Sanic's manager for a successor
 until the successor is ready. docs/recycling.md tells what to expect, and where the limits are.
 """
 
-# Made for Sanic 25.12; with other versions, run tests/targets/test_recycle.py first.
+# Made for Sanic 25.12, and close to its insides: tests/targets/test_recycle.py tells whether it fits another.
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.log import logger
 from sanic.response import HTTPResponse
+from sanic.server.protocols.http_protocol import HttpProtocol
 
 HANDOVER_S = 1.0
 """Sanic tells a worker to stop up to 0.2 s after its successor is ready. Another restart of the same
 worker before that would make Sanic forget the old process, which then lives on: a leaked worker."""
 
-_STARTING = {"RESTARTING", "STARTING", "STARTED"}  # states of a worker that does not serve yet
-_LOOK_EVERY_S = 0.2
+IDLE_S = 0.25
+"""How long a stopping worker leaves idle connections open, for requests that are under way already."""
+
+_LOOK_EVERY_S = 0.1
+_STARTING = ("RESTARTING", "STARTING", "STARTED")  # Sanic's names for a worker that does not serve yet
+_SERVING = "ACKED"
+_DUE = "recycle_due"  # our key in the state that Sanic shares between the processes
 
 
 def recycle_after(app: Sanic, max_requests: int, jitter: int = 0, minimum_age_s: float = 2.0) -> None:
@@ -41,7 +47,8 @@ def recycle_after(app: Sanic, max_requests: int, jitter: int = 0, minimum_age_s:
         app: The app, before it is served.
         max_requests: Responses after which a worker asks for its successor. It serves some more until
             that one has started.
-        jitter: At most so many more, drawn anew for each worker, so that workers do not restart together.
+        jitter: At most so many more, drawn anew for each worker, so that they do not come due together.
+            Those that do are replaced one after the other.
         minimum_age_s: Seconds that a worker serves at least, whatever it has answered: `HANDOVER_S` or
             more. It bounds how often processes are started when N is small for the load.
 
@@ -67,19 +74,23 @@ class _Life:
         self._max_requests = max_requests
         self._jitter = jitter
         self._minimum_age_s = minimum_age_s
-        self._begun = math.nan
+        self._born = math.nan
+        self._left: float = math.inf  # responses until the successor is asked for
         self._stopping = False
-        self._left: float = math.inf
 
     async def begin(self, *_: Any) -> None:
-        """Start to count; the age counts from here as well, for by now the manager knows of the worker."""
-        if hasattr(self._app, "multiplexer"):
-            # Drawn here and not at import: with the start method "fork" all workers share the import.
-            self._left = self._max_requests + random.randint(0, self._jitter)
-            self._begun = time.monotonic()
+        """Start to count. The age counts from here as well: the manager has just been told it is ready."""
+        if not hasattr(self._app, "multiplexer"):
+            return
+        self._app.m.state[_DUE] = None
+        self._born = time.monotonic()
+        # Drawn here and not at import, which all workers share if they are forked.
+        requests = self._max_requests + random.randint(0, self._jitter)
+        self._left = requests
+        logger.info("This worker is to be replaced after %d requests", requests)
 
     def count(self, request: Request, _: HTTPResponse) -> None:
-        """Count a response; the last one sets off the restart, once."""
+        """Count a response; the last one asks for the successor, once."""
         self._left -= 1
         if self._left == 0:
             self._app.add_task(self._retire())
@@ -87,40 +98,65 @@ class _Life:
             request.stream.keep_alive = False
 
     async def _retire(self) -> None:
-        too_young_s = self._begun + self._minimum_age_s - time.monotonic()
-        if too_young_s > 0:
-            # Its siblings, started together with it, wait as well: come out of the wait one by one.
-            await asyncio.sleep(too_young_s + random.uniform(0, self._minimum_age_s / 4))
-        while any(worker.get("state") in _STARTING for worker in self._app.m.workers.values()):
-            await asyncio.sleep(random.uniform(0.5, 1.5) * _LOOK_EVERY_S)
-        logger.info("This worker has served its requests: asking for a successor")
+        await asyncio.sleep(max(0.0, self._born + self._minimum_age_s - time.monotonic()))
+        self._app.m.state[_DUE] = time.time()
+        # To look only after a while lets each of those that come due at the same time see the others.
+        await asyncio.sleep(_LOOK_EVERY_S)
+        while not self._is_next():
+            await asyncio.sleep(_LOOK_EVERY_S)
+        logger.info("This worker has served its requests: asking for its successor")
         self._app.m.restart(zero_downtime=True)
 
-    async def stop(self, *_: Any) -> None:
-        """Let every connection end with its current answer, or with its next if it is idle.
+    def _is_next(self) -> bool:
+        workers = self._app.m.workers
+        if any(worker.get("state") in _STARTING for worker in workers.values()):
+            return False
+        # One whose successor failed does not ask again, and is not waited for.
+        due = [
+            (worker[_DUE], name)
+            for name, worker in workers.items()
+            if worker.get(_DUE) and worker.get("state") == _SERVING
+        ]
+        return not due or min(due)[1] == self._app.m.name
 
-        Sanic would serve busy connections for another `GRACEFUL_SHUTDOWN_TIMEOUT` (15 s) and then cut
-        them in the midst of their requests. Nor may a worker that is stopping ask for a successor: it
-        has one already.
+    async def stop(self, *_: Any) -> None:
+        """Let each connection end with its next answer, and the idle ones a little later.
+
+        Sanic would close idle connections at once, with requests that have arrived but were not read
+        yet, serve the busy ones for another `GRACEFUL_SHUTDOWN_TIMEOUT` (15 s) and then cut them in
+        the midst of a request. Nor may a stopping worker ask for a successor, for it has one already.
         """
-        if hasattr(self._app, "multiplexer"):
-            self._app.config.KEEP_ALIVE = False
-            self._stopping = True
-            self._left = math.inf
+        if not hasattr(self._app, "multiplexer"):
+            return
+        self._left = math.inf
+        self._stopping = True
+        self._app.config.KEEP_ALIVE = False
+        close_if_idle = HttpProtocol.close_if_idle
+
+        def close_if_idle_later(connection: HttpProtocol) -> None:
+            connection.loop.call_later(IDLE_S, close_if_idle, connection)
+
+        HttpProtocol.close_if_idle = close_if_idle_later
 
 
 async def end_restarts(app: Sanic, *_: Any) -> None:
     """Let a server that is told to stop in the midst of a restart stop the old worker now, and gently.
 
-    Sanic has ended the successor but still waits 30 s for it to become ready, before it stops the old
-    worker; and then it would cut the requests that this one is serving.
+    Sanic stops only the successors. Where one is not ready yet, it would wait 30 s for it, and in the
+    end cut the requests that the old worker is serving.
     """
-    from sanic.worker.constants import ProcessState
+    from sanic.worker.constants import ProcessState  # older versions, without a manager, have none
 
-    for process in app.manager.processes:
-        # The old worker will report here that it has stopped, or fail.
+    processes = list(app.manager.processes)
+    for process in processes:
+        # The old worker will report there that it has stopped, or fail.
         app.manager.worker_state.setdefault(process.name, {})
-        process.state = ProcessState.ACKED
+        old = getattr(process, "_old_process", None)  # gone once it has been told to stop
+        if old is not None:
+            old.terminate()
+    current = {process.pid for process in processes}
     for child in multiprocessing.active_children():
-        if child.name.startswith("Sanic-Server-"):
+        if child.name.startswith("Sanic-Server-") and child.pid not in current:
             child.join(app.config.GRACEFUL_SHUTDOWN_TIMEOUT + 1)
+    for process in processes:
+        process.state = ProcessState.ACKED  # which Sanic is waiting for
