@@ -189,12 +189,19 @@ def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], tod
     done = sum(len(block.cells) for block in planned) - cells
     seconds = estimate_s(chosen, len(todo), expected)
     load_s = expected * (chosen.warmup_s + chosen.measured_s)
-    searching = f" and {searches} searches of about {(expected - cells) / searches:.0f}" if searches else ""
+    planning = _count(cells, "cell")
+    if searches:
+        steps = f"about {(expected - cells) / searches:.0f} steps"
+        planning += f" and {_count(searches, 'search', 'searches')} of {steps}"
     kept = f" ({done} are finished and kept)" if done else ""
     return (
-        f"{folder.path}: {cells} cells{searching} in {len(todo)} blocks{kept}, about {duration(seconds)}, "
+        f"{folder.path}: {planning} in {_count(len(todo), 'block')}{kept}, about {duration(seconds)}, "
         f"{load_s / seconds:.0%} of it under load"
     )
+
+
+def _count(number: int, one: str, several: str | None = None) -> str:
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def _why_nothing(chosen: Plan, having: Environments) -> str:

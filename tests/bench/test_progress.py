@@ -1,0 +1,70 @@
+import io
+import re
+from functools import partial
+
+import pytest
+from rich.console import Console
+
+from bench.blocks import estimate_s, expand
+from bench.progress import RunProgress
+from bench.search import Found
+
+SEARCH = {"p99_ms": 10, "from_rate_per_s": 1000}
+MEASURED = {"requests": 1500, "failures": 0, "latency_us": {"service": {"p99": 900.0}}}
+OPEN = MEASURED | {"latency_us": {"from_schedule": {"p99": 1234.0}}}
+
+
+@pytest.fixture
+def chosen(make_plan):
+    loads = {"open": [{"rates_per_s": [500]}], "search": SEARCH}
+    return make_plan("sanic", "uvicorn", users=(8,), loads=loads)
+
+
+def show(chosen, answer, steps, terminal):
+    """Go through the first of two blocks with a search of so many steps; returns what was shown."""
+    first, second = blocks = expand(chosen, 1, {"sanic": None, "uvicorn": None})
+    output = io.StringIO()
+    console = Console(file=output, width=200, force_terminal=terminal, no_color=True)
+    with RunProgress(console, blocks, partial(estimate_s, chosen)) as progress:
+        progress.block(first)
+        closed, opened = first.cells
+        progress.measured(closed, MEASURED, 1)
+        progress.measured(opened, OPEN, 1)
+        ((scenario, search),) = first.searches
+        for number in range(steps):
+            step = first.step(scenario, search, 1000.0 + number)
+            progress.cell(step)
+            progress.measured(step, OPEN, 1)
+        progress.searched(first, scenario, search, answer, steps)
+        progress.block_done(first)
+        progress.block(second)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Found(12_300.0, at_least=False), "index, p99 within 10 ms up to 12,300/s"),
+        (Found(62.5, at_least=True), "index, p99 within 10 ms up to at least 62.5/s"),
+        (Found(None, at_least=False), "index, p99 within 10 ms at no rate tried"),
+        (None, "index, p99 within 10 ms: not found"),
+    ],
+)
+def test_a_block_is_told_in_a_line(chosen, answer, words):
+    (line,) = show(chosen, answer, steps=3, terminal=False).splitlines()
+    assert re.match(r"\[1/2\] \w+, 1 worker, repeat 1: index, 8 users 1,500/s; ", line)
+    assert f"; index, 500/s constant p99 1.23 ms; {words}; " in line
+    assert re.search(r"; \d+:\d\d left$", line)
+
+
+@pytest.mark.parametrize(("steps", "total"), [(3, 14), (7, 18), (9, 20)])
+def test_the_number_of_cells_is_put_right_when_a_search_is_over(chosen, steps, total):
+    output = show(chosen, Found(1.0, at_least=False), steps, terminal=True)
+    # Two loads and the usual seven steps in both blocks, at first.
+    counted = re.findall(r"(\d+)/(\d+) cells", output)
+    assert counted[0] == ("0", "18") and counted[-1] == (str(steps + 2), str(total))
+
+
+def test_what_is_left_never_falls_below_nothing(chosen):
+    left = re.findall(r"(-?\d+):(-?\d\d) left", show(chosen, None, steps=30, terminal=True))
+    assert len(left) > 30 and all(int(minutes) >= 0 for minutes, _ in left)
