@@ -31,8 +31,9 @@ FULL = 0.9
 _ATTEMPTS = 2
 # Where others took more than this of the CPUs of server and generator, the ceiling is this moment's only.
 DISTURBED = 0.1
-# How far from the edges of the window the generator's reports may be, in seconds.
-_EDGE_S = 0.25
+# How far from the edges of the window the generator's reports may be, in seconds: on a busy machine they
+# are late, and what lies between two of them is still a rate.
+_EDGE_S = 0.75
 # For estimates: a cell beyond warm-up and window (alignment to whole seconds, stopping), and the reference.
 _CELL_S, _REFERENCE_S = 1.0, 2.0
 
@@ -268,7 +269,7 @@ def generator_cpus(table: Path, start: float, end: float) -> tuple[float, float]
         reports = [(float(row["time"]), float(row["cpu_s"]), float(row["spin_s"] or 0)) for row in group]
         first = min(reports, key=lambda report: abs(report[0] - start))
         last = min(reports, key=lambda report: abs(report[0] - end))
-        if max(abs(first[0] - start), abs(last[0] - end)) > _EDGE_S:
+        if first is last or max(abs(first[0] - start), abs(last[0] - end)) > _EDGE_S:
             raise NoCeilingError("the generator was held up: is the machine busy with something else?")
         time_s, cpu_s, spin_s = (after - before for before, after in zip(first, last, strict=True))
         work += (cpu_s - spin_s) / time_s

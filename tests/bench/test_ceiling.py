@@ -1,0 +1,413 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from bench import ceiling, ceilings, ceilings_cache, cpus, host, plan
+from bench.ceiling import Ceiling, Measured, NoCeilingError, Rig, Subject, Usage
+from bench.ceilings_cache import Cache
+from bench.experiment import session_command
+from bench.launch import Processes, ServerError
+from bench.nullserver import NullServer
+from bench.processes import ROOT
+from bench.session import Session
+
+INDEX = ROOT / "locustfiles" / "index.py"
+NEVER_THE_SAME = """
+from itertools import count
+from locust import constant, task
+from swarm import SwarmUser
+
+NUMBERS = count()
+
+class Fresh(SwarmUser):
+    wait_time = constant(0)
+
+    @task
+    def fresh(self):
+        yield self.get(f"/index?{next(NUMBERS)}", name="/index")
+"""
+NEVER_CONTENT = """
+from locust import constant, task
+from swarm import SwarmUser
+
+class Hard(SwarmUser):
+    wait_time = constant(0)
+
+    @task
+    def hard(self):
+        response = yield self.get("/index")
+        response.failure("never good enough")
+"""
+WAITING = """
+from locust import FastHttpUser, constant, task
+
+class Waiting(FastHttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def index(self):
+        self.client.get("/index")
+"""
+
+
+def a_ceiling(scenario="index", users=8, measured=1.0):
+    return Ceiling(
+        scenario=scenario,
+        users=users,
+        processes=1,
+        requests_per_s=1000.0,
+        at_least=False,
+        cpu_us=6.0,
+        generator_busy=0.99,
+        server_busy=0.5,
+        measured=measured,
+    )
+
+
+# -- What follows from the numbers
+
+
+@pytest.mark.parametrize(("busy", "at_least"), [(0.99, False), (0.9, False), (0.89, True), (0.1, True)])
+def test_a_ceiling_is_at_least_where_the_generator_was_not_full(busy, at_least):
+    assert ceiling.is_at_least(busy) is at_least
+
+
+def generator_csv(folder, *rows):
+    path = folder / "generator.csv"
+    path.write_text("\n".join(["time,process,cpu_s,spin_s", *rows]) + "\n")
+    return path
+
+
+def test_work_and_polling_of_all_processes_are_taken_between_the_reports_nearest_the_window(tmp_path):
+    table = generator_csv(
+        tmp_path,
+        *("99.0,1,5.0,1.0", "100.1,1,6.0,1.5", "101.1,1,7.0,1.75", "102.0,1,9.0,3.0"),
+        *("100.0,2,0.0,0.0", "101.0,2,0.5,0.0"),
+        *("100.0,0,0.0,", "101.0,0,0.1,"),
+    )
+    work, spin = ceiling.generator_cpus(table, 100, 101)
+    assert (work, spin) == (pytest.approx(0.75 + 0.5 + 0.1), pytest.approx(0.25))
+
+
+def test_reports_that_are_late_still_make_a_rate(tmp_path):
+    table = generator_csv(tmp_path, "100.0,0,0.0,0.0", "101.6,0,0.8,0.4")
+    assert ceiling.generator_cpus(table, 100, 101) == (pytest.approx(0.25), pytest.approx(0.25))
+
+
+@pytest.mark.parametrize("last", ["100.4,0,1.0,0.0", "101.9,0,1.0,0.0"])
+def test_a_generator_that_did_not_report_near_the_edges_has_no_ceiling(tmp_path, last):
+    table = generator_csv(tmp_path, "99.0,0,0.0,0.0", last)
+    with pytest.raises(NoCeilingError, match="held up"):
+        ceiling.generator_cpus(table, 100, 101)
+
+
+def test_usage_is_interpolated_at_the_edges_of_the_window():
+    usages = [
+        Usage(99.9, 1.0, 10.0),
+        Usage(100.1, 1.2, 10.4),
+        Usage(100.9, 1.6, 12.0),
+        Usage(101.1, 1.8, 12.4),
+    ]
+    server, everyone = ceiling.cpus_used(usages, 100, 101)
+    assert (server, everyone) == (pytest.approx(0.6), pytest.approx(2.0))
+    with pytest.raises(NoCeilingError, match="not watched"):
+        ceiling.cpus_used(usages, 100, 102)
+
+
+def test_a_reading_is_disturbed_where_others_took_the_cpus():
+    assert not Measured(a_ceiling(), 1.0, 0.05).disturbed
+    assert Measured(a_ceiling(), 1.0, 0.2).disturbed
+
+
+def test_every_scenario_and_number_of_users_of_a_plan_is_a_subject_once():
+    search = {"p99_ms": 10.0, "from_rate_per_s": 100.0, "users": 64}
+    scenarios = {
+        "index": {"users": [64, 8], "open": [{"rates_per_s": [100.0, 200.0]}], "search": search},
+        "sleep": {"open": [{"rates_per_s": [10.0], "users": 8}]},
+    }
+    chosen = plan.validate(
+        {
+            "summary": "a test",
+            "configurations": ["sanic"],
+            "scenarios": scenarios,
+            "workers": [1],
+            "repeats": 1,
+            "warmup_s": 0.2,
+            "measured_s": 1,
+        },
+        "here",
+    )
+    found = ceiling.subjects(chosen, {"index": INDEX, "sleep": INDEX})
+    assert [str(subject) for subject in found] == [
+        "index, 8 users",
+        "index, 64 users",
+        "index, 256 users",
+        "sleep, 8 users",
+    ]
+
+
+# -- What is kept
+
+
+def test_what_is_put_into_the_cache_is_found_again_and_other_entries_stay(tmp_path):
+    path, said = tmp_path / ".cache" / "ceilings.json", []
+    cache = Cache(said.append, path)
+    assert cache.read() == {}
+    cache.add({"one": a_ceiling()})
+    Cache(said.append, path).add({"two": a_ceiling("sleep"), "one": a_ceiling(measured=2.0)})
+    assert cache.read() == {"one": a_ceiling(measured=2.0), "two": a_ceiling("sleep")}
+    assert not said
+
+
+def test_the_cache_keeps_the_newest(tmp_path):
+    cache = Cache(print, tmp_path / "ceilings.json")
+    cache.add({str(number): a_ceiling(measured=float(number)) for number in range(600)})
+    assert set(cache.read()) == {str(number) for number in range(100, 600)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"version": 1, "ceil',
+        '{"version": 2, "ceilings": {}}',
+        '{"version": 1, "ceilings": {"key": {"scenario": "index"}}}',
+        "[]",
+        "\udcff",
+    ],
+)
+def test_a_cache_that_cannot_be_used_is_told_and_made_anew(tmp_path, content):
+    path, said = tmp_path / "ceilings.json", []
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    cache = Cache(said.append, path)
+    assert cache.read() == {} and "cannot be used and is made anew" in said[0]
+    cache.add({"one": a_ceiling()})
+    said.clear()
+    assert cache.read() == {"one": a_ceiling()} and not said
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "taken").write_text("")
+    said = []
+    Cache(said.append, tmp_path / "taken" / "ceilings.json").add({"one": a_ceiling()})
+    assert "cannot be kept for the next run" in said[0]
+
+
+def test_the_key_changes_with_all_that_a_ceiling_depends_on(tmp_path, monkeypatch):
+    scenario = tmp_path / "index.py"
+    scenario.write_text("1")
+    split = cpus.split([0, 1, 2, 3], None, 1, {})
+    machine = host.facts()
+
+    def key(users=8, split=split, machine=machine):
+        return ceilings_cache.key(Subject("index", scenario, users), split, machine)
+
+    first = key()
+    assert key() == first
+    keys = {
+        first,
+        key(users=9),
+        key(split=cpus.split([1, 2], None, 1, {})),
+        key(machine=machine | {"machine_id": "another"}),
+    }
+    scenario.write_text("2")
+    keys.add(key())
+    suite = host.suite_versions()
+    newer = suite | {"packages": suite["packages"] | {"gevent": "99"}}
+    monkeypatch.setattr(host, "suite_versions", lambda: newer)
+    keys.add(key())
+    unrelated = newer | {"packages": newer["packages"] | {"matplotlib": "99"}}
+    monkeypatch.setattr(host, "suite_versions", lambda: unrelated)
+    keys.add(key())
+    assert len(keys) == 6
+
+
+# -- Measuring
+
+
+@pytest.fixture
+def make_rig(tmp_path, catalogue, current):
+    """A rig with a real generator for some scenario files, and its launcher and session open."""
+    open_now = []
+
+    def make(*paths, launcher=None):
+        split = cpus.split_here(1)
+        launcher = launcher or Processes({"current": current})
+        session = Session(
+            session_command(paths, len(split.generator)), split.generator, tmp_path / "generator.log"
+        )
+        for each in (launcher, session):
+            open_now.append(each)
+            each.__enter__()
+        return Rig(launcher, session, split, catalogue.get("sanic-single"))
+
+    yield make
+    for each in reversed(open_now):
+        each.__exit__(None, None, None)
+
+
+def children():
+    return psutil.Process().children(recursive=True)
+
+
+def scenario_file(folder, text):
+    path = folder / "scenario.py"
+    path.write_text(text)
+    return path
+
+
+def test_the_ceiling_of_a_real_scenario_is_measured_once_and_then_known(tmp_path, make_rig):
+    rig, said = make_rig(INDEX), []
+    cache, machine = Cache(said.append, tmp_path / "ceilings.json"), host.facts()
+    wanted = [Subject("index", INDEX, 2), Subject("index", INDEX, 16)]
+    before = children()
+    measured = ceilings.kept_or_measured(rig, wanted, machine, cache, said.append)
+    assert [(c.scenario, c.users, c.processes) for c in measured] == [
+        ("index", 2, rig.processes),
+        ("index", 16, rig.processes),
+    ]
+    for each in measured:
+        assert each.requests_per_s > 100 and 0 < each.generator_busy < 1.1 and 0 < each.server_busy < 1.1
+        assert each.at_least is (each.generator_busy < 0.9)
+        used_us = each.generator_busy * rig.processes / each.requests_per_s * 1e6
+        assert each.cpu_us == pytest.approx(used_us, rel=0.01)
+    assert "2 loads against a null server" in said[0] and len(said) == 3
+    assert children() == before
+    # Whether this busy machine's readings last or not: what was kept is not measured again.
+    cache.add({ceilings_cache.key(s, rig.split, machine): c for s, c in zip(wanted, measured, strict=True)})
+    said.clear()
+    assert ceilings.kept_or_measured(rig, wanted, machine, cache, said.append) == measured
+    assert not said
+
+
+def measured_one(rig, path):
+    outcomes = []
+    ceiling.measure(rig, [Subject("own", path, 2)], lambda subject, outcome: outcomes.append(outcome))
+    (outcome,) = outcomes
+    return outcome
+
+
+def test_requests_that_are_always_new_have_no_ceiling(tmp_path, make_rig):
+    path = scenario_file(tmp_path, NEVER_THE_SAME)
+    assert "asking for what it never asked before" in str(measured_one(make_rig(path), path))
+
+
+def test_a_scenario_whose_checks_fail_has_no_ceiling(tmp_path, make_rig):
+    path = scenario_file(tmp_path, NEVER_CONTENT)
+    assert "requests failed against the null server: the scenario's checks" in str(
+        measured_one(make_rig(path), path)
+    )
+
+
+def test_users_of_locust_that_wait_have_a_ceiling_of_at_least(tmp_path, make_rig):
+    path = scenario_file(tmp_path, WAITING)
+    outcome = measured_one(make_rig(path), path)
+    assert isinstance(outcome, Measured) and outcome.ceiling.at_least
+    assert outcome.ceiling.requests_per_s <= 2 / 0.05 + 2
+
+
+class NeverStarts(Processes):
+    def start(self, *arguments):
+        raise ServerError("sanic-single did not start (exit status 3)")
+
+
+def test_a_reference_that_does_not_start_leaves_the_run_without_ceilings(tmp_path, make_rig, current):
+    rig, said = make_rig(INDEX, launcher=NeverStarts({"current": current})), []
+    cache = Cache(said.append, tmp_path / "ceilings.json")
+    wanted = [Subject("index", INDEX, 2)]
+    assert ceilings.kept_or_measured(rig, wanted, host.facts(), cache, said.append) == []
+    assert "index, 2 users: no ceiling: sanic-single did not start" in said[1]
+
+
+def test_a_null_server_that_dies_fails_its_scenario_only(tmp_path, make_rig, monkeypatch):
+    def asked(self):
+        self._process.kill()
+        return NullServer._report(self)["last_asked"]
+
+    monkeypatch.setattr(NullServer, "last_asked", asked)
+    outcome = measured_one(make_rig(INDEX), INDEX)
+    assert isinstance(outcome, NoCeilingError) and "null server does not answer" in str(outcome)
+
+
+# -- The command
+
+
+def bench(*arguments):
+    return [sys.executable, "-m", "bench", "ceiling", *arguments]
+
+
+def test_the_command_prints_a_table():
+    done = subprocess.run(
+        bench("--scenarios", "index", "--users", "2"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "COLUMNS": "150"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "null server busy" in done.stdout and "CPU µs/request" in done.stdout
+    assert done.stdout.splitlines()[-1].split()[:3] == ["index", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plan", "quik"], 'unknown plan "quik"; did you mean "quick"?'),
+        (["--scenarios", "indx"], 'unknown scenario "indx"; did you mean "index"?'),
+        (["--users", "many"], '--users takes whole numbers like "8,64", not "many"'),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_status_2(arguments, message):
+    done = subprocess.run(bench(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_leaves_no_process(number):
+    process = subprocess.Popen(
+        bench("--scenarios", "index", "--users", "2,4,8"), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "against a null server" in process.stdout.readline()
+        family, deadline = [], time.monotonic() + 60
+        while not any("nullserver.py" in " ".join(each.cmdline()) for each in family):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            family = alive(psutil.Process(process.pid).children(recursive=True))
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 130 and "interrupted" in output
+        assert alive(family) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def alive(processes):
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_run_records_the_ceilings_of_its_loads(tmp_path):
+    text = """
+summary = "for tests"
+configurations = ["sanic-single"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 1
+[scenarios.index]
+users = [3]
+"""
+    (tmp_path / "tiny.toml").write_text(text)
+    arguments = ["run", "--plan", str(tmp_path / "tiny.toml"), "--results", str(tmp_path / "results")]
+    command = [sys.executable, "-m", "bench", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    (path,) = (tmp_path / "results").glob("*/run.json")
+    (recorded,) = json.loads(path.read_text())["ceilings"]
+    assert Ceiling.model_validate(recorded).users == 3, done.stdout + done.stderr
