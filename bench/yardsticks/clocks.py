@@ -11,15 +11,25 @@ from typing import Self
 
 import psutil
 
-from bench.yardsticks.readings import MeasurementError
+from bench.yardsticks.readings import HiccupError, MeasurementError
 
-# A reading this close to a window's edge stands for it; the rate between two of them is exact anyway.
-_NEAR_S = 0.2
+# Readings are this far apart, at full seconds and in between; so far outside of a window's edge one still
+# counts as at it, and readings inside must span so much of the window. The rate between two is exact anyway.
+_INTERVAL_S = 0.25
+_NEAR_S = 0.02
+_SPANNED = 0.7
 
 
 def tree(pid: int) -> list[int]:
-    """The pids of a process and of everything below it."""
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    """The pids of a process and of everything below it.
+
+    Raises:
+        MeasurementError: it is gone.
+    """
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess as error:
+        raise MeasurementError(f"process {pid} ended before it could be measured") from error
 
 
 def cpu_s(pids: Sequence[int]) -> float:
@@ -58,11 +68,11 @@ class Clocks:
             raise MeasurementError("a process ended while its CPU time was being measured") from error
 
 
-class Edges(threading.Thread):
-    """Reads clocks at every whole second, where the windows of ``swarm.session`` begin and end."""
+class Trail(threading.Thread):
+    """Reads clocks four times a second, whole seconds included, where windows of ``swarm.session`` begin."""
 
     def __init__(self, clocks: Clocks) -> None:
-        super().__init__(name="edges", daemon=True)
+        super().__init__(name="trail", daemon=True)
         self._clocks = clocks
         self._marks: list[Mark] = []
         self._error: MeasurementError | None = None
@@ -71,7 +81,7 @@ class Edges(threading.Thread):
     def run(self) -> None:
         """Read until the context is left or a process is gone."""
         try:
-            while not self._ending.wait(1 - time.time() % 1):
+            while not self._ending.wait(_INTERVAL_S - time.time() % _INTERVAL_S):
                 self._marks.append(self._clocks.read())
         except MeasurementError as error:
             self._error = error
@@ -80,16 +90,12 @@ class Edges(threading.Thread):
         """CPU seconds per second of each group in the window from ``start`` to ``end`` (Unix times).
 
         Raises:
-            MeasurementError: there is no reading near an edge.
+            MeasurementError: a process was gone.
+            HiccupError: the readings do not span the window.
         """
         if self._error is not None:
             raise self._error
-        first, last = (min(self._marks, key=lambda mark: abs(mark.time - at)) for at in (start, end))
-        if max(abs(first.time - start), abs(last.time - end)) > _NEAR_S:
-            raise MeasurementError(
-                "the CPU time was not read at the window's edges: is the machine busy otherwise?"
-            )
-        return rates(first, last)
+        return rates_within(self._marks, start, end)
 
     def __enter__(self) -> Self:
         self.start()
@@ -100,6 +106,18 @@ class Edges(threading.Thread):
     ) -> None:
         self._ending.set()
         self.join()
+
+
+def rates_within(marks: Sequence[Mark], start: float, end: float) -> dict[str, float]:
+    """CPU seconds per second of each group between the outermost readings of a window (Unix times).
+
+    Raises:
+        HiccupError: they do not span the window.
+    """
+    inside = [mark for mark in marks if start - _NEAR_S <= mark.time <= end + _NEAR_S]
+    if not inside or inside[-1].time - inside[0].time < _SPANNED * (end - start):
+        raise HiccupError("the CPU time was not read in the window: is the machine busy otherwise?")
+    return rates(inside[0], inside[-1])
 
 
 def rates(first: Mark, last: Mark) -> dict[str, float]:

@@ -2,8 +2,6 @@
 
 import random
 import re
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -256,10 +254,9 @@ def _marked_up(text: str) -> str:
 
 def _provenance(began: datetime, facts: Mapping[str, Any], split: CpuSplit) -> str:
     machine = host.facts()
-    arguments = shlex.join(sys.argv[2:])
     versions = ", ".join(f"{name} {version}" for name, version in facts["tools"].items() if version)
     return (
-        f"Measured on {began:%Y-%m-%d} by `python -m bench yardsticks {arguments}` on {machine['cpu']}, "
+        f"Measured on {began:%Y-%m-%d} by `make yardsticks` on {machine['cpu']}, "
         f"{machine['cpus']} CPUs, {machine['system']}: server on CPU {_list(split.server)}, generators "
         f"on CPU {_list(split.generator)}. {USERS} users in a closed loop, {facts['rounds']} rounds of "
         f"{facts['seconds']} s; medians, ratios taken within each round, with their range."

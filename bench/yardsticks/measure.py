@@ -21,7 +21,15 @@ from bench.launch import Launcher, Server, ServerError
 from bench.processes import ROOT, kill_tree, spawn, terminate, wait_or_kill
 from bench.session import CellError, Load, Session
 from bench.yardsticks import clocks
-from bench.yardsticks.readings import SWARM, Arm, MeasurementError, Reading, percentiles, spin_rate
+from bench.yardsticks.readings import (
+    SWARM,
+    Arm,
+    HiccupError,
+    MeasurementError,
+    Reading,
+    percentiles,
+    spin_rate,
+)
 from bench.yardsticks.tools import TOOLS, Order, Said, Tool
 from targets.configurations import Configuration
 
@@ -115,14 +123,14 @@ class Rounds:
             self.launcher.stop(server)
 
     def _reading(self, arm: Arm, number: int, target: Target) -> Reading:
-        """Measure one arm; once more if that fails, because a hiccup should not cost all other readings."""
+        """Measure one arm; once more after a hiccup, which should not cost all other readings."""
         try:
-            return self._attempt(arm, number, target)
-        except (MeasurementError, CellError):
             try:
                 return self._attempt(arm, number, target)
-            except (MeasurementError, CellError) as error:
-                raise UserError(f"{arm}, round {number}, failed twice: {error}") from error
+            except HiccupError:
+                return self._attempt(arm, number, target)
+        except (MeasurementError, CellError) as error:
+            raise UserError(f"{arm}, round {number}: {error}") from error
 
     def _attempt(self, arm: Arm, number: int, target: Target) -> Reading:
         measure = self._swarm if arm.generator == SWARM else self._tool
@@ -141,12 +149,12 @@ class Rounds:
             record=arm.recorded,
         )
         groups = target.groups() | {"generator": clocks.tree(self.generator)}
-        with clocks.Edges(clocks.Clocks(groups)) as edges:
+        with clocks.Trail(clocks.Clocks(groups)) as trail:
             event = self.session.run(load, target.failure, lambda _event: None)
         if event["failures"]:
             raise MeasurementError(f"{event['failures']} requests failed")
         start, end = event["window"]["start"], event["window"]["end"]
-        busy = edges.between(start, end)
+        busy = trail.between(start, end)
         rate = event["requests"] / (end - start)
         recorded = arm.recorded
         return Reading(
@@ -222,7 +230,7 @@ def _run(
         )
     loaded = [mark for mark in marks if mark.time >= marks[-1].time - order.seconds + _POLL_S]
     if len(loaded) < 2:
-        raise MeasurementError(f"{tool.name} was not seen to work: is the machine busy otherwise?")
+        raise HiccupError(f"{tool.name} was not seen to work: is the machine busy otherwise?")
     return tool.read(text), clocks.rates(loaded[0], loaded[-1])[tool.name]
 
 

@@ -15,6 +15,10 @@ class MeasurementError(Exception):
     """Something could not be measured; the text is the reason for people."""
 
 
+class HiccupError(MeasurementError):
+    """The yardstick itself was held up; the same may succeed at once."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """What is measured once in every round.
@@ -84,7 +88,7 @@ def spin_rate(generator: Path, start: float, end: float) -> float:
     """CPU seconds per second in which the generator's processes polled in vain, from ``generator.csv``.
 
     Raises:
-        MeasurementError: it has fewer than two rows of a process in the window.
+        HiccupError: it has fewer than two rows of a process in the window.
     """
     spun: dict[str, list[tuple[float, float]]] = {}
     with generator.open(newline="", encoding="utf-8") as file:
@@ -92,5 +96,5 @@ def spin_rate(generator: Path, start: float, end: float) -> float:
             if start - _NEAR_S <= float(row["time"]) <= end + _NEAR_S:
                 spun.setdefault(row["process"], []).append((float(row["time"]), float(row["spin_s"])))
     if not spun or any(len(rows) < 2 for rows in spun.values()):
-        raise MeasurementError("the generator was held up for seconds: is the machine busy otherwise?")
+        raise HiccupError("the generator was held up for seconds: is the machine busy otherwise?")
     return sum((rows[-1][1] - rows[0][1]) / (rows[-1][0] - rows[0][0]) for rows in spun.values())

@@ -135,13 +135,21 @@ def test_the_clock_of_a_process_is_its_cpu_time():
     assert spent == pytest.approx(own_spent, abs=0.01)
 
 
-def test_the_edges_of_a_window_have_readings_or_there_is_no_figure():
-    with clocks.Edges(clocks.Clocks({"own": [os.getpid()]})) as edges:
+def test_a_window_is_spanned_by_readings_or_there_is_no_figure():
+    with clocks.Trail(clocks.Clocks({"own": [os.getpid()]})) as trail:
         time.sleep(2.1)
     end = int(time.time())
-    assert 0 <= edges.between(end - 1, end)["own"] < 1
-    with pytest.raises(MeasurementError, match="edges"):
-        edges.between(end - 10, end)
+    assert 0 <= trail.between(end - 1, end)["own"] < 1
+    with pytest.raises(MeasurementError, match="not read"):
+        trail.between(end - 10, end)
+
+
+def test_the_rate_of_a_window_is_that_between_its_outermost_readings():
+    times = (9.0, 9.9, 10.01, 10.5, 11.99, 12.5)
+    marks = [clocks.Mark(at, {"half": at / 2, "late": max(0.0, at - 10.01)}) for at in times]
+    assert clocks.rates_within(marks, 10, 12) == pytest.approx({"half": 0.5, "late": 1.0})
+    with pytest.raises(MeasurementError, match="not read"):
+        clocks.rates_within(marks[:4], 10, 12)
 
 
 def test_a_process_that_ends_spoils_the_measurement():
@@ -290,7 +298,7 @@ def test_a_round_measures_every_arm(tmp_path, catalogue, current):
             generator=pid,
             null_server=null,
             users=4,
-            seconds=1,
+            seconds=2,
             scratch=tmp_path,
             random=random.Random(1),
             on_arm=lambda _: None,
@@ -312,14 +320,18 @@ def test_an_interrupted_measurement_leaves_nothing(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 80
     parent = psutil.Process(process.pid)
-    while not any("targets.serve" in " ".join(child.cmdline()) for child in parent.children()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    family = parent.children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    try:
+        while not any("targets.serve" in " ".join(child.cmdline()) for child in parent.children()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        family = parent.children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130 and "nothing was kept" in output
     assert psutil.wait_procs(family, 5)[1] == []
     assert list(tmp_path.iterdir()) == []
