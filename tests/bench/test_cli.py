@@ -10,6 +10,9 @@ import pytest
 
 from bench.processes import ROOT
 
+# On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.
+pytestmark = pytest.mark.timeout(400)
+
 TINY = """
 summary = "for tests"
 configurations = ["sanic-single", "granian"]
@@ -26,7 +29,7 @@ def bench(*arguments, **options):
     command = [sys.executable, "-m", "bench", *arguments]
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=90, env=environment, **options
+        command, cwd=ROOT, capture_output=True, text=True, timeout=180, env=environment, **options
     )
 
 
@@ -130,7 +133,7 @@ def start(arguments):
 
 
 def await_cells(results, count):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while len(list(results.rglob("cell.json"))) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -202,7 +205,7 @@ def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path
         if "--single-process" in p.cmdline() and run.pid in [parent.pid for parent in p.parents()]
     ]
     server.kill()
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=120)
     assert run.returncode == 1
     assert "failed sanic-single, index, 5 users, repeat 1: the server ended by itself" in output
     assert "1 cell failed" in output
