@@ -24,9 +24,10 @@ from .agent import Agent, Await, Command, Connect, Driven, Pause
 from .connection import EPOLLIN, RECEIVE_BYTES
 from .counters import Counters
 from .exchange import Origin, Request, Response
-from .openloop import OpenLoop, OpenLoops
+from .openloop import OpenLoops
 from .pacing import Share
 from .recorder import Recorder, recorder_of
+from .starter import Starter
 from .timers import Timers
 from .traffic import AgentConnection, Events, Traffic
 from .waiting import Waiting
@@ -34,7 +35,7 @@ from .waiting import Waiting
 logger = logging.getLogger(__name__)
 
 READY_BATCH: Final = 256
-"""Users started, woken, told of a failed connect or of an arrival between two looks at the sockets."""
+"""Users started, woken or told of a failed connect between two looks at the sockets."""
 
 
 class Listener(Protocol):
@@ -58,7 +59,6 @@ class Engine:
         self._ready: deque[tuple[Agent, int, Response | None, AgentConnection | None]] = deque()
         self._greenlet: gevent.Greenlet | None = None
         self._stepping: Agent | None = None
-        self._starting = False
 
     # -- What users and Locust call
 
@@ -105,6 +105,7 @@ class Engine:
     def _open(self) -> None:
         self._timers = Timers()
         self._traffic = Traffic(self._timers, self.counters, self._deliver, self._deliver_later)
+        self._starter = Starter(self.loops, self._traffic, self._advance, self._go_on)
         self._waiting = Waiting(self._traffic, self._timers, self.counters, self.loops)
         self._roll_ns = 0
 
@@ -130,8 +131,7 @@ class Engine:
             while self._agents:
                 self._run_timers()
                 self._run_ready()
-                for loop in self.loops.running:
-                    self._start_due(loop, READY_BATCH)
+                self._starter.start_due()
                 now = clock()
                 if now >= self._roll_ns:
                     self._roll(now)
@@ -307,7 +307,7 @@ class Engine:
                 agent.late_ns = None
             self._traffic.begin(agent, command, clock())
         elif isinstance(command, Await) and agent.loop is not None:
-            self._free(agent, agent.loop)
+            self._starter.free(agent, agent.loop)
         elif isinstance(command, Connect):
             self._traffic.connect_early(agent, command.origin, clock())
             self._ready.append((agent, agent.wake, None, None))
@@ -321,47 +321,6 @@ class Engine:
         else:
             mistake = TypeError(f"a task yielded {command!r}; yield self.get(...) or self.pause(...)")
             self._step(agent, agent.life.throw, mistake)
-
-    # -- Open loops
-
-    def _free(self, agent: Agent, loop: OpenLoop[Agent]) -> None:
-        """The agent can serve an arrival: the next one that is due is started."""
-        agent.leave_loop()
-        loop.free[agent] = now = clock()
-        # While arrivals are being started, those who do it go on by themselves.
-        if loop.due_ns <= now and not self._starting:
-            self._start_due(loop, 1)
-
-    def _start_due(self, loop: OpenLoop[Agent], most: int) -> None:
-        """Have free users begin with the arrivals that are due."""
-        self._starting = True
-        try:
-            while most and loop.free and loop.due_ns <= clock():
-                most -= 1
-                self._start_one(loop)
-        finally:
-            self._starting = False
-
-    def _start_one(self, loop: OpenLoop[Agent]) -> None:
-        """Start the next arrival.
-
-        Where the user became free only after it was due, it waited for the user; all that passed
-        after it was due and the user free is the generator's own lateness.
-        """
-        agent, free_ns, due_ns = loop.take()
-        agent.serving = True
-        agent.waited_ns = max(0, free_ns - due_ns)
-        ready_ns = max(due_ns, free_ns)
-        command = self._advance(agent, agent.resume, None)
-        now = clock()
-        if command.__class__ is Request and not agent.killed:
-            # What `_obey` does, with one look at the clock, so that the two figures meet.
-            agent.requests += 1
-            command.samples.late.append(now - ready_ns)
-            self._traffic.begin(agent, command, now)
-        else:
-            agent.late_ns = now - ready_ns
-            self._go_on(agent, command)
 
     def _deliver(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
         """Give a user the response it waits for; count it once the user has judged it."""

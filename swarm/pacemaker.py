@@ -64,13 +64,19 @@ class Pacemaker:
         if self.automatic and not isinstance(self._environment.runner, WorkerRunner):
             self.begin()
 
-    def begin(self) -> None:
-        """Start the schedules, unless they are running. Not to be called in a worker."""
-        runner = self._environment.runner
+    def begin(self) -> float:
+        """Start the schedules, unless they are running. Not to be called in a worker.
+
+        Returns the Unix time at which they start.
+        """
         start = time() + LEAD_S
-        if not isinstance(runner, MasterRunner):
+        if isinstance(self._environment.runner, MasterRunner):
+            self._begin_workers(self._environment.runner, start)
+        else:
             engine_of(self._environment).begin_arrivals(Share(), from_unix(start))
-            return
+        return start
+
+    def _begin_workers(self, runner: MasterRunner, start: float) -> None:
         workers = [client.id for client in runner.clients.spawning + runner.clients.running]
         if self._workers:
             self._check_workers(set(workers))

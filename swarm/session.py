@@ -35,16 +35,15 @@ import locust.runners
 from gevent.fileobject import FileObject
 from gevent.queue import Queue
 from locust import User, events
-from locust.argument_parser import get_parser
 from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
-from locust.util.load_locustfile import load_locustfile
 
 from .cell import Cell, CellFailed
 from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
 from .recording import whole_file
+from .scenarios import environment_of, load
 from .summary import Window, read_window
 from .user import SwarmUser
 
@@ -66,7 +65,7 @@ class Session:
     def __init__(self, scenarios: Mapping[str, list[type[User]]], processes: int) -> None:
         self._scenarios = scenarios
         self._processes = processes
-        self._environment = _environment(scenarios)
+        self._environment = environment_of(scenarios)
         self._workers: list[subprocess.Popen[bytes]] = []
         self._runner: LocalRunner | MasterRunner = (
             self._environment.create_local_runner() if processes == 1 else self._distributed(list(scenarios))
@@ -160,8 +159,8 @@ class Session:
         late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
         with gevent.Timeout(SPAWN_LIMIT_S, late):
             self._spawn(classes, users)
-        self._pacemaker.begin()
-        start = math.ceil(time() + cell.warmup_s)
+        began = self._pacemaker.begin() if cell.arrivals is not None else time()
+        start = math.ceil(began + cell.warmup_s)
         end = start + cell.measured_s
         self._progress_until(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
@@ -253,27 +252,6 @@ def emit(**fields: Any) -> None:
     sys.stdout.flush()
 
 
-def load(files: list[str]) -> dict[str, list[type[User]]]:
-    """The user classes of each locustfile. Raises SystemExit with a message where one cannot be loaded."""
-    scenarios = {}
-    for file in files:
-        if not Path(file).is_file():
-            raise SystemExit(f"No such scenario file: {file}")
-        try:
-            classes, _ = load_locustfile(str(Path(file).resolve()))
-        except Exception as error:
-            raise SystemExit(f"Cannot load {file}: {type(error).__name__}: {error}") from error
-        scenarios[file] = list(classes.values())
-    return scenarios
-
-
-def _environment(scenarios: Mapping[str, list[type[User]]]) -> Environment:
-    """An environment with every scenario's users, in the session and in each of its workers alike."""
-    classes = [user_class for found in scenarios.values() for user_class in found]
-    # The real parser: locustfiles may have options of their own, and workers get them from the master.
-    return Environment(user_classes=classes, events=events, parsed_options=get_parser().parse_args(args=[]))
-
-
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -311,7 +289,7 @@ def _serve(session: Session) -> None:
 
 def _work(files: list[str], port: int) -> None:
     """Be one Locust worker of a session until standard input ends."""
-    environment = _environment(load(files))
+    environment = environment_of(load(files))
     runner = environment.create_worker_runner("127.0.0.1", port)
     events.init.fire(environment=environment, runner=runner, web_ui=None)
     FileObject(sys.stdin.buffer, "rb", close=False).read()
