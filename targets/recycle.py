@@ -16,6 +16,7 @@ import asyncio
 import math
 import multiprocessing
 import random
+import sys
 import time
 from typing import Any
 
@@ -61,7 +62,8 @@ def recycle_after(app: Sanic, max_requests: int, jitter: int = 0, minimum_age_s:
         raise ValueError(f"minimum_age_s must be at least {HANDOVER_S:g}: Sanic leaks workers otherwise")
     life = _Life(app, max_requests, jitter, minimum_age_s)
     app.register_listener(life.begin, "after_server_start")
-    app.register_middleware(life.count, "response")
+    # First of all: a middleware that returns a response is the last that Sanic runs.
+    app.register_middleware(life.count, "response", priority=-sys.maxsize)
     app.register_listener(life.stop, "before_server_stop")
     app.register_listener(end_restarts, "main_process_stop")
 
@@ -90,7 +92,11 @@ class _Life:
         logger.info("This worker is to be replaced after %d requests", requests)
 
     def count(self, request: Request, _: HTTPResponse) -> None:
-        """Count a response; the last one asks for the successor, once."""
+        """Count a response; the last one asks for the successor, once.
+
+        If the worker is stopping, the response is also the last of its connection. (To set the app's
+        `KEEP_ALIVE` would do that for the requests still to come, not for those in progress.)
+        """
         self._left -= 1
         if self._left == 0:
             self._app.add_task(self._retire())
@@ -130,7 +136,6 @@ class _Life:
             return
         self._left = math.inf
         self._stopping = True
-        self._app.config.KEEP_ALIVE = False
         close_if_idle = HttpProtocol.close_if_idle
 
         def close_if_idle_later(connection: HttpProtocol) -> None:
