@@ -38,7 +38,7 @@ USERS = 64
 # The blocks of the document, and where their tables come from.
 TOOLS_BLOCK, LOCUST_BLOCK, COST_BLOCK = "yardsticks", "naive locust", "cost of measuring"
 # What an arm takes beyond its seconds, and a round beyond its arms: for the first estimate.
-_ARM_S, _ROUND_S = 1.0, 8.0
+_ARM_S, _ROUND_S = 0.7, 4.0
 
 
 @app.command()
