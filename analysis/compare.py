@@ -47,7 +47,7 @@ class Key:
         workers = f"{self.load.workers} worker{'s' * (self.load.workers != 1)}"
         if self.search_p99_ms is None:
             return f"{self.scenario}: {self.load.text}, {workers}"
-        return f"{self.scenario}: p99 within {self.search_p99_ms:g} ms ({self.load.arrivals}), {workers}"
+        return f"{self.scenario}: p99 within {self.search_p99_ms:g} ms, {self.load.arrivals}, {workers}"
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _differences(key: Key, one: pd.DataFrame, other: pd.DataFrame, margin: float
     is_open = key.load.rate_per_s is not None
     if not is_open:
         idle = one["busy"].mean() < SATURATED or other["busy"].mean() < SATURATED
-        reason = "the server was not saturated in both" if idle else None
+        reason = "a server was not saturated" if idle else None
         yield _ratio(key, THROUGHPUT, one, other, margin, reason=reason)
     yield _ratio(key, SCHEDULE_P99 if is_open else SERVICE_P99, one, other, margin)
     yield _ratio(key, CPU, one, other, margin)
@@ -215,7 +215,7 @@ def _differences(key: Key, one: pd.DataFrame, other: pd.DataFrame, margin: float
 def _search(key: Key, one: pd.DataFrame, other: pd.DataFrame, margin: float) -> Difference:
     """The highest rates found; they are known to within the bracket in which each search ended."""
     bounded = not (one["at_least"].any() or other["at_least"].any())
-    reason = None if bounded else "one of them is a lower bound"
+    reason = None if bounded else "a rate is a lower bound"
     least = uncertainty(pd.concat([one, other]))
     return _ratio(key, RATE, one, other, margin, reason=reason, least=least)
 
@@ -249,8 +249,8 @@ def _ratio(
 def _unjudged(versus: Ratio) -> str | None:
     """Why a ratio cannot be judged, if so."""
     if math.isnan(versus.ratio):
-        return "it is unknown in one of them"
-    return "there is one repeat, so there is no interval" if math.isnan(versus.low) else None
+        return "a figure is unknown"
+    return "there is a single repeat" if math.isnan(versus.low) else None
 
 
 def _errors(key: Key, one: pd.DataFrame, other: pd.DataFrame) -> Difference:
@@ -259,7 +259,7 @@ def _errors(key: Key, one: pd.DataFrame, other: pd.DataFrame) -> Difference:
     Most shares are zero, of which there are no ratios; the margin has no part in this.
     """
     _, low, high = difference(other["error_rate"], one["error_rate"])
-    reason = "there is one repeat, so there is no interval" if math.isnan(low) else None
+    reason = "there is a single repeat" if math.isnan(low) else None
     verdict: Verdict | None = None
     if reason is None:
         verdict = "worse" if low > ERROR_RATE else "better" if high < -ERROR_RATE else "same"

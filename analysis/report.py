@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.ranking import Table
 from analysis.study import Study, study
+from analysis.thresholds import Violation
 
 # The figures in the order of the page: its section, then the names the notebooks give them.
 SECTIONS = {
@@ -32,7 +33,8 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a command line prints: the page, the sentence it opens with, the tables, the findings.
+    """What a command line prints: the page, the sentence it opens with, the tables, the findings, and the
+    cells that do not keep the plan's thresholds.
 
     Each table has a `title`, a `basis` (what it is ranked by), `columns`, and `rows` with `texts()`.
     """
@@ -41,6 +43,7 @@ class Rendered:
     finding: str
     ranking: tuple[Table, ...]
     findings: list[Finding]
+    violations: list[Violation]
 
 
 def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rendered:
@@ -68,7 +71,11 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
     except OSError as error:
         raise AnalysisError(f"cannot write the report in {run_dir}: {error.strerror or error}") from error
     return Rendered(
-        target / "report.html", analysed.verdict.finding, analysed.verdict.tables, analysed.findings
+        target / "report.html",
+        analysed.verdict.finding,
+        analysed.verdict.tables,
+        analysed.findings,
+        analysed.violations,
     )
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 
 from analysis import checks, results, verdict
 from analysis.aggregate import closed_loads, open_loads
+from analysis.capacity import capacity, searches
 from analysis.summary import summarise
+from analysis.thresholds import Violation, violations
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
 
@@ -19,13 +21,17 @@ class Study:
     """`summary` has a row per finished cell, steps of searches included.
 
     `loads` has a row per configuration and closed load over all repeats, `rates` one per configuration and
-    planned open load.
+    planned open load, `searches` one per search and repeat, `capacity` one per configuration and search;
+    `violations` are the cells that do not keep the plan's thresholds.
     """
 
     results: results.Results
     summary: pd.DataFrame
     loads: pd.DataFrame
     rates: pd.DataFrame
+    searches: pd.DataFrame
+    capacity: pd.DataFrame
+    violations: list[Violation]
     findings: list[checks.Finding]
     verdict: verdict.Verdict
 
@@ -43,12 +49,16 @@ def study(directory: Path) -> Study:
     loaded = results.load(directory)
     summary = summarise(loaded)
     loads = closed_loads(loaded, summary)
+    found = searches(summary)
     findings = checks.check(loaded, summary)
     return Study(
         results=loaded,
         summary=summary,
         loads=loads,
         rates=open_loads(loaded, summary),
+        searches=found,
+        capacity=capacity(found),
+        violations=violations(loaded, summary),
         findings=findings,
         verdict=verdict.judge(loaded, summary, loads, findings),
     )

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from bench import ceiling_command, experiment, known_answers, listings, results, stacks
+from bench import ceiling_command, compare, experiment, known_answers, listings, results, stacks
 from bench.errors import UsageError, UserError, unknown
 from bench.launch import serve_command
 from bench.prepare import Request
@@ -35,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(listings.app)
+app.add_typer(compare.app)
 app.add_typer(known_answers.app)
 app.add_typer(ceiling_command.app)
 app.add_typer(yardsticks.app)
@@ -108,8 +109,8 @@ def run(
     A run that was interrupted goes on when the same command is given again: finished cells are kept,
     failed ones are measured again.
 
-    Exit status: 0 every cell was measured; 1 some failed, or the run had to stop; 2 wrong names or
-    options; 130 interrupted.
+    Exit status: 0 every cell was measured and keeps the plan's thresholds; 1 some do not, some failed, or
+    the run had to stop; 2 wrong names or options; 130 interrupted.
 
     For example:
 
@@ -146,11 +147,11 @@ def run(
         console.print(f"go on:  make bench RUN={name}   (or give the same command again)")
         console.print(f"report: make report RUN={name}")
         raise typer.Exit(130)
-    reported = _render(result.folder)
+    rendered = _render(result.folder)
     if result.outcome.failed:
         cells = f"{result.outcome.failed} cell{'s' if result.outcome.failed > 1 else ''}"
         errors.print(f"{cells} failed, see above; to measure again: make bench RUN={name}")
-    if result.outcome.failed or not reported:
+    if result.outcome.failed or rendered is None or rendered.violations:
         raise typer.Exit(1)
 
 
@@ -164,12 +165,12 @@ def report(
 
     For example: `bench report 20261122-080000-quick`
     """
-    if not _render(results.find(results_folder, name)):
+    if _render(results.find(results_folder, name)) is None:
         raise typer.Exit(1)
 
 
-def _render(folder: Path) -> bool:
-    """Analyse a run and print its ranking; a failure loses nothing, so it is only told."""
+def _render(folder: Path) -> "Rendered | None":
+    """Analyse a run and print its ranking; a failure (``None``) loses nothing, so it is only told."""
     try:
         # Imported here: it brings pandas and matplotlib, which no other command needs.
         from analysis.errors import AnalysisError
@@ -183,22 +184,20 @@ def _render(folder: Path) -> bool:
             errors.print(str(error), markup=False, soft_wrap=True)
         else:
             _show(rendered)
-            return True
+            return rendered
     except Exception:  # noqa: BLE001  (a mistake of ours: told in full, and the measurements are safe)
         traceback.print_exc()
     errors.print(
         f"The results in {folder} are whole; try again: make report RUN={folder.name}", soft_wrap=True
     )
-    return False
+    return None
 
 
 def _show(rendered: "Rendered") -> None:
     """Print what the report opens with, the ranking of each scenario, what spoils it, and where it is."""
-    from analysis.verdict import COLUMNS
-
     wide = console.width >= _WIDE
     for ranking in rendered.ranking:
-        columns = [column for column in COLUMNS if wide or column != "notes"]
+        columns = [column for column in ranking.columns if wide or column != "notes"]
         # Where there is no room for intervals and notes, they are in the report.
         rows = [[text if wide else text.partition(" (")[0] for text in row.texts()] for row in ranking.rows]
         table = Table(box=None, pad_edge=False, collapse_padding=True)
@@ -214,6 +213,10 @@ def _show(rendered: "Rendered") -> None:
             where = f"{finding.scenario}: " if finding.scenario else ""
             console.print(f"\n[yellow]warning[/yellow] {escape(where + finding.message)}")
             console.print(Padding(f"→ {escape(finding.advice)}", (0, 0, 0, 8)))
+    if rendered.violations:
+        console.print("\n[red]not within the thresholds of the plan:[/red]")
+        for violation in rendered.violations:
+            console.print(f"  {violation.text}", markup=False, soft_wrap=True)
     console.print(f"\n[bold]{escape(rendered.finding)}[/bold]\n")
     console.print(f"report: {rendered.html}", markup=False, soft_wrap=True)
 

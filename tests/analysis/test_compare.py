@@ -74,7 +74,7 @@ def test_throughput_of_servers_that_were_not_saturated_is_not_judged(runs):
     compared = compare(*runs({}, {"generator_limit": 5000.0}))
     (throughput, *_) = [each for each in compared.differences if each.metric == "throughput"]
     assert (throughput.verdict, throughput.regression) == (None, False)
-    assert throughput.ratio < 0.5 and throughput.reason == "the server was not saturated in both"
+    assert throughput.ratio < 0.5 and throughput.reason == "a server was not saturated"
     assert verdicts(compared)["sanic", "cpu_us"] == "same"
 
 
@@ -85,7 +85,7 @@ def test_one_repeat_is_shown_and_not_judged(runs):
     compared = compare(before, after)
     assert set(verdicts(compared).values()) == {None} and compared.judged == 0
     assert compared.regressions == []
-    assert all(each.reason == "there is one repeat, so there is no interval" for each in compared.differences)
+    assert all(each.reason == "there is a single repeat" for each in compared.differences)
     (cpu,) = [each for each in compared.differences if each.metric == "cpu_us"]
     assert cpu.ratio == pytest.approx(160 / 35, rel=0.1) and math.isnan(cpu.low)
 
@@ -107,7 +107,7 @@ def test_open_loops_go_by_the_schedule(runs):
     compared = compare(before, after)
     assert {metric for _, metric in verdicts(compared)} == {"schedule_p99_us", "cpu_us", "error_rate"}
     assert {each.metric for each in compared.regressions} == {"schedule_p99_us"}
-    assert compared.regressions[0].key.text == "index: 2,000 requests/s (poisson), 1 worker"
+    assert {each.key.load.rate_per_s for each in compared.regressions} == {2000}
 
 
 def test_searches_are_compared_by_the_rate_they_found(runs):
@@ -115,7 +115,7 @@ def test_searches_are_compared_by_the_rate_they_found(runs):
     before, after = runs({"aliases": {"app": "sanic"}}, {"aliases": {"app": "uvicorn"}}, **searching)
     (rate,) = compare(before, after).differences
     assert (rate.metric, rate.verdict, rate.regression) == ("rate_per_s", "worse", True)
-    assert rate.key.text == "index: p99 within 1 ms (constant), 1 worker"
+    assert rate.key.text == "index: p99 within 1 ms, constant, 1 worker"
 
 
 def test_a_difference_as_narrow_as_the_search_is_none(runs):
