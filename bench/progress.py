@@ -97,6 +97,8 @@ class RunProgress:
         limit = f"{scenario}, p99 within {search.p99_ms:g} ms"
         if answer is None:
             self._line.append(f"{limit}: not found")
+        elif answer.rate_per_s is None and answer.at_least:
+            self._line.append(f"{limit}: not found, the generator was late itself")
         elif answer.rate_per_s is None:
             self._line.append(f"{limit} at no rate tried")
         else:

@@ -112,12 +112,12 @@ class Runner:
         before = len(steps)
         while (rate := next_rate(search, steps)) is not None:
             cell = block.step(scenario, search, rate)
-            self.outcome.steps += 1
             server = self._served(cell, serving)
+            measured = None if server is None else self._cell(cell, server)
+            self.outcome.steps += 1
             if server is None:
                 self.progress.searched(block, scenario, search, None, len(steps) - before + 1)
                 return
-            measured = self._cell(cell, server)
             if measured is not None:
                 verdict = judge(search, measured)
             elif server.failure() is not None:

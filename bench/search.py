@@ -41,7 +41,8 @@ class Step:
 class Found:
     """The highest rate that was kept, ``None`` without one.
 
-    ``at_least`` where the generator, not the server, set the bound above it.
+    ``at_least`` where the generator, not the server, was the limit above it; without a rate nothing is
+    known of the server then.
     """
 
     rate_per_s: float | None
@@ -93,7 +94,7 @@ def next_rate(search: Search, steps: Sequence[Step]) -> float | None:
 def found(steps: Sequence[Step]) -> Found:
     """The answer of a search that is over."""
     kept, bound = _bracket(steps)
-    return Found(kept, kept is not None and (bound is None or bound.verdict == "generator"))
+    return Found(kept, at_least=bound is None or bound.verdict == "generator")
 
 
 def expected_steps(search: Search) -> int:

@@ -47,6 +47,7 @@ def show(chosen, answer, steps, terminal):
         (Found(12_300.0, at_least=False), "index, p99 within 10 ms up to 12,300/s"),
         (Found(62.5, at_least=True), "index, p99 within 10 ms up to at least 62.5/s"),
         (Found(None, at_least=False), "index, p99 within 10 ms at no rate tried"),
+        (Found(None, at_least=True), "index, p99 within 10 ms: not found, the generator was late itself"),
         (None, "index, p99 within 10 ms: not found"),
     ],
 )

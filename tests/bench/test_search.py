@@ -50,6 +50,7 @@ def test_it_gives_up_on_a_server_that_nothing_can_fill():
 def test_a_generator_that_is_the_limit_makes_the_answer_at_least():
     steps = take(SEARCH, lambda rate: "kept" if rate <= 5000 else "generator")
     assert found(steps) == Found(4760, at_least=True)
+    assert found(take(SEARCH, lambda rate: "generator")) == Found(None, at_least=True)
     # Its lateness at one rate says nothing where the server breaks the limit at a lower one.
     steps = take(SEARCH, lambda rate: "generator" if rate > 7000 else ("kept" if rate < 5000 else "broken"))
     assert found(steps) == Found(4760, at_least=False)
