@@ -31,7 +31,8 @@ def known_answers(
         Path, typer.Option("--results", help="The folder that holds the runs of known servers.")
     ] = Path("results/known-answers"),
     update_docs: Annotated[
-        bool, typer.Option("--update-docs", help="Write the tables into docs/methodology.md.")
+        bool,
+        typer.Option("--update-docs", help="Write the tables into docs/methodology.md, if all is right."),
     ] = False,
 ) -> None:
     """Measure servers whose answers are known, and hold what the analysis says against arithmetic.
@@ -46,10 +47,6 @@ def known_answers(
     runs = [measure(results_folder, plan) for plan in (IDLE, ANSWERS, STALL)]
     answers = [answer for run in runs for answer in run.answers()]
     _show(answers)
-    if update_docs:
-        from bench.known.tables import markdown
-
-        marked.replace(METHODOLOGY, {BLOCK: markdown(answers, runs[-1], "make known-answers")})
     wrong = sum(not answer.right for answer in answers)
     if wrong:
         errors.print(
@@ -59,13 +56,17 @@ def known_answers(
         )
         raise typer.Exit(1)
     console.print(f"all {len(answers)} figures are right")
+    if update_docs:
+        from bench.known.tables import markdown
+
+        marked.replace(METHODOLOGY, {BLOCK: markdown(answers, runs[-1], "make known-answers")})
 
 
 def measure(results_folder: Path, plan: Path) -> "KnownRun":
     """Run one plan of known servers to its end.
 
     Raises:
-        UserError: a cell failed.
+        UserError: a cell failed, or the results cannot be read.
         typer.Exit: the run was interrupted.
     """
     from bench.known.comparison import read  # here, because it brings pandas

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis import frames, histograms, schema, summary
 from analysis import results as analysed
+from analysis.errors import AnalysisError
 from bench.errors import UserError
 from bench.known import arithmetic
 from bench.known.arithmetic import Expected, Load
@@ -87,10 +88,12 @@ def read(folder: Path) -> KnownRun:
     """Read a run of known servers.
 
     Raises:
-        AnalysisError: it cannot be read, or no cell was finished.
-        UserError: a server has not told how many requests it read.
+        UserError: it cannot be read, no cell was finished, or a server has not told how many requests it read.
     """
-    results = analysed.load(folder)
+    try:
+        results = analysed.load(folder)
+    except AnalysisError as error:
+        raise UserError(str(error)) from error
     summarised = summary.summarise(results)
     times = {prefix: _times(results.latencies, kind) for prefix, kind in KINDS.items()}
     totals = _whole(results)

@@ -72,10 +72,32 @@ def test_the_stall_is_shown_beside_arithmetic():
     assert "`make known-answers`" in text
 
 
-@pytest.mark.parametrize(("changes", "status"), [({}, 0), ({"schedule p99": 0.5}, 1)])
-def test_a_wrong_figure_is_exit_status_1(monkeypatch, tmp_path, changes, status):
-    runs = {known_answers.IDLE: idle(0.0), known_answers.ANSWERS: idle(0.0)}
-    runs[known_answers.STALL] = stalled(**changes)
-    monkeypatch.setattr(known_answers, "measure", lambda _folder, plan: runs[plan])
-    done = CliRunner().invoke(known_answers.app, ["--results", str(tmp_path)])
-    assert done.exit_code == status, done.output
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Runs the command on runs made up; returns its result and the document it may write."""
+    document = tmp_path / "methodology.md"
+    document.write_text("before\n<!-- measured: known-answers -->\nold\n<!-- /measured: known-answers -->\n")
+    monkeypatch.setattr(known_answers, "METHODOLOGY", document)
+
+    def run(**changes):
+        runs = {known_answers.IDLE: idle(0.0), known_answers.ANSWERS: idle(0.0)}
+        runs[known_answers.STALL] = stalled(**changes)
+        monkeypatch.setattr(known_answers, "measure", lambda _folder, plan: runs[plan])
+        done = CliRunner().invoke(known_answers.app, ["--results", str(tmp_path), "--update-docs"])
+        return done, document.read_text()
+
+    return run
+
+
+def test_right_figures_go_into_the_document(command):
+    done, document = command()
+    assert done.exit_code == 0, done.output
+    assert "old" not in document
+    assert "| p99 |" in document
+
+
+def test_a_wrong_figure_is_exit_status_1_and_leaves_the_document(command):
+    done, document = command(**{"schedule p99": 0.5})
+    assert done.exit_code == 1
+    assert "1 of " in done.output
+    assert "old" in document
