@@ -16,6 +16,7 @@ from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.ranking import Table
+from analysis.schema import SCHEMA
 from analysis.study import Study, study
 from analysis.thresholds import Violation
 
@@ -139,7 +140,7 @@ def _facts(analysed: Study) -> dict[str, str]:
         facts[f"Stack {name}"] = f"Python {stack.python}, {_packages(stack.packages)}"
     if run.git and run.git.revision:
         facts["Revision"] = run.git.revision[:12] + (" with local changes" if run.git.dirty else "")
-    facts["Results"] = f"{run.run}, schema 1, methodology {run.methodology}"
+    facts["Results"] = f"{run.run}, schema {SCHEMA}, methodology {run.methodology}"
     return facts
 
 

@@ -84,6 +84,11 @@ def test_a_generator_that_was_late_makes_it_a_lower_bound():
     assert not answer(step(1000), step(2000, **late | {"schedule_p99_us": 13_000.0}))["at_least"]
 
 
+def test_a_generator_that_was_late_at_once_says_nothing_of_the_server():
+    row = answer(step(1000, schedule_p99_us=12_000.0, late_p99_us=2_600.0))
+    assert math.isnan(row["rate_per_s"]) and row["at_least"]
+
+
 def test_nothing_kept_is_no_rate():
     row = answer(step(1000, **BROKEN))
     assert math.isnan(row["rate_per_s"]) and not row["at_least"]
