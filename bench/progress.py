@@ -1,7 +1,7 @@
 """What a run shows while it works: a live bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -84,11 +84,9 @@ class RunProgress:
         if cell.search is None:
             failures = measured["failures"]
             failed = f" ({failures:,} failed)" if failures else ""
-            p99_us = measured["latency_us"].get("from_schedule", {}).get("p99")
-            if isinstance(cell.load, OpenLoop) and p99_us is not None:
-                said = f"p99 {p99_us / 1000:,.3g} ms"
-            else:
-                said = f"{measured['requests'] / seconds:,.0f}/s"
+            said = f"{measured['requests'] / seconds:,.0f}/s"
+            if isinstance(cell.load, OpenLoop):  # its throughput is what was asked for
+                said = _tail(measured["latency_us"].get("from_schedule", {})) or said
             self._line.append(f"{cell.words} {said}{failed}")
         self._over(cell)
 
@@ -147,3 +145,9 @@ class RunProgress:
     def _draw(self, **changes: Any) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, refresh=True, **changes)
+
+
+def _tail(percentiles: Mapping[str, float | None]) -> str | None:
+    """The highest of some percentiles in microseconds that there are enough requests for, in words."""
+    known = [(name, us) for name in ("p99", "p90", "p50") if (us := percentiles.get(name)) is not None]
+    return f"{known[0][0]} {known[0][1] / 1000:,.3g} ms" if known else None

@@ -69,3 +69,21 @@ def test_the_number_of_cells_is_put_right_when_a_search_is_over(chosen, steps, t
 def test_what_is_left_never_falls_below_nothing(chosen):
     left = re.findall(r"(-?\d+):(-?\d\d) left", show(chosen, None, steps=30, terminal=True))
     assert len(left) > 30 and all(int(minutes) >= 0 for minutes, _ in left)
+
+
+@pytest.mark.parametrize(
+    ("percentiles", "words"),
+    [
+        ({"p50": 400.0, "p90": 900.0, "p99": None}, "p90 0.9 ms"),
+        ({"p50": None, "p90": None, "p99": None}, "1,500/s"),
+    ],
+)
+def test_an_open_load_with_few_requests_is_told_by_what_they_allow(chosen, percentiles, words):
+    few = MEASURED | {"latency_us": {"from_schedule": percentiles}}
+    (block, _) = blocks = expand(chosen, 1, {"sanic": None, "uvicorn": None})
+    output = io.StringIO()
+    with RunProgress(Console(file=output, width=200), blocks, partial(estimate_s, chosen)) as progress:
+        progress.block(block)
+        progress.measured(block.cells[1], few, 1)
+        progress.block_done(block)
+    assert f"index, 500/s constant {words}; " in output.getvalue()
