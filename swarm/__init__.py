@@ -1,8 +1,8 @@
-"""Locust made fit for fast servers: the epoll engine, its users, the recorder and the cell session."""
+"""Locust made fit for fast servers: the epoll engine, its users, open loops, recorder and cell session."""
 
 import locust as _locust  # noqa: F401  # first: it has gevent patch ssl before anything else imports it
 
-from . import plugin  # noqa: F401  # its listeners give Locust the --record option
+from . import plugin  # noqa: F401  # its listeners give Locust --record and --arrival-rate
 from .exchange import FailureKind, Request, Response
 from .life import Steps
 from .pacing import Arrivals

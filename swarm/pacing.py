@@ -19,7 +19,7 @@ import numpy.typing as npt
 Integers = npt.NDArray[np.int64]
 
 KINDS: Final = ("constant", "poisson")
-BLOCK: Final = 256
+BLOCK: Final = 1024
 """Arrivals worked out at once: enough to cost little each, too few to hold the others up."""
 
 

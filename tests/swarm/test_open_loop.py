@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from argparse import Namespace
 from itertools import pairwise
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 
 import gevent
 import gevent.event
@@ -298,6 +298,31 @@ def test_a_test_can_be_started_again_and_counts_from_nothing(server, make_swarm)
         until(lambda before=before: len(server.asked) > before + 10, "arrivals")
         swarm.stop()
         assert swarm.engine.loops.tally(0).completions == len(server.asked) - before
+
+
+def test_a_task_may_end_the_whole_test(server, make_swarm):
+    def quits(user):
+        yield user.get("/")
+        if len(server.asked) > 20:
+            user.environment.runner.quit()
+
+    swarm = make_swarm(user_class(quits, arrivals=Arrivals(200)), host=server.url).start(4)
+    until(lambda: swarm.runner.state == "stopped" and server.open == 0, "the test has ended")
+    assert swarm.runner.user_count == 0
+    assert not swarm.engine.loops.running[0].free
+
+
+def test_other_greenlets_have_their_turn_while_arrivals_never_end(null_server, make_swarm):
+    swarm = make_swarm(user_class(ask, arrivals=Arrivals(500_000)), host=null_server).start(32)
+    until(lambda: swarm.stats.total.num_requests > 1000, "load")
+    longest, before = 0.0, perf_counter()
+    for _ in range(30):
+        gevent.sleep(0.01)
+        longest, before = max(longest, perf_counter() - before), perf_counter()
+    tally = swarm.engine.loops.tally(perf_counter_ns())
+    swarm.stop()
+    assert longest < 1  # turns come every 5 to 10 ms; a starving greenlet would wait for ever
+    assert tally.waiting > 0
 
 
 @pytest.mark.parametrize("stop_timeout", [0, 30])
