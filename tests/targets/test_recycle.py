@@ -74,6 +74,15 @@ def test_a_worker_is_replaced_after_its_requests_and_not_before(recycled):
     assert log_of(served).count(ASKS) == 1
 
 
+def test_a_worker_is_not_replaced_before_its_minimum_age(recycled):
+    served = recycled(max_requests=5, minimum_age_s=1000)
+    first = worker_of(served)
+    assert set(ask(served, 20)) == {first}
+    time.sleep(1)
+    assert set(ask(served, 20)) == {first}
+    assert ASKS not in log_of(served)
+
+
 def test_each_worker_draws_its_jitter(recycled):
     served = recycled("--workers", "4", max_requests=30, jitter=1000)
     drawn = [int(number) for number in re.findall(r"to be replaced after (\d+) requests", log_of(served))]
@@ -83,7 +92,7 @@ def test_each_worker_draws_its_jitter(recycled):
 
 
 def test_small_n_leaks_no_worker(recycled):
-    """Without a minimum age each worker asks again before the manager has ended its predecessor."""
+    """Without a minimum age many ask again before the manager has ended their predecessors."""
     served = recycled("--workers", "2", max_requests=5)
 
     def several():
@@ -214,6 +223,7 @@ def test_a_stop_in_mid_restart_is_gentle_and_does_not_wait_for_the_successor(rec
     wait_until(lambda: notes.read_text().count("imports") == 2, "the successor starts")
     served.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Stopping worker" in log_of(served), "the old worker stops")
+    time.sleep(1.5)  # by now Sanic would have ended it
     (tmp_path / "go").touch()
     assert receive(busy).startswith(b"HTTP/1.1 200")
     assert served.wait() == (0, "")
@@ -231,6 +241,19 @@ def test_it_is_inert_without_a_manager(recycled, name):
     assert served.end() == (0, "")
     assert "successor" not in log_of(served)
     assert "Traceback" not in log_of(served)
+
+
+def test_without_a_manager_a_stop_is_left_as_it_is(recycled, tmp_path):
+    served = recycled(name="sanic-single", max_requests=3)
+    busy = connect(served)
+    send(busy, f"/wait?file={tmp_path / 'go'}")
+    wait_until(lambda: "waits" in (tmp_path / "notes").read_text(), "the handler runs")
+    served.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "Stopping worker" in log_of(served), "the server stops")
+    (tmp_path / "go").touch()
+    assert b"\r\nconnection: keep-alive\r\n" in receive(busy)
+    busy.close()
+    assert served.wait() == (0, "")
 
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "connection-per-request"])
