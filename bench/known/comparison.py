@@ -88,7 +88,7 @@ def read(folder: Path) -> KnownRun:
     """Read a run of known servers.
 
     Raises:
-        UserError: it cannot be read, no cell was finished, or a server has not told how many requests it read.
+        UserError: it cannot be read, no cell was finished, or a server has not told its totals.
     """
     try:
         results = analysed.load(folder)

@@ -9,7 +9,7 @@ so it sleeps in `select` on the epoll descriptor (microseconds) and polls for th
 `GET` on any path is answered a known time after it was received, each connection on its own; one
 request at a time on each (no pipelining). `/whoami` is answered at once and counts for nothing.
 Requests are numbered from 1, in the order of their arrival; when the last connection has closed, the
-totals are printed and the numbers begin again.
+totals are printed, and numbers and stalls begin anew.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Behaviour:
     """What is known of the server. Times are seconds; a number of 0 means never.
 
     Every `fail_every`th request gets a 500, every `slow_every`th one takes `slow_s` instead of
-    `service_s`. In the first `stall_s` seconds after `STALL_PHASE_S` of every `period_s` seconds of
-    Unix time nothing is read and nothing is answered.
+    `service_s`. For `stall_s` seconds in every `period_s`, from the middle of the period, nothing is read
+    and nothing is answered; the first period begins with the first request.
     """
 
     service_s: float = 0.0
@@ -62,15 +62,15 @@ class Behaviour:
         """Whether request `number` (from 1) gets a 500."""
         return bool(self.fail_every) and number % self.fail_every == 0
 
-    def stalled_for_s(self, now: float) -> float:
-        """How much of a stall is left at the Unix time `now`; 0 outside of stalls."""
+    def stalled_for_s(self, since_s: float) -> float:
+        """How much of a stall is left, `since_s` seconds after the first request; 0 outside of stalls.
+
+        From the middle of the period, so that a measured window of whole periods, which begins a second
+        or two after the first request, neither begins nor ends in one.
+        """
         if not self.period_s:
             return 0.0
-        return max(0.0, self.stall_s - (now - STALL_PHASE_S) % self.period_s)
-
-
-# Measured windows begin and end on whole seconds: no stall of whole seconds begins or ends there.
-STALL_PHASE_S = 0.3
+        return max(0.0, self.stall_s - (since_s - self.period_s / 2) % self.period_s)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +127,7 @@ class Server:
         self._scheduled = 0
         self._requests = 0
         self._failures = 0
+        self._first = 0.0  # when the first of these requests came, monotonic
 
     def run(self) -> None:
         """Accept, read and answer for ever."""
@@ -151,7 +152,7 @@ class Server:
         return self._epoll.poll(0, EVENTS)
 
     def _sit_out_a_stall(self) -> None:
-        while (left := self._behaviour.stalled_for_s(time.time())) > 0:
+        while self._requests and (left := self._behaviour.stalled_for_s(time.monotonic() - self._first)) > 0:
             time.sleep(left)
 
     def _accept(self) -> None:
@@ -180,6 +181,8 @@ class Server:
             self._answer(connection)
             return
         self._requests += 1
+        if self._requests == 1:
+            self._first = time.monotonic()
         if self._behaviour.fails(self._requests):
             self._failures += 1
             connection.answer = _ERROR

@@ -10,12 +10,12 @@ from bench import known_answers
 KNOWN = Path(known_answers.__file__).parent / "known"
 
 PLAN = """
-summary = "failures, two service times, and a stall of a quarter of a second in one"
-configurations = ["known-failures", "known-bimodal", "known-stall"]
+summary = "failures and two service times, and a stall of half a second in four"
+configurations = ["known-bimodal", "known-stall"]
 workers = [1]
 repeats = 1
 warmup_s = 0.3
-measured_s = 2
+measured_s = 4
 catalogue = "configurations.toml"
 locustfiles = "locustfiles"
 [scenarios.answer]
@@ -26,18 +26,23 @@ users = 8
 """
 
 
+CHANGES = {
+    '"--slow-ms", "50"': '"--slow-ms", "50", "--fail-every", "7"',
+    '"--stall-s", "1", "--period-s", "10"': '"--stall-s", "0.5", "--period-s", "4"',
+}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The plan, measured once."""
     folder = tmp_path_factory.mktemp("known")
     catalogue = (KNOWN / "configurations.toml").read_text()
-    shorter = catalogue.replace(
-        '"--stall-s", "1", "--period-s", "10"', '"--stall-s", "0.25", "--period-s", "1"'
-    )
-    assert shorter != catalogue
+    for known, instead in CHANGES.items():
+        assert known in catalogue
+        catalogue = catalogue.replace(known, instead)
     requirements = (KNOWN.parents[1] / "targets" / "stacks" / "current.txt").as_posix()
     (folder / "configurations.toml").write_text(
-        shorter.replace("../../targets/stacks/current.txt", requirements)
+        catalogue.replace("../../targets/stacks/current.txt", requirements)
     )
     shutil.copytree(KNOWN / "locustfiles", folder / "locustfiles")
     plan = folder / "plan.toml"
@@ -52,14 +57,14 @@ def by_load(run, configuration):
 
 
 def test_failures_are_counted_to_the_last_one(run):
-    for cell in by_load(run, "known-failures"):
+    for cell in by_load(run, "known-bimodal"):
         assert cell.figures["requests in all"] == cell.served > 200
-        assert cell.figures["failures in all"] == cell.served // 20
+        assert cell.figures["failures in all"] == cell.served // 7
 
 
 def test_every_count_is_right(run):
     counts = [each for each in run.answers() if each.expected.exact]
-    assert len(counts) == 2 * 6
+    assert len(counts) == 2 * 4
     assert [each for each in counts if not each.right] == []
 
 
@@ -73,11 +78,11 @@ def test_two_service_times_are_told_apart(run):
 def test_an_open_loop_shows_the_stall_that_a_closed_loop_hides(run):
     closed, opened = by_load(run, "known-stall")
     assert closed.figures["p99"] < 0.1
-    assert closed.figures["max"] > 0.2
+    assert closed.figures["max"] > 0.4
     assert 0.1 < opened.figures["schedule p95"] < 0.8
 
 
 def test_the_mean_number_in_flight_is_the_number_of_users(run):
-    for configuration in ("known-failures", "known-bimodal", "known-stall"):
+    for configuration in ("known-bimodal", "known-stall"):
         closed, _ = by_load(run, configuration)
         assert closed.figures["users (X·R)"] == pytest.approx(8, rel=0.3)

@@ -61,15 +61,24 @@ def test_every_fourth_request_is_slow(known):
 
 
 def test_nothing_is_answered_in_a_stall(known):
-    connection = known("--stall-s", 0.5, "--period-s", 1).connect()
-    behaviour = Behaviour(stall_s=0.5, period_s=1)
-    stalled = []
+    connection = known("--stall-s", 0.5, "--period-s", 2).connect()
+    ask(connection)
+    first = time.perf_counter()
+    time.sleep(1.1)  # a tenth into the stall
+    ask(connection)
+    assert time.perf_counter() - first >= 1.49
+    _, after = ask(connection)
+    assert after < 0.4
+
+
+def test_stalls_begin_anew_when_everyone_has_left(known):
+    served = known("--stall-s", 0.5, "--period-s", 1)
     for _ in range(3):
-        time.sleep(1 - (time.time() - server.STALL_PHASE_S) % 1 + 0.1)  # a tenth into the next stall
-        left = behaviour.stalled_for_s(time.time())
-        stalled.append((left, ask(connection)[1]))
-    assert all(taken > left - 0.01 for left, taken in stalled if left)
-    assert any(left > 0.2 for left, _ in stalled)
+        connection = served.connect()
+        assert ask(connection)[1] < 0.4
+        time.sleep(0.2)
+        connection.close()
+        assert served.line() == "totals requests=1 failures=0"
 
 
 def test_a_request_in_pieces_is_one_request(known):
@@ -109,10 +118,11 @@ def test_it_says_who_it_is_as_every_configuration_does(known, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("now", "left"), [(10.3, 1.0), (10.8, 0.5), (11.3, 0.0), (19.9, 0.0), (20.2, 0.0), (1e9 + 0.55, 0.75)]
+    ("since", "left"),
+    [(0.0, 0.0), (4.9, 0.0), (5.0, 1.0), (5.25, 0.75), (6.0, 0.0), (14.9, 0.0), (15.5, 0.5), (1005.9, 0.1)],
 )
-def test_stalls_keep_to_unix_time(now, left):
-    assert Behaviour(stall_s=1, period_s=10).stalled_for_s(now) == pytest.approx(left, abs=1e-6)
+def test_stalls_are_in_the_middle_of_a_period(since, left):
+    assert Behaviour(stall_s=1, period_s=10).stalled_for_s(since) == pytest.approx(left, abs=1e-6)
 
 
 def test_the_behaviour_is_read_from_a_command():
