@@ -107,6 +107,7 @@ def test_a_pool_of_one_serves_one_after_the_other(serve, run, tmp_path):
     assert all(after - before >= 0.095 for before, after in pairwise(times.at))
     service, from_schedule = (latencies(tmp_path, kind) for kind in ("service", "from_schedule"))
     assert service[0] >= 0.099
+    assert sum(latencies(tmp_path, "lateness")) < 1  # the waits, over 2 s in all, are the server's
     overhead = sum(service) - 0.1 * len(service) + sum(latencies(tmp_path, "lateness"))
     for number, latency in enumerate(from_schedule):
         expected = 0.1 + number * 0.05
