@@ -83,7 +83,7 @@ class Runner:
                 after_block()
 
     def _block(self, block: Block, metrics: Path, broken: dict[str, str]) -> Server | None:
-        """Serve and load the cells of a block, then its searches; returns the server to be stopped.
+        """Serve a block, load its cells and take the steps of its searches; returns the server to be stopped.
 
         A configuration that cannot be started at all is noted as ``broken`` and not tried in later blocks.
         """
@@ -98,12 +98,14 @@ class Runner:
                 raise
 
         serving = Serving(start, self.launcher.stop)
-        for cell in block.cells:
-            server = self._served(cell, serving)
-            if server is not None:
-                self._cell(cell, server)
-        for scenario, search in block.searches:
-            self._search(block, scenario, search, serving)
+        # A search follows its scenario's cells: a later scenario may leave the server worse (leak).
+        for scenario in self.plan.scenarios:
+            for cell in block.cells:
+                if cell.scenario == scenario and (server := self._served(cell, serving)) is not None:
+                    self._cell(cell, server)
+            for searched, search in block.searches:
+                if searched == scenario:
+                    self._search(block, scenario, search, serving)
         return serving.server
 
     def _search(self, block: Block, scenario: str, search: Search, serving: Serving) -> None:
