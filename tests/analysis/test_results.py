@@ -6,7 +6,7 @@ import pytest
 
 from analysis import frames, results
 from analysis.errors import AnalysisError
-from tests.fixtures.make_run import EPOCH
+from tests.fixtures.make_run import EPOCH, Open, Search
 
 
 def edit(path, **changes):
@@ -161,3 +161,85 @@ def test_a_run_without_a_finished_cell_says_why(run):
         cell.unlink()
     with pytest.raises(AnalysisError, match="has no finished cell yet"):
         results.load(folder)
+
+
+def test_open_loads_and_steps_of_searches_are_told_from_closed_loops(run):
+    folder = run(
+        open={"index": (Open((2500,), "poisson", users=32),)}, searches={"index": Search(1.0)}, repeats=1
+    )
+    loaded = results.load(folder)
+    cells = loaded.cells[loaded.cells["configuration"] == "sanic"]
+    closed, opened, steps = (
+        cells[cells["load_kind"] == "closed"],
+        cells[(cells["load_kind"] == "open") & cells["search_p99_ms"].isna()],
+        cells[cells["search_p99_ms"].notna()],
+    )
+    assert closed["users"].tolist() == [64]
+    assert closed[["arrivals", "rate_per_s"]].isna().all(axis=None)
+    assert opened[["arrivals", "rate_per_s", "users"]].to_numpy().tolist() == [["poisson", 2500.0, 32]]
+    assert set(steps["search_p99_ms"]) == {1.0} and len(steps) > 3
+    # The kinds of latency of open loops are in the frames, with the load of their cell.
+    rows = loaded.latencies[loaded.latencies["rate_per_s"] == 2500]
+    assert set(rows["kind"]) == {"service", "from_schedule", "lateness"}
+    assert set(rows["arrivals"]) == {"poisson"}
+    # How arrivals come is no count of them: the counter has another name in the frame.
+    generator = loaded.generator[loaded.generator["rate_per_s"] == 2500]
+    assert set(generator["arrivals"]) == {"poisson"} and generator["due"].max() == 3 * 2500
+
+
+def test_seconds_are_whole_and_begin_in_the_warm_up(run):
+    folder = run(
+        configurations=("gunicorn-asgi",), repeats=1, noise=0, warmup_s=3, seconds=2, shape=(0.1, 0.5)
+    )
+    loaded = results.load(folder)
+    start = int(loaded.cells.loc[0, "window_start"])
+    seconds = loaded.seconds
+    # The first of the warm-up began before its load did, and what came after the window is nobody's.
+    assert seconds["second"].tolist() == [start - 2, start - 1, start, start + 1]
+    assert seconds["in_window"].tolist() == [False, False, True, True]
+    per_second = round(0.985e6 / 60)
+    all_requests = (seconds["requests"] + seconds["failures"]).tolist()
+    assert all_requests == [round(per_second * 0.5), per_second, per_second, per_second]
+    assert (seconds["failures"] > 0).all()
+
+
+def test_a_second_without_an_answer_counts_as_none(run):
+    folder = run(configurations=("sanic",), repeats=1, seconds=3)
+    start = int(results.load(folder).cells.loc[0, "window_start"])
+    (latency,) = folder.rglob("latency.csv")
+    lines = latency.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith((f"{start + 1},", f"{start - 1},"))]
+    latency.write_text("\n".join(kept) + "\n")
+    # Neither the stalled second is missing, nor the first of the window, before which nothing was answered.
+    seconds = results.load(folder).seconds
+    assert seconds["second"].tolist() == [start, start + 1, start + 2]
+    assert (seconds["requests"] > 0).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search": {"p99_ms": 5.0, "resolution": 0.1}}, "a step of a search is an open loop"),
+        ({"load": {"kind": "half-open", "users": 3}}, "load: .*half-open"),
+        (
+            {"load": {"kind": "open", "users": 3, "arrivals": "constant"}},
+            "load.open.rate_per_s: Field required",
+        ),
+        (
+            {"load": {"kind": "open", "users": 3, "arrivals": "evenly", "rate_per_s": 5}},
+            "load.open.arrivals: .*poisson",
+        ),
+    ],
+)
+def test_a_load_that_makes_no_sense_is_named(run, changes, message):
+    folder = run(repeats=1)
+    edit(cell_folder(folder) / "cell.json", **changes)
+    with pytest.raises(AnalysisError, match=rf"cell\.json: .*{message}"):
+        results.load(folder)
+
+
+def test_ceilings_are_read(run):
+    (ceiling,) = results.load(run(repeats=1, ceilings={"index": 150_000.0})).run.ceilings
+    assert (ceiling.scenario, ceiling.users, ceiling.requests_per_s, ceiling.at_least) == (
+        "index", 64, 150_000.0, False,
+    )  # fmt: skip
