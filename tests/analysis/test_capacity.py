@@ -6,7 +6,7 @@ import pytest
 from analysis import results
 from analysis.capacity import capacity, searches, uncertainty
 from analysis.summary import summarise
-from tests.fixtures.make_cell import IDLE, SERVERS, SIGMA
+from tests.fixtures.imagined import IDLE, SERVERS, SIGMA
 from tests.fixtures.make_run import Search
 
 
