@@ -11,12 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import style
-from analysis.checks.limits import SATURATED
+from analysis import ceilings, style
+from analysis.checks.findings import Load
+from analysis.checks.limits import LOOP_WAIT, SATURATED
 from analysis.histograms import merge, quantile
 from analysis.ranking import Table
 from analysis.study import Study
-from analysis.words import figures
+from analysis.words import MARK, figures
 
 BARS = "Bars: 95 % interval over repeats."
 HOLLOW = "Hollow: the server was not saturated, so this is a lower bound."
@@ -24,16 +25,20 @@ HOLLOW = "Hollow: the server was not saturated, so this is a lower bound."
 TAIL = 10.0 ** -np.linspace(0, 4, 161)
 
 
-def throughput(study: Study) -> Figure:
+def throughput(study: Study) -> Figure | None:
     """Requests per second of every configuration at the load that decides each scenario."""
+    if not study.verdict.tables:
+        return None
     return _dots(
         study, "throughput", study.verdict.tables[0].finding, "requests per second",
-        f"Longer is better. {BARS} {HOLLOW}",
+        f"Longer is better. {BARS} {HOLLOW} {_ceiling_reading(study)}",
     )  # fmt: skip
 
 
-def cpu_per_request(study: Study) -> Figure:
+def cpu_per_request(study: Study) -> Figure | None:
     """CPU time of all the server's processes per successful request."""
+    if not study.verdict.tables:
+        return None
     table = study.verdict.tables[0]
     costs = _known(study, table)["cpu_us"].dropna().sort_values()
     title = "CPU per request is unknown."
@@ -62,6 +67,8 @@ def _dots(study: Study, metric: str, title: str, label: str, reading: str) -> Fi
             axis.set(title=table.title, xlabel=label, ylim=(len(order) - 0.4, -0.6))
             axis.set_yticks(range(len(order)), order if index % 2 == 0 else [])
             axis.set_xlim(0, max(1e-9, axis.get_xlim()[1]) * 1.12)
+            if metric == "throughput":
+                ceilings.draw(axis, known, "x")
             axis.grid(visible=False, axis="y")
             axis.xaxis.set_major_formatter(style.thousands)
             axis.xaxis.set_major_locator(ticker.MaxNLocator(5))
@@ -103,12 +110,15 @@ def throughput_by_concurrency(study: Study) -> Figure | None:
             axis.yaxis.set_major_formatter(style.thousands)
             axis.set(title=_heading(table), xlabel="users (closed loop)", ylabel="requests per second")
             style.from_zero(axis, "y")
-        reading = f"Higher is better. {BARS} {HOLLOW}"
+            ceilings.draw(axis, panel, "y", by="users")
+        reading = f"Higher is better. {BARS} {HOLLOW} {_ceiling_reading(study)}"
         return style.finish(figure, title, reading, style.footer(study.results), _used(study, panels))
 
 
-def latency_by_throughput(study: Study) -> Figure:
+def latency_by_throughput(study: Study) -> Figure | None:
     """p99 against requests per second, one line per configuration through its loads."""
+    if not study.verdict.tables:
+        return None
     looks = style.looks(study.results.configurations)
     panels = list(_panels(study))
     table = study.verdict.tables[0]
@@ -131,16 +141,24 @@ def latency_by_throughput(study: Study) -> Figure:
             axis.set(title=f"{_heading(panel_table)} ({loads} users)", xlabel="requests per second")
             axis.set_ylabel("p99 latency (ms, log)")
             style.from_zero(axis, "x")
-        reading = f"Right and low is better; a line follows a server from few users to many. {BARS} {HOLLOW}"
-        return style.finish(figure, title, reading, style.footer(study.results), _used(study, panels))
+            ceilings.draw(axis, panel, "x")
+        shown = marked(study, pd.concat([panel for _, panel in panels]))
+        reading = (
+            f"Right and low is better; a line follows a server from few users to many. {BARS} {HOLLOW} "
+            f"{_ceiling_reading(study)} {marked_reading(shown)}"
+        )
+        return style.finish(figure, title, reading, style.footer(study.results), shown)
 
 
-def percentiles(study: Study) -> Figure:
+def percentiles(study: Study) -> Figure | None:
     """Latency of every percentile, on an axis that stretches the tail, all repeats merged."""
+    if not study.verdict.tables:
+        return None
     looks = style.looks(study.results.configurations)
     tables = study.verdict.tables
     by = ["configuration", "scenario", "workers", "users"]
-    merged = dict(iter(merge(study.results.latencies, by).groupby(by, observed=True)))
+    closed = study.results.latencies[study.results.latencies["load_kind"] == "closed"]
+    merged = dict(iter(merge(closed, by).groupby(by, observed=True)))
     title = _percentile_title(study)
     with style.styled():
         figure, axes = style.panels(len(tables), height=3.8, columns=2)
@@ -163,13 +181,12 @@ def percentiles(study: Study) -> Figure:
             axis.xaxis.set_minor_locator(ticker.NullLocator())
             style.milliseconds(axis)
             axis.set(title=table.title, xlabel="percentile (%)", ylabel="latency (ms, log)")
+        shown = marked(study, pd.concat([table.of(study.loads) for table in tables]))
         reading = (
             "Lower is better. All repeats together; a curve ends where fewer than 10 requests were slower. "
-            "Bars at 50 and 99: 95 % interval over repeats."
+            f"Bars at 50 and 99: 95 % interval over repeats. {marked_reading(shown)}"
         )
-        return style.finish(
-            figure, title, reading, style.footer(study.results), _used(study, list(_panels(study)))
-        )
+        return style.finish(figure, title, reading, style.footer(study.results), shown)
 
 
 def _percentile_title(study: Study) -> str:
@@ -212,13 +229,7 @@ def _heading(table: Table) -> str:
 
 def _known(study: Study, table: Table) -> pd.DataFrame:
     """The rows of `loads` behind a table, by configuration."""
-    loads = study.loads
-    rows = loads[
-        (loads["scenario"] == table.scenario)
-        & (loads["workers"] == table.workers)
-        & (loads["users"] == table.users)
-    ]
-    return rows.set_index("configuration")
+    return table.of(study.loads).set_index("configuration")
 
 
 def _panels(study: Study) -> Iterator[tuple[Table, pd.DataFrame]]:
@@ -241,3 +252,33 @@ def _used(study: Study, panels: list[tuple[Table, pd.DataFrame]]) -> dict[str, s
     names = {name for _, panel in panels for name in panel["configuration"]}
     looks = style.looks(study.results.configurations)
     return {name: look for name, look in looks.items() if name in names}
+
+
+def marked(study: Study, drawn: pd.DataFrame) -> dict[str, style.Look]:
+    """The legend of a chart of latencies: the looks of the configurations in `drawn`, by name.
+
+    Where the generator's own waiting is much of a latency that is drawn, the name has the mark.
+    """
+    findings = study.about("loop-wait")
+    names = set(drawn["configuration"])
+    waited = {
+        row["configuration"]
+        for _, row in drawn.iterrows()
+        for finding in findings
+        if finding.concerns(row["configuration"], row["scenario"], Load.of(row))
+    }
+    looks = style.looks(study.results.configurations)
+    return {name + MARK * (name in waited): look for name, look in looks.items() if name in names}
+
+
+def marked_reading(legend: dict[str, style.Look]) -> str:
+    """What the mark in a legend means, if it is there."""
+    if not any(name.endswith(MARK) for name in legend):
+        return ""
+    return (
+        f"{MARK.strip()}: over {LOOP_WAIT:.0%} of a median is the generator's own waiting, see the findings."
+    )
+
+
+def _ceiling_reading(study: Study) -> str:
+    return ceilings.READING if study.loads["ceiling"].notna().any() else ""

@@ -14,12 +14,11 @@ from analysis.checks.findings import Finding, Load
 from analysis.checks.generator import generator_bound
 from analysis.checks.limits import ERROR_RATE, SATURATED
 from analysis.comparison import Ratio, compare, rank
-from analysis.words import MISSING, Value, counted, figures, listed
+from analysis.words import MARK, MISSING, Value, counted, figures, listed
 
 COLUMNS = (
     "rank", "configuration", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "PSS MiB", "errors", "notes",
 )  # fmt: skip
-MARK = " †"
 NOTES = {
     "generator-bound": "the generator was the limit",
     "unsaturated": "server not saturated",

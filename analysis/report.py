@@ -3,11 +3,11 @@
 import base64
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 from PIL import Image
@@ -16,6 +16,7 @@ from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.ranking import Table
+from analysis.rates import CapacityTable, RateTable
 from analysis.schema import SCHEMA
 from analysis.study import Study, study
 from analysis.thresholds import Violation
@@ -28,21 +29,42 @@ SECTIONS = {
         "latency_by_throughput",
     ],
     "How long an answer takes": ["percentiles", "over_time"],
+    "What an open loop shows": ["latency_by_rate", "hidden_latency"],
     "What a request costs": ["cpu_per_request", "memory"],
 }
 
 
+class Listed(Protocol):
+    """A row of a table."""
+
+    def texts(self) -> list[str]:
+        """One text for each column."""
+
+
+class Listing(Protocol):
+    """What every table can be printed by; `basis` says what it is ranked by, or how to read it."""
+
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def finding(self) -> str: ...  # noqa: D102
+    @property
+    def basis(self) -> str: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def rows(self) -> Sequence[Listed]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Rendered:
-    """What a command line prints: the page, the sentence it opens with, the tables, the findings, and the
-    cells that do not keep the plan's thresholds.
-
-    Each table has a `title`, a `basis` (what it is ranked by), `columns`, and `rows` with `texts()`.
+    """What a command line prints: the page, the sentence it opens with, all tables in the order of the page,
+    the findings, and the cells that do not keep the plan's thresholds.
     """
 
     html: Path
     finding: str
-    ranking: tuple[Table, ...]
+    ranking: tuple[Listing, ...]
     findings: list[Finding]
     violations: list[Violation]
 
@@ -74,10 +96,16 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
     return Rendered(
         target / "report.html",
         analysed.verdict.finding,
-        analysed.verdict.tables,
+        (*analysed.verdict.tables, *_open(analysed)),
         analysed.findings,
         analysed.violations,
     )
+
+
+def _open(analysed: Study) -> tuple[Listing, ...]:
+    """The tables beyond the ranking: searches, rates, and aliases where there are any."""
+    verdict, alike = analysed.verdict, analysed.alike
+    return (*verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
 
 
 def page(analysed: Study, figures: Path) -> str:
@@ -94,14 +122,34 @@ def page(analysed: Study, figures: Path) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         verdict=analysed.verdict,
+        alike=analysed.alike,
+        violations=analysed.violations,
         of_the_run=[finding for finding in findings if finding.scenario is None],
-        about=lambda table: [finding for finding in findings if finding.scenario == table.scenario],
+        scenarios=_scenarios(analysed),
         sections={title: _pictures(figures, names) for title, names in SECTIONS.items()},
         facts=_facts(analysed),
         configurations=_configurations(analysed),
         failed=analysed.results.cells.query("status == 'failed'").to_dict("records"),
         date=datetime.fromtimestamp(run.started, UTC).strftime("%d %B %Y, %H:%M UTC"),
     )
+
+
+def _scenarios(analysed: Study) -> list[dict[str, Any]]:
+    """Each scenario with its tables, closed and open, and the findings about it."""
+    verdict, findings = analysed.verdict, analysed.findings
+    tables: list[Table | CapacityTable | RateTable]
+    tables = [*verdict.tables, *verdict.capacity, *verdict.rates]
+    named = list(dict.fromkeys([table.scenario for table in tables]))
+    # A scenario of which every cell failed has findings and no table.
+    named += sorted({finding.scenario for finding in findings if finding.scenario} - set(named))
+    return [
+        {
+            "name": name,
+            "tables": [table for table in tables if table.scenario == name],
+            "findings": [finding for finding in findings if finding.scenario == name],
+        }
+        for name in named
+    ]
 
 
 def _pictures(folder: Path, names: list[str]) -> list[dict[str, str]]:
@@ -124,12 +172,13 @@ def _facts(analysed: Study) -> dict[str, str]:
     memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
     split = f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)}"
     engines = ", ".join(sorted(results.finished["engine"].unique()))
+    loops = " and ".join(f"{kind} loop" for kind in sorted(results.finished["load_kind"].unique()))
     facts = {
         "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
         + (" (in a container)" if host.container else ""),
         "CPU split": split + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
         "Launcher": run.launcher,
-        "Load": f"Locust {run.suite.packages.get('locust', '')} (engine: {engines}), closed loop",
+        "Load": f"Locust {run.suite.packages.get('locust', '')} (engine: {engines}), {loops}",
         "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",
         "Cells": f"{len(results.finished)} finished of {run.cells_planned} planned",
         "Suite": f"Python {run.suite.python}, {_packages(run.suite.packages)}",

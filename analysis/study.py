@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import checks, results, verdict
 from analysis.aggregate import closed_loads, open_loads
+from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.summary import summarise
 from analysis.thresholds import Violation, violations
@@ -22,7 +23,8 @@ class Study:
 
     `loads` has a row per configuration and closed load over all repeats, `rates` one per configuration and
     planned open load, `searches` one per search and repeat, `capacity` one per configuration and search;
-    `violations` are the cells that do not keep the plan's thresholds.
+    `violations` are the cells that do not keep the plan's thresholds, `alike` compares aliases with what they
+    stand for.
     """
 
     results: results.Results
@@ -33,6 +35,7 @@ class Study:
     capacity: pd.DataFrame
     violations: list[Violation]
     findings: list[checks.Finding]
+    alike: Alike
     verdict: verdict.Verdict
 
     def about(self, *kinds: str) -> list[checks.Finding]:
@@ -48,19 +51,21 @@ def study(directory: Path) -> Study:
     """
     loaded = results.load(directory)
     summary = summarise(loaded)
-    loads = closed_loads(loaded, summary)
+    loads, rates = closed_loads(loaded, summary), open_loads(loaded, summary)
     found = searches(summary)
+    highest = capacity(found)
     findings = checks.check(loaded, summary)
     return Study(
         results=loaded,
         summary=summary,
         loads=loads,
-        rates=open_loads(loaded, summary),
+        rates=rates,
         searches=found,
-        capacity=capacity(found),
+        capacity=highest,
         violations=violations(loaded, summary),
         findings=findings,
-        verdict=verdict.judge(loaded, summary, loads, findings),
+        alike=alike(loaded, summary),
+        verdict=verdict.judge(loaded, summary, loads, rates, found, highest, findings),
     )
 
 

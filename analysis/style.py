@@ -27,7 +27,8 @@ COLOURS = (
     "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#A89A00", "#009E73", "#CC79A7", "#000000", "#7F7F7F",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-LINES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+Line = Literal["-", "--", ":"]
+LINES: tuple[Line, ...] = ("-", "--", ":")
 
 INK, FAINT, GRID = "#222222", "#666666", "#DDDDDD"
 WIDTH_IN = 10.0
@@ -61,7 +62,7 @@ class Look:
 
     colour: str
     marker: str
-    line: Literal["-", "--", ":"]
+    line: Line
 
     def dots(self, *, hollow: bool = False) -> dict[str, Any]:
         """Keyword arguments for the markers of matplotlib's line artists."""

@@ -3,9 +3,10 @@
 import pandas as pd
 
 from analysis.aggregate import WITH_INTERVAL
+from analysis.capacity import SEARCH
 from analysis.histograms import QUANTILES
 from analysis.study import Study
-from analysis.summary import LOAD
+from analysis.summary import IDENTITY, LOAD, OPEN_LOAD
 
 KEYS = ["configuration", *LOAD]
 
@@ -36,20 +37,22 @@ def ranking(study: Study) -> pd.DataFrame:
         for table in study.verdict.tables
         for row in table.rows
     ]
-    return pd.DataFrame(rows).astype({"rank": "Int64"})
+    frame = pd.DataFrame(rows)
+    return frame.astype({"rank": "Int64"}) if rows else frame
 
 
 def cells(study: Study) -> pd.DataFrame:
     """Every cell of the run with its numbers, or the reason it failed."""
-    identity = study.results.cells[[*KEYS, "repeat", "block", "status", "reason"]]
-    numbers = study.summary.drop(columns=[*KEYS, "repeat"])
+    identity = study.results.cells[[*IDENTITY, "block", "status", "reason"]]
+    numbers = study.summary.drop(columns=IDENTITY)
     return identity.join(numbers)
 
 
 def loads(study: Study) -> pd.DataFrame:
     """Throughput of every configuration at every load, with its interval and how busy both sides were."""
     interval = ["throughput", "throughput_low", "throughput_high"]
-    return _sorted(study, [*KEYS, "repeats", *interval, "busy", "generator_busy", "error_rate"])
+    generator = ["generator_busy", "ceiling", "ceiling_at_least", "ceiling_share"]
+    return _sorted(study, [*KEYS, "repeats", *interval, "busy", *generator, "error_rate"])
 
 
 def percentiles(study: Study) -> pd.DataFrame:
@@ -63,6 +66,51 @@ def costs(study: Study) -> pd.DataFrame:
     """CPU per request (µs) and memory (bytes) of every configuration at every load, with intervals."""
     metrics = [metric for metric in WITH_INTERVAL if metric in ("cpu_us", "pss_bytes", "rss_bytes")]
     return _sorted(study, [*KEYS, *(f"{m}{end}" for m in metrics for end in ("", "_low", "_high"))])
+
+
+def rates(study: Study) -> pd.DataFrame:
+    """Latency (µs, from the schedule and of the service alone) at every planned rate of arrivals."""
+    merged = [f"merged_{kind}{name}" for kind in ("schedule_", "") for name in [*QUANTILES, "max_us"]]
+    columns = ["configuration", *OPEN_LOAD, "repeats", "offered", "achieved", *merged, "cpu_us", "error_rate"]
+    named = study.rates[columns].rename(columns=lambda name: name.removeprefix("merged_"))
+    return named.sort_values([*OPEN_LOAD, "configuration"]).reset_index(drop=True)
+
+
+def capacity(study: Study) -> pd.DataFrame:
+    """The highest rate of every configuration and search, with its interval and rank."""
+    return study.capacity.sort_values([*SEARCH, "rank", "configuration"]).reset_index(drop=True)
+
+
+def alike(study: Study) -> pd.DataFrame:
+    """Every comparison of a configuration with itself under another name."""
+    rows = [
+        {
+            "alias": pair.alias,
+            "original": pair.original,
+            "scenario": pair.scenario,
+            "workers": pair.load.workers,
+            "load": pair.load.text,
+            "metric": pair.metric,
+            "ratio": pair.versus.ratio,
+            "low": pair.versus.low,
+            "high": pair.versus.high,
+            "different": pair.different,
+        }
+        for pair in study.alike.rows
+    ]
+    columns = [
+        "alias",
+        "original",
+        "scenario",
+        "workers",
+        "load",
+        "metric",
+        "ratio",
+        "low",
+        "high",
+        "different",
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _sorted(study: Study, columns: list[str]) -> pd.DataFrame:

@@ -6,11 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import style
+from analysis import ceilings, style
 from analysis.checks.limits import UNSTEADY
 from analysis.counters import server_memory
 from analysis.histograms import describe
-from analysis.ranking import Table
 from analysis.study import Study
 from analysis.summary import LOAD
 from analysis.words import figures
@@ -18,8 +17,10 @@ from analysis.words import figures
 MIB = 2.0**20
 
 
-def over_time(study: Study) -> Figure:
+def over_time(study: Study) -> Figure | None:
     """Throughput and p99 second by second at the load that decides each scenario."""
+    if not study.verdict.tables:
+        return None
     looks = style.looks(study.results.configurations)
     tables = study.verdict.tables
     seconds = _seconds(study)
@@ -27,42 +28,38 @@ def over_time(study: Study) -> Figure:
         figure, axes = style.panels(len(tables), rows=2, height=2.8)
         drawn: set[str] = set()
         for (above, below), table in zip(axes, tables, strict=True):
-            chosen = seconds[_at(seconds, table)]
+            chosen = table.of(seconds)
             for name in [name for name in looks if (chosen["configuration"] == name).any()]:
                 drawn.add(name)
                 rows = chosen[chosen["configuration"] == name]
                 _trace(above, rows, "throughput", looks[name])
                 _trace(below, rows, "p99_ms", looks[name])
             style.from_zero(above, "y")
+            ceilings.draw(above, table.of(study.loads), "y")
             above.yaxis.set_major_formatter(style.thousands)
             above.set(title=table.title, ylabel="requests per second")
             style.milliseconds(below)
             below.set(xlabel="seconds into the window", ylabel="p99 latency (ms, log)")
-        unsteady = study.about("unsteady")
+        moved = study.about("drift", "step", "unsteady", "warm-up")
         title = f"Throughput was steady: no second was {UNSTEADY:.0%} off the mean of its window."
-        if unsteady:
-            title = f"In {unsteady[0].scenario} {unsteady[0].message}."
+        if moved:
+            title = f"In {moved[0].scenario} {moved[0].message}."
         reading = "Thick: mean of the repeats. Faint: each repeat. Each point is one second."
+        if study.loads["ceiling"].notna().any():
+            reading += f" {ceilings.READING}"
         shown = {name: look for name, look in looks.items() if name in drawn}
         return style.finish(figure, title, reading, style.footer(study.results), shown)
 
 
 def _seconds(study: Study) -> pd.DataFrame:
     """Per cell and second: `offset` into the window (s), `throughput`, `p99_ms` (NaN if too few)."""
-    described = describe(study.results.latencies, ["cell", "second"])
+    latencies = study.results.latencies
+    described = describe(latencies[latencies["load_kind"] == "closed"], ["cell", "second"])
     cells = study.results.finished[["configuration", *LOAD, "repeat", "window_start"]]
     seconds = described.join(cells, on="cell")
     seconds["offset"] = seconds["second"] - seconds["window_start"] + 0.5
     seconds["p99_ms"] = seconds["p99_us"] / 1e3
     return seconds.rename(columns={"requests": "throughput"})
-
-
-def _at(frame: pd.DataFrame, table: Table) -> pd.Series:
-    return (
-        (frame["scenario"] == table.scenario)
-        & (frame["workers"] == table.workers)
-        & (frame["users"] == table.users)
-    )
 
 
 def _trace(axis: Axes, rows: pd.DataFrame, metric: str, look: style.Look) -> None:
@@ -119,8 +116,8 @@ def _lives(axis: Axes, samples: pd.DataFrame, column: str, look: style.Look) -> 
 
 def _memory_title(study: Study) -> str:
     """Who needs least and most, at the fewest workers; in PSS if the system tells it."""
-    workers = int(study.loads["workers"].min())
-    fewest = study.loads[study.loads["workers"] == workers]
+    workers = int(study.summary["workers"].min())
+    fewest = study.summary[study.summary["workers"] == workers]
     for column, label in (("pss_bytes", "PSS"), ("rss_bytes", "RSS")):
         most = fewest.groupby("configuration")[column].max().dropna().sort_values() / MIB
         if len(most):

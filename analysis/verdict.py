@@ -1,40 +1,60 @@
 """Which configuration won, where, and by how much: a table per scenario and one sentence for all."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
 from analysis.checks.findings import Finding
 from analysis.ranking import COLUMNS as COLUMNS  # bench.cli reads it here
 from analysis.ranking import Table, table
+from analysis.rates import CapacityTable, RateTable, capacity_tables, rate_tables
 from analysis.results import Results
 from analysis.words import listed
+
+Listed = TypeVar("Listed", Table, RateTable, CapacityTable)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The sentence the report opens with, and the tables behind it in the plan's order."""
+    """The sentence the report opens with, and the tables behind it in the plan's order.
+
+    `tables` are those of the closed loops, `rates` and `capacity` those of open loops and of searches.
+    """
 
     finding: str
     tables: tuple[Table, ...]
+    rates: tuple[RateTable, ...] = ()
+    capacity: tuple[CapacityTable, ...] = ()
 
 
-def judge(results: Results, summary: pd.DataFrame, loads: pd.DataFrame, findings: list[Finding]) -> Verdict:
-    """Rank every scenario and worker count; `summary` is per cell, `loads` per configuration and load."""
-    closed = summary[summary["load_kind"] == "closed"]
-    tables = tuple(table(closed, panel, findings) for panel in _panels(results, loads))
-    return Verdict(_overall(tables), tables)
-
-
-def _panels(results: Results, loads: pd.DataFrame) -> list[pd.DataFrame]:
-    """The loads of each scenario and worker count, in the order of the plan."""
+def judge(
+    results: Results,
+    summary: pd.DataFrame,
+    loads: pd.DataFrame,
+    rates: pd.DataFrame,
+    searches: pd.DataFrame,
+    capacity: pd.DataFrame,
+    findings: list[Finding],
+) -> Verdict:
+    """Rank every scenario and worker count; the frames are those of `Study`."""
     planned = list(results.run.plan.get("scenarios", []))
     order = {scenario: index for index, scenario in enumerate(planned)}
-    panels = sorted(
-        loads.groupby(["scenario", "workers"], observed=True),
-        key=lambda panel: (order.get(str(panel[0][0]), len(order)), *panel[0]),
+    closed = summary[summary["load_kind"] == "closed"]
+    panels = [panel for _, panel in loads.groupby(["scenario", "workers"], observed=True)]
+    tables = _planned(order, [table(closed, panel, findings) for panel in panels])
+    ladders = _planned(order, rate_tables(rates, findings))
+    limits = _planned(order, capacity_tables(searches, capacity))
+    finding = _overall(tables) if tables else limits[0].finding if limits else ladders[0].finding
+    return Verdict(finding, tables, ladders, limits)
+
+
+def _planned(order: dict[str, int], tables: Iterable[Listed]) -> tuple[Listed, ...]:
+    """Tables in the order in which the plan names their scenarios."""
+    return tuple(
+        sorted(tables, key=lambda one: (order.get(one.scenario, len(order)), one.scenario, one.workers))
     )
-    return [panel for _, panel in panels]
 
 
 def _overall(tables: tuple[Table, ...]) -> str:

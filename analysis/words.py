@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 MISSING = "\N{EN DASH}"
+# Behind a latency of which much is the generator's own waiting.
+MARK = " †"
 
 
 @dataclass(frozen=True)

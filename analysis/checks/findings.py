@@ -21,8 +21,8 @@ class Load:
 
     @classmethod
     def of(cls, row: pd.Series) -> Self:
-        """The load of a row that has `workers`, `users`, `arrivals` and `rate_per_s`."""
-        if pd.isna(row["rate_per_s"]):
+        """The load of a row that has `workers` and `users`, and in open loops `arrivals` and `rate_per_s`."""
+        if pd.isna(row.get("rate_per_s")):
             return cls(int(row["workers"]), int(row["users"]))
         return cls(int(row["workers"]), int(row["users"]), str(row["arrivals"]), float(row["rate_per_s"]))
 
@@ -31,7 +31,7 @@ class Load:
         """The load without the workers, in words."""
         if self.rate_per_s is None:
             return f"{self.users} user{'s' * (self.users != 1)}"
-        return f"{self.rate_per_s:,.0f} requests/s ({self.arrivals})"
+        return f"{self.rate_per_s:,.0f} requests/s, {self.arrivals}"
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,20 @@ def cells(count: int) -> str:
 
 
 def at_loads(group: pd.DataFrame) -> str:
-    """The loads of some cells in words, workers aside; many are cut short."""
-    ordered = sorted(loads(group), key=lambda load: (load.rate_per_s or 0, load.users))
-    if all(load.rate_per_s is None for load in ordered):
-        users = sorted({load.users for load in ordered})
-        return f"{' or '.join(map(str, users))} {'user' if users == [1] else 'users'}"
-    texts = list(dict.fromkeys(load.text for load in ordered))
-    return " or ".join(texts) if len(texts) <= 3 else f"{texts[0]} to {texts[-1]}"
+    """The loads of some cells in words, workers aside; many rates become a range."""
+    found = loads(group)
+    users = sorted({load.users for load in found if load.rate_per_s is None})
+    parts = [f"{_or([str(each) for each in users])} {'user' if users == [1] else 'users'}"] if users else []
+    for arrivals in sorted({load.arrivals for load in found if load.arrivals is not None}):
+        rates = sorted({load.rate_per_s for load in found if load.rate_per_s and load.arrivals == arrivals})
+        texts = [f"{rate:,.0f}" for rate in rates]
+        span = _or(texts) if len(texts) <= 3 else f"{texts[0]} to {texts[-1]}"
+        parts.append(f"{span} requests/s ({arrivals})")
+    return " and ".join(parts)
+
+
+def _or(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
 def worst(rows: pd.DataFrame, by: pd.Series) -> pd.Series:

@@ -172,7 +172,6 @@ def spread(closed: pd.DataFrame) -> Iterator[Finding]:
     """Loads whose repeats differ."""
     throughput = closed.groupby(["configuration", *LOAD])["throughput"]
     ratio = (throughput.max() / throughput.min()).rename("ratio").reset_index()
-    ratio[["arrivals", "rate_per_s"]] = None
     for scenario, group in ratio[ratio["ratio"] > SPREAD].groupby("scenario"):
         yield Finding(
             "spread", "note",

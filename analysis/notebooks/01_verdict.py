@@ -46,6 +46,14 @@ publish.findings(study.findings)
 publish.table(tables.ranking(study), "ranking")
 
 # %% [markdown]
+# ## How often the suite cries wolf
+#
+# Where a plan measures a configuration under two names (A/A), every difference between the two is noise.
+
+# %%
+publish.table(tables.alike(study), "alike")
+
+# %% [markdown]
 # ## Every cell
 #
 # One row per cell: configuration x scenario x load x repeat. Failed cells have a reason instead of numbers.

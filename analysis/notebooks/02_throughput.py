@@ -23,7 +23,8 @@ study = open_study()
 # ## At the load that decides
 #
 # The highest concurrency that most configurations finished. A hollow marker is a server that still had CPU
-# time to spare: what it served is a lower bound of what it can serve.
+# time to spare: what it served is a lower bound of what it can serve. The ceiling is what the generator
+# reaches against a server that does nothing; a server near it may be faster than the generator can show.
 
 # %%
 publish.show(charts.throughput(study), "throughput")
@@ -55,4 +56,10 @@ publish.table(tables.loads(study), "loads")
 # ## What to keep in mind
 
 # %%
-publish.findings(study.about("unsaturated", "waiting", "spread", "steal", "cpu-split", "one-repeat"))
+publish.findings(study.about("generator-bound", "unsaturated", "waiting", "idle-users", "books"))
+
+# %% [markdown]
+# ## What else happened
+
+# %%
+publish.findings(study.about("spread", "steal", "others", "cpu-split", "one-repeat"))

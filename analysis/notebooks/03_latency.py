@@ -48,4 +48,6 @@ publish.table(tables.percentiles(study), "percentiles")
 # ## What to keep in mind
 
 # %%
-publish.findings(study.about("unsteady", "loop-lag", "errors", "steal"))
+publish.findings(
+    study.about("warm-up", "drift", "step", "unsteady", "loop-wait", "loop-lag", "errors", "steal")
+)

@@ -1,0 +1,160 @@
+"""The charts of open loops: latency against the rate of arrivals, and what a closed view of it would hide."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import style
+from analysis.aggregate import aggregate
+from analysis.charts import marked, marked_reading
+from analysis.checks.limits import REACHED
+from analysis.rates import LADDER
+from analysis.study import Study
+from analysis.summary import OPEN_LOAD
+from analysis.words import counted, figures
+
+# From-schedule p99 beyond this many times that of the service time is drawn as hidden by the latter.
+HIDDEN = 1.1
+
+
+def latency_by_rate(study: Study) -> Figure | None:
+    """Median and p99 from the schedule at every rate that was measured; None without open loops."""
+    panels = list(_panels(study))
+    if not panels:
+        return None
+    looks = style.looks(study.results.configurations)
+    with style.styled():
+        figure, axes = style.panels(len(panels), height=4.2, columns=2)
+        for (axis,), (key, ladder) in zip(axes, panels, strict=True):
+            for name, group in ladder.groupby("configuration", observed=True):
+                _line(axis, group, "schedule_p50_us", looks[str(name)], "-")
+                _line(axis, group, "schedule_p99_us", looks[str(name)], "--")
+            _limits(axis, study, key, looks)
+            _frame(axis, key, ladder[["schedule_p50_us", "schedule_p99_us"]])
+            axis.set_ylabel("latency from the schedule (ms, log)")
+            _styles(axis, {"p50": "-", "p99": "--"})
+        shown = marked(study, pd.concat([ladder for _, ladder in panels]))
+        limit = " ▼ at the dotted limit: the highest rate that a search found." if len(study.capacity) else ""
+        reading = (
+            f"Right and low is better. Geometric means over repeats, bars: 95 % interval. Hollow: under "
+            f"{REACHED:.0%} of the arrivals were served, so the latency only says how long was measured."
+            f"{limit} {marked_reading(shown)}"
+        )
+        return style.finish(figure, _rate_title(study), reading, style.footer(study.results), shown)
+
+
+def hidden_latency(study: Study) -> Figure | None:
+    """p99 from the schedule beside that of the service time, for the servers in which they differ."""
+    panels = []
+    for key, ladder in _panels(study):
+        apart = ladder["schedule_p99_us"] > HIDDEN * ladder["p99_us"]
+        names = ladder["configuration"][apart].unique()
+        if len(names):
+            panels.append((key, ladder[ladder["configuration"].isin(names)]))
+    if not panels:
+        return None
+    looks = style.looks(study.results.configurations)
+    with style.styled():
+        figure, axes = style.panels(len(panels), height=4.2, columns=2)
+        for (axis,), (key, ladder) in zip(axes, panels, strict=True):
+            for name, group in ladder.groupby("configuration", observed=True):
+                _line(axis, group, "schedule_p99_us", looks[str(name)], "--")
+                _line(axis, group, "p99_us", looks[str(name)], ":")
+            _frame(axis, key, ladder[["p99_us", "schedule_p99_us"]])
+            axis.set_ylabel("p99 latency (ms, log)")
+            _styles(axis, {"from the schedule": "--", "service time": ":"})
+        shown = marked(study, pd.concat([ladder for _, ladder in panels]))
+        reading = (
+            "Service time starts when a request is sent, so it leaves out how long the request had to wait "
+            "for its turn: coordinated omission. Only servers in which the two differ. Hollow: the rate was "
+            f"not reached. {marked_reading(shown)}"
+        )
+        title = _hidden_title(pd.concat([ladder for _, ladder in panels]))
+        return style.finish(figure, title, reading, style.footer(study.results), shown)
+
+
+def _panels(study: Study) -> Iterator[tuple[tuple[str, int, str, int], pd.DataFrame]]:
+    """Each scenario, worker count, kind of arrivals and pool, with every rate measured: searches included."""
+    opened = study.summary[study.summary["load_kind"] == "open"]
+    if opened.empty:
+        return
+    every = aggregate(study.results, opened, OPEN_LOAD)
+    for _, ladder in every.groupby(LADDER, observed=True):
+        first = ladder.iloc[0]
+        yield (first["scenario"], int(first["workers"]), first["arrivals"], int(first["users"])), ladder
+
+
+def _line(axis: Axes, group: pd.DataFrame, metric: str, look: style.Look, line: style.Line) -> None:
+    """One percentile of a configuration through its rates."""
+    rows = group[group[metric].notna()].sort_values("rate_per_s")
+    axis.plot(rows["rate_per_s"], rows[metric] / 1e3, linestyle=line, color=look.colour, linewidth=1.3)
+    for _, row in rows.iterrows():
+        low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+        bars = None if pd.isna(low) else [[(row[metric] - low) / 1e3], [(high - row[metric]) / 1e3]]
+        dots = look.dots(hollow=row["achieved"] < REACHED) | {"markersize": 5.5}
+        axis.errorbar([row["rate_per_s"]], [row[metric] / 1e3], yerr=bars, capsize=2, elinewidth=0.9, **dots)
+
+
+def _limits(axis: Axes, study: Study, key: tuple[str, int, str, int], looks: dict[str, style.Look]) -> None:
+    """The limits of the searches, and on them the highest rate of each configuration."""
+    found = study.capacity
+    same = (found[LADDER] == list(key)).all(axis=1)
+    for limit_ms, rows in found[same].groupby("p99_ms"):
+        axis.axhline(float(str(limit_ms)), color=style.FAINT, linestyle=":", linewidth=1.2)
+        axis.annotate(
+            f"p99 within {limit_ms:g} ms", (0.01, float(str(limit_ms))), (0, 3),
+            xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8.5, color=style.FAINT,
+        )  # fmt: skip
+        for _, row in rows[rows["rate_per_s"].notna()].iterrows():
+            axis.annotate(
+                "▼", (row["rate_per_s"], float(str(limit_ms))), (0, 1), textcoords="offset points",
+                ha="center", va="bottom", fontsize=10, color=looks[row["configuration"]].colour,
+            )  # fmt: skip
+
+
+def _frame(axis: Axes, key: tuple[str, int, str, int], drawn: pd.DataFrame) -> None:
+    """Titles and scales that both charts share; call it when `drawn` (microseconds) is."""
+    scenario, workers, arrivals, _ = key
+    axis.set(
+        title=f"{scenario}, {arrivals} arrivals, {counted(workers, 'worker')}", xlabel="arrivals per second"
+    )
+    # By the points: the interval of repeats that disagree can span many decades.
+    lines = [float(np.min(line.get_ydata())) for line in axis.get_lines() if line.get_linestyle() == ":"]
+    every = [*(drawn.stack() / 1e3), *lines]
+    axis.set_ylim(min(every) / 1.8, max(every) * 1.8)
+    style.milliseconds(axis)
+    style.from_zero(axis, "x")
+    axis.xaxis.set_major_formatter(style.thousands)
+    axis.locator_params(axis="x", nbins=6)
+
+
+def _styles(axis: Axes, lines: dict[str, style.Line]) -> None:
+    """What the line styles stand for, in the panel."""
+    handles = [Line2D([], [], linestyle=line, color=style.INK) for line in lines.values()]
+    axis.legend(handles, list(lines), loc="upper left", frameon=False, fontsize=8.5)
+
+
+def _rate_title(study: Study) -> str:
+    """The finding of the first search, or of the first ladder."""
+    verdict = study.verdict
+    ranked = [table.finding for table in verdict.capacity if table.leaders]
+    ranked += [table.finding for table in verdict.rates]
+    return ranked[0] if ranked else verdict.capacity[0].finding
+
+
+def _hidden_title(ladder: pd.DataFrame) -> str:
+    """The server and rate in which the service time hides most; of those that reached it, if there is one."""
+    reached = ladder[ladder["achieved"] >= REACHED]
+    ratio = reached["schedule_p99_us"] / reached["p99_us"]
+    if not (ratio > HIDDEN).any():
+        reached, ratio = ladder, ladder["schedule_p99_us"] / ladder["p99_us"]
+    row = reached.iloc[int(ratio.fillna(0.0).to_numpy().argmax())]
+    return (
+        f"At {row['rate_per_s']:,.0f} requests/s the p99 of {row['configuration']} is "
+        f"{figures(row['schedule_p99_us'] / 1e3)} ms from the schedule; its service time alone says "
+        f"{figures(row['p99_us'] / 1e3)} ms."
+    )

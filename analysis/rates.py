@@ -1,0 +1,256 @@
+"""The tables of open loops: latency at each rate of arrivals, and the highest rate within a limit."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.capacity import SEARCH, uncertainty
+from analysis.checks.findings import Finding, Load
+from analysis.checks.limits import REACHED
+from analysis.words import MARK, MISSING, Value, counted, figures, listed
+
+# What makes one table of rates.
+LADDER = ["scenario", "workers", "arrivals", "users"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A configuration at one rate; latencies in microseconds, of all repeats together, NaN where unknown."""
+
+    achieved: float
+    p50_us: float
+    p99_us: float
+    service_p99_us: float
+    marked: bool
+
+    @property
+    def reached(self) -> bool:
+        """Whether (nearly) every arrival was completed; else latency says how long was measured."""
+        return not self.achieved < REACHED
+
+    @property
+    def text(self) -> str:
+        """Median and p99 from the schedule, and behind them the p99 of the service time alone, in ms."""
+        if not self.reached:
+            return f"{self.achieved:.0%} served"
+        if math.isnan(self.p50_us):
+            return MISSING
+        p50, p99, service = (Value(each).text(scale=1e-3) for each in self._latencies)
+        return f"{p50} / {p99}{MARK if self.marked else ''} (service {service})"
+
+    @property
+    def _latencies(self) -> tuple[float, float, float]:
+        return self.p50_us, self.p99_us, self.service_p99_us
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """A configuration at every rate of its table; None where it was not measured."""
+
+    configuration: str
+    rungs: tuple[Rung | None, ...]
+
+    def texts(self) -> list[str]:
+        """One text for each column of its table."""
+        return [self.configuration, *(MISSING if rung is None else rung.text for rung in self.rungs)]
+
+
+@dataclass(frozen=True)
+class RateTable:
+    """Latency of one scenario against the rate of arrivals, best first."""
+
+    scenario: str
+    workers: int
+    arrivals: str
+    users: int
+    rates_per_s: tuple[float, ...]
+    rows: tuple[RateRow, ...]
+
+    @property
+    def title(self) -> str:
+        """Scenario and load in words."""
+        return f"{self.scenario}: {self.arrivals} arrivals, {counted(self.workers, 'worker')}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of what `RateRow.texts` gives."""
+        return ("configuration", *(f"{rate:,.0f}/s" for rate in self.rates_per_s))
+
+    @property
+    def basis(self) -> str:
+        """How to read it."""
+        return (
+            "p50 / p99 in ms from the schedule, in parentheses the p99 of the service time alone; at most "
+            f"{self.users} in flight. Where a rate was not reached: the share of the arrivals served."
+        )
+
+    @property
+    def finding(self) -> str:
+        """What the highest rate that most servers reached shows."""
+        reached = [self._reached(place) for place in range(len(self.rates_per_s))]
+        most = max(map(len, reached))
+        if not most:
+            return f"No server reached any of the rates in {self.scenario}."
+        place = max(place for place, rungs in enumerate(reached) if len(rungs) == most)
+        rungs = sorted(reached[place], key=lambda pair: pair[1].p99_us)
+        opening = (
+            f"At {self.rates_per_s[place]:,.0f} requests/s ({self.arrivals}) in {self.scenario} "
+            f"{most} of {len(self.rows)} servers kept up"
+        )
+        if math.isnan(rungs[0][1].p99_us):
+            return f"{opening}."
+        shown = [f"{figures(rung.p99_us / 1e3)} ms with {name}" for name, rung in (rungs[0], rungs[-1])]
+        return f"{opening}; p99 from the schedule is {' and '.join(dict.fromkeys(shown))}."
+
+    def _reached(self, place: int) -> list[tuple[str, Rung]]:
+        rungs = [(row.configuration, row.rungs[place]) for row in self.rows]
+        return [(name, rung) for name, rung in rungs if rung is not None and rung.reached]
+
+
+def rate_tables(rates: pd.DataFrame, findings: list[Finding]) -> tuple[RateTable, ...]:
+    """A table per `LADDER` in `rates`, which has a row per configuration and load."""
+    return tuple(_rate_table(ladder, findings) for _, ladder in rates.groupby(LADDER, observed=True))
+
+
+def _rate_table(ladder: pd.DataFrame, findings: list[Finding]) -> RateTable:
+    first = ladder.iloc[0]
+    steps = tuple(sorted(float(rate) for rate in ladder["rate_per_s"].unique()))
+    rows = []
+    for name, group in ladder.groupby("configuration", observed=True):
+        known = {float(row["rate_per_s"]): _rung(row, findings) for _, row in group.iterrows()}
+        rows.append(RateRow(str(name), tuple(known.get(rate) for rate in steps)))
+    return RateTable(
+        scenario=str(first["scenario"]),
+        workers=int(first["workers"]),
+        arrivals=str(first["arrivals"]),
+        users=int(first["users"]),
+        rates_per_s=steps,
+        rows=tuple(sorted(rows, key=_order)),
+    )
+
+
+def _rung(row: pd.Series, findings: list[Finding]) -> Rung:
+    concerning = [
+        finding.kind
+        for finding in findings
+        if finding.concerns(str(row["configuration"]), str(row["scenario"]), Load.of(row))
+    ]
+    return Rung(
+        achieved=row["achieved"],
+        p50_us=row["merged_schedule_p50_us"],
+        p99_us=row["merged_schedule_p99_us"],
+        service_p99_us=row["merged_p99_us"],
+        marked="loop-wait" in concerning,
+    )
+
+
+def _order(row: RateRow) -> tuple[int, float]:
+    """Who reached more rates comes first, of several who is faster at the highest of them."""
+    reached = [rung for rung in row.rungs if rung is not None and rung.reached]
+    p99_us = reached[-1].p99_us if reached else math.inf
+    return -len(reached), math.inf if math.isnan(p99_us) else p99_us
+
+
+@dataclass(frozen=True)
+class CapacityRow:
+    """The highest rate of a configuration; a lower bound with `at_least`, NaN where none kept the limit."""
+
+    rank: int | None
+    configuration: str
+    rate_per_s: Value
+    at_least: bool
+
+    def texts(self) -> list[str]:
+        """One text for each of `CapacityTable.columns`."""
+        if math.isnan(self.rate_per_s.mean):
+            rate, note = MISSING, "not even the lowest rate that was tried, in some repeat"
+        else:
+            rate = "≥ " * self.at_least + self.rate_per_s.text()
+            note = "the server was not brought to the limit" * self.at_least
+        return [MISSING if self.rank is None else str(self.rank), self.configuration, rate, note]
+
+
+@dataclass(frozen=True)
+class CapacityTable:
+    """The highest rates of arrivals that keep the p99 from the schedule within `p99_ms`, best first."""
+
+    scenario: str
+    workers: int
+    arrivals: str
+    users: int
+    p99_ms: float
+    rows: tuple[CapacityRow, ...]
+    finding: str
+    columns = ("rank", "configuration", "requests/s", "notes")
+
+    @property
+    def title(self) -> str:
+        """What was searched for."""
+        return (
+            f"{self.scenario}: highest rate with p99 within {self.p99_ms:g} ms, {self.arrivals} arrivals, "
+            f"{counted(self.workers, 'worker')}"
+        )
+
+    @property
+    def basis(self) -> str:
+        """How it was found."""
+        return (
+            "By search: the rate was doubled until the p99 from the schedule broke the limit, then bisected; "
+            f"at most {self.users} in flight. What one step of the search cannot tell apart ties."
+        )
+
+    @property
+    def leaders(self) -> list[str]:
+        """The configurations that none is certainly better than."""
+        return [row.configuration for row in self.rows if row.rank == 1]
+
+
+def capacity_tables(searches: pd.DataFrame, capacity: pd.DataFrame) -> tuple[CapacityTable, ...]:
+    """A table per search of a run; `searches` has a row per repeat, `capacity` one over them."""
+    found = dict(iter(searches.groupby(SEARCH, observed=True)))
+    return tuple(_capacity_table(rows, found[key]) for key, rows in capacity.groupby(SEARCH, observed=True))
+
+
+def _capacity_table(capacity: pd.DataFrame, found: pd.DataFrame) -> CapacityTable:
+    first = capacity.iloc[0]
+    rows = [
+        CapacityRow(
+            None if pd.isna(row["rank"]) else int(row["rank"]),
+            str(row["configuration"]),
+            Value(row["rate_per_s"], row["rate_per_s_low"], row["rate_per_s_high"]),
+            bool(row["at_least"]),
+        )
+        for _, row in capacity.iterrows()
+    ]
+    rows.sort(key=lambda row: (row.rank or math.inf, -row.rate_per_s.mean if row.rate_per_s.mean > 0 else 0))
+    scenario, limit_ms = str(first["scenario"]), float(first["p99_ms"])
+    return CapacityTable(
+        scenario=scenario,
+        workers=int(first["workers"]),
+        arrivals=str(first["arrivals"]),
+        users=int(first["users"]),
+        p99_ms=limit_ms,
+        rows=tuple(rows),
+        finding=_capacity_sentence(f"{scenario} within a p99 of {limit_ms:g} ms", rows, found),
+    )
+
+
+def _capacity_sentence(where: str, rows: list[CapacityRow], found: pd.DataFrame) -> str:
+    """Who serves the highest rate, and how many times that of the next; `found` is the search by repeats."""
+    ranked = [row for row in rows if row.rank is not None]
+    if not ranked:
+        return f"Nothing can be ranked by the highest rate of {where}."
+    leaders = [row for row in ranked if row.rank == 1]
+    up_to = f"{where} up to {figures(leaders[0].rate_per_s.mean)} requests/s"
+    opening = f"{leaders[0].configuration} serves {up_to}"
+    if len(leaders) > 1:
+        opening = f"{listed([row.configuration for row in leaders])} tie: they serve {up_to}"
+    rest = [row for row in ranked if row.rank != 1]
+    if not rest:
+        return f"{opening}."
+    ratio = leaders[0].rate_per_s.mean / rest[0].rate_per_s.mean
+    return (
+        f"{opening}, {figures(ratio)}x as many as {rest[0].configuration}, the next; the search knows its "
+        f"answers to within {uncertainty(found) - 1:.0%}."
+    )
