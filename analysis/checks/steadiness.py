@@ -23,15 +23,14 @@ from analysis.summary import LOAD
 class Course:
     """How the throughput of one cell went.
 
-    `cold_s` is how many seconds of the window are still warm-up, `settled_s` the same from the start of the
-    cell, `off` how far these seconds are from the rest (a share). `change` is that of a trend (a share of the
+    `cold_s` is how many seconds of the window are still warm-up, `off` how far these are from the rest (a
+    share). `change` is that of a trend (a share of the
     mean; NaN if there is none), `at` the second after which it jumped (NaN if it drifted). `swing` is the
     largest deviation of a second from the mean that none of these explains (0 if tolerable).
     """
 
     short: bool
     cold_s: int
-    settled_s: int
     off: float
     change: float
     at: float
@@ -48,7 +47,6 @@ def course(counts: Floats, warmup_s: int, users: int) -> Course:
     return Course(
         short=short,
         cold_s=cold,
-        settled_s=warmup_s + cold,
         off=float(window[:cold].mean() / window[cold:].mean() - 1) if cold else 0.0,
         change=found.change if found else math.nan,
         at=math.nan if found is None or found.at is None else found.at,
@@ -115,7 +113,7 @@ def _warming(cells: pd.DataFrame) -> Iterator[Finding]:
             "warm-up", "note" if short else "warning",
             "the warm-up was not over when the window began: " + each(group, _first_seconds),
             "throughput and latency there, which hold part of the warm-up",
-            f"warmup_s = {group['settled_s'].max()} or more"
+            f"add {group['cold_s'].max()} s or more to warmup_s"
             + (f"; windows of {TREND_SECONDS_S} s or more tell a warm-up from a stall" if short else ""),
             str(scenario), names(group), loads(group),
         )  # fmt: skip

@@ -3,9 +3,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.checks import limits
+from analysis.checks import limits, open_loop
 from analysis.checks.findings import Load
 from analysis.study import study
+from tests.fixtures.make_run import Open, Search
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,3 +194,104 @@ def test_plain_locust_users_are_pointed_out(run):
     (finding,) = found(folder, "locust-users")
     assert finding.severity == "note" and finding.scenario == "index"
     assert finding.concerns("uvicorn", "index", Load(1, 8))
+
+
+def test_a_share_of_the_ceiling_makes_a_cell_generator_bound(run):
+    folder = run(generator_limit=12000, configurations=("sanic",), ceilings={"index": 15000.0})
+    rewrite(folder, "generator", lambda frame: frame.assign(cpu_s=frame["cpu_s"] / 3, spin_s=0))
+    (finding,) = found(folder, "generator-bound")
+    assert "80% of its ceiling" in finding.message
+    # Where the null server was the limit, nobody knows how far the ceiling is.
+    document = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(document.replace('"at_least": false', '"at_least": true'))
+    assert found(folder, "generator-bound") == []
+
+
+def test_a_saturated_server_is_never_generator_bound(run):
+    assert found(run(ceilings={"index": 20000.0}), "generator-bound") == []
+
+
+def test_the_generators_waiting_is_told_in_milliseconds(run):
+    folder = run(configurations=("sanic", "hypercorn"), noise=0.005, loop_wait_us=400.0)
+    (finding,) = found(folder, "loop-wait")
+    # Sanic's median is about 2 ms, Hypercorn's 10.
+    assert finding.configurations == ("sanic",) and "about 0.400 ms is the generator's" in finding.message
+
+
+def test_littles_law_finds_users_who_do_not_ask(run):
+    folder = run(configurations=("sanic",), noise=0.005)
+    assert found(folder, "idle-users") == found(folder, "books") == []
+    latency = {path: pd.read_csv(path) for path in folder.rglob("latency.csv")}
+    for factor, kind in ((0.7, "idle-users"), (1.3, "books")):
+        for path, frame in latency.items():
+            frame.assign(bucket_us=frame["bucket_us"] * factor).to_csv(path, index=False)
+        (finding,) = found(folder, kind)
+        assert "64 users" in finding.message
+        assert finding.severity == ("note" if kind == "idle-users" else "warning")
+
+
+@pytest.mark.parametrize(
+    "shape, kind, words",
+    [
+        ((1, 0.5, 0.7, 1, 1, 1, 1, 1, 1), "warm-up", "its first 2 seconds -40%"),
+        ((1, 1, 1, 1, 1, 1.5, 1.5, 1.5, 1.5), "step", "+40% after second 4"),
+        ((1, 1, 0.94, 0.88, 0.82, 0.76, 0.7, 0.64, 0.58), "drift", "-53% from start to end"),
+        ((1, 1, 1, 1, 0.2, 1, 1, 1, 1), "unsteady", "sanic 78%"),
+    ],
+)
+def test_what_a_window_did_is_named_once(run, shape, kind, words):
+    folder = run(configurations=("sanic",), scenarios={"index": (8,)}, seconds=8, shape=shape, noise=0)
+    kinds = {finding.kind for finding in study(folder).findings}
+    assert kinds & {"warm-up", "step", "drift", "unsteady"} == {kind}
+    (finding,) = found(folder, kind)
+    assert words in finding.message and finding.severity == "warning"
+
+
+def test_a_late_warm_up_says_how_long_it_should_have_been(run):
+    shape = (0.3, 0.5, 0.7, 1, 1, 1, 1, 1, 1)
+    (finding,) = found(run(seconds=8, shape=shape, noise=0), "warm-up")
+    assert finding.advice == "add 2 s or more to warmup_s"
+
+
+def test_other_processes_are_a_finding_of_the_run(run):
+    (finding,) = found(run(others=0.2), "others")
+    assert "20%" in finding.message and finding.scenario is None
+
+
+def test_an_open_loop_beyond_the_server_did_not_reach_its_rate(run):
+    folder = run(configurations=("sanic", "uvicorn"), scenarios={}, open={"index": [Open((1000, 18000))]})
+    (finding,) = found(folder, "rate-not-reached")
+    assert finding.configurations == ("uvicorn",) and "the server was saturated" in finding.message
+    assert finding.concerns("uvicorn", "index", Load(1, 256, "constant", 18000.0))
+    assert not finding.concerns("uvicorn", "index", Load(1, 256, "constant", 1000.0))
+
+
+def test_the_steps_of_a_search_may_overshoot(run):
+    folder = run(configurations=("sanic",), scenarios={}, searches={"index": Search(5.0)})
+    assert found(folder, "rate-not-reached") == []
+
+
+def causes(**changes):
+    row = {"throughput": 900.0, "mean_us": 1000.0, "users": 100, "busy": 0.5, "generator_busy": 0.2}
+    row |= {"ceiling_share": 0.1, "ceiling_at_least": False} | changes
+    return open_loop.cause(pd.DataFrame([row])).iloc[0]
+
+
+def test_the_cause_of_a_missed_rate():
+    assert causes() == "unknown"
+    assert causes(mean_us=105_000.0) == "pool"
+    assert causes(generator_busy=0.95, mean_us=105_000.0) == "generator"
+    assert causes(ceiling_share=0.7) == "generator"
+    assert causes(busy=0.95, generator_busy=0.95) == "server"
+
+
+def test_a_late_generator_is_a_note(run):
+    folder = run(configurations=("sanic",), scenarios={}, open={"index": [Open((4000,))]})
+
+    def late(frame):
+        sent = frame["kind"] == "lateness"
+        return frame.assign(bucket_us=frame["bucket_us"].where(~sent, 2000.0))
+
+    rewrite(folder, "latency", late)
+    (finding,) = found(folder, "generator-late")
+    assert finding.severity == "note" and "sanic 2.00 ms" in finding.message

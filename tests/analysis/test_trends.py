@@ -71,7 +71,7 @@ def test_no_request_is_no_trend():
 
 def test_a_warm_up_inside_the_window_is_counted():
     cold = course(noisy(30, 40, 60, 100, 100, 100, 100, 100, 100, 100), warmup_s=1, users=1)
-    assert (cold.cold_s, cold.settled_s, cold.swing) == (2, 3, 0.0) and math.isnan(cold.change)
+    assert (cold.cold_s, cold.swing) == (2, 0.0) and math.isnan(cold.change)
     assert cold.off == pytest.approx(-0.5, abs=0.02)
 
 
@@ -82,7 +82,7 @@ def test_a_warm_up_that_ended_before_the_window_is_none():
 
 def test_a_short_window_is_judged_by_its_first_second():
     cold = course(np.array([50.0, 70, 100, 100]), warmup_s=1, users=1)
-    assert cold.short and cold.cold_s == 1 and cold.settled_s == 2
+    assert cold.short and cold.cold_s == 1
     assert course(np.array([50.0, 95, 100, 100]), warmup_s=1, users=1).cold_s == 0
     assert course(np.array([50.0, 70]), warmup_s=1, users=1).cold_s == 0
 
