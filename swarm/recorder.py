@@ -197,11 +197,12 @@ class Recorder:
             return
         now, now_ns = time(), clock()
         engine = self.counters
+        tally = self.loops.tally(now_ns) if self.loops is not None else None
         loop_wait_us = None
         if engine is not None:
             longest_ms, loop_wait_us = engine.take_blind()
-            lag_ms = max(lag_ms, longest_ms)
-        tally = self.loops.tally(now_ns) if self.loops is not None else None
+            # In an open loop the other greenlets wait for a moment in which they delay no arrival.
+            lag_ms = longest_ms if tally else max(lag_ms, longest_ms)
         self._batch.generator.append(
             {
                 "time": now,

@@ -19,8 +19,10 @@ ROUND_TRIP_S = 0.0002
 """The resolution of means and medians: a round trip over loopback through two programs and two wake-ups,
 which is part of every latency and which arithmetic does not know."""
 
-TAIL_S = 0.0005
-"""The resolution of higher percentiles: that, and what one request in a hundred waits for a virtual CPU."""
+TAIL_S = 0.005
+"""The resolution of higher percentiles: that, and what one request in a hundred waits for a
+virtual CPU. On the machine this was written on, a bare loop that only reads the clock loses each CPU
+for half a percent to one percent of the time, 1 to 10 ms at a time; a request needs both, several times."""
 
 EDGE_REQUESTS = 2
 """The resolution of a count in a window: one failure more or less fits into it, and one on its edge."""

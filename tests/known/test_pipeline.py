@@ -22,12 +22,12 @@ locustfiles = "locustfiles"
 users = [8]
 [[scenarios.answer.open]]
 rates_per_s = [300]
-users = 8
+users = 32
 """
 
 
 CHANGES = {
-    '"--slow-ms", "50"': '"--slow-ms", "50", "--fail-every", "7"',
+    '"--slow-ms", "200"': '"--slow-ms", "200", "--fail-every", "7"',
     '"--stall-s", "1", "--period-s", "10"': '"--stall-s", "0.5", "--period-s", "4"',
 }
 
@@ -71,8 +71,8 @@ def test_every_count_is_right(run):
 def test_two_service_times_are_told_apart(run):
     closed, opened = by_load(run, "known-bimodal")
     for figures, prefix in ((closed.figures, ""), (opened.figures, "schedule ")):
-        assert 0.00499 <= figures[f"{prefix}p50"] < 0.045
-        assert 0.0499 <= figures[f"{prefix}p95"] < 0.5
+        assert 0.0199 <= figures[f"{prefix}p50"] < 0.18
+        assert 0.199 <= figures[f"{prefix}p95"] < 2
 
 
 def test_an_open_loop_shows_the_stall_that_a_closed_loop_hides(run):
