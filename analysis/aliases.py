@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import exp, log
+from statistics import median
 
 import pandas as pd
 
 from analysis.checks.findings import Load
-from analysis.comparison import Ratio, compare
+from analysis.comparison import CONFIDENCE, Ratio, compare
 from analysis.results import Results
 from analysis.summary import OPEN_LOAD
-from analysis.words import counted, figures
+from analysis.words import MISSING, counted, figures
 
 # What is compared: throughput is given in open loops, and their latency counts from the schedule.
 METRICS = {
     "closed": {"throughput": "requests/s", "cpu_us": "CPU/request", "p50_us": "p50", "p99_us": "p99"},
     "open": {"cpu_us": "CPU/request", "schedule_p50_us": "p50", "schedule_p99_us": "p99"},
 }
-COLUMNS = ("scenario", "load", "pair", "metric", "ratio", "95 % interval", "verdict")
+LABELS = tuple(dict.fromkeys(label for labels in METRICS.values() for label in labels.values()))
+COLUMNS = ("figure", "comparisons", "called different", "median difference", "notes")
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,33 @@ class Pair:
         """Whether the suite cried wolf."""
         return not self.versus.tie
 
+    @property
+    def where(self) -> str:
+        """Which pair at which load."""
+        return f"{self.alias}, {self.scenario} at {self.load.text}"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often one figure of a configuration was called different from itself."""
+
+    figure: str
+    pairs: tuple[Pair, ...]
+
+    @property
+    def different(self) -> list[Pair]:
+        """The pairs about which the suite cried wolf."""
+        return [pair for pair in self.pairs if pair.different]
+
     def texts(self) -> list[str]:
         """One text for each of `COLUMNS`."""
-        interval = f"{figures(self.versus.low)} to {figures(self.versus.high)}"
+        apart = median(abs(log(pair.versus.ratio)) for pair in self.pairs)
         return [
-            self.scenario,
-            f"{self.load.text}, {counted(self.load.workers, 'worker')}",
-            f"{self.alias} / {self.original}",
-            self.metric,
-            figures(self.versus.ratio),
-            interval,
-            "different" if self.different else "tie",
+            self.figure,
+            str(len(self.pairs)),
+            str(len(self.different)),
+            f"{exp(apart) - 1:.1%}",
+            "; ".join(f"{pair.where}: {figures(pair.versus.ratio)}x" for pair in self.different) or MISSING,
         ]
 
 
@@ -53,19 +72,31 @@ class Pair:
 class Alike:
     """All comparisons of configurations with themselves; empty where the run has no aliases."""
 
-    rows: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]
     columns = COLUMNS
 
     @property
+    def rows(self) -> tuple[Tally, ...]:
+        """A tally of each figure that was compared."""
+        of = {metric: tuple(pair for pair in self.pairs if pair.metric == metric) for metric in LABELS}
+        return tuple(Tally(metric, pairs) for metric, pairs in of.items() if pairs)
+
+    @property
     def title(self) -> str:
-        """How often the suite was wrong."""
-        called = sum(pair.different for pair in self.rows)
-        return f"A/A: of {counted(len(self.rows), 'comparison')}, {called} called different"
+        """How often the suite was wrong, by the figure that decides where there is one."""
+        first = self.rows[0]
+        return (
+            f"A/A: {len(first.different)} of {counted(len(first.pairs), 'comparison')} of {first.figure} "
+            "called different"
+        )
 
     @property
     def finding(self) -> str:
-        """What was compared."""
-        return "The same configuration was measured under two names, so every difference is noise."
+        """What was compared, and what chance lets one expect."""
+        return (
+            "The same configuration was measured under two names, so every difference is noise. "
+            f"Of intervals of {CONFIDENCE:.0%}, one in {round(1 / (1 - CONFIDENCE))} is beside the truth."
+        )
 
     @property
     def basis(self) -> str:

@@ -96,7 +96,7 @@ def alike(study: Study) -> pd.DataFrame:
             "high": pair.versus.high,
             "different": pair.different,
         }
-        for pair in study.alike.rows
+        for pair in study.alike.pairs
     ]
     columns = [
         "alias",

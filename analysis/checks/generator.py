@@ -110,9 +110,10 @@ def little(closed: pd.DataFrame, usable_cpus: pd.Series, window_s: pd.Series) ->
 
     What is explained is not reported: while the generator works for one user the others may have to wait
     for it, which takes at most the CPUs it used (of the `usable_cpus` of each cell) from the N users; and
-    requests that cross an edge of the window count wholly where they end, which moves X·R by at most one
-    mean latency in the window's length. Users whose requests failed spent time that X and R do not have,
-    so cells with more than a few failures are left out.
+    requests that cross an edge of the window count wholly where they end, which moves X·R by about one
+    mean latency in the window's length, and after a stall before the window by at most one of the longest.
+    Users whose requests failed spent time that X and R do not have, so cells with more than a few failures
+    are left out.
     """
     sound = closed[~(closed["error_rate"] > ERROR_RATE)]
     edges = sound["mean_us"] / 1e6 / window_s.reindex(sound.index)
@@ -126,7 +127,8 @@ def little(closed: pd.DataFrame, usable_cpus: pd.Series, window_s: pd.Series) ->
             "nothing if the scenario waits; else see the log of the generator for tasks that block",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
-    for scenario, group in sound[sound["little"] > 1 + CROWDED_USERS + edges].groupby("scenario"):
+    stalls = sound["max_us"] / 1e6 / window_s.reindex(sound.index)
+    for scenario, group in sound[sound["little"] > 1 + CROWDED_USERS + stalls].groupby("scenario"):
         yield Finding(
             "books", "warning",
             f"the books do not balance at {at_loads(group)}: throughput times latency is more than there "
