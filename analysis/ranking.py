@@ -172,11 +172,21 @@ def _sentence(where: str, metric: Metric, rows: list[Row], values: pd.DataFrame)
         if len(leaders) == 1:
             return f"{leaders[0]} alone could be ranked in {where}."
         return f"No configuration is clearly best in {where}: {listed(leaders)} tie."
-    versus = compare(values[leaders[0]], values[rest[0]])
+    leader, versus = _surest(leaders, rest[0], metric, values)
     lead = f"{times(versus, metric)} as {rest[0]}, the next"
     if len(leaders) == 1:
-        return f"{leaders[0]} served {where} {lead}."
-    return f"{listed(leaders)} tie in {where}; {leaders[0]} served {lead}."
+        return f"{leader} served {where} {lead}."
+    return f"{listed(leaders)} tie in {where}; {leader} served {lead}."
+
+
+def _surest(leaders: list[str], rival: str, metric: Metric, values: pd.DataFrame) -> tuple[str, Ratio]:
+    """The leader that is most certainly better than `rival`, which need not be certain of all that tie."""
+    versus = {leader: compare(values[leader], values[rival]) for leader in leaders}
+    if metric == "throughput":
+        leader = max(leaders, key=lambda name: versus[name].low)
+    else:
+        leader = min(leaders, key=lambda name: versus[name].high)
+    return leader, versus[leader]
 
 
 def times(versus: Ratio, metric: Metric) -> str:

@@ -31,10 +31,8 @@ DRIFT = 0.10
 STEP = 0.15
 # A step, and a warm-up within the window, must be less likely than this to be noise.
 CHANCE = 0.01
-# What the truncated seconds of the window must differ by from the rest for the warm-up not to be over, ...
+# What the first seconds of the window must differ by from the rest for the warm-up not to be over.
 WARMUP = 0.05
-# ... and the first second from the others, where the window is too short for a trend.
-WARMUP_SHORT = 0.15
 # A second may deviate this much from the mean of its window, ...
 UNSTEADY = 0.15
 # ... and the repeats of a cell this much from each other (largest over smallest).

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.checks.findings import Finding, each, loads, names, worst
-from analysis.checks.limits import SPREAD, TREND_SECONDS_S, UNSTEADY, WARMUP, WARMUP_SHORT
+from analysis.checks.limits import SPREAD, TREND_SECONDS_S, UNSTEADY, WARMUP
 from analysis.checks.trends import Floats, apart, settled, trend
+from analysis.comparison import interval
 from analysis.summary import LOAD
 
 
@@ -29,7 +30,6 @@ class Course:
     largest deviation of a second from the mean that none of these explains (0 if tolerable).
     """
 
-    short: bool
     cold_s: int
     off: float
     change: float
@@ -41,16 +41,14 @@ def course(counts: Floats, warmup_s: int, users: int) -> Course:
     """Judge the successful requests of every whole second of a cell, of which `warmup_s` are warm-up."""
     window = counts[warmup_s:]
     short = len(window) < TREND_SECONDS_S
-    cold = _cold_short(window, users) if short else _cold(counts, warmup_s, users)
+    cold = 0 if short else _cold(counts, warmup_s, users)
     found = None if short or cold else trend(window, users)
-    explained = found is not None or (cold and not short)
     return Course(
-        short=short,
         cold_s=cold,
         off=float(window[:cold].mean() / window[cold:].mean() - 1) if cold else 0.0,
         change=found.change if found else math.nan,
         at=math.nan if found is None or found.at is None else found.at,
-        swing=0.0 if explained else _swing(window, users),
+        swing=0.0 if cold or found is not None else _swing(window, users),
     )
 
 
@@ -63,14 +61,6 @@ def _cold(counts: Floats, warmup_s: int, users: int) -> int:
     early, rest = counts[warmup_s:drop], counts[drop:]
     cold = abs(early.mean() - rest.mean()) > tolerance and apart(early, rest)
     return drop - warmup_s if cold else 0
-
-
-def _cold_short(window: Floats, users: int) -> int:
-    """1 if the first second of a short window differs from the mean of the others."""
-    if len(window) < 2:
-        return 0
-    rest = window[1:].mean()
-    return int(abs(window[0] - rest) > max(WARMUP_SHORT * rest, users) and rest > 0)
 
 
 def _swing(window: Floats, users: int) -> float:
@@ -101,6 +91,7 @@ def steadiness(closed: pd.DataFrame, seconds: pd.DataFrame) -> Iterator[Finding]
     every = pd.DataFrame([asdict(course) for course in judged.values()], list(judged), columns)
     cells = closed.join(every, how="inner")
     yield from _warming(cells[cells["cold_s"] > 0])
+    yield from _warming_in_short_windows(closed, seconds)
     moved = cells[cells["change"].notna()]
     yield from _drifting(moved[moved["at"].isna()])
     yield from _stepping(moved[moved["at"].notna()])
@@ -108,15 +99,49 @@ def steadiness(closed: pd.DataFrame, seconds: pd.DataFrame) -> Iterator[Finding]
 
 
 def _warming(cells: pd.DataFrame) -> Iterator[Finding]:
-    for (scenario, short), group in cells.groupby(["scenario", "short"]):
+    for scenario, group in cells.groupby("scenario"):
         yield Finding(
-            "warm-up", "note" if short else "warning",
+            "warm-up", "warning",
             "the warm-up was not over when the window began: " + each(group, _first_seconds),
             "throughput and latency there, which hold part of the warm-up",
-            f"add {group['cold_s'].max()} s or more to warmup_s"
-            + (f"; windows of {TREND_SECONDS_S} s or more tell a warm-up from a stall" if short else ""),
+            f"add {group['cold_s'].max()} s or more to warmup_s",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
+
+
+def _warming_in_short_windows(closed: pd.DataFrame, seconds: pd.DataFrame) -> Iterator[Finding]:
+    """Loads whose first second is off in the same direction in all repeats.
+
+    In a window of few seconds a slow first one may be a warm-up or chance; the repeats tell which.
+    """
+    cold = closed.assign(off=first_seconds(closed, seconds)).dropna(subset="off")
+    cold = cold.groupby(["configuration", *LOAD], observed=True).filter(lambda rows: _beyond(rows["off"]))
+    for scenario, group in cold.groupby("scenario"):
+        yield Finding(
+            "warm-up", "note",
+            "the first second of the window was not like the others: "
+            + each(group, lambda rows: f"{interval(rows['off'])[0] - 1:+.0%}"),
+            "throughput and latency there, which hold part of the warm-up",
+            f"a longer warmup_s; windows of {TREND_SECONDS_S} s or more show where it ends",
+            str(scenario), names(group), loads(group),
+        )  # fmt: skip
+
+
+def first_seconds(closed: pd.DataFrame, seconds: pd.DataFrame) -> pd.Series:
+    """Requests of the first second over the mean of the others, for the cells with a short window."""
+    off = {}
+    inside = seconds[seconds["in_window"] & seconds["cell"].isin(closed.index)].sort_values("second")
+    for cell, rows in inside.groupby("cell"):
+        counts = rows["requests"].to_numpy(dtype=float)
+        if 2 <= len(counts) < TREND_SECONDS_S and counts[1:].any():
+            off[cell] = float(counts[0] / counts[1:].mean())
+    return pd.Series(off, dtype=float).reindex(closed.index)
+
+
+def _beyond(off: pd.Series) -> bool:
+    """Whether the whole interval over the repeats is further from 1 than `WARMUP`."""
+    _, low, high = interval(off)
+    return bool(low > 1 + WARMUP or high < 1 / (1 + WARMUP))
 
 
 def _first_seconds(rows: pd.DataFrame) -> str:

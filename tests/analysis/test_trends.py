@@ -1,10 +1,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.checks.limits import DRIFT, STEP, TREND_SECONDS_S
-from analysis.checks.steadiness import course
+from analysis.checks.steadiness import course, steadiness
 from analysis.checks.trends import settled, trend
 
 
@@ -80,11 +81,33 @@ def test_a_warm_up_that_ended_before_the_window_is_none():
     assert (warm.cold_s, warm.swing) == (0, 0.0) and math.isnan(warm.change)
 
 
-def test_a_short_window_is_judged_by_its_first_second():
-    cold = course(np.array([50.0, 70, 100, 100]), warmup_s=1, users=1)
-    assert cold.short and cold.cold_s == 1
-    assert course(np.array([50.0, 95, 100, 100]), warmup_s=1, users=1).cold_s == 0
-    assert course(np.array([50.0, 70]), warmup_s=1, users=1).cold_s == 0
+def short_windows(*windows):
+    """Repeats of one load, each with the requests of its seconds, the first of them warm-up."""
+    closed = pd.DataFrame(
+        [
+            {"configuration": "sanic", "scenario": "index", "workers": 1, "users": 1, "repeat": repeat}
+            for repeat in range(len(windows))
+        ]
+    )
+    closed["load_kind"], closed["arrivals"], closed["rate_per_s"] = "closed", None, math.nan
+    rows = [
+        {"cell": cell, "second": second, "requests": requests, "in_window": second > 0}
+        for cell, window in enumerate(windows)
+        for second, requests in enumerate(window)
+    ]
+    return [f for f in steadiness(closed, pd.DataFrame(rows)) if f.kind == "warm-up"]
+
+
+def test_in_short_windows_the_repeats_tell_a_warm_up_from_chance():
+    (finding,) = short_windows((50, 70, 100, 100), (50, 72, 99, 100), (50, 69, 100, 101))
+    assert finding.severity == "note" and "-30%" in finding.message
+    assert short_windows((50, 70, 100, 100), (50, 130, 100, 100), (50, 100, 100, 100)) == []
+    assert short_windows((50, 97, 100, 100), (50, 98, 100, 100), (50, 97, 100, 100)) == []
+
+
+def test_one_short_window_tells_nothing():
+    assert short_windows((50, 70, 100, 100)) == []
+    assert short_windows((50, 70), (50, 60), (50, 65)) == []
 
 
 def test_a_stall_in_a_long_window_swings():
