@@ -88,7 +88,7 @@ def test_an_unknown_configuration_is_answered_with_the_nearest():
 def test_recycling_that_the_server_cannot_do_is_refused():
     returned, stderr = run("granian", "--max-requests", "100")
     assert returned == 2
-    assert "granian never replaces a worker for its requests" in stderr
+    assert "granian counts no requests, it replaces a worker for its memory: give max_rss instead" in stderr
 
 
 def test_a_stack_that_is_missing_is_reported():
