@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import matplotlib.ticker as ticker
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -120,16 +121,19 @@ def _frame(axis: Axes, key: tuple[str, int, str, int], drawn: pd.DataFrame) -> N
     """Titles and scales that both charts share; call it when `drawn` (microseconds) is."""
     scenario, workers, arrivals, _ = key
     axis.set(
-        title=f"{scenario}, {arrivals} arrivals, {counted(workers, 'worker')}", xlabel="arrivals per second"
+        title=f"{scenario}, {arrivals} arrivals, {counted(workers, 'worker')}",
+        xlabel="arrivals per second (log)",
     )
     # By the points: the interval of repeats that disagree can span many decades.
     lines = [float(np.min(line.get_ydata())) for line in axis.get_lines() if line.get_linestyle() == ":"]
     every = [*(drawn.stack() / 1e3), *lines]
     axis.set_ylim(min(every) / 1.8, max(every) * 1.8)
     style.milliseconds(axis)
-    style.from_zero(axis, "x")
+    # A search doubles its rates, and the servers' own are decades apart.
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.xaxis.set_major_formatter(style.thousands)
-    axis.locator_params(axis="x", nbins=6)
 
 
 def _styles(axis: Axes, lines: dict[str, style.Line]) -> None:

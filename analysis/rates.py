@@ -236,13 +236,19 @@ def _capacity_table(capacity: pd.DataFrame, found: pd.DataFrame) -> CapacityTabl
     )
 
 
+def _span(rates_per_s: list[float]) -> str:
+    """One rate, or the lowest and the highest: repeats that disagree may leave far ones untold apart."""
+    lowest, highest = figures(min(rates_per_s)), figures(max(rates_per_s))
+    return highest if lowest == highest else f"{lowest} to {highest}"
+
+
 def _capacity_sentence(where: str, rows: list[CapacityRow], found: pd.DataFrame) -> str:
     """Who serves the highest rate, and how many times that of the next; `found` is the search by repeats."""
     ranked = [row for row in rows if row.rank is not None]
     if not ranked:
         return f"Nothing can be ranked by the highest rate of {where}."
     leaders = [row for row in ranked if row.rank == 1]
-    up_to = f"{where} up to {figures(leaders[0].rate_per_s.mean)} requests/s"
+    up_to = f"{where} up to {_span([row.rate_per_s.mean for row in leaders])} requests/s"
     opening = f"{leaders[0].configuration} serves {up_to}"
     if len(leaders) > 1:
         opening = f"{listed([row.configuration for row in leaders])} tie: they serve {up_to}"
