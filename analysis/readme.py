@@ -52,6 +52,10 @@ def _lines(analysed: Study, folder: str) -> Iterator[str]:
     for table in analysed.verdict.tables:
         yield from _table(table)
     yield " ".join(_provenance(analysed.results.run))
+    for finding in analysed.findings:
+        if finding.scenario is None and finding.severity == "warning":
+            yield ""
+            yield f"**Warning:** {finding.text}"
 
 
 def _provenance(run: Run) -> Iterator[str]:
