@@ -20,6 +20,7 @@ from analysis.errors import AnalysisError
 from analysis.results import Results
 from analysis.schema import Run
 from analysis.summary import summarise
+from analysis.words import counted
 
 MARGIN = 0.05
 # The share of intervals that lie on the wrong side of the truth by chance alone.
@@ -44,7 +45,7 @@ class Key:
     @property
     def text(self) -> str:
         """Scenario and load in words."""
-        workers = f"{self.load.workers} worker{'s' * (self.load.workers != 1)}"
+        workers = counted(self.load.workers, "worker")
         if self.search_p99_ms is None:
             return f"{self.scenario}: {self.load.text}, {workers}"
         return f"{self.scenario}: p99 within {self.search_p99_ms:g} ms, {self.load.arrivals}, {workers}"
