@@ -15,7 +15,19 @@ FILES = sorted((ROOT / "locustfiles").glob("*.py"))
 
 
 def test_there_are_scenarios():
-    assert {"index", "index_close", "mixed", "upload"} <= {file.stem for file in FILES}
+    expected = {"index", "index_close", "leak_50k", "long", "mixed", "slow", "slow_close", "upload"}
+    assert expected <= {file.stem for file in FILES}
+
+
+def test_the_classes_have_names_of_their_own():
+    """Locust runs them side by side, and refuses two of one name."""
+    names = [
+        node.name
+        for file in FILES
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
