@@ -12,6 +12,8 @@ from typing import Iterable, List, TextIO, Tuple
 
 import psutil
 
+from targets.exits import DEAD, START, STATE, ExitWatch, stat_of
+
 PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes")
 WORKERS = ("time", "event", "pid", "role", "exit_status")
 MEMORY_INTERVAL_S = 1.0
@@ -31,6 +33,7 @@ class _Process:
     pid: int
     start: int | None  # ticks after boot: with the pid, the identity of a process
     role: str | None  # None: not known yet
+    exit: ExitWatch
 
     def cpu_s(self) -> float:
         """User and system time of all threads, those that have ended included.
@@ -65,7 +68,7 @@ class Meter:
         # Line-buffered, so that who reads along sees whole lines.
         self._processes = (folder / "processes.csv").open("x", buffering=1)
         self._workers = (folder / "workers.csv").open("x", buffering=1)
-        self._meter = _Process(os.getpid(), 0, "meter")
+        self._meter = _Process(os.getpid(), 0, "meter", ExitWatch(os.getpid()))
         self._known: dict[int, _Process] = {}
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
@@ -87,18 +90,16 @@ class Meter:
         with_memory = now >= self._memory_due
         if with_memory:
             self._memory_due = now + MEMORY_INTERVAL_S
-        cpu_s = {}
+        cpu_times = []
         for process in [*self._known.values(), self._meter]:
             try:
-                cpu_s[process.pid] = process.cpu_s()
+                cpu_times.append((process, process.cpu_s()))
             except OSError:
                 self.died(process.pid)
         # All clocks are read before any memory, which takes a hundred times as long.
-        for process in [*self._known.values(), self._meter]:
+        for process, cpu_s in cpu_times:
             rss, pss = process.memory() if with_memory else (None, None)
-            self._record(
-                self._processes, process, [f"{now:.6f}", process.pid, f"{cpu_s[process.pid]:.6f}", rss, pss]
-            )
+            self._record(self._processes, process, [f"{now:.6f}", process.pid, f"{cpu_s:.6f}", rss, pss])
 
     def read_announcements(self) -> None:
         """Record the workers that have announced themselves since."""
@@ -112,11 +113,16 @@ class Meter:
             self._event(float(moment), "ready", process)
 
     def died(self, pid: int, exit_status: int | None = None) -> None:
-        """Record a death, unless it is known already; the exit status is None if only its parent got it."""
+        """Record a death, unless it is known already; where no exit status is given, the system is asked."""
+        self.read_announcements()  # its own may have come since
         process = self._known.pop(pid, None)
-        if process is not None:
-            self.stillborn += process.role is None
-            self._event(time.time(), "died", process, exit_status)
+        if process is None:
+            return
+        if exit_status is None:
+            exit_status = process.exit.status()
+        process.exit.close()
+        self.stillborn += process.role is None
+        self._event(time.time(), "died", process, exit_status)
 
     def settle(self, pids: Iterable[int], root: int | None) -> None:
         """All workers have announced themselves: the others are the manager (`root`) and helpers."""
@@ -131,6 +137,8 @@ class Meter:
 
     def close(self) -> None:
         """Close the files."""
+        for process in [*self._known.values(), self._meter]:
+            process.exit.close()
         for file in (self._announced, self._processes, self._workers):
             # What a full disk refused once, it refuses again.
             with suppress(OSError):
@@ -152,7 +160,8 @@ class Meter:
         else:
             moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / _TICKS_PER_S
         # After settle(), a new process is one that replaces a worker.
-        process = self._known[pid] = _Process(pid, start, None if self._held is not None else "worker")
+        role = None if self._held is not None else "worker"
+        process = self._known[pid] = _Process(pid, start, role, ExitWatch(pid))
         self._event(moment, "born", process)
         return process
 
@@ -176,11 +185,6 @@ def _write(file: TextIO, row: Iterable[object]) -> None:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a living process started, in ticks after boot (proc(5), field 22 of stat); None if it is dead."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The second field, the name, is in parentheses and may hold anything.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    """When a living process started, in ticks after boot; None if it is dead."""
+    stat = stat_of(pid)
+    return None if stat is None or stat[STATE] in DEAD else int(stat[START])

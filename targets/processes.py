@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
+from targets.exits import exit_status_of
+
 # <linux/prctl.h>
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -73,7 +75,7 @@ class ProcessTree:
                 return
             if pid == self.root:
                 self.root = None
-            yield pid, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            yield pid, exit_status_of(status)
 
     def pids(self) -> list[int]:
         """The pids of all processes of the server, zombies included."""
