@@ -86,6 +86,12 @@ class Configuration:
     keep_alive_s: float
     backlog: int
     max_workers: int | None
+    variant_of: str | None
+
+    @property
+    def takes_jitter(self) -> bool:
+        """Whether the requests after which its workers are replaced can be spread."""
+        return self.recycle == "app" or any("{max_requests_jitter}" in word for word in self.recycle_argv)
 
     def command(
         self,
@@ -132,8 +138,7 @@ class Configuration:
             raise ConfigurationError(
                 f"{self.name} never replaces a worker for its requests: leave max_requests out"
             )
-        spreads = self.recycle == "app" or any("{max_requests_jitter}" in word for word in self.recycle_argv)
-        if recycling.max_requests_jitter and not spreads:
+        if recycling.max_requests_jitter and not self.takes_jitter:
             raise ConfigurationError(f"{self.name} cannot spread its restarts: leave max_requests_jitter out")
 
 
@@ -164,9 +169,12 @@ def load(path: Path = CONFIGURATIONS) -> Catalogue:
     configuration_tables = file.tables("configuration")
     file.finish()
     stacks = {name: _stack(name, table, path.parent) for name, table in stack_tables.items()}
-    return Catalogue(
-        {name: _configuration(name, table, stacks) for name, table in configuration_tables.items()}, stacks
-    )
+    configurations = {
+        name: _configuration(name, table, stacks) for name, table in configuration_tables.items()
+    }
+    for name, table in configuration_tables.items():
+        _check_variant(configurations[name], configurations, table)
+    return Catalogue(configurations, stacks)
 
 
 class _Table:
@@ -192,17 +200,20 @@ class _Table:
             raise self.error(key, f"must be {expected}, not {value!r}")
         return value
 
-    def text(self, key: str) -> str:
-        value: str = self.take(key, str, "a text")
-        if not value:
+    def text(self, key: str, required: bool = True) -> Any:
+        value = self.take(key, str, "a text", required)
+        if value == "":
             raise self.error(key, "is empty")
         return value
 
     def choice(self, key: str, choices: Iterable[str]) -> str:
-        value = self.text(key)
+        value: str = self.text(key)
+        self.check_known(key, value, choices)
+        return value
+
+    def check_known(self, key: str, value: str, choices: Iterable[str]) -> None:
         if value not in choices:
             raise self.error(key, f"{value!r} is unknown{_hint(value, choices)}")
-        return value
 
     def number(self, key: str, kind: type | tuple[type, ...] = int, required: bool = True) -> Any:
         value = self.take(key, kind, "a number", required)
@@ -263,11 +274,26 @@ def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configura
         keep_alive_s=table.number("keep_alive_s", (int, float)),
         backlog=table.number("backlog"),
         max_workers=table.number("max_workers", required=False),
+        variant_of=table.text("variant_of", required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):
         raise table.error("recycle_argv", f"does not fit recycle = {configuration.recycle!r}")
     return configuration
+
+
+def _check_variant(
+    configuration: Configuration, configurations: Mapping[str, Configuration], table: _Table
+) -> None:
+    original = configuration.variant_of
+    if original is None:
+        return
+    if original == configuration.name:
+        raise table.error("variant_of", "names the configuration itself")
+    table.check_known("variant_of", original, [name for name in configurations if name != configuration.name])
+    further = configurations[original].variant_of
+    if further is not None:
+        raise table.error("variant_of", f"{original!r} is a variant itself: name {further!r} instead")
 
 
 def _hint(name: str, names: Iterable[str]) -> str:

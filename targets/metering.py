@@ -16,7 +16,6 @@ from targets.exits import DEAD, START, STATE, ExitWatch, stat_of
 
 PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes")
 WORKERS = ("time", "event", "pid", "role", "exit_status")
-MEMORY_INTERVAL_S = 1.0
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -61,8 +60,12 @@ class Meter:
     are held back until then.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Create the files in `folder`; raises `FileExistsError` if they are there already."""
+    def __init__(self, folder: Path, memory_interval: float = 1.0) -> None:
+        """Create the files in `folder`; raises `FileExistsError` if they are there already.
+
+        Memory is read in the first sample after every `memory_interval` seconds.
+        """
+        self._memory_interval = memory_interval
         self.announcements = folder / "ready.csv"
         self._announced = self.announcements.open("x+")
         # Line-buffered, so that who reads along sees whole lines.
@@ -83,13 +86,13 @@ class Meter:
         return {process.pid for process in self._known.values() if process.role == "worker"}
 
     def sample(self, pids: Iterable[int]) -> None:
-        """Append a row for each living process; with its memory, if a second has passed since."""
+        """Append a row for each living process; with its memory, if it is time for that."""
         self._look_for_deaths_and_births(pids)
         self.read_announcements()
         now = time.time()
         with_memory = now >= self._memory_due
         if with_memory:
-            self._memory_due = now + MEMORY_INTERVAL_S
+            self._memory_due = now + self._memory_interval
         cpu_times = []
         for process in [*self._known.values(), self._meter]:
             try:

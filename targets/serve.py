@@ -49,7 +49,7 @@ def serve(options: argparse.Namespace) -> None:
     order = _order(options)
     _check_port(order.host, order.port)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
-    meter = _meter(order.metrics)
+    meter = _meter(order.metrics, options.memory_interval)
     tree = ProcessTree()
     try:
         Server(order, tree, meter).run()
@@ -136,10 +136,10 @@ def _user_of(port: int) -> str:
     return ""
 
 
-def _meter(folder: Path) -> Meter:
+def _meter(folder: Path, memory_interval: float) -> Meter:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Meter(folder)
+        return Meter(folder, memory_interval)
     except FileExistsError as error:
         raise ServeError(
             WRONG_ARGUMENTS, f"{error.filename} is there already: choose an empty folder"
@@ -191,7 +191,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(float, 0.01),
         default=0.25,
         metavar="S",
-        help="(default %(default)s s)",
+        help="how often the processes are looked at (default %(default)s s)",
+    )
+    add(
+        "--memory-interval",
+        type=_number(float, 0.01),
+        default=1.0,
+        metavar="S",
+        help="how often their memory is read, which costs more, at most (default %(default)s s)",
     )
     add(
         "--startup-timeout",

@@ -18,6 +18,8 @@ import pytest
 from targets.configurations import load
 
 PROJECT = Path(__file__).resolve().parents[2]
+APPS = f"{PROJECT}:{Path(__file__).parent / 'apps'}"
+"""The PYTHONPATH of a server of the tests' own apps."""
 CATALOGUE = load()
 
 

@@ -66,6 +66,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "keep_alive_s": 75,
         "backlog": 2048,
         "max_workers": 4,
+        "variant_of": None,
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
@@ -181,6 +182,48 @@ def test_a_mistake_is_named_with_file_table_and_key(read, old, new, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         read(VALID.replace(old, new, 1))
     assert "catalogue.toml" in str(caught.value)
+
+
+FAST = VALID[VALID.index("[configuration.plain]") :].replace("plain", "fast") + 'variant_of = "plain"\n'
+
+
+def test_a_variant_names_what_it_is_a_variant_of(read):
+    assert read(VALID + FAST).get("fast").variant_of == "plain"
+    assert read(FAST + VALID).get("fast").variant_of == "plain", "the order of the tables is free"
+
+
+@pytest.mark.parametrize(
+    ("variant_of", "message"),
+    [
+        ("plane", r"\[configuration.fast\]: variant_of: 'plane' is unknown; did you mean 'plain'"),
+        ("fast", r"\[configuration.fast\]: variant_of: names the configuration itself"),
+        ("", r"\[configuration.fast\]: variant_of: is empty"),
+    ],
+)
+def test_a_variant_of_nothing_is_refused(read, variant_of, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read(VALID + FAST.replace('variant_of = "plain"', f'variant_of = "{variant_of}"'))
+
+
+def test_a_variant_of_a_variant_is_refused(read):
+    faster = FAST.replace('variant_of = "plain"', 'variant_of = "fast"').replace("n.fast]", "n.faster]")
+    message = r"\[configuration.faster\]: variant_of: 'fast' is a variant itself: name 'plain' instead"
+    with pytest.raises(ConfigurationError, match=message):
+        read(VALID + FAST + faster)
+
+
+def test_preloading_is_all_that_a_variant_differs_in():
+    preload = CATALOGUE.get("gunicorn-uvicorn-preload")
+    original = CATALOGUE.get(preload.variant_of)
+    changes = {"name": original.name, "summary": original.summary, "variant_of": None}
+    argv = tuple(word for word in preload.argv if word != "--preload")
+    assert dataclasses.replace(preload, argv=argv, **changes) == original
+    assert argv != preload.argv
+
+
+def test_who_can_spread_its_restarts():
+    takers = {name for name, configuration in CATALOGUE.configurations.items() if configuration.takes_jitter}
+    assert takers == set(CATALOGUE.configurations) - {"sanic-single", "granian", "hypercorn"}
 
 
 def test_a_missing_catalogue_is_named(tmp_path):

@@ -12,14 +12,12 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from .closed_loop import closed_loop, exchange, receive, send
-from .conftest import PROJECT, alive, stack_python, wait_until
+from .conftest import APPS, PROJECT, alive, stack_python, wait_until
 
-APPS = f"{PROJECT}:{Path(__file__).parent / 'apps'}"
 ASKS = "asking for its successor"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .conftest import CATALOGUE, alive, interpreter_found, wait_until
+from .conftest import APPS, CATALOGUE, alive, interpreter_found, wait_until
 
 ALL = [
     pytest.param(
@@ -100,6 +100,25 @@ def test_a_configuration_is_served_and_metered(serve, name):
     assert served.end() == (0, "")
     assert not [pid for pid in pids if alive(pid)]
     assert pids_of(served.events("died")) == pids
+
+
+def test_memory_is_read_as_often_as_asked_for(serve):
+    options = ("--sample-interval", "0.05", "--memory-interval", "0.01")
+    served = serve("sanic-single", *options).wait_ready()
+    worker = served.server["whoami"]["pid"]
+    wait_until(lambda: len(of(served, worker)) >= 10, "it is metered")
+    assert all(int(row["rss_bytes"]) > 0 for row in of(served, worker))
+
+
+@pytest.mark.parametrize("name", ["gunicorn-uvicorn", "gunicorn-uvicorn-preload"])
+def test_preloading_imports_the_app_once_before_the_workers_are_forked(serve, tmp_path, name):
+    importers = tmp_path / "importers"
+    environment = {"PYTHONPATH": APPS, "IMPORTED_BY": str(importers)}
+    served = serve(name, "--workers", "2", "--app", "noted_import:app", environment=environment).wait_ready()
+    ready = pids_of(served.events("ready", "worker"))
+    assert len(ready) == 2
+    noted = {int(pid) for pid in importers.read_text().splitlines()}
+    assert noted == ({served.server["pid"]} if name.endswith("-preload") else ready)
 
 
 @pytest.mark.parametrize("name", ALL)

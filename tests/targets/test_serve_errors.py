@@ -4,13 +4,12 @@ import resource
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, alive, stack_python, wait_until
+from .conftest import APPS, PROJECT, alive, stack_python, wait_until
 
-APPS = {"PYTHONPATH": f"{PROJECT}:{Path(__file__).parent / 'apps'}"}
+ENVIRONMENT = {"PYTHONPATH": APPS}
 
 
 def refused(served, status):
@@ -29,7 +28,7 @@ def refused(served, status):
 )
 def test_an_app_that_cannot_be_imported_is_shown(serve, name):
     workers = "1" if name == "sanic-single" else "2"
-    served = serve(name, "--workers", workers, "--app", "failing:app", environment=APPS)
+    served = serve(name, "--workers", workers, "--app", "failing:app", environment=ENVIRONMENT)
     message = refused(served, 3)
     assert message.startswith(f"serve: {name} ")
     assert "the app cannot be imported" in message
@@ -41,12 +40,12 @@ def test_an_app_that_is_not_there_is_shown(serve):
 
 
 def test_a_loop_that_is_not_the_declared_one_is_refused(serve):
-    message = refused(serve("sanic-single", "--app", "other_loop:app", environment=APPS), 3)
+    message = refused(serve("sanic-single", "--app", "other_loop:app", environment=ENVIRONMENT), 3)
     assert "its loop is 'asyncio', but 'uvloop' is declared" in message
 
 
 def test_an_open_port_is_not_readiness(serve):
-    served = serve("sanic-single", "--app", "silent:app", "--startup-timeout", "1", environment=APPS)
+    served = serve("sanic-single", "--app", "silent:app", "--startup-timeout", "1", environment=ENVIRONMENT)
     message = refused(served, 3)
     assert "was not ready after 1 s: 1 of 1 workers have not started the app" in message
 
