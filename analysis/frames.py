@@ -3,6 +3,7 @@
 They are read strictly: no column may be missing or mistyped.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +33,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "connection_requests": "float64",
         "bytes_received": "float64",
         "count": "int64",
+        "id": "category",
         "detail": "category",
     },
     "generator": {
@@ -81,9 +83,31 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
+# The files that only cells of recycling have, and the names of their frames in `Results`.
+TRACED: dict[str, dict[str, str]] = {
+    "trace": {
+        "id": "category",
+        "method": "category",
+        "name": "category",
+        "due": "float64",
+        "sent": "float64",
+        "ended": "float64",
+        "connection": "float64",
+        "kind": "category",
+    },
+    "requests": {
+        "time": "float64",
+        "pid": "int64",
+        "id": "category",
+        "event": "category",
+    },
+}
+COLUMNS_OF = COLUMNS | TRACED
+
 # What every row of every frame carries, so that frames can be grouped without a join.
 DIMENSIONS = [
     "cell", "configuration", "scenario", "workers", "load_kind", "arrivals", "rate_per_s", "users", "repeat",
+    "treatment",
 ]  # fmt: skip
 
 # A cell's `arrivals` is how they come, that of generator.csv how many have: the frame calls these `due`.
@@ -97,8 +121,10 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
         AnalysisError: a file is missing, empty or malformed; the text names it.
     """
     paths = [directory / path / f"{name}.csv" for path in cells["path"]]
+    if not paths:
+        return empty(COLUMNS_OF[name])
     with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path: _csv(path, COLUMNS[name]), paths))
+        parts = list(pool.map(lambda path: _csv(path, COLUMNS_OF[name]), paths))
     rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
     for dimension in DIMENSIONS[1:]:
@@ -109,10 +135,17 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
         else:
             columns[dimension] = values[rows]
     names = RENAMED.get(name, {})
-    for column, kind in COLUMNS[name].items():
+    for column, kind in COLUMNS_OF[name].items():
         pieces = [part[column] for part in parts]
         columns[names.get(column, column)] = _texts(pieces) if kind == "category" else np.concatenate(pieces)
     return pd.DataFrame(columns)
+
+
+def empty(columns: Mapping[str, str]) -> pd.DataFrame:
+    """A frame without rows: the dimensions, then `columns` with their types."""
+    whole = dict.fromkeys(["cell", "workers", "users", "repeat"], "int64") | {"rate_per_s": "float64"}
+    kinds = {dimension: whole.get(dimension, "category") for dimension in DIMENSIONS} | dict(columns)
+    return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
 
 
 def _texts(pieces: list[pd.Series]) -> pd.Categorical:

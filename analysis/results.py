@@ -11,6 +11,11 @@ from analysis import frames, schema
 from analysis.errors import AnalysisError
 
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
+# Columns of `Results.cells` that may be missing in every cell.
+_NUMBERS = [
+    "rate_per_s", "search_p99_ms", "max_requests", "max_requests_jitter", "max_rss_mib",
+    "probe_time", "probe_pid", "server_ended", "server_exit_status",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -19,11 +24,16 @@ class Results:
 
     `cells` has one row per cell (index: its number), failed ones with their `reason`. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
-    `search_p99_ms` in cells that are no step of a search. `latencies` and `failures` are cut to the measured
-    windows; the sampled frames are not, because what happened in a window is interpolated between samples on
-    either side of its edges. `seconds` counts `requests` and `failures` by the second of their completion
-    from the warm-up on, whole seconds only, `in_window` or before it. Only finished cells have rows outside
-    `cells`.
+    `search_p99_ms` in cells that are no step of a search. `treatment` is "none" or, in plans of recycling,
+    "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter` and `max_rss_mib` are
+    what the server was told, `probe_time` and `probe_pid` the signal of a probe, `server_ended` (Unix s) and
+    `server_exit_status` the end of a server that ended before its cell; all missing elsewhere.
+
+    `latencies` and `failures` are cut to the measured windows; the sampled frames are not, because what
+    happened in a window is interpolated between samples on either side of its edges. `seconds` counts
+    `requests` and `failures` by the second of their completion from the warm-up on, whole seconds only,
+    `in_window` or before it. `trace` (trace.csv) and `handled` (requests.csv) have rows in cells of recycling
+    only, warm-up included. Only finished cells have rows outside `cells`.
     """
 
     directory: Path
@@ -36,6 +46,8 @@ class Results:
     processes: pd.DataFrame
     workers: pd.DataFrame
     host: pd.DataFrame
+    trace: pd.DataFrame
+    handled: pd.DataFrame
     notes: tuple[str, ...]
 
     @property
@@ -78,9 +90,10 @@ def load(directory: Path) -> Results:
         raise AnalysisError(_nothing_finished(directory, run, [cell for _, cell in records]))
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
-    cells = cells.astype({"arrivals": "str", "rate_per_s": float, "search_p99_ms": float})
+    cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
     finished = cells[cells["status"] == "finished"]
     read = {name: frames.read(directory, finished, name) for name in frames.COLUMNS}
+    recycling = finished[finished["treatment"] != "none"]
     return Results(
         directory=directory,
         run=run,
@@ -92,6 +105,8 @@ def load(directory: Path) -> Results:
         processes=read["processes"],
         workers=read["workers"],
         host=read["host"],
+        trace=frames.read(directory, recycling, "trace"),
+        handled=frames.read(directory, recycling, "requests"),
         notes=tuple(_notes(run, cells)),
     )
 
@@ -106,6 +121,8 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         **_load(cell.load),
         "search_p99_ms": cell.search.p99_ms if cell.search else None,
         "repeat": cell.repeat,
+        "treatment": cell.treatment,
+        **_recycling(cell),
         "block": cell.block,
         "status": cell.status,
         "reason": cell.reason,
@@ -122,6 +139,20 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "generator_processes": generator.processes if generator else None,
         "engine": generator.engine if generator else None,
         "path": str(path),
+    }
+
+
+def _recycling(cell: schema.Cell) -> dict[str, object]:
+    """What a cell of recycling was told and what was done to its server."""
+    told, probe, ended = cell.recycling, cell.probe, cell.server_ended
+    return {
+        "max_requests": told.max_requests if told else None,
+        "max_requests_jitter": told.max_requests_jitter if told else None,
+        "max_rss_mib": told.max_rss_mib if told else None,
+        "probe_time": probe.time if probe else None,
+        "probe_pid": probe.pid if probe else None,
+        "server_ended": ended.time if ended else None,
+        "server_exit_status": ended.exit_status if ended else None,
     }
 
 

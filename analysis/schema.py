@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from analysis.errors import AnalysisError
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class _Record(BaseModel):
@@ -165,6 +165,34 @@ class Generator(_Record):
     engine: str
 
 
+class Recycling(_Record):
+    """What the server was told: N requests, with so much jitter, or a size in MiB; all null in a control."""
+
+    max_requests: int | None
+    max_requests_jitter: int | None
+    max_rss_mib: float | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether workers were to be replaced at all."""
+        return self.max_requests is not None or self.max_rss_mib is not None
+
+
+class Probe(_Record):
+    """What else was done to the server; `time` (Unix s) and `pid` of the signal, null where none was sent."""
+
+    kind: Literal["kill", "terminate"]
+    time: float | None
+    pid: int | None
+
+
+class ServerEnded(_Record):
+    """When the server ended before its cell did (Unix s), and with what exit status, null where unknown."""
+
+    time: float
+    exit_status: int | None
+
+
 class Cell(_Record):
     """`cell.json`: configuration x scenario x load x repeat."""
 
@@ -175,6 +203,9 @@ class Cell(_Record):
     workers: int
     repeat: int
     block: int
+    recycling: Recycling | None
+    probe: Probe | None
+    server_ended: ServerEnded | None
     status: Literal["finished", "failed"]
     reason: str | None
     started: float
@@ -183,6 +214,15 @@ class Cell(_Record):
     server: Server | None
     generator: Generator | None
     measured: Measured | None
+
+    @property
+    def treatment(self) -> str:
+        """What was done to the workers: "none" where the plan was not one of recycling."""
+        if self.probe is not None:
+            return self.probe.kind
+        if self.recycling is None:
+            return "none"
+        return "recycled" if self.recycling.asked else "control"
 
     @model_validator(mode="after")
     def _whole_if_finished(self) -> Self:
@@ -194,6 +234,8 @@ class Cell(_Record):
             raise ValueError("the measured window ends before it starts")
         if self.search is not None and self.load.kind == "closed":
             raise ValueError("a step of a search is an open loop")
+        if self.treatment != "none" and self.load.kind == "closed":
+            raise ValueError("a cell of recycling is an open loop")
         return self
 
 

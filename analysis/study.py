@@ -11,6 +11,7 @@ from analysis import checks, results, verdict
 from analysis.aggregate import closed_loads, open_loads
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
+from analysis.recycling import Recycling, analyse
 from analysis.summary import summarise
 from analysis.thresholds import Violation, violations
 
@@ -24,7 +25,7 @@ class Study:
     `loads` has a row per configuration and closed load over all repeats, `rates` one per configuration and
     planned open load, `searches` one per search and repeat, `capacity` one per configuration and search;
     `violations` are the cells that do not keep the plan's thresholds, `alike` compares aliases with what they
-    stand for.
+    stand for. `recycling` is None where the run has no cells of recycling.
     """
 
     results: results.Results
@@ -36,6 +37,7 @@ class Study:
     violations: list[Violation]
     findings: list[checks.Finding]
     alike: Alike
+    recycling: Recycling | None
     verdict: verdict.Verdict
 
     def about(self, *kinds: str) -> list[checks.Finding]:
@@ -55,6 +57,7 @@ def study(directory: Path) -> Study:
     found = searches(summary)
     highest = capacity(found)
     findings = checks.check(loaded, summary)
+    recycling = analyse(loaded, summary)
     return Study(
         results=loaded,
         summary=summary,
@@ -65,7 +68,8 @@ def study(directory: Path) -> Study:
         violations=violations(loaded, summary),
         findings=findings,
         alike=alike(loaded, summary),
-        verdict=verdict.judge(loaded, summary, loads, rates, found, highest, findings),
+        recycling=recycling,
+        verdict=verdict.judge(loaded, summary, loads, rates, found, highest, findings, recycling),
     )
 
 

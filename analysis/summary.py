@@ -9,10 +9,10 @@ from analysis.results import Results
 
 # What tells a closed load from another, and an open one.
 LOAD = ["scenario", "workers", "users"]
-OPEN_LOAD = ["scenario", "workers", "arrivals", "rate_per_s", "users"]
+OPEN_LOAD = ["scenario", "workers", "arrivals", "rate_per_s", "users", "treatment"]
 IDENTITY = [
     "configuration", "scenario", "workers", "load_kind", "arrivals", "rate_per_s", "users",
-    "search_p99_ms", "repeat",
+    "search_p99_ms", "repeat", "treatment",
 ]  # fmt: skip
 
 

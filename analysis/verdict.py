@@ -10,6 +10,7 @@ from analysis.checks.findings import Finding
 from analysis.ranking import COLUMNS as COLUMNS  # bench.cli reads it here
 from analysis.ranking import Table, table
 from analysis.rates import CapacityTable, RateTable, capacity_tables, rate_tables
+from analysis.recycling import Recycling
 from analysis.results import Results
 from analysis.words import listed
 
@@ -37,15 +38,21 @@ def judge(
     searches: pd.DataFrame,
     capacity: pd.DataFrame,
     findings: list[Finding],
+    recycling: Recycling | None,
 ) -> Verdict:
-    """Rank every scenario and worker count; the frames are those of `Study`."""
+    """Rank every scenario and worker count; the frames are those of `Study`.
+
+    Cells of recycling are ranked by nothing: what they say is `Recycling.finding`.
+    """
     planned = list(results.run.plan.get("scenarios", []))
     order = {scenario: index for index, scenario in enumerate(planned)}
     closed = summary[summary["load_kind"] == "closed"]
     panels = [panel for _, panel in loads.groupby(["scenario", "workers"], observed=True)]
     tables = _planned(order, [table(closed, panel, findings) for panel in panels])
-    ladders = _planned(order, rate_tables(rates, findings))
+    ladders = _planned(order, rate_tables(rates[rates["treatment"] == "none"], findings))
     limits = _planned(order, capacity_tables(searches, capacity))
+    if recycling is not None:
+        return Verdict(recycling.finding, tables, ladders, limits)
     finding = _overall(tables) if tables else limits[0].finding if limits else ladders[0].finding
     return Verdict(finding, tables, ladders, limits)
 

@@ -104,9 +104,9 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
     [
         ("", "is empty"),
         ("{", "is not JSON"),
-        ("[]", "has results schema None, this version of Whichworker reads 2"),
-        ('{"schema": 1}', "has results schema 1, this version of Whichworker reads 2"),
-        ('{"schema": 2}', "Field required"),
+        ("[]", "has results schema None, this version of Whichworker reads 3"),
+        ('{"schema": 2}', "has results schema 2, this version of Whichworker reads 3"),
+        ('{"schema": 3}', "Field required"),
     ],
 )
 def test_broken_json_is_named(run, which, text, message):
