@@ -12,7 +12,7 @@ from typing import Iterable, List, TextIO, Tuple
 
 import psutil
 
-from targets.exits import DEAD, START, STATE, ExitWatch, stat_of
+from targets.exits import DEAD, PARENT, START, STATE, ExitWatch, stat_of
 
 PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes")
 WORKERS = ("time", "event", "pid", "role", "exit_status")
@@ -76,7 +76,7 @@ class Meter:
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
         self.announced = 0  # workers that have announced themselves, ever
-        self.stillborn = 0  # processes that died before they announced themselves or `settle()` came
+        self.stillborn = 0  # processes that died before `settle()` came, announced or not
         _write(self._processes, PROCESSES)
         _write(self._workers, WORKERS)
 
@@ -124,7 +124,7 @@ class Meter:
         if exit_status is None:
             exit_status = process.exit.status()
         process.exit.close()
-        self.stillborn += process.role is None
+        self.stillborn += self._held is not None
         self._event(time.time(), "died", process, exit_status)
 
     def settle(self, pids: Iterable[int], root: int | None) -> None:
@@ -162,11 +162,16 @@ class Meter:
             moment = announced  # it has died since; this is the earliest that is known of it
         else:
             moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / _TICKS_PER_S
-        # After settle(), a new process is one that replaces a worker.
-        role = None if self._held is not None else "worker"
+        role = None if self._held is not None else self._role_of_newborn(pid)
         process = self._known[pid] = _Process(pid, start, role, ExitWatch(pid))
         self._event(moment, "born", process)
         return process
+
+    def _role_of_newborn(self, pid: int) -> str:
+        """After `settle()`: the manager, or serve, starts a worker; a worker, a program that its import needs."""
+        stat = stat_of(pid)
+        parent = self._known.get(int(stat[PARENT])) if stat else None
+        return "worker" if parent is None or parent.role == "manager" else "helper"
 
     def _event(self, moment: float, event: str, process: _Process, exit_status: int | None = None) -> None:
         self._record(self._workers, process, [f"{moment:.6f}", event, process.pid, exit_status])
