@@ -119,6 +119,14 @@ def panels(
     return figure, every[:count]
 
 
+def stacked(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each of `heights` (inches), one below the other, over the whole width."""
+    figure = Figure(figsize=(WIDTH_IN, sum(heights)))
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=list(heights))
+    return figure, [row[0] for row in grid]
+
+
 def finish(
     figure: Figure, title: str, reading: str, foot: str, looks: dict[str, Look] | None = None
 ) -> Figure:

@@ -1,0 +1,127 @@
+"""Memory with and without recycling: the saw-tooth under its bound against the slope of a leak."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import style
+from analysis.counters import server_memory
+from analysis.recycling.naming import is_leak
+from analysis.study import Study
+from analysis.words import counted, figures
+
+MIB = 2.0**20
+
+
+def figures_by_workers(study: Study) -> dict[str, Figure]:
+    """A figure for each number of workers, by its name in the report: `memory_recycled_w<workers>`."""
+    samples = leaked(study)
+    return {
+        f"memory_recycled_w{workers}": _figure(study, part, int(str(workers)))
+        for workers, part in samples.groupby("workers")
+    }
+
+
+def leaked(study: Study) -> pd.DataFrame:
+    """Memory of the whole server in the leaking cells of the first repeat, a row per sample.
+
+    `configuration`, `scenario`, `workers`, `treatment`, `max_rss_mib`, `time` (Unix s), `answered` (requests
+    that had been answered by then, warm-up included), `rss_bytes`, `pss_bytes`.
+    """
+    columns = ["configuration", "scenario", "workers", "treatment", "max_rss_mib"]
+    cells = study.results.finished
+    if study.recycling is None:
+        return pd.DataFrame(columns=[*columns, "cell", "time", "answered", "rss_bytes", "pss_bytes"])
+    chosen = cells[
+        cells["scenario"].astype(str).map(is_leak) & cells["treatment"].isin(["control", "recycled"])
+    ]
+    chosen = chosen[chosen["repeat"] == chosen["repeat"].min()]
+    processes, trace = study.results.processes, study.results.trace
+    samples = server_memory(processes[processes["cell"].isin(chosen.index)]).join(chosen[columns], on="cell")
+    answered = trace[trace["cell"].isin(chosen.index) & trace["kind"].isna()]
+    ended = {cell: np.sort(rows["ended"].to_numpy()) for cell, rows in answered.groupby("cell")}
+    nothing = np.empty(0)
+    parts = [
+        rows.assign(answered=np.searchsorted(ended.get(cell, nothing), rows["time"].to_numpy()))
+        for cell, rows in samples.groupby("cell")
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else samples.assign(answered=0)
+
+
+def _figure(study: Study, samples: pd.DataFrame, workers: int) -> Figure:
+    looks = style.looks(study.results.configurations)
+    shown = [name for name in looks if (samples["configuration"] == name).any()]
+    with style.styled():
+        figure, axes = style.panels(len(shown), height=2.5)
+        most = samples["rss_bytes"].max() / MIB * 1.08
+        for (axis,), name in zip(axes, shown, strict=True):
+            _panel(axis, samples[samples["configuration"] == name], looks[name])
+            axis.set(title=name, xlabel="requests answered", ylabel="RSS (MiB)", ylim=(0, most))
+            axis.xaxis.set_major_formatter(style.thousands)
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(4))
+            axis.set_xlim(0, None)
+        _legend(axes[0][0])
+        reading = (
+            "RSS of all processes of a server, while every request leaks: without recycling (dashed) and "
+            "with it (solid). The numbers are the peaks. RSS counts pages that processes share once for each."
+        )
+        return style.finish(figure, _title(samples, workers), reading, style.footer(study.results))
+
+
+def _panel(axis: Axes, samples: pd.DataFrame, look: style.Look) -> None:
+    if samples["rss_bytes"].isna().all():
+        axis.text(0.5, 0.5, "not available on this system", ha="center", transform=axis.transAxes)
+        return
+    for treatment, line in (("control", "--"), ("recycled", "-")):
+        rows = samples[(samples["treatment"] == treatment) & samples["rss_bytes"].notna()].sort_values("time")
+        if rows.empty:
+            continue
+        memory = rows["rss_bytes"].to_numpy() / MIB
+        axis.plot(rows["answered"], memory, linestyle=line, color=look.colour, linewidth=1.4)
+        peak = int(memory.argmax())
+        axis.annotate(
+            figures(memory[peak]), (rows["answered"].iloc[peak], memory[peak]), (-2, 3), ha="right",
+            textcoords="offset points", fontsize=8.5,
+        )  # fmt: skip
+    limits = samples["max_rss_mib"].dropna().unique()
+    for limit in limits:
+        axis.axhline(limit, color=style.FAINT, linestyle=":", linewidth=1.2)
+        axis.annotate(
+            f"limit {limit:g} MiB a worker", (0.02, limit), (0, -3), xycoords=("axes fraction", "data"),
+            textcoords="offset points", va="top", fontsize=8, color=style.FAINT,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
+        )  # fmt: skip
+    if "recycled" not in set(samples["treatment"]):
+        axis.text(0.04, 0.06, "recycles nothing", fontsize=8.5, color=style.FAINT, transform=axis.transAxes)
+
+
+def _legend(axis: Axes) -> None:
+    handles = [Line2D([], [], linestyle=line, color=style.INK) for line in ("--", "-")]
+    axis.legend(handles, ["without", "with recycling"], loc="upper left", frameon=False, fontsize=8)
+
+
+def peaks(samples: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
+    """Each configuration's highest RSS without and with recycling, in MiB, where both are known."""
+    highest = samples.groupby(["configuration", "treatment"], observed=True)["rss_bytes"].max() / MIB
+    table = highest.unstack().reindex(columns=["control", "recycled"]).dropna()
+    for name, row in table.iterrows():
+        yield str(name), float(row["control"]), float(row["recycled"])
+
+
+def _title(samples: pd.DataFrame, workers: int) -> str:
+    """By how much recycling lowers the peak where it does most, and where least."""
+    known = sorted(peaks(samples), key=lambda one: one[2] / one[1])
+    where = f"with {counted(workers, 'worker')}"
+    if not known:
+        return f"Nothing was measured both with and without recycling {where}."
+    best, least = known[0], known[-1]
+    told = f"A leak that takes {best[0]} to {figures(best[1])} MiB {where} ends at {figures(best[2])} MiB"
+    told += " with recycling"
+    if len(known) == 1:
+        return f"{told}."
+    return f"{told}; {least[0]} goes from {figures(least[1])} to {figures(least[2])} MiB."
