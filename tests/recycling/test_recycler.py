@@ -80,9 +80,9 @@ def test_a_stalling_one_is_silent_between_two_workers(recycler):
     ends = [entry["time"] for entry in server.books("ended")]
     ready = [float(line.split(",")[0]) for line in (server.metrics / "ready.csv").read_text().splitlines()]
     assert len(ends) == 2
-    assert all(start - end >= 0.6 for start, end in zip(ready[1:], ends, strict=True))
+    assert all(start - end >= 0.3 for start, end in zip(ready[1:], ends, strict=True))
     handled = [float(row["time"]) for row in server.rows("requests.csv")]
-    assert not [moment for moment in handled for end in ends if end < moment < end + 0.6]
+    assert not [moment for moment in handled for end in ends if end < moment < end + 0.3]
 
 
 def test_one_that_only_exits_is_started_again_by_serve(recycler):

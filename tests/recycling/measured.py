@@ -1,0 +1,112 @@
+"""A run of known servers, as the analysis sees it, beside the books that the servers kept."""
+
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from analysis.study import study
+from tests.recycling.recycler import read_books
+from tests.targets.conftest import PROJECT
+
+# A death is noted at the next sample of serve, a book at once: so near to an edge of the window they differ.
+EDGE_S = 0.5
+
+
+class Measured:
+    """What `bench run` made of a plan."""
+
+    def __init__(self, results, plan, *options):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "run", "--plan", plan, "--results", results, *options],
+            cwd=PROJECT, capture_output=True, text=True,
+        )  # fmt: skip
+        self.output, self.status = done.stdout + done.stderr, done.returncode
+        folders = list(Path(results).glob("*/run.json"))
+        assert len(folders) == 1, self.output
+        self.folder = folders[0].parent
+
+    @cached_property
+    def study(self):
+        return study(self.folder)
+
+    @property
+    def recycling(self):
+        return self.study.recycling
+
+    def cell(self, configuration, treatment="recycled"):
+        return MeasuredCell(self, configuration, treatment)
+
+    def answers(self, configuration):
+        """The row of the deciding table, by its columns."""
+        (row,) = [each for each in self.recycling.configurations if each.configuration == configuration]
+        return dict(zip(self.recycling.columns[1:], row.answers, strict=True))
+
+
+class MeasuredCell:
+    """The one cell of a configuration with a treatment: rows of the analysis, and the server's books."""
+
+    def __init__(self, run, configuration, treatment):
+        cells = run.study.results.cells
+        chosen = cells[(cells["configuration"] == configuration) & (cells["treatment"] == treatment)]
+        assert len(chosen) == 1, cells[["configuration", "treatment", "status", "reason"]]
+        self._recycling, self.number, self.facts = run.recycling, chosen.index[0], chosen.iloc[0]
+        assert self.facts["status"] == "finished", self.facts["reason"]
+        log = (run.folder / self.facts["path"] / "server.log").read_text()
+        self._books = read_books(log)
+        trace = run.study.results.trace
+        self.trace = trace[trace["cell"] == self.number]
+
+    @property
+    def row(self):
+        return self._recycling.cells.loc[self.number]
+
+    def frame(self, name):
+        """The cell's rows of one of the frames of `Recycling`."""
+        frame = getattr(self._recycling, name)
+        return frame[frame["cell"] == self.number]
+
+    @property
+    def in_window(self):
+        """The requests that ended in the window."""
+        start, end = self.facts["window_start"], self.facts["window_end"]
+        return self.trace[(self.trace["ended"] >= start) & (self.trace["ended"] < end)]
+
+    def lost_by_the_books(self):
+        """Of each request of the window that the server lost, how far its handler came, and whose it was."""
+        ids = set(self.in_window["id"])
+        return {
+            each["id"]: (each["handled"], each["pid"])
+            for each in self._books
+            if each["book"] == "lost" and each["id"] in ids
+        }
+
+    def lost(self):
+        """The same as the analysis has it."""
+        losses = self.frame("losses")
+        pids = [
+            None if pid is None else int(pid)
+            for pid in losses["pid"].astype(object).where(losses["pid"].notna(), None)
+        ]
+        return dict(zip(losses["id"], zip(losses["handled"], pids, strict=True), strict=True))
+
+    def ended(self):
+        """How many requests each worker had served at its end, and when that was, by the books."""
+        return {
+            each["pid"]: (each["served"], each["time"]) for each in self._books if each["book"] == "ended"
+        }
+
+    def replaced_by_the_books(self):
+        """The fewest and the most replacements that the window can hold."""
+        start, end = self.facts["window_start"], self.facts["window_end"]
+        times = [moment for _, moment in self.ended().values()]
+        return (
+            sum(start + EDGE_S <= moment < end - EDGE_S for moment in times),
+            sum(start - EDGE_S <= moment < end + EDGE_S for moment in times),
+        )
+
+    def whole_lives(self):
+        """What each worker served whose whole life was seen, as the analysis has it."""
+        lives = self.frame("lives")
+        whole = lives[lives["whole"]]
+        return dict(zip(whole["pid"], whole["served"], strict=True))
