@@ -1,4 +1,4 @@
-"""A slow handler: each request waits 200 ms in the app, so that many are in flight when a worker is replaced."""
+"""A slow handler: each request waits 200 ms, so that many are in flight when a worker is replaced."""
 
 from locust import constant, task
 

@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from .clock import NEVER
 from .connection import Connection
+from .cookies import cookie_line
 from .exchange import Origin, Request
 from .openloop import OpenLoop
 from .pacing import Arrivals
@@ -65,15 +66,19 @@ class Agent:
     """A user's life, its connections, and what it is doing now.
 
     `wake` counts what the agent has waited for, so that what comes too late is known to be stale;
-    `timeout_due_ns` is when the one timer that watches its requests will look again.
+    `timeout_due_ns` is when the one timer that watches its requests will look again. `plain` says that
+    its requests are sent as they are prepared; `request_id` is that of the last one, None where nothing
+    is traced.
 
-    In an open loop (`loop`; None in a closed one) `serving` says that it is at the task of an arrival.
+    In an open loop (`loop`; None in a closed one) `arrival_ns` is when the arrival was due at whose task
+    it is, None where it is at none.
     Until that task's first request is answered, `waited_ns` is how long the arrival waited for the user;
     until it is sent, `late_ns` is how late the task was begun, None where that has been recorded.
     """
 
     __slots__ = (
         "active",
+        "arrival_ns",
         "connections",
         "finished",
         "killed",
@@ -81,9 +86,9 @@ class Agent:
         "life",
         "loop",
         "plain",
+        "request_id",
         "requests",
         "resume",
-        "serving",
         "timeout_due_ns",
         "user",
         "waited_ns",
@@ -94,6 +99,7 @@ class Agent:
         self.user = user
         self.plain = user.cookies is None
         self.requests = 0
+        self.request_id: str | None = None
         self.life: Life = user.life(self)
         self.resume: Callable[[Any], Command] = self.life.send
         self.connections: dict[Origin, Connection[Agent]] = {}
@@ -103,9 +109,14 @@ class Agent:
         self.timeout_due_ns = NEVER
         self.wake = 0
         self.loop: OpenLoop[Agent] | None = None
-        self.serving = False
+        self.arrival_ns: int | None = None
         self.waited_ns = 0
         self.late_ns: int | None = None
+
+    def own_lines(self, request: Request, now_ns: int) -> bytes:
+        """The header lines that this user adds to a request at each sending, here at `now_ns`: cookies."""
+        del now_ns
+        return cookie_line(request, self.user.cookies) if self.user.cookies is not None else b""
 
     def leave_loop(self) -> None:
         """Be neither free for an arrival nor at the task of one."""
@@ -114,6 +125,6 @@ class Agent:
         if self.loop is None:
             return
         self.loop.free.pop(self, None)
-        if self.serving:
-            self.serving = False
+        if self.arrival_ns is not None:
+            self.arrival_ns = None
             self.loop.finished()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,24 @@ class FailureRow:
     connection_requests: int | None
     bytes_received: int | None
     count: int
+    id: str | None
     detail: str
+
+
+class TraceRow(NamedTuple):
+    """One row of `trace.csv`, in the order of its columns; its three times are Unix nanoseconds.
+
+    A row takes about 350 bytes until its second has been passed on, and then 70 in the spool.
+    """
+
+    id: str
+    method: str
+    name: str
+    due: int
+    sent: int
+    ended: int
+    connection: int | None
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -52,11 +69,12 @@ class SecondHistogram:
 
 @dataclass
 class Batch:
-    """Histograms, failures and generator rows recorded since the batch was begun."""
+    """Histograms, failures, generator and trace rows recorded since the batch was begun."""
 
     histograms: list[SecondHistogram] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
     generator: list[Mapping[str, Any]] = field(default_factory=list)
+    trace: list[TraceRow] = field(default_factory=list)
 
     def add_histogram(self, second: int, method: str, name: str, kind: str, histogram: Histogram) -> None:
         """Add the latencies of one second."""
@@ -68,6 +86,7 @@ class Batch:
             "histograms": [entry.packed() for entry in self.histograms],
             "failures": [astuple(row) for row in self.failures],
             "generator": [dict(row) for row in self.generator],
+            "trace": self.trace,
         }
 
     @classmethod
@@ -80,6 +99,7 @@ class Batch:
             ],
             [FailureRow(*row) for row in data["failures"]],
             list(data["generator"]),
+            [TraceRow(*row) for row in data["trace"]],
         )
 
 

@@ -27,6 +27,7 @@ class Cell:
     directory: Path
     stop_timeout_s: float
     record: bool
+    trace: bool
 
     @classmethod
     def of(cls, command: Mapping[str, Any]) -> Cell:
@@ -35,7 +36,7 @@ class Cell:
         if missing := [name for name in required if name not in command]:
             raise CellFailed(f"not a complete cell command: it lacks {', '.join(missing)}")
         try:
-            return cls(
+            cell = cls(
                 host=command["host"],
                 scenario=command["scenario"],
                 users=int(command["users"]),
@@ -45,9 +46,13 @@ class Cell:
                 directory=Path(command["directory"]),
                 stop_timeout_s=float(command.get("stop_timeout_s", 1.0)),
                 record=bool(command.get("record", True)),
+                trace=bool(command.get("trace", False)),
             )
         except (TypeError, ValueError) as error:
             raise CellFailed(f"not a cell command: {error}") from error
+        if cell.trace and not cell.record:
+            raise CellFailed("not a cell command: trace needs record, which is false")
+        return cell
 
 
 def _arrivals(given: Any) -> Arrivals | None:

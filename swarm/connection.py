@@ -49,7 +49,8 @@ class Connection(Generic[Owner]):
     """A connection of one user to one origin. It does no waiting: the engine tells it what is ready.
 
     `awaiting` is true exactly while the hot path may serve it: plain TCP, the request wholly sent,
-    no byte of the response received, and the connection to be kept afterwards.
+    no byte of the response received, and the connection to be kept afterwards. `serial` is its number
+    among those that the process opened in the cell, from 1.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Connection(Generic[Owner]):
         "recv",
         "request",
         "send",
+        "serial",
         "served",
         "sock",
         "started_ns",
@@ -98,6 +100,7 @@ class Connection(Generic[Owner]):
         self.unsent = b""
         self.received = 0
         self.served = 0
+        self.serial = 0
         self.opened_ns = now_ns
         self.started_ns = now_ns
 
@@ -149,7 +152,8 @@ class Connection(Generic[Owner]):
 
     def _send_failed(self) -> None:
         request = self.request
-        if self.served and request is not None and len(self.unsent) == len(request.payload):
+        # Only what is wholly unsent begins with the head. (Its length says nothing: it may have more lines.)
+        if self.served and request is not None and self.unsent.startswith(request.head):
             raise ClosedBeforeSending
         # The server may have answered before it closed (a refused upload, say): read that first.
         self.unsent = b""

@@ -28,14 +28,12 @@ def _as_urllib(request: Request) -> urllib.request.Request:
     return urllib.request.Request(request.origin.url + request.path, method=request.method)
 
 
-def with_cookies(request: Request, jar: CookieJar) -> bytes:
-    """The request's bytes with the cookies that the jar holds for it."""
+def cookie_line(request: Request, jar: CookieJar) -> bytes:
+    """The header line with the cookies that the jar holds for a request; empty where it has none."""
     probe = _as_urllib(request)
     jar.add_cookie_header(probe)
     cookie = probe.get_header("Cookie")
-    if not cookie:
-        return request.payload
-    return request.head + f"Cookie: {cookie}\r\n".encode("latin-1") + request.tail
+    return f"Cookie: {cookie}\r\n".encode("latin-1") if cookie else b""
 
 
 def keep_cookies(request: Request, message: Message, jar: CookieJar) -> None:

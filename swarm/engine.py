@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import gevent
 from locust.env import Environment
 
-from .agent import Agent, Await, Command, Connect, Driven, Pause
+from .agent import Agent, Await, Command, Connect, Pause
 from .connection import EPOLLIN, RECEIVE_BYTES
 from .counters import Counters
 from .exchange import Origin, Request, Response
@@ -29,6 +29,7 @@ from .pacing import Share
 from .recorder import Recorder, recorder_of
 from .starter import Starter
 from .timers import Timers
+from .trace import Trace
 from .traffic import AgentConnection, Events, Traffic
 from .waiting import Waiting
 
@@ -41,8 +42,8 @@ READY_BATCH: Final = 256
 class Listener(Protocol):
     """Called with every response that a user got, once the user has judged it."""
 
-    def __call__(self, user: Driven, response: Response) -> None:
-        """Be told."""
+    def __call__(self, agent: Agent, response: Response, connection: AgentConnection | None) -> None:
+        """Be told; `connection` is the one it came on, or was lost on, if there was one."""
 
 
 class Engine:
@@ -53,7 +54,8 @@ class Engine:
         self.counters = Counters()
         self.loops: OpenLoops[Agent] = OpenLoops()
         self.prepared: defaultdict[tuple[type, Origin], dict[tuple[str, str], Request]] = defaultdict(dict)
-        self.listener: Listener | None = None
+        self.listeners: tuple[Listener, ...] = ()
+        self.trace: Trace | None = None  # of the users that start from now on
         self.reported: set[str] = set()  # the places that tasks have raised at in this test
         self._agents: set[Agent] = set()
         self._ready: deque[tuple[Agent, int, Response | None, AgentConnection | None]] = deque()
@@ -182,7 +184,7 @@ class Engine:
         """
         traffic = self._traffic
         connections = traffic.connections
-        observed = self.listener is not None
+        unobserved = not self.listeners
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
@@ -209,7 +211,7 @@ class Engine:
                     samples.seen, samples.message = data, message
             if message is None:
                 continue
-            if observed or not (message.ok and message.keep_alive and agent.plain):
+            if not (unobserved and message.ok and message.keep_alive and agent.plain):
                 connection.received = len(data)
                 traffic.answered(connection, message, now, closed=False)
                 continue
@@ -339,10 +341,10 @@ class Engine:
             if agent.waited_ns:
                 samples.waited(response.latency_ns, agent.waited_ns)
         else:
-            self.recorder.failed(response, connection)
+            self.recorder.failed(response, connection, agent.request_id)
         agent.waited_ns = 0
-        if self.listener is not None:
-            self.listener(agent.user, response)
+        for listener in self.listeners:
+            listener(agent, response, connection)
 
 
 _engines: WeakKeyDictionary[Environment, Engine] = WeakKeyDictionary()

@@ -56,7 +56,7 @@ class Request:
     """A request ready to be sent, any number of times and by any number of users.
 
     Yield it from a task to send it; the yield's value is the `Response`. `payload` is the head up to,
-    but not including, the empty line that ends it (so that cookies can be added), plus `tail`.
+    but not including, the empty line that ends it (so that lines can be added), plus `tail`.
     """
 
     __slots__ = ("head", "method", "name", "origin", "path", "payload", "samples", "tail", "timeout_ns")
@@ -85,6 +85,10 @@ class Request:
         self.head = _head(origin, method, path, headers, body)
         self.tail = b"\r\n" + (body or b"")
         self.payload = self.head + self.tail
+
+    def payload_with(self, lines: bytes) -> bytes:
+        """The payload of one sending, with header lines of its own, each ended by CRLF."""
+        return self.head + lines + self.tail
 
 
 class ClosingRequest(Request):

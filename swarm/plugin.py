@@ -19,14 +19,16 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from .agent import Driven
+from .agent import Agent
 from .batch import Batch
-from .engine import engine_of
+from .connection import Connection
+from .engine import Listener, engine_of
 from .exchange import Response
 from .pacemaker import add_options, check, pacemaker_of
 from .recorder import recorder_of
 from .recording import Recording
 from .samples import show_submilliseconds
+from .trace import Trace
 
 logger = logging.getLogger(__name__)
 
@@ -74,28 +76,42 @@ class Coordinator:
         """Failed requests of this process since the recording began."""
         return self._recorder.failures
 
+    def successes_since(self, second: int) -> int | None:
+        """Successful requests of all processes from this Unix second on, whole and reported seconds only.
+
+        None where nothing is recorded.
+        """
+        return None if self._recording is None else self._recording.successes_since(second)
+
     def _started(self, environment: Environment, **_: object) -> None:
         self.error = None
-        engine_of(self._environment).reported.clear()
-        self._watch_listeners()
+        engine = engine_of(self._environment)
+        engine.reported.clear()
         directory = getattr(environment.parsed_options, "record", None)
+        trace = bool(directory) and getattr(environment.parsed_options, "trace", False)
+        engine.trace = Trace(self._process_number(), self._recorder.traced) if trace else None
+        self._watch_listeners()
         if not directory:
             return
         self._last_from.clear()
         try:
             if not isinstance(environment.runner, WorkerRunner):
-                self._recording = Recording(Path(directory))
+                self._recording = Recording(Path(directory), trace=trace)
         except OSError as error:
             self._fail(f"cannot record into {directory}: {error}")
             return
         self._recorder.begin()
         self._ticker = gevent.spawn(self._tick)
 
+    def _process_number(self) -> int:
+        runner = self._environment.runner
+        return runner.worker_index + 1 if isinstance(runner, WorkerRunner) else 0
+
     def _tick(self) -> None:
         """Once a second: close the second, note how this process does, pass on what was collected."""
         runner = self._environment.runner
         assert runner is not None
-        number = runner.worker_index + 1 if isinstance(runner, WorkerRunner) else 0
+        number = self._process_number()
         while self._recorder.recording:
             due = perf_counter() + 1 - time() % 1
             gevent.sleep(max(0.0, due - perf_counter()))
@@ -175,14 +191,16 @@ class Coordinator:
         self._environment.process_exit_code = 1
 
     def _watch_listeners(self) -> None:
-        """Have the engine call listeners of the `request` event, if there are any but Locust's and ours."""
+        """Have the engine tell the trace, and listeners of the `request` event but Locust's and ours."""
         ours = self._recorder.heard
         foreign = [
             handler
             for handler in self._environment.events.request._handlers
             if handler != ours and getattr(handler, "__module__", "") != "locust.runners"
         ]
-        engine_of(self._environment).listener = _Fire(foreign) if foreign else None
+        engine = engine_of(self._environment)
+        heard: list[Listener] = [engine.trace] if engine.trace is not None else []
+        engine.listeners = (*heard, _Fire(foreign)) if foreign else tuple(heard)
 
 
 class _Fire:
@@ -191,7 +209,8 @@ class _Fire:
     def __init__(self, handlers: list[Any]) -> None:
         self._handlers = handlers
 
-    def __call__(self, user: Driven, response: Response) -> None:
+    def __call__(self, agent: Agent, response: Response, connection: Connection[Any] | None) -> None:
+        del connection
         request = response.request
         arguments = {
             "request_type": request.method,
@@ -199,7 +218,7 @@ class _Fire:
             "response_time": response.latency_ns / 1e6,
             "response_length": len(response.content),
             "response": response,
-            "context": user.context(),
+            "context": agent.user.context(),
             "exception": None if response.ok else RequestFailed(response.reason),
             "start_time": time() - response.elapsed,
             "url": request.origin.url + request.path,
@@ -230,11 +249,21 @@ def _add_option(parser: ArgumentParser) -> None:
         include_in_web_ui=False,
         help="Record latency.csv, failures.csv and generator.csv (docs/contracts.md) into this directory.",
     )
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        include_in_web_ui=False,
+        help="With --record: send each request of swarm users with an X-Request-Id, and write a row for each "
+        "into trace.csv. It costs time.",
+    )
     add_options(parser)
 
 
 def _attach(environment: Environment, **_: object) -> None:
     check(environment)
+    options = environment.parsed_options
+    if getattr(options, "trace", False) and not getattr(options, "record", ""):
+        raise SystemExit("--trace needs --record DIR: that is where trace.csv is written")
     show_submilliseconds()
     pacemaker_of(environment)
     coordinator_of(environment)

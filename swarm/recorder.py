@@ -19,7 +19,7 @@ import psutil
 from locust.env import Environment
 from locust.exception import CatchResponseError
 
-from .batch import Batch, FailureRow
+from .batch import Batch, FailureRow, TraceRow
 from .connection import Connection
 from .counters import Counters
 from .exchange import FailureKind, Response
@@ -62,7 +62,7 @@ class Recorder:
             found = self._own[key] = Samples(method, name)
         return found
 
-    def failed(self, response: Response, connection: Connection[Any] | None) -> None:
+    def failed(self, response: Response, connection: Connection[Any] | None, request_id: str | None) -> None:
         """A swarm user's request failed; `connection` is the one it was sent on, if there was one."""
         request = response.request
         self._environment.stats.log_request(request.method, request.name, response.latency_ns / 1e6, 0)  # type: ignore[arg-type]
@@ -78,6 +78,7 @@ class Recorder:
                 connection_requests=connection.served if connection else None,
                 bytes_received=connection.received if connection else None,
                 count=1,
+                id=request_id,
                 detail=response.detail,
             )
         )
@@ -101,9 +102,14 @@ class Recorder:
             return
         kind = _kind_of(exception, getattr(response, "status_code", None))
         row = FailureRow(
-            time(), request_type, name, kind, response_time * 1e3, None, None, None, 1, str(exception)
+            time(), request_type, name, kind, response_time * 1e3, None, None, None, 1, None, str(exception)
         )
         self._add_failure(row)
+
+    def traced(self, row: TraceRow) -> None:
+        """A request with an id has ended."""
+        if self._batch is not None:
+            self._batch.trace.append(row)
 
     def _add_failure(self, row: FailureRow) -> None:
         self.failures += 1
@@ -143,7 +149,8 @@ class Recorder:
                     self._batch.add_histogram(self._second, method, name, kind, histogram)
             for (method, name, kind), count in self._failure_rest.items():
                 rest = f"{count} more in this second"
-                row = FailureRow(float(self._second), method, name, kind, None, None, None, None, count, rest)
+                at = float(self._second)
+                row = FailureRow(at, method, name, kind, None, None, None, None, count, None, rest)
                 self._batch.failures.append(row)
         self._seconds.clear()
         self._failure_rest.clear()

@@ -1,4 +1,4 @@
-"""The files of one recording: `latency.csv`, `failures.csv`, `generator.csv`.
+"""The files of one recording: `latency.csv`, `failures.csv`, `generator.csv`, and perhaps `trace.csv`.
 
 Batches are spooled in binary while the load runs, because formatting a second's worth of rows would
 hold the users up for milliseconds. The CSV files are written afterwards, and renamed when whole.
@@ -8,15 +8,17 @@ Memory stays bounded however long the recording: the spool is read back a few se
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import msgpack
 
-from .batch import Batch, FailureRow, unpacked_histogram
+from .batch import SERVICE, Batch, FailureRow, TraceRow, unpacked_histogram
 from .samples import Histogram
 
 LATENCY_COLUMNS: Final = ("second", "method", "name", "kind", "bucket_us", "count")
@@ -40,23 +42,29 @@ GENERATOR_COLUMNS: Final = (
     "idle_closes",
     "rss_bytes",
 )
+TRACE_COLUMNS: Final = TraceRow._fields
 LATE_SECONDS: Final = 30
 """Workers report a few seconds late; a second is written once it is this much older than the newest."""
 
 Key = tuple[int, str, str, str]
+Entry = TypeVar("Entry")
 
 
 class Recording:
     """Takes batches in while the load runs; `finish` writes the files into `directory`.
 
     The directory is made if need be. Raises OSError where it cannot be written (a full disk, for one).
+    Only with `trace` is there a trace.csv; rows of a trace need some 70 bytes of disk each until then.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, trace: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._spool_path = directory / ".latency.spool"
         self._spool = self._spool_path.open("w+b")
+        self._trace_path = directory / ".trace.spool"
+        self._trace = self._trace_path.open("w+b") if trace else None
+        self._successes: Counter[int] = Counter()
         self._failures = directory / ".failures.csv.part"
         self._generator = directory / ".generator.csv.part"
         self._failures_file = self._failures.open("w", newline="", encoding="utf-8")
@@ -71,10 +79,20 @@ class Recording:
         packed = batch.packed()
         for histogram in packed["histograms"]:
             self._spool.write(msgpack.packb(histogram))
+        for entry in batch.histograms:
+            if entry.kind == SERVICE:
+                self._successes[entry.second] += entry.histogram.total
+        if self._trace is not None:
+            for traced in batch.trace:
+                self._trace.write(msgpack.packb(traced))
         for row in batch.failures:
             values = astuple(row)
             self._failure_rows.writerow((*values[:-1], row.detail.replace("\0", "\\0")))
         self._generator_rows.writerows(batch.generator)
+
+    def successes_since(self, second: int) -> int:
+        """Successful requests in this Unix second and later ones, as far as they have been taken in."""
+        return sum(count for each, count in self._successes.items() if each >= second)
 
     def finish(self) -> None:
         """Write the CSV files, whole or not at all."""
@@ -84,12 +102,13 @@ class Recording:
             self.discard()
 
     def _finish(self) -> None:
-        self._spool.flush()
-        self._spool.seek(0)
         with whole_file(self._directory / "latency.csv") as file:
             file.write(",".join(LATENCY_COLUMNS) + "\n")
             for key, histogram in _merged(_read_spool(self._spool)):
                 file.writelines(_latency_lines(key, histogram))
+        if self._trace is not None:
+            with whole_file(self._directory / "trace.csv") as file:
+                _write_trace(file, self._trace)
         for part, handle, name in (
             (self._failures, self._failures_file, "failures.csv"),
             (self._generator, self._generator_file, "generator.csv"),
@@ -99,10 +118,11 @@ class Recording:
 
     def discard(self) -> None:
         """Close, and remove what is not a finished file."""
-        for handle in (self._spool, self._failures_file, self._generator_file):
+        for handle in (self._spool, self._trace, self._failures_file, self._generator_file):
             with suppress(OSError):  # on a full disk closing fails, too: what was not written is not wanted
-                handle.close()
-        for path in (self._spool_path, self._failures, self._generator):
+                if handle is not None:
+                    handle.close()
+        for path in (self._spool_path, self._trace_path, self._failures, self._generator):
             path.unlink(missing_ok=True)
 
 
@@ -118,23 +138,51 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
         part.unlink(missing_ok=True)
 
 
-def _read_spool(spool: IO[bytes]) -> Iterator[tuple[Key, Histogram]]:
-    for second, method, name, kind, buckets, counts in msgpack.Unpacker(spool):
-        yield (second, method, name, kind), unpacked_histogram(buckets, counts)
+def _read_spool(spool: IO[bytes]) -> Iterator[list[Any]]:
+    spool.flush()
+    spool.seek(0)
+    yield from msgpack.Unpacker(spool)
 
 
-def _merged(entries: Iterable[tuple[Key, Histogram]]) -> Iterator[tuple[Key, Histogram]]:
-    """One histogram per key, ordered by second, from entries that are almost in that order."""
-    open_keys: dict[Key, list[Histogram]] = {}
+def _by_second(entries: Iterable[tuple[int, Entry]]) -> Iterator[list[Entry]]:
+    """What belongs to each second, in their order, of entries that are almost in that order."""
+    waiting: dict[int, list[Entry]] = {}
     newest = 0
-    for key, histogram in entries:
-        open_keys.setdefault(key, []).append(histogram)
-        if key[0] > newest:
-            newest = key[0]
-            for old in sorted(key for key in open_keys if key[0] < newest - LATE_SECONDS):
-                yield old, Histogram.merged(open_keys.pop(old))
-    for key in sorted(open_keys):
-        yield key, Histogram.merged(open_keys[key])
+    for second, entry in entries:
+        waiting.setdefault(second, []).append(entry)
+        if second > newest:
+            newest = second
+            for old in sorted(each for each in waiting if each < newest - LATE_SECONDS):
+                yield waiting.pop(old)
+    for second in sorted(waiting):
+        yield waiting[second]
+
+
+def _merged(spooled: Iterable[list[Any]]) -> Iterator[tuple[Key, Histogram]]:
+    """One histogram for each second, method, name and kind, ordered by them."""
+    for entries in _by_second((packed[0], packed) for packed in spooled):
+        parts: dict[Key, list[Histogram]] = {}
+        for second, method, name, kind, buckets, counts in entries:
+            parts.setdefault((second, method, name, kind), []).append(unpacked_histogram(buckets, counts))
+        for key in sorted(parts):
+            yield key, Histogram.merged(parts[key])
+
+
+def _write_trace(file: IO[str], spool: IO[bytes]) -> None:
+    rows = csv.writer(file)
+    rows.writerow(TRACE_COLUMNS)
+    traced = (TraceRow(*row) for row in _read_spool(spool))
+    for of_second in _by_second((row.ended // 1_000_000_000, row) for row in traced):
+        of_second.sort(key=attrgetter("ended"))
+        for row in of_second:
+            times = (_unix(row.due), _unix(row.sent), _unix(row.ended))
+            rows.writerow((row.id, row.method, row.name, *times, row.connection, row.kind))
+
+
+def _unix(nanoseconds: int) -> str:
+    """Unix nanoseconds as seconds with six decimals, which a float has not got to give."""
+    seconds, microseconds = divmod(nanoseconds // 1000, 1_000_000)
+    return f"{seconds}.{microseconds:06d}"
 
 
 def _latency_lines(key: Key, histogram: Histogram) -> Iterator[str]:

@@ -42,6 +42,7 @@ from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 from .cell import Cell, CellFailed
 from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
+from .progress import Progress, emit
 from .recording import whole_file
 from .scenarios import environment_of, load
 from .summary import Window, read_window
@@ -75,6 +76,7 @@ class Session:
         self._coordinator: Coordinator = coordinator_of(self._environment)
         self._pacemaker: Pacemaker = pacemaker_of(self._environment)
         self._pacemaker.automatic = False  # it spawns in several steps
+        self.progress = Progress(self._runner, self._coordinator, self._check)
         self._spawned = gevent.event.Event()
         self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
 
@@ -146,6 +148,7 @@ class Session:
         options = environment.parsed_options
         assert options is not None
         options.record = str(cell.directory) if cell.record else ""
+        options.trace = cell.trace
         options.arrivals = arrivals.kind if arrivals is not None else NONE
         options.arrival_rate = arrivals.rate_per_s if arrivals is not None else None
         options.arrival_seed = arrivals.seed if arrivals is not None else None
@@ -161,10 +164,9 @@ class Session:
             self._spawn(classes, users)
         began = self._pacemaker.begin() if cell.arrivals is not None else time()
         start = math.ceil(began + cell.warmup_s)
-        end = start + cell.measured_s
-        self._progress_until(start)
+        self.progress.warm_up(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
-        self._progress_until(end)
+        end = self.progress.measure(start, cell.measured_s)
         if self._runner.user_count < users:
             left = self._runner.user_count
             raise CellFailed(f"only {left} of {users} users were still running at the end: see the log")
@@ -187,22 +189,6 @@ class Session:
                     raise CellFailed(f"users could not be spawned: {failure}")
             if count < users:
                 gevent.sleep(RAMP_PAUSE_S)
-
-    def _progress_until(self, end: float) -> None:
-        stats = self._environment.stats
-        requests, failures, since = stats.num_requests, stats.num_failures, time()
-        while (left := end - time()) > 0:
-            gevent.sleep(min(left, 1.0))
-            self._check()
-            now = time()
-            emit(
-                event="progress",
-                time=now,
-                users=self._runner.user_count,
-                requests_per_s=(stats.num_requests - requests) / (now - since),
-                failures_per_s=(stats.num_failures - failures) / (now - since),
-            )
-            requests, failures, since = stats.num_requests, stats.num_failures, now
 
     def _check(self) -> None:
         if self._aborted is not None:
@@ -246,12 +232,6 @@ def _locust_csv(environment: Environment, directory: Path) -> Iterator[None]:
             write(csv.writer(file))
 
 
-def emit(**fields: Any) -> None:
-    """Print one event."""
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
-
-
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -271,6 +251,8 @@ def _serve(session: Session) -> None:
                 continue
             if kind == "abort":
                 session.abort(command.get("reason", "aborted"))
+            elif kind == "enough":
+                session.progress.enough()
             else:
                 commands.put(command)
         os._exit(0)  # nobody listens any more; worker processes see their own input end

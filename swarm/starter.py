@@ -63,7 +63,7 @@ class Starter:
         after it was due and the user free is the generator's own lateness.
         """
         agent, free_ns, due_ns = loop.take()
-        agent.serving = True
+        agent.arrival_ns = due_ns
         agent.waited_ns = max(0, free_ns - due_ns)
         ready_ns = max(due_ns, free_ns)
         outcome = self._advance(agent, agent.resume, None)

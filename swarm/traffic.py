@@ -19,7 +19,7 @@ from .connection import (
     Tls,
     select_epoll,
 )
-from .cookies import keep_cookies, with_cookies
+from .cookies import keep_cookies
 from .counters import Counters
 from .exchange import FailureKind, Origin, Request, Response
 from .message import Message
@@ -74,6 +74,7 @@ class Traffic:
 
         The request's time runs from `now`.
         """
+        payload = request.payload if agent.plain else request.payload_with(agent.own_lines(request, now))
         connection = agent.connections.get(request.origin)
         if connection is None:
             try:
@@ -86,9 +87,6 @@ class Traffic:
                 failed = Response(request, None, clock() - now, kind, error.strerror or str(error))
                 self._deliver_later(agent, failed, None)
                 return
-        payload = request.payload
-        if not agent.plain and agent.user.cookies is not None:
-            payload = with_cookies(request, agent.user.cookies)
         agent.active = connection
         self.in_flight += 1
         connection.assign(request, payload, now)
@@ -119,6 +117,7 @@ class Traffic:
         agent.connections[origin] = connection
         self._epoll.register(connection.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP)
         self._counters.connections_opened += 1
+        connection.serial = self._counters.connections_opened
         self._counters.connections_open += 1
         return connection
 

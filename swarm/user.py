@@ -29,6 +29,7 @@ from .engine import engine_of
 from .exchange import ClosingRequest, Origin, Request, encode_body
 from .life import hook, task_loop
 from .pacing import Arrivals
+from .trace import TracedAgent
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +232,7 @@ class SwarmUser(User):
 def _live(user: SwarmUser) -> None:
     # Locust finds the user as the first argument of its greenlet.
     engine = engine_of(user.environment)
-    engine.run(Agent(user))
+    engine.run(Agent(user) if engine.trace is None else TracedAgent(user, engine.trace))
 
 
 _origins: dict[str, Origin] = {}

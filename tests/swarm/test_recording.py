@@ -152,7 +152,7 @@ def test_batches_of_the_same_second_are_merged_and_late_ones_are_in_order(tmp_pa
 def test_names_and_details_may_be_anything(tmp_path, name):
     recording = Recording(tmp_path)
     batch = batch_of(100, 5, name=name)
-    batch.failures.append(FailureRow(100.5, "GET", name, "check", 1.0, None, None, None, 1, name))
+    batch.failures.append(FailureRow(100.5, "GET", name, "check", 1.0, None, None, None, 1, None, name))
     recording.add(batch)
     recording.finish()
     assert rows(tmp_path / "latency.csv")[0]["name"] == name

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow
+from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow, TraceRow
 from swarm.samples import Histogram, bucket_edges, locust_bucket, locust_buckets
 from swarm.second import Second
 
@@ -117,11 +117,13 @@ def test_no_time_at_all_is_rounded_to_nothing():
 def test_a_batch_survives_the_wire(values, text, kind):
     batch = Batch()
     batch.add_histogram(1_790_000_000, "GET", text, kind, Histogram.of(array(values)))
-    batch.failures.append(FailureRow(1.5, "GET", text, "check", None, 0.5, 3, None, 1, text))
+    batch.failures.append(FailureRow(1.5, "GET", text, "check", None, 0.5, 3, None, 1, "0-1", text))
     batch.generator.append({"time": 1.0, "process": 0})
+    batch.trace.append(TraceRow("0-1", "GET", text, 1, 2, 3, None, "check"))
     again = Batch.unpacked(batch.packed())
     assert again.failures == batch.failures
     assert again.generator == batch.generator
+    assert again.trace == batch.trace
     [before], [after] = batch.histograms, again.histograms
     assert (after.second, after.method, after.name, after.kind) == (1_790_000_000, "GET", text, kind)
     assert after.histogram.buckets.tolist() == before.histogram.buckets.tolist()

@@ -162,7 +162,7 @@ def test_without_listeners_nobody_is_called(server, make_swarm):
 
     swarm = make_swarm(user_class(steps), host=server.url).start()
     until(lambda: server.asked, "a request")
-    assert swarm.engine.listener is None
+    assert not swarm.engine.listeners
 
 
 def test_a_listener_that_raises_stops_nobody(server, make_swarm):
