@@ -19,7 +19,7 @@ _PIDFD_INFO_EXIT = 1 << 3
 _INFO = struct.Struct("=Q52xi")
 
 # Places in what `stat_of()` returns.
-STATE, START, _STATUS = 0, 19, 49
+STATE, PARENT, START, _STATUS = 0, 1, 19, 49
 DEAD = "ZX"
 
 

@@ -168,7 +168,7 @@ class Meter:
         return process
 
     def _role_of_newborn(self, pid: int) -> str:
-        """After `settle()`: the manager, or serve, starts a worker; a worker, a program that its import needs."""
+        """After `settle()`: what the manager or serve starts is a worker, what a worker starts is not."""
         stat = stat_of(pid)
         parent = self._known.get(int(stat[PARENT])) if stat else None
         return "worker" if parent is None or parent.role == "manager" else "helper"
