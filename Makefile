@@ -14,6 +14,8 @@ ARRIVALS ?=
 WORKERS ?=
 REPEATS ?=
 DURATION ?=
+MAX_REQUESTS ?=
+REPLACEMENTS ?=
 LAUNCHER ?=
 RESULTS ?= results
 RUN ?=
@@ -30,21 +32,27 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 	echo "Install it (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
 
 option = $(if $(2),--$(1) "$(2)")
+# What narrows a run.
+narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS)) $(call option,scenarios,$(SCENARIOS)) \
+	$(call option,users,$(USERS)) $(call option,rates,$(RATES)) $(call option,arrivals,$(ARRIVALS)) \
+	$(call option,workers,$(WORKERS)) $(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) \
+	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
+	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
 
-.PHONY: help bench report notebook serve configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
+.PHONY: help bench recycle report notebook serve configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
-	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION= LAUNCHER= RESULTS= RUN=,'
+	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
+		echo 'MAX_REQUESTS= REPLACEMENTS= LAUNCHER= RESULTS= RUN=,'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
-	@$(PYTHON) -m bench run --results "$(RESULTS)" $(call option,plan,$(PLAN)) $(call option,configurations,$(CONFIGURATIONS)) \
-		$(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) $(call option,rates,$(RATES)) \
-		$(call option,arrivals,$(ARRIVALS)) $(call option,workers,$(WORKERS)) \
-		$(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) $(call option,launcher,$(LAUNCHER)) \
-		$(call option,resume,$(RUN))
+	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing)
+
+recycle: $(VENV)/.suite ## Have workers replaced after N requests: who loses what (an hour; PLAN=recycle-smoke: a minute).
+	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
 	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)

@@ -1,164 +1,148 @@
-"""What a plan comes to: blocks (one server start each) of cells (one load each), and how long they take."""
+"""What a plan comes to: blocks of cells in a random order, and how long they take."""
 
-import hashlib
 import random
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from bench.plan import Plan, Search
+from bench.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
+from bench.plan import Plan
+from bench.recycling import Probe
 from bench.search import expected_steps
+from targets.configurations import NEVER, Configuration, Recycling
 
 
-@dataclass(frozen=True)
-class ClosedLoop:
-    """So many users, each of whom waits for an answer before asking again."""
+class _Task(NamedTuple):
+    """A cell before it is known whose and when."""
 
-    users: int
-
-    @property
-    def name(self) -> str:
-        """The load as a part of a path."""
-        return f"c{self.users}"
-
-    def __str__(self) -> str:
-        return f"{self.users} user{'s' if self.users > 1 else ''}"
-
-    def record(self) -> dict[str, Any]:
-        """The ``load`` of ``cell.json``."""
-        return {"kind": "closed", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class OpenLoop:
-    """Arrivals by a schedule, ``rate_per_s`` in all, of which at most ``users`` are served at once."""
-
-    arrivals: str
-    rate_per_s: float
-    users: int
-
-    @property
-    def name(self) -> str:
-        """The load as a part of a path."""
-        return f"o{self._rate}-{self.arrivals}"
-
-    def __str__(self) -> str:
-        return f"{self._rate}/s {self.arrivals}"
-
-    @property
-    def _rate(self) -> str:
-        return f"{self.rate_per_s:.10g}"
-
-    def record(self) -> dict[str, Any]:
-        """The ``load`` of ``cell.json``."""
-        return {"kind": "open", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One load on one configuration in one repeat; ``search`` if it is a step of one."""
-
-    configuration: str
     scenario: str
     load: ClosedLoop | OpenLoop
-    workers: int
-    repeat: int
-    block: int
-    search: Search | None = None
-
-    @property
-    def path(self) -> PurePosixPath:
-        """Where its folder lies below the run's."""
-        load = self.load.name if self.search is None else f"s{self.load.name[1:]}"
-        return PurePosixPath(self.configuration, self.scenario, f"{load}-w{self.workers}", f"r{self.repeat}")
-
-    @property
-    def words(self) -> str:
-        """Scenario and load, for people."""
-        return f"{self.scenario}, {self.load}"
-
-    def arrivals(self, seed: int) -> dict[str, Any] | None:
-        """The ``arrivals`` of the session's ``cell`` command; ``seed`` is the run's.
-
-        The schedule does not depend on the configuration: common random numbers make the arrivals of a
-        repeat the same for all, so that none has worse luck.
-        """
-        if isinstance(self.load, ClosedLoop):
-            return None
-        drawn = f"{seed} {self.scenario} {self.load.rate_per_s!r} {self.repeat}".encode()
-        own = int.from_bytes(hashlib.sha256(drawn).digest()[:4])
-        return {"kind": self.load.arrivals, "rate_per_s": self.load.rate_per_s, "seed": own}
+    recycling: Recycling | None = None
+    goal: Goal | None = None
+    probe: Probe | None = None
 
 
-@dataclass(frozen=True)
-class Block:
-    """One start of a server, the cells it serves, and then the searches, by their scenario."""
-
-    number: int
-    configuration: str
-    workers: int
-    repeat: int
-    cells: tuple[Cell, ...]
-    searches: tuple[tuple[str, Search], ...] = ()
-
-    @property
-    def expected_cells(self) -> int:
-        """How many cells it will have; of its searches, the steps they usually take."""
-        return len(self.cells) + sum(expected_steps(search) for _, search in self.searches)
-
-    def step(self, scenario: str, search: Search, rate_per_s: float) -> Cell:
-        """The cell of a step of one of the searches."""
-        load = OpenLoop(search.arrivals, rate_per_s, search.users)
-        return Cell(self.configuration, scenario, load, self.workers, self.repeat, self.number, search)
-
-
-def expand(plan: Plan, seed: int, max_workers: Mapping[str, int | None]) -> list[Block]:
+def expand(plan: Plan, seed: int, configurations: Mapping[str, Configuration]) -> list[Block]:
     """Randomised complete blocks: every repeat holds each configuration once, in an order of its own.
 
-    ``max_workers`` is the largest number of workers a configuration can have (``None``: any); blocks
-    beyond it are left out. The order depends on the plan and the seed only, never on what this machine
-    has, so that an interrupted run goes on with the same blocks. Within a block the loads keep the
-    plan's order, the same for every configuration.
+    ``configurations`` are by the plan's names for them; blocks with more workers than one can have are
+    left out. The order depends on the plan and the seed only, never on what this machine has, so that an
+    interrupted run goes on with the same blocks. Within a block the loads keep the plan's order, the same
+    for every configuration. In plans of recycling every cell has a block of its own.
     """
-    loads = [(scenario, load) for scenario in plan.scenarios for load in _loops(plan, scenario)]
     searches = tuple((name, entry.search) for name, entry in plan.scenarios.items() if entry.search)
     shuffled = random.Random(seed)
     blocks: list[Block] = []
     for repeat in range(1, plan.repeats + 1):
-        pairs = [
-            (configuration, workers)
-            for configuration in plan.configurations
-            for workers in plan.workers
-            if workers <= (max_workers[configuration] or workers)
-        ]
-        shuffled.shuffle(pairs)
-        for configuration, workers in pairs:
+        starts = list(_starts(plan, configurations))
+        shuffled.shuffle(starts)
+        for configuration, workers, tasks in starts:
             number = len(blocks) + 1
             cells = tuple(
-                Cell(configuration, scenario, load, workers, repeat, number) for scenario, load in loads
+                Cell(configuration, workers=workers, repeat=repeat, block=number, **task._asdict())
+                for task in tasks
             )
             blocks.append(Block(number, configuration, workers, repeat, cells, searches))
     return blocks
 
 
-def _loops(plan: Plan, scenario: str) -> list[ClosedLoop | OpenLoop]:
-    loads = plan.scenarios[scenario]
-    closed = [ClosedLoop(users) for users in loads.users or []]
-    opened = [OpenLoop(each.arrivals, rate, each.users) for each in loads.open for rate in each.rates_per_s]
-    return [*closed, *opened]
+def _starts(
+    plan: Plan, configurations: Mapping[str, Configuration]
+) -> Iterator[tuple[str, int, Sequence[_Task]]]:
+    """The starts of a server in one repeat: of what, with how many workers, and for which tasks."""
+    for name in plan.configurations:
+        configuration = configurations[name]
+        possible = [each for each in plan.workers if each <= (configuration.max_workers or each)]
+        for workers in possible:
+            if plan.recycling is None:
+                yield name, workers, [_Task(scenario, load) for scenario, load in _loads(plan)]
+            else:
+                for task in _recycling(plan, configuration, workers):
+                    yield name, workers, [task]
+        for probe in plan.probes:
+            if possible:
+                load = OpenLoop("constant", probe.rate_per_s, probe.users)
+                yield name, max(possible), [_Task(probe.scenario, load, NEVER, probe=probe)]
+
+
+def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop]]:
+    for scenario, loads in plan.scenarios.items():
+        for users in loads.users or []:
+            yield scenario, ClosedLoop(users)
+        for each in loads.open:
+            for rate in each.rates_per_s:
+                yield scenario, OpenLoop(each.arrivals, rate, each.users)
+
+
+def _recycling(plan: Plan, configuration: Configuration, workers: int) -> Iterator[_Task]:
+    """Each load with and without recycling; without only, where the configuration cannot recycle."""
+    for scenario, load in _loads(plan):
+        table = plan.recycling_in(scenario)
+        assert table is not None and isinstance(load, OpenLoop)
+        requests_s = table.requests / load.rate_per_s
+        yield _Task(scenario, load, NEVER, Goal(0, table.requests, requests_s))
+        if configuration.recycle != "none":
+            told = table.told(configuration)
+            seconds = table.replacements * _life_s(told, configuration, load, workers) / workers
+            goal = Goal(table.replacements, table.requests, max(requests_s, seconds))
+            yield _Task(scenario, load, told, goal)
+
+
+# How long a worker lives at least before the next is there: it is started and imports the app, and with
+# the app's own recycling it has a minimum age; a server that recycles by memory looks once a second.
+_LEAST_LIFE_S = {"flag": 1.0, "respawn": 1.0, "rss": 1.5, "app": 2.6}
+
+
+def _life_s(told: Recycling, configuration: Configuration, load: OpenLoop, workers: int) -> float:
+    """How long a worker is expected to live, in seconds, if each gets the same share of the requests."""
+    least = _LEAST_LIFE_S[configuration.recycle]
+    if told.max_requests is None:
+        return least
+    requests = told.max_requests + (told.max_requests_jitter or 0) / 2
+    return max(least, requests * workers / load.rate_per_s)
 
 
 # What a run spends besides load (seconds): the generator's own start, a change of server, and the files
 # and the alignment to whole seconds of a cell.
 _START_S, _BLOCK_S, _CELL_S = 2.0, 1.0, 0.3
+# A cell that ends early does so at a whole second after the generator's next report.
+_EARLY_END_S = 1.5
 
 
-def estimate_s(plan: Plan, blocks: int, cells: int) -> float:
-    """How long so many blocks and cells will take, in seconds, environments and report not included."""
-    if not blocks:
-        return 0.0
-    return _START_S + _BLOCK_S * blocks + (plan.warmup_s + plan.measured_s + _CELL_S) * cells
+def estimate_s(plan: Plan, blocks: Sequence[Block]) -> float:
+    """How long blocks will take, in seconds, environments and report not included."""
+    return _START_S + sum(block_s(plan, block) for block in blocks) if blocks else 0.0
+
+
+def block_s(plan: Plan, block: Block) -> float:
+    """How long a block will take, in seconds, the start of its server included."""
+    searches = sum(expected_steps(search) for _, search in block.searches) * _cell_s(plan, plan.measured_s)
+    return _BLOCK_S + sum(cell_s(plan, cell) for cell in block.cells) + searches
+
+
+def cell_s(plan: Plan, cell: Cell) -> float:
+    """How long a cell will take, in seconds."""
+    return _cell_s(plan, _window_s(plan, cell))
+
+
+def load_s(plan: Plan, blocks: Sequence[Block]) -> float:
+    """For how long users will be running, in seconds."""
+    cells = sum(plan.warmup_s + _window_s(plan, cell) for block in blocks for cell in block.cells)
+    steps = sum(block.expected_cells - len(block.cells) for block in blocks)
+    return cells + steps * (plan.warmup_s + plan.measured_s)
+
+
+def longest_window_s(plan: Plan, cell: Cell) -> int:
+    """The measured seconds of a cell that does not end early."""
+    return plan.measured_s if cell.probe is None else cell.probe.measured_s
+
+
+def _cell_s(plan: Plan, window_s: float) -> float:
+    return plan.warmup_s + window_s + _CELL_S
+
+
+def _window_s(plan: Plan, cell: Cell) -> float:
+    longest = longest_window_s(plan, cell)
+    return longest if cell.goal is None else min(longest, cell.goal.seconds + _EARLY_END_S)
 
 
 def duration(seconds: float) -> str:

@@ -68,8 +68,10 @@ def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling
         console.print(text, markup=False, soft_wrap=True)
 
     catalogue, scenarios = prepare.catalogue(chosen), prepare.scenarios(chosen)
-    chosen = plan.resolve(chosen, list(catalogue.configurations), scenarios, plan_name)
+    chosen = plan.resolve(chosen, catalogue.configurations, scenarios, plan_name)
     wanted = subjects(chosen, {name: scenarios[name].path for name in chosen.scenarios})
+    if not wanted:
+        raise UsageError("nothing to measure: these scenarios are those of probes, whose rate is low")
     host.allow_open_files(max(subject.users for subject in wanted))
     machine, split = host.facts(), cpus.split_here(max(chosen.workers))
     if split.note:

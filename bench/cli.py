@@ -1,8 +1,6 @@
 """The command line: ``python -m bench``."""
 
-import os
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,14 +10,20 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from bench import ceiling_command, compare, experiment, known_answers, listings, results, stacks
-from bench.errors import UsageError, UserError, unknown
-from bench.launch import serve_command
+from bench import (
+    ceiling_command,
+    compare,
+    experiment,
+    known_answers,
+    listings,
+    results,
+    serve_by_hand,
+    stacks,
+)
+from bench.errors import UsageError, unknown
 from bench.prepare import Request
-from bench.processes import ROOT
 from bench.terminal import ResultsOption, console, errors, reports_errors
 from bench.yardsticks import command as yardsticks
-from targets.configurations import Configuration
 from targets.configurations import load as load_catalogue
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(listings.app)
+app.add_typer(serve_by_hand.app)
 app.add_typer(compare.app)
 app.add_typer(known_answers.app)
 app.add_typer(ceiling_command.app)
@@ -93,6 +98,12 @@ def run(
     workers: Annotated[str | None, typer.Option(help="Numbers of server workers, e.g. 1,2.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Repeats; at least 3 for intervals.")] = None,
     duration: Annotated[int | None, typer.Option(help="Measured seconds of each cell.")] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(help="In plans of recycling: replace workers after so many requests.")
+    ] = None,
+    replacements: Annotated[
+        int | None, typer.Option(help="In plans of recycling: replacements to be seen in each cell.")
+    ] = None,
     launcher: Annotated[str, typer.Option(help="How servers are run: processes.")] = "processes",
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
@@ -119,6 +130,7 @@ def run(
     bench run --plan smoke           # does everything work here?
     bench run --configurations sanic,granian --users 1,16,256 --duration 5
     bench run --configurations sanic --rates 1000,3000 --arrivals poisson
+    bench run --plan recycle --configurations sanic --max-requests 1000
     bench run --resume 20261122-080000-quick
     ```
     """
@@ -135,6 +147,8 @@ def run(
         "workers": _numbers("--workers", workers),
         "repeats": repeats,
         "measured_s": duration,
+        "max_requests": max_requests,
+        "replacements": replacements,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port)
@@ -250,36 +264,6 @@ def setup() -> None:
             console.print(f"{stack.name}: ready (Python {environment.version})")
     if failed:
         raise typer.Exit(1)
-
-
-@app.command()
-@reports_errors
-def serve(
-    name: Annotated[str, typer.Argument(metavar="CONFIGURATION", help="See `bench configurations`.")],
-    port: Annotated[int, typer.Option(help="The port to listen on (127.0.0.1).")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="The number of workers.")] = 1,
-) -> None:
-    """Serve the app with one configuration, to look at it or to load it by hand; Ctrl-C ends it.
-
-    For example: `bench serve gunicorn-uvicorn --port 8000 --workers 2`
-    """
-    catalogue = load_catalogue()
-    configuration = _known(name, catalogue.configurations)
-    try:
-        environment = stacks.ensure(catalogue.stacks[configuration.stack], console.print)
-    except stacks.UnavailableError as error:
-        raise UserError(f"{name} is unavailable: {error.reason}\n{error.remedy}") from error
-    metrics = Path(tempfile.mkdtemp(prefix="whichworker-serve-"))
-    command = [*serve_command(environment, name, port, workers), "--metrics", str(metrics)]
-    console.print(f"{name} on http://127.0.0.1:{port}; its log and metrics: {metrics}", soft_wrap=True)
-    os.chdir(ROOT)
-    os.execv(command[0], command)
-
-
-def _known(name: str, known: dict[str, Configuration]) -> Configuration:
-    if name not in known:
-        raise UsageError(unknown("configuration", name, known))
-    return known[name]
 
 
 def main() -> None:

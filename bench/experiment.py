@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from bench import cpus, files, host, plan, prepare
-from bench.blocks import Block, duration, estimate_s, expand
+from bench.blocks import duration, estimate_s, expand, load_s
 from bench.ceiling import Rig, subjects
 from bench.ceilings import kept_or_measured
 from bench.ceilings_cache import Cache
+from bench.cells import Block
 from bench.errors import UsageError
 from bench.launch import Processes
 from bench.plan import Plan
@@ -53,28 +53,27 @@ def run(request: Request, console: Console) -> Result:
     name, chosen = prepare.chosen_plan(request)
     catalogue = prepare.catalogue(chosen)
     known = prepare.scenarios(chosen)
-    chosen = plan.resolve(chosen, list(catalogue.configurations), known, prepare.plan_file(request))
-    host.allow_open_files(max(loads.most_users for loads in chosen.scenarios.values()))
+    chosen = plan.resolve(chosen, catalogue.configurations, known, prepare.plan_file(request))
+    host.allow_open_files(chosen.most_users)
     named = prepare.named(chosen, catalogue)
-    limits = {key: entry.max_workers for key, entry in named.items()}
     split = cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")
     having = prepare.environments(chosen, catalogue, say)
     described = prepare.describe(name, chosen, catalogue, split, having)
     available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
-    if not any(block.configuration in available for block in expand(chosen, 0, limits)):
+    if not any(block.configuration in available for block in expand(chosen, 0, named)):
         raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
     with RunFolder(prepare.run_folder(request, described, say)) as folder:
         record = prepare.begin(folder, described, request.seed)
-        blocks = expand(chosen, record["seed"], limits)
+        blocks = expand(chosen, record["seed"], named)
         planned = [block for block in blocks if block.configuration in available]
         todo = remaining(planned, folder)
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
-        paths = {key: known[key].path for key in chosen.scenarios}
+        paths = {key: known[key].path for key in chosen.loaded}
         own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
-        with RunProgress(console, todo, partial(estimate_s, chosen)) as progress:
+        with RunProgress(console, todo, chosen) as progress:
             runner = Runner(
                 folder=folder,
                 plan=chosen,
@@ -187,8 +186,7 @@ def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], tod
     searches = sum(len(block.searches) for block in todo)
     expected = sum(block.expected_cells for block in todo)
     done = sum(len(block.cells) for block in planned) - cells
-    seconds = estimate_s(chosen, len(todo), expected)
-    load_s = expected * (chosen.warmup_s + chosen.measured_s)
+    seconds = estimate_s(chosen, todo)
     planning = _count(cells, "cell")
     if searches:
         steps = f"about {(expected - cells) / searches:.0f} steps"
@@ -196,7 +194,7 @@ def _announcement(folder: RunFolder, chosen: Plan, planned: Sequence[Block], tod
     kept = f" ({done} are finished and kept)" if done else ""
     return (
         f"{folder.path}: {planning} in {_count(len(todo), 'block')}{kept}, about {duration(seconds)}, "
-        f"{load_s / seconds:.0%} of it under load"
+        f"{load_s(chosen, todo) / seconds:.0%} of it under load"
     )
 
 

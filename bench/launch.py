@@ -6,7 +6,6 @@ asked are gone; leaving the context ends them all.
 """
 
 import contextlib
-import csv
 import json
 import signal
 import socket
@@ -18,16 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from bench import workers as worker_events
 from bench.errors import UserError
 from bench.processes import kill_tree, spawn, terminate, wait_or_kill
+from bench.serve_command import HOST, ORDINARY, Options, serve_command
 from bench.stacks import Environment
 from targets.configurations import Configuration
 
-HOST = "127.0.0.1"
-# How often serve samples its process tree: the CPU time of a window is exact to one sample at each end.
-SAMPLE_INTERVAL_S = 0.2
 # What serve ends with (docs/contracts.md).
-_PORT_IN_USE = 4
+_STOPPED, _PORT_IN_USE, _ENDED_BY_ITSELF = 0, 4, 5
 _PORT_TRIES = 5
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0
@@ -35,6 +33,14 @@ _STARTUP_SLACK_S = 10.0
 
 class ServerError(Exception):
     """A server did not become ready or ended by itself; the text is the reason for people."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """When a server's first process ended (Unix seconds) and how; the status is ``None`` where unknown."""
+
+    time: float
+    exit_status: int | None
 
 
 @dataclass
@@ -46,23 +52,34 @@ class Server:
     directory: Path  # where its metrics and log grow
     cpus: tuple[int, ...]
     process: subprocess.Popen[bytes] = field(repr=False)
+    options: Options = ORDINARY
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still served and metered."""
+        return self.process.poll() is None
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether it is gone because serve was told to end it."""
+        return self.process.poll() == _STOPPED
 
     def failure(self) -> str | None:
         """Why it is not there any more, with its last lines; ``None`` while it serves."""
         status = self.process.poll()
         if status is None:
             return None
-        root = self._root_status()
-        how = _ended(status if root is None else root)
-        return f"the server ended by itself ({how})" + last_lines(self.directory / "server.log")
+        # Serve's own status says only that the server ended.
+        ending = self.ending()
+        own = status if ending is None or ending.exit_status is None else ending.exit_status
+        return f"the server ended by itself ({_ended(own)})" + last_lines(self.directory / "server.log")
 
-    def _root_status(self) -> int | None:
-        """How the server's first process ended, as serve recorded it: serve's own status says only that."""
-        with (self.directory / "workers.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                if row["event"] == "died" and int(row["pid"]) == self.facts["pid"] and row["exit_status"]:
-                    return int(row["exit_status"])
-        return None
+    def ending(self) -> Ending | None:
+        """How the server ended, as serve saw it; ``None`` while it serves, or if serve failed before it."""
+        if self.process.poll() not in (_STOPPED, _ENDED_BY_ITSELF):
+            return None
+        death = worker_events.last_end(worker_events.read(self.directory))
+        return None if death is None else Ending(death.time, death.exit_status)
 
 
 class Launcher(Protocol):
@@ -77,7 +94,12 @@ class Launcher(Protocol):
     ) -> None: ...
 
     def start(
-        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+        self,
+        configuration: Configuration,
+        workers: int,
+        directory: Path,
+        cpus: Sequence[int],
+        options: Options = ORDINARY,
     ) -> Server:
         """Start a server and wait until it answers as the right configuration.
 
@@ -121,6 +143,7 @@ class Processes:
         self._stop_timeout_s = stop_timeout_s
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopping: list[subprocess.Popen[bytes]] = []
+        self._longest_grace_s = 0.0  # of the servers that were asked to end
 
     def __enter__(self) -> Self:
         return self
@@ -136,19 +159,24 @@ class Processes:
         self._settle(self._stop_timeout_s if kind is None else 2.0)
 
     def start(
-        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+        self,
+        configuration: Configuration,
+        workers: int,
+        directory: Path,
+        cpus: Sequence[int],
+        options: Options = ORDINARY,
     ) -> Server:
         """See ``Launcher``."""
         if self._port is not None:
             self.settle()
         for attempt in range(_PORT_TRIES):
-            process, place = self._spawn(configuration, workers, directory / str(attempt), cpus)
+            process, place = self._spawn(configuration, workers, directory / str(attempt), cpus, options)
             self._running.append(process)
             deadline = time.monotonic() + self._startup_timeout_s + _STARTUP_SLACK_S
             while process.poll() is None and time.monotonic() < deadline:
                 with contextlib.suppress(FileNotFoundError):
                     facts = json.loads((place / "server.json").read_text())
-                    return Server(facts["url"], facts, place, tuple(cpus), process)
+                    return Server(facts["url"], facts, place, tuple(cpus), process, options)
                 time.sleep(0.02)
             self._running.remove(process)
             if process.returncode is None:
@@ -163,13 +191,18 @@ class Processes:
         raise ServerError(f"{_PORT_TRIES} free ports in a row were taken before the server had them")
 
     def _spawn(
-        self, configuration: Configuration, workers: int, directory: Path, cpus: Sequence[int]
+        self,
+        configuration: Configuration,
+        workers: int,
+        directory: Path,
+        cpus: Sequence[int],
+        options: Options,
     ) -> tuple[subprocess.Popen[bytes], Path]:
         directory.parent.mkdir(parents=True, exist_ok=True)
         environment = self._environments[configuration.stack]
         port = self._port or free_port()
         command = serve_command(environment, configuration.name, port, workers, self._catalogue)
-        command += ["--metrics", str(directory.resolve()), "--sample-interval", str(SAMPLE_INTERVAL_S)]
+        command += ["--metrics", str(directory.resolve()), *options.arguments()]
         command += ["--startup-timeout", str(self._startup_timeout_s)]
         with _own_log(directory).open("wb") as log:
             return spawn(command, cpus, stdout=log, stderr=log), directory
@@ -179,26 +212,19 @@ class Processes:
         if server.process in self._running:
             self._running.remove(server.process)
             self._stopping.append(server.process)
+            self._longest_grace_s = max(self._longest_grace_s, server.options.grace_period_s or 0)
             terminate(server.process)
 
     def settle(self) -> None:
         """See ``Launcher``."""
-        self._settle(self._stop_timeout_s)
+        self._settle(self._stop_timeout_s + self._longest_grace_s)
+        self._longest_grace_s = 0.0
 
     def _settle(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self._stopping:
             wait_or_kill(self._stopping[-1], deadline - time.monotonic())
             self._stopping.pop()
-
-
-def serve_command(
-    environment: Environment, configuration: str, port: int, workers: int, catalogue: Path | None = None
-) -> list[str]:
-    """The command that serves a configuration from its stack's environment, without metrics options."""
-    command = [str(environment.python), "-m", "targets.serve", configuration, "--host", HOST]
-    command += ["--port", str(port), "--workers", str(workers)]
-    return command if catalogue is None else [*command, "--catalogue", str(catalogue)]
 
 
 def free_port() -> int:

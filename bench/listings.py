@@ -31,6 +31,7 @@ def configurations() -> None:
     }
     for entry in load_catalogue().configurations.values():
         stack = "" if entry.stack == "current" else f" (stack {entry.stack})"
+        stack += f" (variant of {entry.variant_of})" if entry.variant_of else ""
         console.print(
             f"[bold]{entry.name}[/bold]{stack}; restarts after N requests: {recycling[entry.recycle]}"
         )
@@ -55,12 +56,11 @@ def plans() -> None:
     for name in plan.names():
         entry = plan.load(name)
         catalogue = prepare.catalogue(entry)
-        entry = plan.resolve(entry, list(catalogue.configurations), prepare.scenarios(entry), name)
-        limits = {key: each.max_workers for key, each in prepare.named(entry, catalogue).items()}
-        blocks = expand(entry, 0, limits)
+        entry = plan.resolve(entry, catalogue.configurations, prepare.scenarios(entry), name)
+        blocks = expand(entry, 0, prepare.named(entry, catalogue))
         cells = sum(block.expected_cells for block in blocks)
         searching = "~" if any(block.searches for block in blocks) else ""
-        takes = duration(estimate_s(entry, len(blocks), cells))
+        takes = duration(estimate_s(entry, blocks))
         table.add_row(f"[bold]{name}[/bold]", f"{searching}{cells}", takes, entry.summary)
     console.print(table)
 

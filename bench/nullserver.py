@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import psutil
 
-from bench.launch import HOST, last_lines
+from bench.launch import last_lines
 from bench.processes import ROOT, kill_tree, spawn
+from bench.serve_command import HOST
 
 PROGRAM = ROOT / "swarm" / "nullserver.py"
 

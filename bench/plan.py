@@ -1,20 +1,17 @@
 """Plans: which configurations are measured under which loads.
 
-A plan is a TOML file, in ``bench/plans`` or elsewhere. ``Plan`` is what it says; ``bench.blocks`` turns it
-into cells.
+A plan is a TOML file, in ``bench/plans`` or elsewhere. ``Plan`` is what it says; ``bench.narrowing`` changes
+it as the command line asks, ``bench.blocks`` turns it into cells.
 """
 
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     ValidationError,
@@ -25,86 +22,22 @@ from pydantic import (
 
 from bench import thresholds
 from bench.errors import UsageError, unknown
+from bench.loads import Loads, OpenLoads, Search
 from bench.processes import ROOT
+from bench.recycling import Probe, RecyclingKeys, RecyclingTable, check_probes
+from bench.tables import Counts, Names, Table, Window
+from targets.configurations import Configuration
 
 PLANS = Path(__file__).parent / "plans"
-ARRIVALS = ("constant", "poisson")
 
 # An alias becomes the name of a folder.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-T = TypeVar("T")
-
-
-def _distinct(values: list[T]) -> list[T]:
-    if len(set(values)) < len(values):
-        raise ValueError("names the same value twice")
-    return values
-
-
-def _arrivals(kind: object) -> object:
-    if kind not in ARRIVALS:
-        raise ValueError(unknown("kind of arrivals", str(kind), ARRIVALS))
-    return kind
-
-
-Counts = Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(_distinct)]
-Names = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
-Arrivals = Annotated[Literal["constant", "poisson"], BeforeValidator(_arrivals)]
-Rate = Annotated[float, Field(ge=0.1, le=10_000_000)]
-Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
 Threshold = Annotated[str, AfterValidator(thresholds.check)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class OpenLoads(_Table):
-    """Open loops: one cell for each rate, arrivals per second in all, at most ``users`` served at once."""
-
-    rates_per_s: Annotated[list[Rate], Field(min_length=1), AfterValidator(_distinct)]
-    arrivals: Arrivals = "constant"
-    users: PositiveInt = 256
-
-
-class Search(_Table):
-    """A search for the highest rate that keeps the from-schedule p99 within ``p99_ms``: `bench.search`."""
-
-    p99_ms: Milliseconds
-    from_rate_per_s: Rate
-    arrivals: Arrivals = "constant"
-    users: PositiveInt = 256
-    # Rates have three significant digits, so that steps finer than 1 % may not exist.
-    resolution: Annotated[float, Field(ge=0.01, le=1)] = 0.1
-
-
-class Loads(_Table):
-    """What a scenario is run under; ``users`` are closed loops, one cell for each number."""
-
-    users: Counts | None = None
-    open: list[OpenLoads] = []
-    search: Search | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> "Loads":
-        if self.users is None and not self.open and self.search is None:
-            raise ValueError('has no load; give it "users", "open" or "search"')
-        rates = [f"{rate:.10g}/s {loads.arrivals}" for loads in self.open for rate in loads.rates_per_s]
-        for rate in rates:
-            if rates.count(rate) > 1:
-                raise ValueError(f"has the open load of {rate} twice")
-        return self
-
-    @property
-    def most_users(self) -> int:
-        """The most connections that any of its loads holds."""
-        search = [self.search.users] if self.search else []
-        return max([*(self.users or []), *(loads.users for loads in self.open), *search])
-
-
-class Plan(_Table):
-    """A plan as written. ``measured_s`` is whole because measured windows are whole Unix seconds.
+class Plan(Table):
+    """A plan as written.
 
     ``catalogue`` and ``locustfiles`` are relative to the project's root where they lie below it, so that
     a recorded plan reads the same everywhere.
@@ -112,13 +45,16 @@ class Plan(_Table):
 
     summary: str
     configurations: Literal["all"] | Names
-    scenarios: Annotated[dict[str, Loads], Field(min_length=1)]
+    variants: bool = False
+    recycling: RecyclingTable | None = None
+    scenarios: dict[str, Loads]
     workers: Counts
     repeats: PositiveInt
     warmup_s: Annotated[float, Field(gt=0, le=600)]
-    measured_s: Annotated[int, Field(ge=1, le=3600)]
-    aliases: dict[str, str] = {}
-    thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = {}
+    measured_s: Window
+    probes: Annotated[list[Probe], AfterValidator(check_probes)] = Field(default_factory=list)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     catalogue: str | None = None
     locustfiles: str | None = None
 
@@ -133,7 +69,8 @@ class Plan(_Table):
     @field_validator("thresholds")
     @classmethod
     def _of_scenarios(cls, limits: dict[str, list[str]], info: ValidationInfo) -> dict[str, list[str]]:
-        names = ["all", *info.data.get("scenarios", limits)]
+        scenarios = info.data.get("scenarios", limits)
+        names = ["all", *scenarios, *(each.scenario for each in info.data.get("probes", []))]
         for name in limits:
             if name not in names:
                 raise ValueError(unknown("scenario", name, names))
@@ -151,9 +88,54 @@ class Plan(_Table):
             raise ValueError(f"there is no folder {path}")
         return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Plan":
+        if self.recycling is None:
+            self._check_without_recycling()
+        else:
+            self._check_recycling()
+        if not self.scenarios and not self.probes:
+            raise ValueError("[scenarios] names none")
+        return self
+
+    def _check_without_recycling(self) -> None:
+        if self.probes:
+            raise ValueError("[[probes]] belong to plans of recycling, and this has no [recycling]")
+        for name, loads in self.scenarios.items():
+            if loads.recycling is not None:
+                raise ValueError(f"[scenarios.{name}.recycling] changes [recycling], which this has not")
+
+    def _check_recycling(self) -> None:
+        """In a closed loop a server that stalls is asked for less, which would hide what it costs."""
+        only = "a plan of recycling takes open loads only"
+        for name, loads in self.scenarios.items():
+            if loads.users is not None:
+                raise ValueError(f'[scenarios.{name}] "users" are closed loops, and {only} (--rates)')
+            if loads.search is not None:
+                raise ValueError(f"[scenarios.{name}.search] is a search, and {only}")
+        for name, limits in self.thresholds.items():
+            if any(limit.startswith("requests_per_second") for limit in limits):
+                rate = '"requests_per_second" is for closed loops'
+                raise ValueError(f'[thresholds] {name}: {rate}, and {only}; use "achieved"')
+
     def original(self, configuration: str) -> str:
         """The configuration that a name of this plan stands for: an alias's target, else itself."""
         return self.aliases.get(configuration, configuration)
+
+    def recycling_in(self, scenario: str) -> RecyclingTable | None:
+        """When workers are replaced in the cells of a scenario; ``None`` in plans that are not of it."""
+        return None if self.recycling is None else self.recycling.altered(self.scenarios[scenario].recycling)
+
+    @property
+    def loaded(self) -> list[str]:
+        """The scenarios that are run, by loads or by probes, each once."""
+        return list(dict.fromkeys([*self.scenarios, *(probe.scenario for probe in self.probes)]))
+
+    @property
+    def most_users(self) -> int:
+        """The most connections that any of its cells holds."""
+        of_loads = [loads.most_users for loads in self.scenarios.values()]
+        return max([*of_loads, *(probe.users for probe in self.probes)])
 
 
 def names() -> list[str]:
@@ -211,7 +193,8 @@ def _first(error: ValidationError) -> str:
         problem = str(details["ctx"]["error"])
     else:
         problem = details["msg"][:1].lower() + details["msg"][1:]
-    return f'key "{".".join(location)}": {problem}'
+    # What lies between tables names them itself.
+    return f'key "{".".join(location)}": {problem}' if location else problem
 
 
 def _keys(table: Sequence[str]) -> Collection[str]:
@@ -221,74 +204,31 @@ def _keys(table: Sequence[str]) -> Collection[str]:
             return OpenLoads.model_fields
         case ["scenarios", _, "search"]:
             return Search.model_fields
+        case ["scenarios", _, "recycling"]:
+            return RecyclingKeys.model_fields
         case ["scenarios", _]:
             return Loads.model_fields
+        case ["recycling"]:
+            return RecyclingTable.model_fields
+        case ["probes", _]:
+            return Probe.model_fields
         case _:
             return Plan.model_fields
 
 
-def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
-    """The plan with some of its values replaced, as asked for on the command line.
-
-    ``changes`` maps the keys of a plan to their values, except that ``scenarios`` is a list of names, and
-    that ``users``, ``rates_per_s`` and ``arrivals`` are loads that take the place of those of every
-    scenario. A scenario the plan does not name gets every closed and open loop the plan has.
-
-    Raises:
-        UsageError: a value is out of range; names the key.
-    """
-    changed = dict(changes)
-    loads = {key: changed.pop(key) for key in ("users", "rates_per_s", "arrivals") if key in changed}
-    instead = _only(**loads) if loads else None
-    chosen = changed.pop("scenarios", None) or list(plan.scenarios)
-    changed["scenarios"] = {
-        name: instead or plan.scenarios.get(name) or _everything(plan.scenarios.values()) for name in chosen
-    }
-    changed["thresholds"] = {
-        name: limits for name, limits in plan.thresholds.items() if name == "all" or name in chosen
-    }
-    return validate(plan.model_dump() | changed, "command line")
-
-
-def _only(
-    users: list[int] | None = None, rates_per_s: list[float] | None = None, arrivals: str | None = None
-) -> dict[str, Any]:
-    """The loads of a scenario that the command line asks for; without rates, closed loops."""
-    if rates_per_s is None:
-        if arrivals is not None:
-            raise UsageError("--arrivals says how --rates arrive; give --rates too")
-        return {"users": users}
-    loads: dict[str, Any] = {"rates_per_s": rates_per_s}
-    if arrivals is not None:
-        loads["arrivals"] = arrivals
-    if users is not None:
-        if len(users) != 1:
-            raise UsageError("with --rates, --users is one number: the most that may be in flight")
-        loads["users"] = users[0]
-    return {"open": [loads]}
-
-
-def _everything(scenarios: Collection[Loads]) -> dict[str, Any]:
-    """Every closed and open loop of some scenarios, each once; searches belong to their scenario."""
-    users = sorted({users for loads in scenarios for users in loads.users or []})
-    loops = {
-        (loads.arrivals, rate): {"arrivals": loads.arrivals, "rates_per_s": [rate], "users": loads.users}
-        for scenario in scenarios
-        for loads in scenario.open
-        for rate in loads.rates_per_s
-    }
-    return {"users": users or None, "open": [loops[key] for key in sorted(loops)]}
-
-
-def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str], where: str) -> Plan:
+def resolve(
+    plan: Plan, configurations: Mapping[str, Configuration], scenarios: Collection[str], where: str
+) -> Plan:
     """Check the plan's names against those that exist and spell out "all", which includes its aliases.
 
+    Variants of other configurations are left out of "all" unless the plan says ``variants = true``.
     ``where`` the plan was found stands in the errors about its own names.
 
     Raises:
-        UsageError: a name does not exist; offers the nearest one.
+        UsageError: a name does not exist; offers the nearest one. Or a configuration cannot recycle
+            without a key that is missing.
     """
-    for name in plan.scenarios:
+    for name in plan.loaded:
         if name not in scenarios:
             raise UsageError(unknown("scenario", name, scenarios))
     for alias, original in plan.aliases.items():
@@ -299,8 +239,14 @@ def resolve(plan: Plan, configurations: Sequence[str], scenarios: Collection[str
             raise UsageError(f"{key}: {unknown('configuration', original, configurations)}")
     known = [*configurations, *plan.aliases]
     if plan.configurations == "all":
-        return plan.model_copy(update={"configurations": known})
+        own = [name for name, each in configurations.items() if plan.variants or each.variant_of is None]
+        plan = plan.model_copy(update={"configurations": [*own, *plan.aliases]})
     for name in plan.configurations:
         if name not in known:
             raise UsageError(unknown("configuration", name, known))
+        for scenario in plan.scenarios:
+            recycling = plan.recycling_in(scenario)
+            lacking = recycling and recycling.lacks(configurations[plan.original(name)])
+            if lacking:
+                raise UsageError(f'{where}: [recycling] lacks "{lacking}", by which {name} replaces workers')
     return plan

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import host, plan, results, stacks
+from bench import host, narrowing, plan, results, stacks
 from bench import scenarios as scenario_files
 from bench.cpus import CpuSplit
 from bench.errors import UsageError, UserError
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line; ``changes`` as ``plan.narrow`` takes them."""
+    """What was asked for on the command line; ``changes`` as ``narrowing.narrow`` takes them."""
 
     results: Path
     plan: str = "quick"
@@ -45,7 +45,7 @@ class Environments:
 def chosen_plan(request: Request) -> tuple[str, Plan]:
     """The name and the plan asked for: that of the run to resume, or a plan file narrowed."""
     if request.resume is None:
-        return Path(request.plan).stem, plan.narrow(plan.load(request.plan), request.changes)
+        return Path(request.plan).stem, narrowing.narrow(plan.load(request.plan), request.changes)
     if request.changes:
         keys = ", ".join(request.changes)
         raise UsageError(f"--resume goes on with the plan of its run; it cannot change: {keys}")

@@ -1,7 +1,7 @@
 """What a run shows while it works: a live bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from bench.blocks import Block, Cell, OpenLoop
-from bench.plan import Search
+from bench.blocks import block_s, cell_s
+from bench.cells import Block, Cell, OpenLoop
+from bench.loads import Search
+from bench.plan import Plan
 from bench.search import Found, expected_steps
 
 
@@ -20,16 +22,16 @@ class RunProgress:
     It draws only when something happened: a thread of its own would take time from the generator.
     """
 
-    def __init__(
-        self, console: Console, blocks: Sequence[Block], estimate: Callable[[int, int], float]
-    ) -> None:
-        """``estimate`` says how many seconds so many blocks and cells should take."""
+    def __init__(self, console: Console, blocks: Sequence[Block], plan: Plan) -> None:
+        """``blocks`` of ``plan`` are what will be done."""
         self._console = console
         self._blocks = len(blocks)
-        self._estimate = estimate
-        # Cells by block. How many steps a search takes is known at its end; until then it is a guess.
+        self._plan = plan
+        # Cells and seconds by block. How many steps a search takes is known at its end; until then it is
+        # a guess.
         self._left = {block.number: block.expected_cells for block in blocks}
-        self._done = 0
+        self._left_s = {block.number: block_s(plan, block) for block in blocks}
+        self._done_s = 0.0  # as estimated
         self._started = time.monotonic()
         self._pace = 1.0  # how long the blocks so far took, compared with their estimate
         self._line: list[str] = []
@@ -73,15 +75,24 @@ class RunProgress:
         """A cell begins."""
         self._draw(description=f"{cell.configuration}: {cell.words}", rate="", eta=self._eta())
 
-    def rate(self, event: dict[str, Any]) -> None:
-        """The generator's report of the last second."""
+    def rate(self, event: dict[str, Any], note: str = "") -> None:
+        """The generator's report of the last second, with a note on the server."""
         failures = event["failures_per_s"]
         failing = f", [red]{failures:,.0f} failures/s[/red]" if failures else ""
-        self._draw(rate=f"{event['requests_per_s']:,.0f} requests/s{failing}", eta=self._eta())
+        noted = f"  {note}" if note else ""
+        self._draw(rate=f"{event['requests_per_s']:,.0f} requests/s{failing}{noted}", eta=self._eta())
 
-    def measured(self, cell: Cell, measured: dict[str, Any], seconds: float) -> None:
-        """A cell was measured: ``measured`` of its ``cell.json``, in a window of so many seconds."""
-        if cell.search is None:
+    def measured(
+        self, cell: Cell, measured: dict[str, Any], seconds: float, server: str | None = None
+    ) -> None:
+        """A cell was measured: ``measured`` of its ``cell.json``, in a window of so many seconds.
+
+        ``server`` says what happened to the server where that is the question.
+        """
+        if server is not None:
+            every = measured["requests"] + measured["failures"]
+            self._line.append(f"{cell.words}: {server}, {measured['failures']:,} of {every:,} requests lost")
+        elif cell.search is None:
             failures = measured["failures"]
             failed = f" ({failures:,} failed)" if failures else ""
             said = f"{measured['requests'] / seconds:,.0f}/s"
@@ -104,6 +115,7 @@ class RunProgress:
             self._line.append(f"{limit} up to {least}{answer.rate_per_s:,.10g}/s")
         more = steps - expected_steps(search)
         self._left[block.number] += more
+        self._left_s[block.number] += more * cell_s(self._plan, block.step(scenario, search, 1.0))
         if self._bar is not None and self._task is not None:
             total = self._bar.tasks[0].total
             self._draw(total=None if total is None else total + more, eta=self._eta())
@@ -120,8 +132,9 @@ class RunProgress:
     def block_done(self, block: Block) -> None:
         """A block is over."""
         del self._left[block.number]
+        self._done_s += self._left_s.pop(block.number)
         done = self._blocks - len(self._left)
-        self._pace = (time.monotonic() - self._started) / self._estimate(done, self._done)
+        self._pace = (time.monotonic() - self._started) / self._done_s
         workers = f"{block.workers} worker{'s' if block.workers > 1 else ''}"
         left = "" if self._bar is not None else f"; {self._eta()}"
         self.say(
@@ -131,15 +144,17 @@ class RunProgress:
 
     def _over(self, cell: Cell) -> None:
         """Take a cell out of what is left."""
+        seconds = cell_s(self._plan, cell)
         self._left[cell.block] -= 1
-        self._done += 1
+        self._left_s[cell.block] -= seconds
+        self._done_s += seconds
         self._draw(advance=1, eta=self._eta())
 
     def _eta(self) -> str:
         """How long the rest takes: the estimate, corrected by the pace of the blocks so far."""
         # A search that takes longer than guessed makes its block's rest negative until it ends.
-        cells = sum(max(0, left) for left in self._left.values())
-        minutes, seconds = divmod(round(self._estimate(len(self._left), cells) * self._pace), 60)
+        left_s = sum(max(0.0, left) for left in self._left_s.values())
+        minutes, seconds = divmod(round(left_s * self._pace), 60)
         return f"{minutes}:{seconds:02d} left"
 
     def _draw(self, **changes: Any) -> None:

@@ -2,16 +2,18 @@
 
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.blocks import Cell
+from bench.cells import Cell
 from bench.files import write_json, write_text
 from bench.host import HOST_FIELDS, HostSampler
-from bench.launch import SAMPLE_INTERVAL_S, Server
+from bench.launch import Server
 from bench.results import SCHEMA
+from bench.serve_command import SAMPLE_INTERVAL_S
 
-_TABLES = ("processes.csv", "workers.csv")
+_TABLES = ("processes.csv", "workers.csv", "requests.csv")
 _LOG = "server.log"
 
 
@@ -29,14 +31,20 @@ class CellRecord:
         self._started = time.time()
         self._server: Server | None = None
         self.generator: dict[str, Any] | None = None
+        self.probe: dict[str, Any] | None = None
+        self.server_ended: dict[str, Any] | None = None
         self._offsets: dict[str, int] = {}
 
     def serve(self, server: Server) -> None:
-        """Note where the server's files end now: the cell's part begins there."""
+        """Note where the server's files end now: the cell's part begins there.
+
+        In plans of recycling the server is the cell's own, and its first workers belong to the cell.
+        """
         self._server = server
         for name in (*_TABLES, _LOG):
             path = server.directory / name
-            self._offsets[name] = path.stat().st_size if path.exists() else 0
+            begun = path.exists() and self._cell.recycling is None
+            self._offsets[name] = path.stat().st_size if begun else 0
 
     def finished(self, window: dict[str, float], measured: dict[str, Any], host: HostSampler) -> None:
         """Write the record of a measured cell; ``window`` and ``measured`` as in ``cell.json``."""
@@ -52,11 +60,20 @@ class CellRecord:
         shutil.rmtree(self.folder)
 
     def _await_samples(self, end: float) -> None:
-        """Wait for the sample that closes the window, so that its CPU time is complete."""
-        assert self._server is not None
+        """Wait for the sample that closes the window, so that its CPU time is complete.
+
+        A server that has ended has none.
+        """
+        server = self._server
+        assert server is not None
         deadline = time.monotonic() + 5 * SAMPLE_INTERVAL_S
-        processes = self._server.directory / "processes.csv"
-        while processes.exists() and _last_time(processes) < end and time.monotonic() < deadline:
+        processes = server.directory / "processes.csv"
+        while (
+            processes.exists()
+            and _last_time(processes) < end
+            and time.monotonic() < deadline
+            and server.running
+        ):
             time.sleep(SAMPLE_INTERVAL_S / 4)
 
     def _write(self, host: HostSampler, **end: Any) -> None:
@@ -77,6 +94,9 @@ class CellRecord:
             "workers": cell.workers,
             "repeat": cell.repeat,
             "block": cell.block,
+            "recycling": None if cell.recycling is None else asdict(cell.recycling),
+            "probe": self.probe,
+            "server_ended": self.server_ended,
             "started": self._started,
             "ended": ended,
             "generator": self.generator,

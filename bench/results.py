@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from bench.blocks import Cell
+from bench.cells import Cell
 from bench.errors import UsageError, UserError, unknown
 from bench.files import write_json
 from bench.host import same_machine
 
-SCHEMA = 2
+SCHEMA = 3
 METHODOLOGY = 2
 
 # What must agree for cells of two sittings to stand in one run.

@@ -6,19 +6,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.blocks import Block, Cell
+from bench import observe
+from bench.blocks import longest_window_s
+from bench.cells import Block, Cell
 from bench.cpus import CpuSplit
 from bench.files import check_space
 from bench.host import HostSampler
 from bench.launch import Launcher, Server, ServerError
-from bench.plan import Plan, Search
+from bench.loads import Search
+from bench.observe import Observer
+from bench.plan import Plan
 from bench.progress import RunProgress
 from bench.record import CellRecord
 from bench.results import RunFolder
 from bench.search import Step, found, judge, next_rate
+from bench.serve_command import Options
 from bench.serving import Serving
-from bench.session import CellError, Load, Session
-from targets.configurations import Configuration
+from bench.session import CellError, Event, Load, Session
+from targets.configurations import Configuration, Recycling
+
+# Why configurations could not be started, by name and by how they were to recycle.
+Broken = dict[tuple[str, Recycling], str]
 
 # Of the session's event, for ``cell.json``.
 _MEASURED = ("requests", "failures", "latency_us", "arrivals", "completions")
@@ -69,7 +77,7 @@ class Runner:
         Raises:
             UserError: something every further cell would meet as well (a full disk, a port in use).
         """
-        broken: dict[str, str] = {}
+        broken: Broken = {}
         server: Server | None = None
         scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder.path)
         with scratch as metrics, self.launcher, self.session:
@@ -82,24 +90,27 @@ class Runner:
                 self.progress.block_done(block)
                 after_block()
 
-    def _block(self, block: Block, metrics: Path, broken: dict[str, str]) -> Server | None:
+    def _block(self, block: Block, metrics: Path, broken: Broken) -> Server | None:
         """Serve a block, load its cells and take the steps of its searches; returns the server to be stopped.
 
-        A configuration that cannot be started at all is noted as ``broken`` and not tried in later blocks.
+        A configuration that cannot be started at all is noted as ``broken`` and not tried in later blocks,
+        unless they recycle it otherwise.
         """
+        options = observe.options(block)
 
         def start(number: int) -> Server:
-            if block.configuration in broken:
-                raise ServerError(broken[block.configuration])
+            kind = (block.configuration, options.recycling)
+            if kind in broken:
+                raise ServerError(broken[kind])
             try:
-                return self._start(block, metrics / f"{block.number}-{number}")
+                return self._start(block, metrics / f"{block.number}-{number}", options)
             except ServerError as failure:
-                broken[block.configuration] = f"not tried again: {str(failure).splitlines()[0]}"
+                broken[kind] = f"not tried again: {str(failure).splitlines()[0]}"
                 raise
 
         serving = Serving(start, self.launcher.stop)
         # A search follows its scenario's cells: a later scenario may leave the server worse (leak).
-        for scenario in self.plan.scenarios:
+        for scenario in self.plan.loaded:
             for cell in block.cells:
                 if cell.scenario == scenario and (server := self._served(cell, serving)) is not None:
                     self._cell(cell, server)
@@ -135,37 +146,27 @@ class Runner:
         try:
             return serving.get()
         except ServerError as failure:
-            record = CellRecord(self.folder.cell(cell), cell, self._facts())
+            record = CellRecord(self.folder.cell(cell), cell, self._facts(cell))
             self._failed(cell, record, str(failure))
             return None
 
-    def _start(self, block: Block, metrics: Path) -> Server:
+    def _start(self, block: Block, metrics: Path, options: Options) -> Server:
         cpus = self.cpus.for_workers(block.workers)
         configuration = self.configurations[block.configuration]
         try:
-            return self.launcher.start(configuration, block.workers, metrics, cpus)
+            return self.launcher.start(configuration, block.workers, metrics, cpus, options)
         finally:
             self.launcher.settle()
             check_space(self.folder.path)
 
     def _cell(self, cell: Cell, server: Server) -> dict[str, Any] | None:
         """Load a server and record it; returns ``measured`` of ``cell.json``, ``None`` if the cell failed."""
-        record = CellRecord(self.folder.cell(cell), cell, self._facts())
+        record = CellRecord(self.folder.cell(cell), cell, self._facts(cell))
         self.progress.cell(cell)
-        load = Load(
-            host=server.url,
-            scenario=str(self.scenarios[cell.scenario]),
-            users=cell.load.users,
-            warmup_s=self.plan.warmup_s,
-            measured_s=self.plan.measured_s,
-            directory=record.folder,
-            arrivals=cell.arrivals(self.seed),
-        )
         try:
             record.serve(server)
             try:
-                event = self.session.run(load, server.failure, self.progress.rate)
-                record.generator = self.session.describe(load.scenario)
+                event, said = self._load(cell, server, record)
             except CellError as failure:
                 check_space(self.folder.path)
                 self._failed(cell, record, str(failure))
@@ -179,19 +180,50 @@ class Runner:
         seconds = window["end"] - window["start"]
         self.outcome.finished += 1
         self.outcome.load_s += self.plan.warmup_s + seconds
-        self.progress.measured(cell, measured, seconds)
+        self.progress.measured(cell, measured, seconds, said)
         return measured
+
+    def _load(self, cell: Cell, server: Server, record: CellRecord) -> tuple[Event, str | None]:
+        """Have a cell's load run; returns the ``finished`` event and what to say of the server.
+
+        Raises:
+            CellError: the cell failed; in plans of recycling a server that ended is no reason to.
+        """
+        load = Load(
+            host=server.url,
+            scenario=str(self.scenarios[cell.scenario]),
+            users=cell.load.users,
+            warmup_s=self.plan.warmup_s,
+            measured_s=longest_window_s(self.plan, cell),
+            directory=record.folder,
+            arrivals=cell.arrivals(self.seed),
+            trace=cell.recycling is not None,
+        )
+        if cell.recycling is None:
+            event = self.session.run(load, server.failure, self.progress.rate)
+            record.generator = self.session.describe(load.scenario)
+            return event, None
+        observer = Observer(cell, server, self.launcher, self.session, self.progress.rate)
+        try:
+            event = self.session.run(load, observer.watch, observer.on_progress)
+            record.generator = self.session.describe(load.scenario)
+            reason = observer.finish(event["window"]["start"])
+        finally:
+            record.probe, record.server_ended = observer.probe, observer.server_ended
+        if reason is not None:
+            raise CellError(reason)
+        return event, observer.outcome()
 
     def _failed(self, cell: Cell, record: CellRecord, reason: str) -> None:
         record.failed(reason, self.host)
         self.outcome.failed += 1
         self.progress.failed(cell, reason)
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, cell: Cell) -> dict[str, Any]:
         return {
             "launcher": self.launcher.name,
             "warmup_s": self.plan.warmup_s,
-            "measured_s": self.plan.measured_s,
+            "measured_s": longest_window_s(self.plan, cell),
         }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.plan import Search
+from bench.loads import Search
 
 # `kept`: the server kept the limit. `broken`: it did not. `generator`: nobody can tell, because the
 # generator was late itself.

@@ -31,7 +31,8 @@ class CellError(Exception):
 class Load:
     """What the generator is asked to do in one cell; times in seconds.
 
-    ``arrivals`` makes it an open loop: ``{"kind": "poisson", "rate_per_s": 3000.0, "seed": 1}``.
+    ``arrivals`` makes it an open loop: ``{"kind": "poisson", "rate_per_s": 3000.0, "seed": 1}``; ``trace``
+    has it write down each request.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Load:
     directory: Path
     stop_timeout_s: float = 2.0
     arrivals: Mapping[str, Any] | None = None
+    trace: bool = False
 
 
 Event = dict[str, Any]
@@ -101,6 +103,13 @@ class Session:
                 return event
         self._end()
         raise CellError("the load generator did not end the cell in time and was restarted")
+
+    def enough(self) -> None:
+        """End the window of the current cell early, at a whole second; it is finished as ever.
+
+        To be called by ``watch`` or ``on_progress``, once the window has begun.
+        """
+        self._send({"command": "enough"})
 
     def describe(self, scenario: str) -> dict[str, Any]:
         """The ``generator`` object of a cell that was run just now."""

@@ -1,12 +1,11 @@
 import io
 import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bench import blocks as blocks_of_plan
 from bench import cpus, host, plan, prepare, stacks
 from bench.launch import Processes
 from bench.progress import RunProgress
@@ -27,6 +26,16 @@ def catalogue():
 def current(catalogue):
     """The environment most configurations run in."""
     return stacks.ensure(catalogue.stacks["current"], print)
+
+
+@pytest.fixture
+def entries(catalogue):
+    """Makes configurations under names of one's own; keys are those of `Configuration`."""
+
+    def make(*names, **keys):
+        return {name: replace(catalogue.get("uvicorn"), name=name, **keys) for name in names}
+
+    return make
 
 
 @pytest.fixture
@@ -57,7 +66,7 @@ def run_blocks(tmp_path, catalogue, current):
         console = Console(file=output, width=200)
         with (
             RunFolder(folder) as opened,
-            RunProgress(console, blocks, partial(blocks_of_plan.estimate_s, chosen)) as progress,
+            RunProgress(console, blocks, chosen) as progress,
             host.HostSampler() as sampler,
         ):
             runner = Runner(

@@ -1,12 +1,17 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import plan
-from bench.blocks import Block, Cell, ClosedLoop, OpenLoop, duration, expand
+from bench.blocks import duration, expand
+from bench.cells import Block, Cell, ClosedLoop, OpenLoop
+from bench.loads import Search
+from targets.configurations import load as load_catalogue
 
+LIKE = load_catalogue().get("uvicorn")
 SEARCH = {"p99_ms": 10, "from_rate_per_s": 100}
 
 
@@ -30,7 +35,7 @@ def test_a_load_in_a_path_and_in_words(load, folder, words):
 
 
 def test_a_step_of_a_search_has_a_folder_of_its_own():
-    search = plan.Search(**SEARCH, arrivals="poisson", users=32)
+    search = Search(**SEARCH, arrivals="poisson", users=32)
     step = Block(4, "sanic", 2, 3, ()).step("sleep", search, 1490.0)
     assert str(step.path) == "sanic/sleep/s1490-poisson-w2/r3"
     assert step.load == OpenLoop("poisson", 1490.0, 32) and (step.block, step.search) == (4, search)
@@ -76,9 +81,9 @@ def test_every_repeat_holds_each_configuration_once(
         warmup_s=1,
         measured_s=1,
     )
-    limits = {name: 1 if name in limited else None for name in "abcdefg"}
-    blocks = expand(chosen, seed, limits)
-    assert blocks == expand(chosen, seed, limits)
+    known = {name: replace(LIKE, name=name, max_workers=1 if name in limited else None) for name in "abcdefg"}
+    blocks = expand(chosen, seed, known)
+    assert blocks == expand(chosen, seed, known)
     wanted = {(c, w) for c in configurations for w in workers if w == 1 or c not in limited}
     for repeat in range(1, repeats + 1):
         pairs = Counter((b.configuration, b.workers) for b in blocks if b.repeat == repeat)
@@ -97,12 +102,12 @@ def test_every_repeat_holds_each_configuration_once(
         assert [scenario for scenario, _ in block.searches] == ["sleep"]
 
 
-def test_the_order_is_random_within_and_between_repeats(make_plan):
+def test_the_order_is_random_within_and_between_repeats(make_plan, entries):
     names = list("abcdefgh")
     chosen = make_plan(*names, repeats=2)
     orders = set()
     for seed in range(3):
-        blocks = expand(chosen, seed, dict.fromkeys(names))
+        blocks = expand(chosen, seed, entries(*names))
         for repeat in (1, 2):
             orders.add(tuple(b.configuration for b in blocks if b.repeat == repeat))
     assert len(orders) == 6

@@ -3,8 +3,10 @@ import json
 import pytest
 
 from bench import plan, prepare
-from bench.blocks import estimate_s, expand
+from bench.blocks import estimate_s, expand, load_s
 from bench.errors import UsageError
+from bench.loads import Loads, OpenLoads, Search
+from bench.narrowing import narrow
 
 TEXT = """
 summary = "one"
@@ -178,54 +180,55 @@ def test_a_plan_that_does_not_exist():
         plan.load("nowhere/x.toml")
 
 
-def test_names_are_checked_and_all_is_spelt_out(small):
-    assert plan.resolve(small, ["b", "a"], ["index", "sleep"], "mine.toml").configurations == ["b", "a"]
+def test_names_are_checked_and_all_is_spelt_out(small, entries):
+    known = entries("b", "a")
+    assert plan.resolve(small, known, ["index", "sleep"], "mine.toml").configurations == ["b", "a"]
     with pytest.raises(UsageError, match='unknown scenario "sleep"; known: index'):
-        plan.resolve(small, ["a"], ["index"], "")
-    some = plan.narrow(small, {"configurations": ["sanik"]})
+        plan.resolve(small, entries("a"), ["index"], "")
+    some = narrow(small, {"configurations": ["sanik"]})
     with pytest.raises(UsageError, match=r'unknown configuration "sanik"; did you mean "sanic"\?'):
-        plan.resolve(some, ["sanic", "uvicorn"], ["index", "sleep"], "")
+        plan.resolve(some, entries("sanic", "uvicorn"), ["index", "sleep"], "")
 
 
 def test_narrowing(small):
-    narrowed = plan.narrow(small, {"users": [3], "repeats": 7, "measured_s": 1, "workers": [2]})
+    narrowed = narrow(small, {"users": [3], "repeats": 7, "measured_s": 1, "workers": [2]})
     assert {name: loads.users for name, loads in narrowed.scenarios.items()} == {"index": [3], "sleep": [3]}
     assert (narrowed.repeats, narrowed.measured_s, narrowed.workers) == (7, 1, [2])
-    assert plan.narrow(small, {}) == small
+    assert narrow(small, {}) == small
     # A scenario of its own gets every load of the plan.
-    assert plan.narrow(small, {"scenarios": ["sleep", "cpu"]}).scenarios == {
-        "sleep": plan.Loads(users=[16]),
-        "cpu": plan.Loads(users=[8, 16, 64]),
+    assert narrow(small, {"scenarios": ["sleep", "cpu"]}).scenarios == {
+        "sleep": Loads(users=[16]),
+        "cpu": Loads(users=[8, 16, 64]),
     }
     with pytest.raises(UsageError, match='command line: key "repeats": input should be greater than 0'):
-        plan.narrow(small, {"repeats": 0})
+        narrow(small, {"repeats": 0})
 
 
 def test_every_kind_of_load_is_read(large):
     index, sleep = large.scenarios["index"], large.scenarios["sleep"]
     assert index.users == [8, 64] and index.most_users == 256
     assert index.open == [
-        plan.OpenLoads(rates_per_s=[1000.0, 2500.5], arrivals="poisson"),
-        plan.OpenLoads(rates_per_s=[1000.0], arrivals="constant", users=32),
+        OpenLoads(rates_per_s=[1000.0, 2500.5], arrivals="poisson"),
+        OpenLoads(rates_per_s=[1000.0], arrivals="constant", users=32),
     ]
     assert sleep.users is None and sleep.open == [] and sleep.most_users == 1024
-    assert sleep.search == plan.Search(p99_ms=50.0, users=1024, from_rate_per_s=500.0, resolution=0.1)
+    assert sleep.search == Search(p99_ms=50.0, users=1024, from_rate_per_s=500.0, resolution=0.1)
     assert large.thresholds == {"all": ["failures == 0"], "index": ["p99_ms < 50", "achieved >= 0.99"]}
     assert large.original("sanic-again") == "sanic" and large.original("granian") == "granian"
 
 
 def test_narrowing_to_users_or_rates_drops_every_other_load(large):
-    closed = plan.narrow(large, {"users": [3, 4]}).scenarios
-    assert closed == dict.fromkeys(["index", "sleep"], plan.Loads(users=[3, 4]))
+    closed = narrow(large, {"users": [3, 4]}).scenarios
+    assert closed == dict.fromkeys(["index", "sleep"], Loads(users=[3, 4]))
     rates = {"rates_per_s": [10.0, 20.0]}
     for asked, expected in (
         ({}, {}),
         ({"arrivals": "poisson"}, {"arrivals": "poisson"}),
         ({"users": [5]}, {"users": 5}),
     ):
-        narrowed = plan.narrow(large, rates | asked)
-        loads = plan.OpenLoads(**rates, **expected)
-        assert list(narrowed.scenarios.values()) == [plan.Loads(open=[loads])] * 2
+        narrowed = narrow(large, rates | asked)
+        loads = OpenLoads(**rates, **expected)
+        assert list(narrowed.scenarios.values()) == [Loads(open=[loads])] * 2
     for asked, message in (
         ({"arrivals": "poisson"}, "give --rates too"),
         (rates | {"users": [5, 6]}, "--users is one number"),
@@ -233,12 +236,12 @@ def test_narrowing_to_users_or_rates_drops_every_other_load(large):
         ({"rates_per_s": [0.0]}, 'command line: key "scenarios.index.open.0.rates_per_s.0"'),
     ):
         with pytest.raises(UsageError) as caught:
-            plan.narrow(large, asked)
+            narrow(large, asked)
         assert message in str(caught.value)
 
 
 def test_narrowing_to_scenarios_keeps_what_belongs_to_them(large):
-    narrowed = plan.narrow(large, {"scenarios": ["sleep", "cpu"]})
+    narrowed = narrow(large, {"scenarios": ["sleep", "cpu"]})
     assert narrowed.thresholds == {"all": ["failures == 0"]}
     assert narrowed.scenarios["sleep"] == large.scenarios["sleep"]
     loops = [
@@ -268,11 +271,11 @@ def test_paths_are_relative_to_the_plan_and_recorded_from_the_root(tmp_path, wri
     assert plan.validate(inside.model_dump(), "run.json", tmp_path.parent) == inside
 
 
-def test_aliases_are_checked_and_measured_like_configurations(write):
-    names, scenarios = ["sanic", "uvicorn"], ["index", "sleep"]
+def test_aliases_are_checked_and_measured_like_configurations(write, entries):
+    names, scenarios = entries("sanic", "uvicorn"), ["index", "sleep"]
     aliased = plan.load(write(TEXT + '[aliases]\nagain = "sanic"\n'))
     assert plan.resolve(aliased, names, scenarios, "").configurations == ["sanic", "uvicorn", "again"]
-    some = plan.narrow(aliased, {"configurations": ["again"]})
+    some = narrow(aliased, {"configurations": ["again"]})
     assert plan.resolve(some, names, scenarios, "") == some
     for alias, message in (
         (
@@ -289,20 +292,24 @@ def test_aliases_are_checked_and_measured_like_configurations(write):
 @pytest.mark.parametrize("name", plan.names())
 def test_the_plans_that_come_with_the_suite(name, catalogue):
     chosen = plan.load(name)
-    limits = {key: entry.max_workers for key, entry in prepare.named(chosen, catalogue).items()}
-    chosen = plan.resolve(chosen, list(catalogue.configurations), prepare.scenarios(chosen), name)
-    blocks = expand(chosen, 1, limits)
-    cells = sum(block.expected_cells for block in blocks)
-    seconds = estimate_s(chosen, len(blocks), cells)
-    load = cells * (chosen.warmup_s + chosen.measured_s) / seconds
+    chosen = plan.resolve(chosen, catalogue.configurations, prepare.scenarios(chosen), name)
+    blocks = expand(chosen, 1, prepare.named(chosen, catalogue))
+    seconds = estimate_s(chosen, blocks)
+    load = load_s(chosen, blocks) / seconds
     measured = {block.configuration for block in blocks}
+    own = {key for key, entry in catalogue.configurations.items() if entry.variant_of is None}
     assert measured == set(chosen.configurations)
     if name == "aa":
         loads = {(cell.scenario, cell.load) for block in blocks for cell in block.cells}
         assert seconds <= 12 * 60 and len(chosen.aliases) * len(loads) >= 20 and chosen.repeats == 5
         assert measured == {*chosen.aliases, *chosen.aliases.values()}
-    else:
+    elif name == "recycle":
         assert measured == set(catalogue.configurations)
+        assert seconds <= 65 * 60 and chosen.recycling.replacements >= 20
+    elif name == "recycle-smoke":
+        assert seconds <= 120 and len(chosen.probes) == 2 and chosen.workers == [1, 2]
+    else:
+        assert measured == own
     if name == "smoke":
         assert seconds <= 90 and any(each.open for each in chosen.scenarios.values())
     if name == "quick":

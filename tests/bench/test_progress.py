@@ -1,11 +1,10 @@
 import io
 import re
-from functools import partial
 
 import pytest
 from rich.console import Console
 
-from bench.blocks import estimate_s, expand
+from bench.blocks import expand
 from bench.progress import RunProgress
 from bench.search import Found
 
@@ -20,12 +19,12 @@ def chosen(make_plan):
     return make_plan("sanic", "uvicorn", users=(8,), loads=loads)
 
 
-def show(chosen, answer, steps, terminal):
+def show(chosen, entries, answer, steps, terminal):
     """Go through the first of two blocks with a search of so many steps; returns what was shown."""
-    first, second = blocks = expand(chosen, 1, {"sanic": None, "uvicorn": None})
+    first, second = blocks = expand(chosen, 1, entries("sanic", "uvicorn"))
     output = io.StringIO()
     console = Console(file=output, width=200, force_terminal=terminal, no_color=True)
-    with RunProgress(console, blocks, partial(estimate_s, chosen)) as progress:
+    with RunProgress(console, blocks, chosen) as progress:
         progress.block(first)
         closed, opened = first.cells
         progress.measured(closed, MEASURED, 1)
@@ -51,23 +50,23 @@ def show(chosen, answer, steps, terminal):
         (None, "index, p99 within 10 ms: not found"),
     ],
 )
-def test_a_block_is_told_in_a_line(chosen, answer, words):
-    (line,) = show(chosen, answer, steps=3, terminal=False).splitlines()
+def test_a_block_is_told_in_a_line(chosen, entries, answer, words):
+    (line,) = show(chosen, entries, answer, steps=3, terminal=False).splitlines()
     assert re.match(r"\[1/2\] \w+, 1 worker, repeat 1: index, 8 users 1,500/s; ", line)
     assert f"; index, 500/s constant p99 1.23 ms; {words}; " in line
     assert re.search(r"; \d+:\d\d left$", line)
 
 
 @pytest.mark.parametrize(("steps", "total"), [(3, 14), (7, 18), (9, 20)])
-def test_the_number_of_cells_is_put_right_when_a_search_is_over(chosen, steps, total):
-    output = show(chosen, Found(1.0, at_least=False), steps, terminal=True)
+def test_the_number_of_cells_is_put_right_when_a_search_is_over(chosen, entries, steps, total):
+    output = show(chosen, entries, Found(1.0, at_least=False), steps, terminal=True)
     # Two loads and the usual seven steps in both blocks, at first.
     counted = re.findall(r"(\d+)/(\d+) cells", output)
     assert counted[0] == ("0", "18") and counted[-1] == (str(steps + 2), str(total))
 
 
-def test_what_is_left_never_falls_below_nothing(chosen):
-    left = re.findall(r"(-?\d+):(-?\d\d) left", show(chosen, None, steps=30, terminal=True))
+def test_what_is_left_never_falls_below_nothing(chosen, entries):
+    left = re.findall(r"(-?\d+):(-?\d\d) left", show(chosen, entries, None, steps=30, terminal=True))
     assert len(left) > 30 and all(int(minutes) >= 0 for minutes, _ in left)
 
 
@@ -78,11 +77,11 @@ def test_what_is_left_never_falls_below_nothing(chosen):
         ({"p50": None, "p90": None, "p99": None}, "1,500/s"),
     ],
 )
-def test_an_open_load_with_few_requests_is_told_by_what_they_allow(chosen, percentiles, words):
+def test_an_open_load_with_few_requests_is_told_by_what_they_allow(chosen, entries, percentiles, words):
     few = MEASURED | {"latency_us": {"from_schedule": percentiles}}
-    (block, _) = blocks = expand(chosen, 1, {"sanic": None, "uvicorn": None})
+    (block, _) = blocks = expand(chosen, 1, entries("sanic", "uvicorn"))
     output = io.StringIO()
-    with RunProgress(Console(file=output, width=200), blocks, partial(estimate_s, chosen)) as progress:
+    with RunProgress(Console(file=output, width=200), blocks, chosen) as progress:
         progress.block(block)
         progress.measured(block.cells[1], few, 1)
         progress.block_done(block)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from bench.blocks import Cell, ClosedLoop
+from bench.cells import Cell, ClosedLoop
 from bench.host import HostSampler
 from bench.launch import Server
 from bench.record import CellRecord
@@ -13,13 +13,22 @@ MEASURED = {"requests": 3}
 HEADER = "time,pid,role,cpu_s,rss_bytes,pss_bytes\n"
 
 
+class Process:
+    """A serve that runs until its status is set."""
+
+    status = None
+
+    def poll(self):
+        return self.status
+
+
 @pytest.fixture
 def server(tmp_path):
     directory = tmp_path / "metrics"
     directory.mkdir()
     (directory / "processes.csv").write_text(HEADER + "1.0,1,worker,0.1,,\n")
     (directory / "server.log").write_text("starting\n")
-    return Server("http://127.0.0.1:1", {"pid": 7}, directory, (0,), process=None)
+    return Server("http://127.0.0.1:1", {"pid": 7}, directory, (0,), Process())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench import host, results
-from bench.blocks import Block, Cell, ClosedLoop
+from bench.cells import Block, Cell, ClosedLoop
 from bench.errors import UsageError, UserError
 from bench.files import write_json, write_text
 from bench.processes import ROOT
@@ -119,7 +119,7 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
 
 def test_a_broken_or_foreign_run_is_told(tmp_path):
     path = make(tmp_path, "run", schema=99)
-    with pytest.raises(UserError, match="has schema 99, this suite reads 2"):
+    with pytest.raises(UserError, match="has schema 99, this suite reads 3"):
         results.read_run(path)
     (path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"no readable run\.json"):

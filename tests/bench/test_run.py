@@ -8,12 +8,18 @@ import threading
 import psutil
 import pytest
 
+from bench import prepare
 from bench.blocks import expand
 from bench.errors import UserError
 from bench.files import is_full
 from bench.launch import Processes, ServerError
 from bench.results import RunFolder
 from bench.run import remaining, steps_taken
+from targets.configurations import load as load_catalogue
+
+
+def blocks_of(chosen):
+    return expand(chosen, 1, prepare.named(chosen, load_catalogue()))
 
 
 def cells(folder):
@@ -54,7 +60,7 @@ class Reluctant(Processes):
 
 def test_blocks_become_whole_cells(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", "granian", users=(2, 3))
-    blocks = expand(chosen, 1, {"sanic-single": 1, "granian": None})
+    blocks = blocks_of(chosen)
     before = psutil.Process().children(recursive=True)
     saved = []
     runner, output = run_blocks(chosen, blocks, after_block=lambda: saved.append(runner_state(tmp_path)))
@@ -89,7 +95,7 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
     tmp_path, make_plan, run_blocks, current
 ):
     chosen = make_plan("sanic-single", users=(2, 3))
-    blocks = expand(chosen, 1, {"sanic-single": 1})
+    blocks = blocks_of(chosen)
     runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=1))
     first, second = cells(tmp_path).values()
     assert (first["status"], second["status"]) == ("failed", "finished")
@@ -101,7 +107,7 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
 
 def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan, run_blocks, current):
     chosen = make_plan("sanic-single", users=(2, 3, 4))
-    blocks = expand(chosen, 1, {"sanic-single": 1})
+    blocks = blocks_of(chosen)
     run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=2))
     reasons = [cell["reason"] for cell in cells(tmp_path).values()]
     assert len(reasons) == 3 and "died twice" in reasons[2]
@@ -111,7 +117,7 @@ def test_a_configuration_that_does_not_start_is_tried_once_and_the_run_goes_on(
     tmp_path, make_plan, run_blocks, current
 ):
     chosen = make_plan("sanic-single", "uvicorn", repeats=2)
-    blocks = expand(chosen, 1, {"sanic-single": 1, "uvicorn": None})
+    blocks = blocks_of(chosen)
     launcher = Reluctant({"current": current}, "uvicorn")
     runner, output = run_blocks(chosen, blocks, launcher=launcher)
     found = cells(tmp_path)
@@ -124,7 +130,7 @@ def test_a_configuration_that_does_not_start_is_tried_once_and_the_run_goes_on(
 
 def test_a_generator_that_dies_fails_the_cell_only(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", users=(2, 3))
-    blocks = expand(chosen, 1, {"sanic-single": 1})
+    blocks = blocks_of(chosen)
     runner, _ = run_blocks(chosen, blocks, mode="dies")
     assert ["the load generator died" in cell["reason"] for cell in cells(tmp_path).values()] == [True, True]
     pids = {cell["server"]["pid"] for cell in cells(tmp_path).values()}
@@ -145,7 +151,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_ends_the_run_and_keeps_finished_cells(small_disk, make_plan, run_blocks):
     chosen = make_plan("sanic-single", repeats=3)
-    blocks = expand(chosen, 1, {"sanic-single": 1})
+    blocks = blocks_of(chosen)
 
     def fill():
         with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb") as filler:
@@ -170,7 +176,6 @@ def test_which_errors_mean_a_full_disk():
 
 
 SEARCH = {"p99_ms": 10, "from_rate_per_s": 20, "resolution": 0.5, "users": 4}
-LIMITS = {"sanic-single": 1, "granian": None, "again": 1}
 
 
 def search_plan(make_plan, **keys):
@@ -186,7 +191,7 @@ def rates(folder):
 def test_open_loops_are_asked_for_and_recorded(tmp_path, make_plan, run_blocks):
     opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson", "users": 4}]}
     chosen = make_plan("sanic-single", "granian", users=(2,), loads=opened)
-    _, output = run_blocks(chosen, expand(chosen, 1, LIMITS))
+    _, output = run_blocks(chosen, blocks_of(chosen))
     found = cells(tmp_path)
     for configuration in ("sanic-single", "granian"):
         cell = found[f"{configuration}/index/o20-poisson-w1/r1"]
@@ -201,7 +206,7 @@ def test_open_loops_are_asked_for_and_recorded(tmp_path, make_plan, run_blocks):
 def test_every_configuration_meets_the_same_schedule(tmp_path, make_plan, run_blocks):
     opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson"}]}
     chosen = make_plan("sanic-single", "granian", users=None, loads=opened, repeats=2)
-    run_blocks(chosen, expand(chosen, 1, LIMITS), mode="echo")
+    run_blocks(chosen, blocks_of(chosen), mode="echo")
     asked = {path: json.loads((tmp_path / path / "command.json").read_text()) for path in cells(tmp_path)}
     seeds = {path: command["arrivals"].pop("seed") for path, command in asked.items()}
     assert all(command["arrivals"] == {"kind": "poisson", "rate_per_s": 20} for command in asked.values())
@@ -212,7 +217,7 @@ def test_every_configuration_meets_the_same_schedule(tmp_path, make_plan, run_bl
 
 def test_a_search_takes_the_steps_it_needs_after_the_other_cells(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", users=(2,), loads={"search": SEARCH})
-    runner, output = run_blocks(chosen, expand(chosen, 1, LIMITS), mode="limit 50")
+    runner, output = run_blocks(chosen, blocks_of(chosen), mode="limit 50")
     assert rates(tmp_path) == [20, 40, 80, 56.6]
     found = cells(tmp_path)
     step = found["sanic-single/index/s56.6-constant-w1/r1"]
@@ -226,7 +231,7 @@ def test_a_search_takes_the_steps_it_needs_after_the_other_cells(tmp_path, make_
 
 def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_blocks):
     chosen = search_plan(make_plan)
-    blocks = expand(chosen, 1, LIMITS)
+    blocks = blocks_of(chosen)
     run_blocks(chosen, blocks, mode="limit 50")
     whole = cells(tmp_path)
     # As if it had been interrupted in the third step, whatever lies beyond.
@@ -248,7 +253,7 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_bloc
 
 def test_a_generator_that_is_late_makes_the_answer_at_least(tmp_path, make_plan, run_blocks):
     chosen = search_plan(make_plan)
-    _, output = run_blocks(chosen, expand(chosen, 1, LIMITS), mode="late 30")
+    _, output = run_blocks(chosen, blocks_of(chosen), mode="late 30")
     assert rates(tmp_path) == [20, 40, 28.3]
     assert "index, p99 within 10 ms up to at least 28.3/s" in output
 
@@ -257,7 +262,7 @@ def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(
     tmp_path, make_plan, run_blocks, current
 ):
     chosen = search_plan(make_plan)
-    blocks = expand(chosen, 1, LIMITS)
+    blocks = blocks_of(chosen)
     # More deaths than a block allows for its other cells.
     runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=3))
     steps = sorted(cells(tmp_path).values(), key=lambda cell: cell["started"])
@@ -276,7 +281,7 @@ def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(
 def test_a_search_without_a_server_leaves_one_failed_cell(tmp_path, make_plan, run_blocks, current):
     chosen = search_plan(make_plan)
     launcher = Reluctant({"current": current}, "sanic-single")
-    runner, output = run_blocks(chosen, expand(chosen, 1, LIMITS), launcher=launcher)
+    runner, output = run_blocks(chosen, blocks_of(chosen), launcher=launcher)
     ((path, cell),) = cells(tmp_path).items()
     assert path == "sanic-single/index/s20-constant-w1/r1" and cell["search"] is not None
     assert "ImportError: no module" in cell["reason"] and cell["measured"] is None
@@ -285,7 +290,7 @@ def test_a_search_without_a_server_leaves_one_failed_cell(tmp_path, make_plan, r
 
 def test_an_alias_is_served_as_what_it_stands_for(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", "again", aliases={"again": "sanic-single"})
-    run_blocks(chosen, expand(chosen, 1, LIMITS))
+    run_blocks(chosen, blocks_of(chosen))
     found = cells(tmp_path)
     assert set(found) == {f"{name}/index/c2-w1/r1" for name in ("sanic-single", "again")}
     again = found["again/index/c2-w1/r1"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan import Search
+from bench.loads import Search
 from bench.search import Found, Step, expected_steps, found, judge, next_rate
 
 SEARCH = Search(p99_ms=10, from_rate_per_s=1000)

@@ -1,0 +1,150 @@
+"""What is measured: cells (one load on one server), and blocks of them (one server start each)."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from bench.loads import Search
+from bench.recycling import Probe
+from bench.search import expected_steps
+from targets.configurations import Recycling
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """So many users, each of whom waits for an answer before asking again."""
+
+    users: int
+
+    @property
+    def name(self) -> str:
+        """The load as a part of a path."""
+        return f"c{self.users}"
+
+    def __str__(self) -> str:
+        return f"{self.users} user{'s' if self.users > 1 else ''}"
+
+    def record(self) -> dict[str, Any]:
+        """The ``load`` of ``cell.json``."""
+        return {"kind": "closed", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """Arrivals by a schedule, ``rate_per_s`` in all, of which at most ``users`` are served at once."""
+
+    arrivals: str
+    rate_per_s: float
+    users: int
+
+    @property
+    def name(self) -> str:
+        """The load as a part of a path."""
+        return f"o{self._rate}-{self.arrivals}"
+
+    def __str__(self) -> str:
+        return f"{self._rate}/s {self.arrivals}"
+
+    @property
+    def _rate(self) -> str:
+        return f"{self.rate_per_s:.10g}"
+
+    def record(self) -> dict[str, Any]:
+        """The ``load`` of ``cell.json``."""
+        return {"kind": "open", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a cell of recycling must have seen to end early: so many workers replaced, requests completed.
+
+    ``seconds`` is how long that is expected to take.
+    """
+
+    replacements: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One load on one configuration in one repeat; ``search`` if it is a step of one.
+
+    In plans of recycling ``recycling`` is what serve is told (``NEVER``: a control or a probe), ``goal`` is
+    what ends the cell early and ``probe`` what is done to its server; elsewhere they are ``None``.
+    """
+
+    configuration: str
+    scenario: str
+    load: ClosedLoop | OpenLoop
+    workers: int
+    repeat: int
+    block: int
+    search: Search | None = None
+    recycling: Recycling | None = None
+    goal: Goal | None = None
+    probe: Probe | None = None
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where its folder lies below the run's."""
+        load = self.load.name if self.search is None else f"s{self.load.name[1:]}"
+        treatment, _ = self._treatment
+        name = f"{load}-w{self.workers}{treatment and f'-{treatment}'}"
+        return PurePosixPath(self.configuration, self.scenario, name, f"r{self.repeat}")
+
+    @property
+    def words(self) -> str:
+        """Scenario, load and what is done to the workers, for people."""
+        _, treatment = self._treatment
+        return f"{self.scenario}, {self.load}{treatment and f', {treatment}'}"
+
+    @property
+    def _treatment(self) -> tuple[str, str]:
+        """What is done to the workers, as a part of a path and for people; empty outside of recycling."""
+        if self.probe is not None:
+            return self.probe.kind, "a worker is killed" if self.probe.kind == "kill" else "SIGTERM"
+        match self.recycling:
+            case None:
+                return "", ""
+            case Recycling(max_requests=int(count)):
+                return f"n{count}", f"recycled after {count} requests"
+            case Recycling(max_rss_mib=int(size)):
+                return f"rss{size}", f"recycled above {size} MiB"
+            case _:
+                return "control", "not recycled"
+
+    def arrivals(self, seed: int) -> dict[str, Any] | None:
+        """The ``arrivals`` of the session's ``cell`` command; ``seed`` is the run's.
+
+        The schedule does not depend on the configuration: common random numbers make the arrivals of a
+        repeat the same for all, so that none has worse luck.
+        """
+        if isinstance(self.load, ClosedLoop):
+            return None
+        drawn = f"{seed} {self.scenario} {self.load.rate_per_s!r} {self.repeat}".encode()
+        own = int.from_bytes(hashlib.sha256(drawn).digest()[:4])
+        return {"kind": self.load.arrivals, "rate_per_s": self.load.rate_per_s, "seed": own}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One start of a server, the cells it serves, and then the searches, by their scenario."""
+
+    number: int
+    configuration: str
+    workers: int
+    repeat: int
+    cells: tuple[Cell, ...]
+    searches: tuple[tuple[str, Search], ...] = ()
+
+    @property
+    def expected_cells(self) -> int:
+        """How many cells it will have; of its searches, the steps they usually take."""
+        return len(self.cells) + sum(expected_steps(search) for _, search in self.searches)
+
+    def step(self, scenario: str, search: Search, rate_per_s: float) -> Cell:
+        """The cell of a step of one of the searches."""
+        load = OpenLoop(search.arrivals, rate_per_s, search.users)
+        return Cell(self.configuration, scenario, load, self.workers, self.repeat, self.number, search)

@@ -1,0 +1,145 @@
+"""What bench does while a cell of recycling runs: it counts replacements, sends signals, and says enough.
+
+A server that ends is an answer here, not a fault.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from bench import workers
+from bench.cells import Block, Cell
+from bench.launch import Launcher, Server
+from bench.serve_command import ORDINARY, Options
+from bench.session import Event, Session
+
+# Short, because a death is noted at the next sample, and some workers live for half a second.
+_SAMPLE_INTERVAL_S, _MEMORY_INTERVAL_S = 0.05, 0.25
+# What a server gets to answer the requests it has, when it is told to end under load.
+_GRACE_PERIOD_S = 30.0
+# For so long a cell goes on after its server has ended: what clients meet then belongs to it.
+_AFTERMATH_S = 5.0
+
+
+def options(block: Block) -> Options:
+    """How the server of a block is to be run."""
+    cell = block.cells[0] if block.cells else None
+    if cell is None or cell.recycling is None:
+        return ORDINARY
+    return Options(
+        recycling=cell.recycling,
+        log_requests=True,
+        sample_interval_s=_SAMPLE_INTERVAL_S,
+        memory_interval_s=_MEMORY_INTERVAL_S,
+        grace_period_s=_GRACE_PERIOD_S if cell.probe and cell.probe.kind == "terminate" else None,
+    )
+
+
+class Observer:
+    """Follows one cell of recycling; `watch` and `on_progress` are for `Session.run`."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        server: Server,
+        launcher: Launcher,
+        session: Session,
+        show: Callable[[Event, str], None],
+    ) -> None:
+        """``show`` gets the generator's reports, and in words what happened in the cell so far."""
+        self._cell = cell
+        self._server = server
+        self._launcher = launcher
+        self._session = session
+        self._show = show
+        self._window_start: float | None = None
+        self._reported: float | None = None  # when the last report of the window came
+        self._lost = 0.0
+        self._enough = False
+        self.replaced = 0  # workers, in the window
+        self.probe: dict[str, Any] | None = None  # as in cell.json
+        self.server_ended: dict[str, Any] | None = None  # as in cell.json
+
+    def watch(self) -> str | None:
+        """Why the cell must end; ``None`` to go on. Sends the signal of a probe when it is time."""
+        probe, server = self._cell.probe, self._server
+        if server.running:
+            due = None if probe is None or self._window_start is None else self._window_start + probe.after_s
+            if self.probe is None and due is not None and time.time() >= due:
+                self._signal()
+            return None
+        if self.server_ended is None:
+            ending = server.ending()
+            told = self.probe is not None and self.probe["kind"] == "terminate"
+            if ending is None or (server.asked_to_end and not told):
+                return server.failure()
+            if probe is not None and self.probe is None:
+                return f"nothing was left for the probe: {server.failure()}"
+            self.server_ended = asdict(ending)
+        return None
+
+    def on_progress(self, event: Event) -> None:
+        """Count what happened up to a report of the generator; ends the cell when it has seen enough."""
+        self._window_start = event["window_start"]
+        if self._window_start is not None:
+            self.replaced = self._count(self._window_start)
+            since = self._window_start if self._reported is None else self._reported
+            self._lost += event["failures_per_s"] * max(0.0, event["time"] - since)
+            self._reported = event["time"]
+            if not self._enough and self._seen_enough(event):
+                self._enough = True
+                self._session.enough()
+        self._show(event, self._so_far())
+
+    def finish(self, window_start: float) -> str | None:
+        """Look a last time when the window is over; returns why the cell is not what it should be."""
+        reason = self.watch()
+        self.replaced = self._count(window_start)
+        if reason is None and self._cell.probe is not None and self.probe is None:
+            return "the probe was never sent: no worker was ready"
+        return reason
+
+    def outcome(self) -> str:
+        """What happened to the server in the cell, for people."""
+        said = [f"{self.replaced} replaced"]
+        if self.server_ended is not None:
+            said.append("the server ended")
+        return ", ".join(said)
+
+    def _count(self, since: float) -> int:
+        return workers.replaced(workers.read(self._server.directory), self._cell.workers, since)
+
+    def _seen_enough(self, event: Event) -> bool:
+        if self.server_ended is not None:
+            return bool(event["time"] >= self.server_ended["time"] + _AFTERMATH_S)
+        goal = self._cell.goal
+        return (
+            goal is not None
+            and self.replaced >= goal.replacements
+            and bool(event["requests"] >= goal.requests)
+        )
+
+    def _so_far(self) -> str:
+        wanted = f"/{self._cell.goal.replacements}" if self._cell.goal else ""
+        return f"{self.replaced}{wanted} replaced, {round(self._lost):,} lost"
+
+    def _signal(self) -> None:
+        """Do what the probe is for. A worker that is being replaced leaves nobody to kill: then later."""
+        assert self._cell.probe is not None
+        kind = self._cell.probe.kind
+        if kind == "terminate":
+            moment, pid = time.time(), int(self._server.facts["pid"])
+            self._launcher.stop(self._server)
+        else:
+            oldest = workers.oldest(workers.read(self._server.directory))
+            if oldest is None:
+                return
+            moment, pid = time.time(), oldest
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:  # it ended since the last sample
+                return
+        self.probe = {"kind": kind, "time": moment, "pid": pid}
