@@ -8,6 +8,7 @@ import pytest
 from bench import stacks
 from targets.configurations import load
 from tests.recycling.conftest import HERE
+from tests.recycling.measured import Measured
 from tests.targets.conftest import PROJECT, free_port
 
 CATALOGUE = HERE / "sanic_worker_311.toml"
@@ -44,3 +45,34 @@ def test_serve_sees_that_its_workers_die_though_each_has_started(python, tmp_pat
     assert re.match(rf"serve: {NAME} keeps starting workers that die\.", served.stderr)
     workers = (tmp_path / "metrics" / "workers.csv").read_text()
     assert workers.count(",ready,") >= 3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, python):
+    """It and a server that does recycle, measured with one and with two workers."""
+    return Measured(tmp_path_factory.mktemp("sanic-311"), HERE / "sanic_worker_311_plan.toml")
+
+
+def test_the_deciding_table_calls_it_broken_and_says_why(run):
+    answer = run.answers(NAME)["restarts after N"]
+    assert answer.verdict == "bad"
+    assert "broken" in answer.text
+    assert NAME in run.recycling.finding
+
+
+def test_none_of_its_cells_recycles(run):
+    """With two workers it may get ready between two deaths: then what clients saw decides, else serve."""
+    cells = run.study.results.cells
+    mine = cells[cells["configuration"] == NAME]
+    assert len(mine) == 4
+    for number, cell in mine.iterrows():
+        if cell["status"] == "finished":
+            assert run.recycling.cells.loc[number, "verdict"] == "broken"
+        else:
+            assert "keeps starting workers that die" in cell["reason"]
+
+
+def test_the_server_beside_it_recycles(run):
+    cells = run.recycling.cells
+    honest = cells[(cells["configuration"] == "honest") & (cells["treatment"] == "recycled")]
+    assert set(honest["verdict"]) == {"recycles"}
