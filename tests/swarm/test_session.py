@@ -323,3 +323,95 @@ def test_users_that_leave_in_mid_cell_fail_it(serve, open_session, scenario, tmp
     event = session.wait_for("finished", "failed")
     assert event["event"] == "failed"
     assert "only 0 of 3 users were still running" in event["reason"]
+
+
+def traced_rows(folder):
+    with (folder / "trace.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_traced_cell_and_then_one_without(serve, open_session, scenario, tmp_path, processes):
+    server, index = serve({"/": reply(b"", "503 Service Unavailable"), "/ok": reply()}), scenario()
+    asks_both = scenario("Both", 'yield self.get("/ok"); yield self.get("/"); yield self.pause(0.02)')
+    session = open_session(asks_both, index, processes=processes)
+    session.cell(asks_both, server.url, tmp_path / "traced", users=6, trace=True)
+    assert session.wait_for("finished", "failed")["event"] == "finished"
+    assert {path.name for path in (tmp_path / "traced").iterdir()} == FILES | {"trace.csv"}
+    found = traced_rows(tmp_path / "traced")
+    ids = {row["id"] for row in found}
+    assert len(ids) == len(found) == len(server.asked)
+    assert ids == {asked.headers["x-request-id"] for asked in server.asked}
+    of_processes = {number.partition("-")[0] for number in ids}
+    assert of_processes == ({"0"} if processes == 1 else {"1", "2"})
+    assert of_processes <= set(column(tmp_path / "traced" / "generator.csv", "process"))
+    assert len({(row["id"].partition("-")[0], row["connection"]) for row in found}) == server.connections
+    ends = [float(row["ended"]) for row in found]
+    assert ends == sorted(ends)
+    lost = {row["id"] for row in found if row["kind"] == "http_5xx"}
+    assert sorted(column(tmp_path / "traced" / "failures.csv", "id")) == sorted(lost)
+
+    before = len(server.asked)
+    session.cell(index, server.url, tmp_path / "plain")
+    session.wait_for("finished", "failed")
+    assert not any("x-request-id" in asked.headers for asked in server.asked[before:])
+    assert {path.name for path in (tmp_path / "plain").iterdir()} == FILES
+    assert set(column(tmp_path / "plain" / "failures.csv", "id")) == {""}
+
+
+def test_a_trace_that_is_not_recorded_fails_the_cell(tmp_path):
+    command = {"host": "", "scenario": "", "users": 1, "warmup_s": 0, "measured_s": 1, "directory": "."}
+    with pytest.raises(CellFailed, match="trace needs record"):
+        Cell.of(command | {"trace": True, "record": False})
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_enough_ends_the_window_with_the_second_that_is_running(
+    serve, open_session, scenario, tmp_path, processes
+):
+    server, index = serve({"/": reply()}), scenario()
+    session, folder = open_session(index, processes=processes), tmp_path / "cell"
+    arrivals = {"kind": "constant", "rate_per_s": 200.0}
+    session.send('{"command": "enough"}')  # between cells there is nothing to end
+    session.cell(index, server.url, folder, users=20, arrivals=arrivals, warmup_s=2, measured_s=600)
+    warming = session.wait_for("progress", "failed", "finished")
+    assert (warming["window_start"], warming["requests"]) == (None, None)
+    session.send('{"command": "enough"}')  # nor in the warm-up
+    requests = 0
+    while not requests:
+        progress = session.wait_for("progress", "failed", "finished")
+        requests = progress["requests"]
+    start = progress["window_start"]
+    session.send('{"command": "enough"}')
+    finished = session.wait_for("finished", "failed")
+    assert finished["event"] == "finished", finished
+    window = finished["window"]
+    assert window["start"] == start
+    assert start < progress["time"] < window["end"] < start + 600
+    assert window["end"] == int(window["end"])
+    seconds = window["end"] - start
+    in_window = [
+        int(count)
+        for second, kind, count in zip(
+            column(folder / "latency.csv", "second"),
+            column(folder / "latency.csv", "kind"),
+            column(folder / "latency.csv", "count"),
+            strict=True,
+        )
+        if kind == "service" and start <= int(second) < window["end"]
+    ]
+    assert finished["requests"] == sum(in_window) >= requests
+    assert finished["arrivals"] == pytest.approx(200 * seconds, abs=4)
+
+
+def test_enough_is_obeyed_where_nothing_is_recorded(serve, open_session, scenario, tmp_path):
+    server, index = serve({"/": reply()}), scenario()
+    session = open_session(index)
+    session.cell(index, server.url, tmp_path / "cell", warmup_s=0, measured_s=600, record=False)
+    progress = {"window_start": None}
+    while progress["window_start"] is None:
+        progress = session.wait_for("progress", "failed", "finished")
+    assert progress["requests"] is None  # nobody counts them by their seconds
+    session.send('{"command": "enough"}')
+    window = session.wait_for("finished", "failed")["window"]
+    assert window["start"] < window["end"] < window["start"] + 600
