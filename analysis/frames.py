@@ -150,8 +150,14 @@ def empty(columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _texts(pieces: list[pd.Series]) -> pd.Categorical:
     """One categorical column of several; pandas takes texts such as "404" for numbers."""
-    named = [piece.cat.rename_categories([str(text) for text in piece.cat.categories]) for piece in pieces]
-    filled = [piece for piece in named if len(piece)]
+    filled = [
+        # A type for those without any text, too: columns of unlike types cannot be joined.
+        pd.Categorical.from_codes(
+            piece.cat.codes, categories=pd.Index([str(text) for text in piece.cat.categories], dtype="str")
+        )
+        for piece in pieces
+        if len(piece)
+    ]
     return union_categoricals(filled) if filled else pd.Categorical([])
 
 
