@@ -57,7 +57,7 @@ def study(directory: Path) -> Study:
     found = searches(summary)
     highest = capacity(found)
     findings = checks.check(loaded, summary)
-    recycling = analyse(loaded, summary)
+    recycling = analyse(loaded)
     return Study(
         results=loaded,
         summary=summary,

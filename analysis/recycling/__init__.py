@@ -1,26 +1,38 @@
 """What happened to the workers of a run of recycling, and at what price."""
 
-import pandas as pd
+from typing import Any
 
-from analysis.frames import empty
-from analysis.recycling.model import (
-    CELLS,
-    LIVES,
-    LOSSES,
-    QUESTIONS,
-    REPLACEMENTS,
-    Answer,
-    Recycling,
-    Row,
-)
+from analysis.frames import DIMENSIONS
+from analysis.recycling import answers
+from analysis.recycling.cells import cells_of, with_stalls
+from analysis.recycling.judge import Case, judge
+from analysis.recycling.lives import lives
+from analysis.recycling.losses import losses
+from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, Row
+from analysis.recycling.replacements import replacements
+from analysis.recycling.requests import by_cell, followed
 from analysis.results import Results
 
 __all__ = ["QUESTIONS", "Answer", "Recycling", "Row", "analyse"]
 
 
-def analyse(results: Results, summary: pd.DataFrame) -> Recycling | None:
+def analyse(results: Results) -> Recycling | None:
     """Everything about the recycling of workers in a run; None where it has no such cells."""
     if (results.cells["treatment"] == "none").all():
         return None
-    cells = empty(CELLS).set_index("cell").reindex(summary.index[:0])
-    return Recycling(empty(LIVES), empty(REPLACEMENTS), empty(LOSSES), cells, (), "")
+    windows = results.finished[results.finished["treatment"] != "none"]
+    requests = followed(results.trace, results.handled)
+    lived = lives(results, requests)
+    replaced = replacements(lived, windows)
+    lost = losses(requests, replaced, windows)
+    replaced = with_stalls(replaced, requests, lost, windows)
+    cells = cells_of(results, requests, lived, replaced, lost)
+    every = [by_cell(frame, windows.index) for frame in (lived, replaced, lost)]
+    rows = windows.join(cells.drop(columns=DIMENSIONS[1:]))
+    cases: dict[Any, Case] = {
+        cell: Case(rows.loc[cell], mine, ends, missed)
+        for (cell, mine), (_, ends), (_, missed) in zip(*every, strict=True)
+    }
+    judged = cells.join(judge(cases))[[*DIMENSIONS[1:], *CELLS]].astype(CELLS)
+    table = answers.table(results, lived, replaced, judged)
+    return Recycling(lived, replaced, lost, judged, table, answers.finding(judged, table))

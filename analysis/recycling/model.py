@@ -66,9 +66,12 @@ CELLS: dict[str, str] = {
     "rss_peak_bytes": "float64",
     "pss_peak_bytes": "float64",
     "rss_end_bytes": "float64",
+    "growth": "float64",
     "keep_alive": "bool",
+    "last_second": "int64",
     "recovery_s": "float64",
     "in_flight": "float64",
+    "answered": "float64",
     "cut_after_s": "float64",
     "verdict": "object",
     "reason": "object",
@@ -147,10 +150,13 @@ class Recycling:
       request from when it was due, `slowest_outside_ms`: away from replacements.
     * `all_gone`: how often, and `all_gone_s` for how long in all, no worker was ready; NaN with one worker.
       `share_busiest`: share of the requests that went to the busiest of the workers that live side by side.
-    * `rss_peak_bytes`, `pss_peak_bytes`, `rss_end_bytes`: all processes of the server together.
+    * `rss_peak_bytes`, `pss_peak_bytes`, `rss_end_bytes`: all processes of the server together. `growth`:
+      the RSS peak of the window's second half over that of its first, less 1.
     * `keep_alive`: whether the scenario keeps its connections, by the trace.
+    * `last_second`: requests answered in the last second of the window.
     * `recovery_s` (kill): from the signal to the next worker that was ready. `in_flight` (terminate):
-      requests sent before the signal and not ended by it; `cut_after_s`: when the first of them was lost.
+      requests sent before the signal and not ended by it, `answered` of them, the others `lost` or still open
+      when the cell ended; `cut_after_s`: when the first of them was lost.
     * `verdict` (`judge.judge`) and `reason`, a sentence with its evidence.
 
     `configurations` is the deciding table in the catalogue's order; `finding` the sentence for the top.

@@ -1,0 +1,219 @@
+"""The deciding table: every configuration's answers, each with the cells it was read from."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.recycling.limits import LONG_S, SHORT_S
+from analysis.recycling.losses import rate
+from analysis.recycling.memory import Bound, leaks
+from analysis.recycling.model import Answer, Row
+from analysis.results import Results
+from analysis.words import MISSING, counted, figures, listed
+
+MIB = 2.0**20
+UNKNOWN = Answer(MISSING, "unknown")
+# What replaces workers, when it works, by the configuration's `recycle`.
+WORKS = {"respawn": "needs a process manager", "rss": "only by RSS"}
+
+
+def table(
+    results: Results, lives: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFrame
+) -> tuple[Row, ...]:
+    """A row for every configuration of the catalogue that has a cell of recycling, finished or failed."""
+    every = results.cells[results.cells["treatment"] != "none"]
+    judged = every[["path", "status", "max_requests"]].join(cells, how="inner")
+    rows = []
+    for configuration in results.run.configurations:
+        mine = judged[judged["configuration"] == configuration.name]
+        failed = every[(every["configuration"] == configuration.name) & (every["status"] == "failed")]
+        if mine.empty and failed.empty:
+            continue
+        recycled, controls = mine[mine["treatment"] == "recycled"], mine[mine["treatment"] == "control"]
+        ends = replacements[replacements["cell"].isin(recycled.index)]
+        answers = (
+            _restarts(configuration.recycle, recycled, failed[failed["treatment"] == "recycled"]),
+            _per_life(recycled, lives),
+            _lost(recycled[recycled["keep_alive"]], ends),
+            _lost(recycled[~recycled["keep_alive"]], ends),
+            _stall(recycled, controls),
+            _bound(recycled, controls),
+            _killed(mine[mine["treatment"] == "kill"], failed[failed["treatment"] == "kill"]),
+            _terminated(mine[mine["treatment"] == "terminate"], failed[failed["treatment"] == "terminate"]),
+        )
+        rows.append(Row(configuration.name, answers))
+    return tuple(rows)
+
+
+def _restarts(recycle: str, recycled: pd.DataFrame, failed: pd.DataFrame) -> Answer:
+    """Whether workers are replaced after N requests, and by what."""
+    paths = _paths(recycled, failed)
+    broken = recycled[recycled["verdict"] == "broken"]
+    if len(broken) or len(failed):
+        reason = broken["reason"].iloc[0] if len(broken) else str(failed["reason"].iloc[0])
+        return Answer(f"broken: {reason}", "bad", _paths(broken, failed))
+    if recycled.empty:
+        return Answer("no", "bad") if recycle == "none" else UNKNOWN
+    works = recycled[recycled["verdict"] == "recycles"]
+    if works.empty:
+        return Answer(f"no: {recycled['reason'].iloc[0]}", "bad", paths)
+    text = WORKS.get(recycle, "yes")
+    others = recycled.drop(works.index)
+    if len(others):
+        text += f", but not in {_where(others)}"
+    return Answer(text, "good" if text == "yes" else "fair", paths)
+
+
+def _per_life(recycled: pd.DataFrame, lives: pd.DataFrame) -> Answer:
+    """The median of the requests that whole lives served, and their range, for each N."""
+    sound = recycled[recycled["served_median"].notna()]
+    parts = []
+    for asked, group in sound.groupby("max_requests", dropna=False):
+        served = lives[lives["whole"] & lives["cell"].isin(group.index)]["served"]
+        text = f"{served.median():,.0f} ({served.min():,} to {served.max():,})"
+        parts.append(text if sound["max_requests"].nunique() < 2 else f"{text} for N = {asked:.0f}")
+    if not parts:
+        return UNKNOWN
+    beyond = (sound["served_median"] / sound["max_requests"]).max()
+    return Answer("; ".join(parts), "fair" if beyond > 2 else "good", _paths(sound))
+
+
+def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
+    """Requests lost per 1000 replacements, all cells of a kind of connection together.
+
+    Cells that are broken have no recycling to lose by.
+    """
+    sound = recycled[(recycled["verdict"] == "recycles") & (recycled["replaced"] > 0)]
+    if sound.empty:
+        return UNKNOWN
+    mine = replacements[replacements["cell"].isin(sound.index) & replacements["new_pid"].notna()]
+    lost = int(sound["lost"].sum())
+    mean, low, high = (1000 * each for each in rate(mine["lost"], lost - int(mine["lost"].sum())))
+    if lost == 0:
+        return Answer(f"0 of {counted(len(mine), 'recycle')} (up to {figures(high)})", "good", _paths(sound))
+    text = f"{figures(mean)} ({figures(low)} to {figures(high)})"
+    return Answer(text, "fair" if mean < 1000 else "bad", _paths(sound[sound["lost"] > 0]))
+
+
+def _stall(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
+    """The longest time in which nothing was answered, beside that without recycling."""
+    sound = recycled[(recycled["verdict"] == "recycles") & recycled["gap_s"].notna()]
+    if sound.empty:
+        return UNKNOWN
+    worst = sound.loc[[sound["gap_s"].idxmax()]]
+    gap, usual = float(worst["gap_s"].iloc[0]), float(controls["gap_s"].max())
+    text = f"{_seconds(gap)} ({_where(worst)}"
+    text += ")" if np.isnan(usual) else f"; without recycling {_seconds(usual)})"
+    return Answer(text, "good" if gap <= SHORT_S else "bad" if gap >= LONG_S else "fair", _paths(worst))
+
+
+def _bound(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
+    """Whether a leak stays within bounds, by every pair of cells whose control leaks."""
+    leaking = controls[controls["growth"].map(leaks)]
+    if leaking.empty:
+        return UNKNOWN
+    if recycled.empty:
+        peak = leaking["rss_peak_bytes"].max()
+        return Answer(f"no: grew to {figures(peak / MIB)} MiB", "bad", _paths(leaking))
+    by = ["scenario", "workers", "rate_per_s", "users", "repeat"]
+    columns = [*by, "rss_peak_bytes", "growth", "path"]
+    pairs = leaking[columns].merge(recycled[columns], on=by, suffixes=("_control", ""))
+    if pairs.empty:
+        return UNKNOWN
+    bounds = [
+        Bound(*row)
+        for row in pairs[["rss_peak_bytes", "rss_peak_bytes_control", "growth"]].itertuples(index=False)
+    ]
+    loose = [bound for bound in bounds if not bound.held]
+    worst = max(loose or bounds, key=lambda bound: bound.recycled_bytes)
+    text = "no" if loose else "yes"
+    text += f": {figures(worst.recycled_bytes / MIB)} MiB, without {figures(worst.control_bytes / MIB)}"
+    evidence = tuple(str(path) for path in (*pairs["path"], *pairs["path_control"]))
+    return Answer(text, "bad" if loose else "good", evidence)
+
+
+def _killed(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
+    """What `kill -9` of a worker did, by the worst of the repeats."""
+    if probes.empty:
+        return _failed(failed)
+    worst = _worst(probes, ["ends", "degraded", "recovers", "unknown"])
+    row = worst.iloc[0]
+    texts = {
+        "recovers": f"another worker after {_seconds(row['recovery_s'])}",
+        "degraded": "nobody comes, the others serve on",
+        "ends": "the server ends" if "server ended" in row["reason"] else "nobody comes, and nobody serves",
+        "unknown": MISSING,
+    }
+    lost = "" if row["verdict"] == "unknown" else f", {row['lost']:,} lost"
+    verdict = {"recovers": "good", "degraded": "bad", "ends": "bad"}.get(row["verdict"], "unknown")
+    return Answer(texts[row["verdict"]] + lost, verdict, _paths(worst))  # type: ignore[arg-type]
+
+
+def _terminated(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
+    """What SIGTERM did to the requests in flight, by the worst of the repeats."""
+    if probes.empty:
+        return _failed(failed)
+    worst = _worst(probes, ["cuts", "finishes", "unknown"])
+    row = worst.iloc[0]
+    if row["verdict"] == "unknown":
+        return Answer(MISSING, "unknown", _paths(worst))
+    if row["verdict"] == "finishes":
+        return Answer(f"finishes all {row['in_flight']:.0f}", "good", _paths(worst))
+    missing = row["in_flight"] - row["answered"]
+    after = "" if np.isnan(row["cut_after_s"]) else f" after {_seconds(row['cut_after_s'])}"
+    return Answer(f"cuts {missing:.0f} of {row['in_flight']:.0f}{after}", "bad", _paths(worst))
+
+
+def _worst(probes: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    return probes.iloc[[int(probes["verdict"].map(order.index).to_numpy().argmin())]]
+
+
+def _failed(failed: pd.DataFrame) -> Answer:
+    """A probe that could not be made says why; one that was not planned says nothing."""
+    if failed.empty:
+        return UNKNOWN
+    return Answer(f"not measured: {failed['reason'].iloc[0]}", "unknown", _paths(failed))
+
+
+def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
+    """One sentence: who replaces workers without loss, who pays what, who does not replace them at all."""
+    free, paying, broken, not_at_all = [], [], [], []
+    for row in rows:
+        mine = cells[(cells["configuration"] == row.configuration) & (cells["treatment"] == "recycled")]
+        restarts = row.answers[0]
+        if restarts.text.startswith("broken"):
+            broken.append(row.configuration)
+        elif mine.empty or not (mine["verdict"] == "recycles").any():
+            not_at_all.append(row.configuration)
+        elif mine["lost"].sum() == 0:
+            free.append(row.configuration)
+        else:
+            each = 1000 * mine["lost"].sum() / mine["replaced"].sum()
+            paying.append(f"{figures(float(each))} ({row.configuration})")
+    parts = [
+        f"{_do(free, 'replaces', 'replace')} workers without losing a request" if free else "",
+        f"per 1000 recycles {', '.join(paying)} are lost" if paying else "",
+        f"{_do(not_at_all, 'does', 'do')} not replace workers" if not_at_all else "",
+        f"{_do(broken, 'is', 'are')} broken" if broken else "",
+    ]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _do(names: list[str], one: str, several: str) -> str:
+    return f"{listed(names)} {one if len(names) == 1 else several}"
+
+
+def _where(cells: pd.DataFrame) -> str:
+    """The scenarios and workers of some cells in words."""
+    places = [
+        f"{scenario}, {counted(int(workers), 'worker')}"
+        for scenario, workers in cells[["scenario", "workers"]].drop_duplicates().itertuples(index=False)
+    ]
+    return " and ".join(places)
+
+
+def _paths(*frames: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(str(path) for frame in frames for path in frame["path"])
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{figures(seconds)} s"
