@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import Image, Markdown
+from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
 from analysis import style
@@ -26,6 +26,15 @@ def show(figure: Figure | None, name: str) -> Image | Markdown:
     folder = _folder()
     picture = style.png(figure) if folder is None else style.save(figure, folder, name)
     return Image(data=picture)  # type: ignore[no-untyped-call]
+
+
+def show_all(figures: dict[str, Figure]) -> Image | Markdown | None:
+    """Show figures by their names, one below the other."""
+    if not figures:
+        return show(None, "")
+    for name, figure in figures.items():
+        display(show(figure, name))  # type: ignore[no-untyped-call]
+    return None
 
 
 def table(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -17,6 +17,8 @@ from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.ranking import Table
 from analysis.rates import CapacityTable, RateTable
+from analysis.recycling_shown import page as recycled
+from analysis.recycling_shown.table import deciding
 from analysis.schema import SCHEMA
 from analysis.study import Study, study
 from analysis.thresholds import Violation
@@ -96,16 +98,18 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
     return Rendered(
         target / "report.html",
         analysed.verdict.finding,
-        (*analysed.verdict.tables, *_open(analysed)),
+        _tables(analysed),
         analysed.findings,
         analysed.violations,
     )
 
 
-def _open(analysed: Study) -> tuple[Listing, ...]:
-    """The tables beyond the ranking: searches, rates, and aliases where there are any."""
+def _tables(analysed: Study) -> tuple[Listing, ...]:
+    """Recycling, the ranking, searches, rates, and aliases, where there are any."""
     verdict, alike = analysed.verdict, analysed.alike
-    return (*verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
+    decides = deciding(analysed)
+    first = () if decides is None else (decides,)
+    return (*first, *verdict.tables, *verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
 
 
 def page(analysed: Study, figures: Path) -> str:
@@ -122,11 +126,15 @@ def page(analysed: Study, figures: Path) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         verdict=analysed.verdict,
+        deciding=deciding(analysed),
+        rows=recycled.rows(analysed, figures),
         alike=analysed.alike,
         violations=analysed.violations,
         of_the_run=[finding for finding in findings if finding.scenario is None],
         scenarios=_scenarios(analysed),
-        sections={title: _pictures(figures, names) for title, names in SECTIONS.items()},
+        ranked=bool(analysed.verdict.tables or analysed.verdict.capacity or analysed.verdict.rates),
+        recycled=_illustrated(figures, recycled.sections(analysed)),
+        sections=_illustrated(figures, SECTIONS),
         facts=_facts(analysed),
         configurations=_configurations(analysed),
         failed=analysed.results.cells.query("status == 'failed'").to_dict("records"),
@@ -150,6 +158,10 @@ def _scenarios(analysed: Study) -> list[dict[str, Any]]:
         }
         for name in named
     ]
+
+
+def _illustrated(folder: Path, sections: dict[str, list[str]]) -> dict[str, list[dict[str, str]]]:
+    return {title: _pictures(folder, names) for title, names in sections.items()}
 
 
 def _pictures(folder: Path, names: list[str]) -> list[dict[str, str]]:

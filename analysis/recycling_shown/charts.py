@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.recycling.naming import base, duration, is_leak
+from analysis.recycling_shown.naming import base, duration, is_leak
 from analysis.study import Study
 from analysis.words import counted, figures, listed
 

@@ -39,9 +39,8 @@ def probes(study: Study) -> Figure | None:
         for place, (axis,) in enumerate(axes):
             name, kind = names[place // len(kinds)], kinds[place % len(kinds)]
             one = chosen[(chosen["configuration"] == name) & (chosen["treatment"] == kind)]
-            axis.set_title(name, fontsize=9.5)
-            if place < len(kinds):
-                axis.set_title(f"{KINDS[kind]}\n{name}", fontsize=9.5)
+            told = f"{name}: {_outcome(one.iloc[0])}" if len(one) else name
+            axis.set_title(f"{KINDS[kind]}\n{told}" if place < len(kinds) else told, fontsize=9.5)
             if place >= len(kinds) * (len(names) - 1):
                 axis.set_xlabel("seconds since the signal")
             if one.empty:
@@ -51,8 +50,8 @@ def probes(study: Study) -> Figure | None:
                 _panel(axis, study, one.iloc[0], looks[name])
         reading = (
             "Above the line: requests answered per second; what had queued up and is answered at once may "
-            "reach beyond the panel. Below it, black: requests lost to the signal; grey: other failures, such "
-            "as requests sent when the server had been told to end."
+            "reach beyond the panel. Below it, black: requests lost to the signal; grey: other failures, "
+            "such as requests sent when the server had been told to end."
         )
         return style.finish(figure, _title(chosen), reading, style.footer(study.results))
 
@@ -84,10 +83,11 @@ def _panel(axis: Axes, study: Study, judged: pd.Series, look: style.Look) -> Non
     axis.set_xlim(-BEFORE_S, until)
     axis.yaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
     axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{abs(value):,.0f}"))
-    axis.text(
-        0.99, 0.02, f"{judged['verdict']}: {int(lost['in_probe'].sum()):,} lost", transform=axis.transAxes,
-        ha="right", va="bottom", fontsize=8,
-    )  # fmt: skip
+    axis.set_ylabel("requests/s", fontsize=8)
+
+
+def _outcome(judged: pd.Series) -> str:
+    return f"{judged['verdict']}, {int(judged['lost']):,} lost"
 
 
 def _title(chosen: pd.DataFrame) -> str:

@@ -11,14 +11,15 @@ from matplotlib.lines import Line2D
 
 from analysis import style
 from analysis.counters import server_memory
-from analysis.recycling.naming import is_leak
+from analysis.recycling_shown.naming import is_leak
 from analysis.study import Study
-from analysis.words import counted, figures
+from analysis.words import counted
+from analysis.words import figures as digits
 
 MIB = 2.0**20
 
 
-def figures_by_workers(study: Study) -> dict[str, Figure]:
+def figures(study: Study) -> dict[str, Figure]:
     """A figure for each number of workers, by its name in the report: `memory_recycled_w<workers>`."""
     samples = leaked(study)
     return {
@@ -85,7 +86,7 @@ def _panel(axis: Axes, samples: pd.DataFrame, look: style.Look) -> None:
         axis.plot(rows["answered"], memory, linestyle=line, color=look.colour, linewidth=1.4)
         peak = int(memory.argmax())
         axis.annotate(
-            figures(memory[peak]), (rows["answered"].iloc[peak], memory[peak]), (-2, 3), ha="right",
+            digits(memory[peak]), (rows["answered"].iloc[peak], memory[peak]), (-2, 3), ha="right",
             textcoords="offset points", fontsize=8.5,
         )  # fmt: skip
     limits = samples["max_rss_mib"].dropna().unique()
@@ -120,8 +121,8 @@ def _title(samples: pd.DataFrame, workers: int) -> str:
     if not known:
         return f"Nothing was measured both with and without recycling {where}."
     best, least = known[0], known[-1]
-    told = f"A leak that takes {best[0]} to {figures(best[1])} MiB {where} ends at {figures(best[2])} MiB"
+    told = f"A leak that takes {best[0]} to {digits(best[1])} MiB {where} ends at {digits(best[2])} MiB"
     told += " with recycling"
     if len(known) == 1:
         return f"{told}."
-    return f"{told}; {least[0]} goes from {figures(least[1])} to {figures(least[2])} MiB."
+    return f"{told}; {least[0]} goes from {digits(least[1])} to {digits(least[2])} MiB."

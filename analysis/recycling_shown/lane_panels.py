@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.recycling.naming import in_order, is_leak
+from analysis.recycling_shown.naming import in_order, is_leak
 from analysis.study import Study
 
 # A shorter time without an answer cannot be seen beside a window of seconds.

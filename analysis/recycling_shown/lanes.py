@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.recycling.lane_panels import Panel, panels
-from analysis.recycling.naming import duration, heading
+from analysis.recycling_shown.lane_panels import Panel, panels
+from analysis.recycling_shown.naming import duration, heading
 from analysis.study import Study
 from analysis.words import counted
 
