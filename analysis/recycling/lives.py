@@ -12,11 +12,11 @@ EVENTS = ["born", "ready", "died"]
 def lives(results: Results, requests: pd.DataFrame) -> pd.DataFrame:
     """`Recycling.lives`, in the order of their birth; `requests` is what `requests.followed` gives.
 
-    A life is a process that workers.csv calls a worker, or any other whose handlers ran. Deaths after the
-    window are left out: the server is stopped then.
+    A life is a process that workers.csv calls a worker, or any other whose handlers ran. What was after the
+    window is left out, of processes and of requests alike: the server is stopped then.
     """
     cells = results.cells[results.cells["treatment"] != "none"]
-    known = _recorded(results.workers, cells).join(_served(requests), how="outer")
+    known = _recorded(results.workers, cells).join(_served(requests, cells), how="outer")
     known = known.join(_memory(results.processes, known.index))
     counts = ["served", "started"]
     known[counts] = known[counts].fillna(0).astype("int64")
@@ -38,9 +38,11 @@ def _recorded(workers: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return times.join(deaths["exit_status"])
 
 
-def _served(requests: pd.DataFrame) -> pd.DataFrame:
-    """What the handlers of each process did, by cell and pid."""
-    ran = requests[requests["stage"] > 0]
+def _served(requests: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """What the handlers of each process did that began before the end of the window, by cell and pid."""
+    end = cells["window_end"].reindex(requests["cell"]).to_numpy()
+    began = requests["began"].fillna(requests["made"]).to_numpy()
+    ran = requests[(requests["stage"] > 0).to_numpy() & (began < end)]
     by = [ran["cell"], ran["pid"]]
     return pd.DataFrame(
         {
