@@ -27,7 +27,7 @@ from bench.yardsticks import command as yardsticks
 from targets.configurations import load as load_catalogue
 
 if TYPE_CHECKING:
-    from analysis.report import Rendered
+    from analysis.report import Listing, Rendered
 
 app = typer.Typer(
     name="bench",
@@ -221,6 +221,8 @@ def _show(rendered: "Rendered") -> None:
             table.add_column(column.replace(" ", "\n", 1), justify=justify, min_width=width)
         for row in rows:
             table.add_row(*map(escape, row[: len(columns)]))
+        if sum(1 + (column.min_width or 0) for column in table.columns) > console.width:
+            table = _one_below_the_other(ranking)
         console.print(f"\n[bold]{escape(ranking.title)}[/bold]", table, escape(ranking.basis), sep="\n")
     for finding in rendered.findings:
         if finding.severity == "warning":
@@ -233,6 +235,19 @@ def _show(rendered: "Rendered") -> None:
             console.print(f"  {violation.text}", markup=False, soft_wrap=True)
     console.print(f"\n[bold]{escape(rendered.finding)}[/bold]\n")
     console.print(f"report: {rendered.html}", markup=False, soft_wrap=True)
+
+
+def _one_below_the_other(listing: "Listing") -> Table:
+    """A table that is too wide for the terminal: under the first text of each row a line for each other."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for row in listing.rows:
+        first, *others = row.texts()
+        table.add_row(f"[bold]{escape(first)}[/bold]")
+        for column, text in zip(listing.columns[1:], others, strict=True):
+            table.add_row(Padding(escape(column), (0, 0, 0, 2)), escape(text))
+    return table
 
 
 @app.command()

@@ -3,6 +3,7 @@
 A server that ends is an answer here, not a fault.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -57,7 +58,7 @@ class Observer:
         self._show = show
         self._window_start: float | None = None
         self._reported: float | None = None  # when the last report of the window came
-        self._lost = 0.0
+        self._failed = 0.0
         self._enough = False
         self.replaced = 0  # workers, in the window
         self.probe: dict[str, Any] | None = None  # as in cell.json
@@ -65,21 +66,11 @@ class Observer:
 
     def watch(self) -> str | None:
         """Why the cell must end; ``None`` to go on. Sends the signal of a probe when it is time."""
-        probe, server = self._cell.probe, self._server
-        if server.running:
-            due = None if probe is None or self._window_start is None else self._window_start + probe.after_s
-            if self.probe is None and due is not None and time.time() >= due:
-                self._signal()
-            return None
-        if self.server_ended is None:
-            ending = server.ending()
-            told = self.probe is not None and self.probe["kind"] == "terminate"
-            if ending is None or (server.asked_to_end and not told):
-                return server.failure()
-            if probe is not None and self.probe is None:
-                return f"nothing was left for the probe: {server.failure()}"
-            self.server_ended = asdict(ending)
-        return None
+        probe, start = self._cell.probe, self._window_start
+        due = None if probe is None or start is None else start + probe.after_s
+        if probe is not None and due is not None and self.probe is None and self._server.running:
+            self._signal(probe.kind, due)
+        return self._note_end()
 
     def on_progress(self, event: Event) -> None:
         """Count what happened up to a report of the generator; ends the cell when it has seen enough."""
@@ -87,7 +78,7 @@ class Observer:
         if self._window_start is not None:
             self.replaced = self._count(self._window_start)
             since = self._window_start if self._reported is None else self._reported
-            self._lost += event["failures_per_s"] * max(0.0, event["time"] - since)
+            self._failed += event["failures_per_s"] * max(0.0, event["time"] - since)
             self._reported = event["time"]
             if not self._enough and self._seen_enough(event):
                 self._enough = True
@@ -96,7 +87,7 @@ class Observer:
 
     def finish(self, window_start: float) -> str | None:
         """Look a last time when the window is over; returns why the cell is not what it should be."""
-        reason = self.watch()
+        reason = self._note_end()
         self.replaced = self._count(window_start)
         if reason is None and self._cell.probe is not None and self.probe is None:
             return "the probe was never sent: no worker was ready"
@@ -124,22 +115,34 @@ class Observer:
 
     def _so_far(self) -> str:
         wanted = f"/{self._cell.goal.replacements}" if self._cell.goal else ""
-        return f"{self.replaced}{wanted} replaced, {round(self._lost):,} lost"
+        return f"{self.replaced}{wanted} replaced, {round(self._failed):,} failed"
 
-    def _signal(self) -> None:
-        """Do what the probe is for. A worker that is being replaced leaves nobody to kill: then later."""
-        assert self._cell.probe is not None
-        kind = self._cell.probe.kind
+    def _note_end(self) -> str | None:
+        """Note that the server has ended; returns a reason where that is a fault all the same."""
+        server = self._server
+        if server.running or self.server_ended is not None:
+            return None
+        ending = server.ending()
+        told = self.probe is not None and self.probe["kind"] == "terminate"
+        if ending is None or (server.asked_to_end and not told):
+            return server.failure()
+        if self._cell.probe is not None and self.probe is None:
+            return f"nothing was left for the probe: {server.failure()}"
+        self.server_ended = asdict(ending)
+        return None
+
+    def _signal(self, kind: str, due: float) -> None:
+        """Do what the probe is for when it is due; where no worker is ready to be killed, not yet."""
+        if time.time() < due:
+            return
         if kind == "terminate":
-            moment, pid = time.time(), int(self._server.facts["pid"])
+            self.probe = {"kind": kind, "time": time.time(), "pid": self._server.facts["pid"]}
             self._launcher.stop(self._server)
-        else:
-            oldest = workers.oldest(workers.read(self._server.directory))
-            if oldest is None:
-                return
-            moment, pid = time.time(), oldest
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:  # it ended since the last sample
-                return
-        self.probe = {"kind": kind, "time": moment, "pid": pid}
+            return
+        oldest = workers.oldest(workers.read(self._server.directory))
+        if oldest is None:
+            return
+        moment = time.time()
+        with contextlib.suppress(ProcessLookupError):  # it has ended since the last sample
+            os.kill(oldest, signal.SIGKILL)
+            self.probe = {"kind": kind, "time": moment, "pid": oldest}

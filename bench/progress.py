@@ -91,7 +91,9 @@ class RunProgress:
         """
         if server is not None:
             every = measured["requests"] + measured["failures"]
-            self._line.append(f"{cell.words}: {server}, {measured['failures']:,} of {every:,} requests lost")
+            self._line.append(
+                f"{cell.words}: {server}, {measured['failures']:,} of {every:,} requests failed"
+            )
         elif cell.search is None:
             failures = measured["failures"]
             failed = f" ({failures:,} failed)" if failures else ""
