@@ -47,7 +47,7 @@ class Trace:
                 name=request.name,
                 due=agent.due_ns + to_unix_ns,
                 sent=agent.sent_ns + to_unix_ns,
-                ended=agent.begun_ns + response.latency_ns + to_unix_ns,
+                ended=agent.sent_ns + response.latency_ns + to_unix_ns,
                 connection=connection.serial if connection is not None and connection.established else None,
                 kind=str(response.failure_kind or ""),
             )
@@ -58,11 +58,11 @@ class TracedAgent(Agent):
     """An agent that sends each of its requests with an id, and remembers the times of the last one.
 
     `due_ns` is when its arrival was due, or else when the task asked, which is `sent_ns`. A request of
-    which nothing could be sent, because the server had closed the idle connection, is begun once more,
-    at `begun_ns`, and stays the same one.
+    which nothing could be sent, because the server had closed the idle connection, is begun once more
+    and stays the same one.
     """
 
-    __slots__ = ("_has_asked", "_numbered", "_trace", "begun_ns", "due_ns", "sent_ns")
+    __slots__ = ("_has_asked", "_numbered", "_trace", "due_ns", "sent_ns")
 
     def __init__(self, user: Driven, trace: Trace) -> None:
         super().__init__(user)
@@ -70,11 +70,10 @@ class TracedAgent(Agent):
         self._trace = trace
         self._numbered = 0  # the last of `requests` that has an id
         self._has_asked = False  # whether the task of the arrival has made a request
-        self.due_ns = self.sent_ns = self.begun_ns = 0
+        self.due_ns = self.sent_ns = 0
 
     def own_lines(self, request: Request, now_ns: int) -> bytes:
         """What any user adds, and the id."""
-        self.begun_ns = now_ns
         if self._numbered != self.requests:
             self._numbered = self.requests
             self._number(now_ns)

@@ -139,13 +139,16 @@ class Traffic:
             self._epoll.modify(connection.fd, EPOLLIN | EPOLLRDHUP | (EPOLLOUT if wants_write else 0))
 
     def _reconnect(self, connection: AgentConnection) -> None:
-        """The server closed an idle connection before a byte was sent: open another. Not a resend."""
+        """The server closed an idle connection before a byte was sent: open another. Not a resend.
+
+        The request stays the same one: its time runs on.
+        """
         agent, request = connection.agent, connection.request
         assert request is not None
         self._counters.idle_closes += 1
         self.discard(connection)
         self.release(agent, connection)
-        self.begin(agent, request, clock())
+        self.begin(agent, request, connection.started_ns)
 
     def on_event(self, connection: AgentConnection, mask: int) -> None:
         """An event off the hot path: connected, writable, part of an answer, closed."""

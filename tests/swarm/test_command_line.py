@@ -48,6 +48,25 @@ def rows(path):
 HEADLESS = ("--headless", "-u", 4, "-r", 4, "--stop-timeout", 5, "--skip-log")
 
 
+@pytest.mark.parametrize("more", [(), ("--processes", 2)], ids=["one process", "two"])
+def test_a_trace_beside_a_recording(serve, locust, tmp_path, more):
+    server = serve({"/index": reply(b"Hello, world!")})
+    status, errors = finish(
+        locust(*HEADLESS, "-t", "2s", "--host", server.url, "--record", tmp_path, "--trace", *more)
+    )
+    assert status == 0, errors
+    ids = [row["id"] for row in rows(tmp_path / "trace.csv")]
+    assert sorted(ids) == sorted(asked.headers["x-request-id"] for asked in server.asked)
+    assert len(set(ids)) == len(ids) > 0
+
+
+def test_a_trace_without_a_recording_is_refused(locust):
+    status, errors = finish(locust(*HEADLESS, "--host", "http://127.0.0.1:9", "--trace"))
+    assert status == 1
+    assert "--trace needs --record DIR" in errors
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_headless_with_a_recording(serve, locust, tmp_path, processes):
     server = serve({"/index": reply(b"Hello, world!")})

@@ -11,7 +11,7 @@ import pytest
 from locust import FastHttpUser, HttpUser, constant, task
 
 import swarm.recorder as recorder_module
-from swarm.batch import SERVICE, Batch, FailureRow
+from swarm.batch import FROM_SCHEDULE, SERVICE, Batch, FailureRow
 from swarm.recording import FAILURE_COLUMNS, GENERATOR_COLUMNS, LATENCY_COLUMNS, Recording
 from swarm.samples import Histogram
 from swarm.summary import read_window
@@ -161,6 +161,20 @@ def test_names_and_details_may_be_anything(tmp_path, name):
     inside, outside = read_window(tmp_path, 100, 101), read_window(tmp_path, 101, 102)
     assert (inside.requests, inside.failures) == (1, 1)
     assert (outside.requests, outside.failures) == (0, 0)
+
+
+def test_successes_are_counted_from_a_second_on(tmp_path):
+    recording = Recording(tmp_path)
+    for second, *latencies in ((100, 1), (101, 2, 3), (100, 4), (102, 5)):
+        recording.add(batch_of(second, *latencies))
+    of_another_kind = Batch()
+    of_another_kind.add_histogram(101, "GET", "/", FROM_SCHEDULE, Histogram.of(np.array([7])))
+    of_another_kind.failures.append(
+        FailureRow(101.5, "GET", "/", "check", 1.0, None, None, None, 1, None, "")
+    )
+    recording.add(of_another_kind)
+    assert [recording.successes_since(second) for second in (0, 100, 101, 102, 103)] == [5, 5, 3, 1, 0]
+    recording.discard()
 
 
 def test_a_recording_that_is_given_up_leaves_nothing(tmp_path):
