@@ -12,6 +12,7 @@ from analysis.aggregate import closed_loads, open_loads
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.recycling import Recycling, analyse
+from analysis.recycling.findings import findings as recycling_findings
 from analysis.summary import summarise
 from analysis.thresholds import Violation, violations
 
@@ -56,8 +57,8 @@ def study(directory: Path) -> Study:
     loads, rates = closed_loads(loaded, summary), open_loads(loaded, summary)
     found = searches(summary)
     highest = capacity(found)
-    findings = checks.check(loaded, summary)
     recycling = analyse(loaded)
+    findings = _findings(loaded, summary, recycling)
     return Study(
         results=loaded,
         summary=summary,
@@ -71,6 +72,16 @@ def study(directory: Path) -> Study:
         recycling=recycling,
         verdict=verdict.judge(loaded, summary, loads, rates, found, highest, findings, recycling),
     )
+
+
+def _findings(
+    loaded: results.Results, summary: pd.DataFrame, recycling: Recycling | None
+) -> list[checks.Finding]:
+    """Of every run, and of recycling; warnings first."""
+    found = checks.check(loaded, summary)
+    if recycling is not None:
+        found += recycling_findings(loaded, recycling)
+    return sorted(found, key=lambda finding: finding.severity != "warning")
 
 
 def open_study() -> Study:

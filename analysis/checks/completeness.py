@@ -23,8 +23,8 @@ def missing(results: Results) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def uncertain(summary: pd.DataFrame) -> Iterator[Finding]:
-    """Whether there is anything to compare, and CPU time to compare it by."""
+def alone(summary: pd.DataFrame) -> Iterator[Finding]:
+    """Whether there is anything to compare."""
     load = [*LOAD, "arrivals", "rate_per_s"]
     if summary.groupby(["configuration", *load], dropna=False)["repeat"].nunique().max() < 2:
         yield Finding(
@@ -32,11 +32,15 @@ def uncertain(summary: pd.DataFrame) -> Iterator[Finding]:
             "comparisons: there are no intervals, so nothing can be ranked",
             "use a plan with three or more repeats, such as quick",
         )  # fmt: skip
-    unmetered = int(summary["cpu_s"].isna().sum())
-    if unmetered:
+
+
+def unmetered(summary: pd.DataFrame) -> Iterator[Finding]:
+    """Cells without CPU time."""
+    missing = int(summary["cpu_s"].isna().sum())
+    if missing:
         yield Finding(
             "unmetered", "warning",
-            f"the samples of the server's CPU time do not cover the window of {cells(unmetered)}",
+            f"the samples of the server's CPU time do not cover the window of {cells(missing)}",
             "CPU per request and saturation there, which are left out",
             "see processes.csv of these cells; a loaded machine can hold up the meter",
         )  # fmt: skip

@@ -1,5 +1,8 @@
 """The deciding table: every configuration's answers, each with the cells it was read from."""
 
+from operator import itemgetter
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +24,7 @@ def table(
 ) -> tuple[Row, ...]:
     """A row for every configuration of the catalogue that has a cell of recycling, finished or failed."""
     every = results.cells[results.cells["treatment"] != "none"]
-    judged = every[["path", "status", "max_requests"]].join(cells, how="inner")
+    judged = every[["path", "max_requests", "server_ended"]].join(cells, how="inner")
     rows = []
     for configuration in results.run.configurations:
         mine = judged[judged["configuration"] == configuration.name]
@@ -78,20 +81,31 @@ def _per_life(recycled: pd.DataFrame, lives: pd.DataFrame) -> Answer:
 
 
 def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
-    """Requests lost per 1000 replacements, all cells of a kind of connection together.
+    """Requests lost per 1000 replacements, for each number of workers, all scenarios and repeats together.
 
     Cells that are broken have no recycling to lose by.
     """
     sound = recycled[(recycled["verdict"] == "recycles") & (recycled["replaced"] > 0)]
     if sound.empty:
         return UNKNOWN
-    mine = replacements[replacements["cell"].isin(sound.index) & replacements["new_pid"].notna()]
-    lost = int(sound["lost"].sum())
-    mean, low, high = (1000 * each for each in rate(mine["lost"], lost - int(mine["lost"].sum())))
-    if lost == 0:
-        return Answer(f"0 of {counted(len(mine), 'recycle')} (up to {figures(high)})", "good", _paths(sound))
-    text = f"{figures(mean)} ({figures(low)} to {figures(high)})"
-    return Answer(text, "fair" if mean < 1000 else "bad", _paths(sound[sound["lost"] > 0]))
+    parts, worst = [], 0.0
+    for workers, group in sound.groupby("workers"):
+        mean, text = _rate(group, replacements)
+        parts.append(f"{counted(int(workers), 'worker')}: {text}")
+        worst = max(worst, mean)
+    costly = sound[sound["lost"] > 0]
+    verdict: Literal["good", "fair", "bad"] = "good" if worst == 0 else "fair" if worst < 1000 else "bad"
+    return Answer("; ".join(parts), verdict, _paths(sound if costly.empty else costly))
+
+
+def _rate(cells: pd.DataFrame, replacements: pd.DataFrame) -> tuple[float, str]:
+    """Lost per 1000 replacements of some cells, and that in words."""
+    done = replacements[replacements["cell"].isin(cells.index) & replacements["new_pid"].notna()]
+    elsewhere = int(cells["lost"].sum() - done["lost"].sum())
+    mean, low, high = (1000 * each for each in rate(done["lost"], elsewhere))
+    if mean == 0:
+        return mean, f"0 of {counted(len(done), 'recycle')} (up to {figures(high)})"
+    return mean, f"{figures(mean)} ({figures(low)} to {figures(high)})"
 
 
 def _stall(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
@@ -137,15 +151,15 @@ def _killed(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
         return _failed(failed)
     worst = _worst(probes, ["ends", "degraded", "recovers", "unknown"])
     row = worst.iloc[0]
-    texts = {
-        "recovers": f"another worker after {_seconds(row['recovery_s'])}",
-        "degraded": "nobody comes, the others serve on",
-        "ends": "the server ends" if "server ended" in row["reason"] else "nobody comes, and nobody serves",
-        "unknown": MISSING,
-    }
-    lost = "" if row["verdict"] == "unknown" else f", {row['lost']:,} lost"
-    verdict = {"recovers": "good", "degraded": "bad", "ends": "bad"}.get(row["verdict"], "unknown")
-    return Answer(texts[row["verdict"]] + lost, verdict, _paths(worst))  # type: ignore[arg-type]
+    lost = f", {row['lost']:,} lost"
+    if row["verdict"] == "unknown":
+        return Answer(MISSING, "unknown", _paths(worst))
+    if row["verdict"] == "recovers":
+        return Answer(f"another worker after {_seconds(row['recovery_s'])}{lost}", "good", _paths(worst))
+    if row["verdict"] == "degraded":
+        return Answer(f"nobody comes, the others serve on{lost}", "bad", _paths(worst))
+    text = "nobody comes, and nobody serves" if np.isnan(row["server_ended"]) else "the server ends"
+    return Answer(text + lost, "bad", _paths(worst))
 
 
 def _terminated(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
@@ -176,26 +190,27 @@ def _failed(failed: pd.DataFrame) -> Answer:
 
 def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
     """One sentence: who replaces workers without loss, who pays what, who does not replace them at all."""
-    free, paying, broken, not_at_all = [], [], [], []
+    free, paying, broken, not_at_all = [], {}, [], []
     for row in rows:
         mine = cells[(cells["configuration"] == row.configuration) & (cells["treatment"] == "recycled")]
-        restarts = row.answers[0]
-        if restarts.text.startswith("broken"):
+        works = mine[mine["verdict"] == "recycles"]
+        if row.answers[0].text.startswith("broken"):
             broken.append(row.configuration)
-        elif mine.empty or not (mine["verdict"] == "recycles").any():
+        elif works.empty:
             not_at_all.append(row.configuration)
-        elif mine["lost"].sum() == 0:
+        elif works["lost"].sum() == 0:
             free.append(row.configuration)
         else:
-            each = 1000 * mine["lost"].sum() / mine["replaced"].sum()
-            paying.append(f"{figures(float(each))} ({row.configuration})")
+            paying[row.configuration] = float(1000 * works["lost"].sum() / works["replaced"].sum())
+    prices = [f"{figures(paid)} with {name}" for name, paid in sorted(paying.items(), key=itemgetter(1))]
     parts = [
         f"{_do(free, 'replaces', 'replace')} workers without losing a request" if free else "",
-        f"per 1000 recycles {', '.join(paying)} are lost" if paying else "",
+        f"lost per 1000 recycles: {listed(prices)}" if paying else "",
         f"{_do(not_at_all, 'does', 'do')} not replace workers" if not_at_all else "",
         f"{_do(broken, 'is', 'are')} broken" if broken else "",
     ]
-    return "; ".join(part for part in parts if part) + "."
+    said = "; ".join(part for part in parts if part)
+    return (said[0].upper() + said[1:] if said.startswith("lost") else said) + "."
 
 
 def _do(names: list[str], one: str, several: str) -> str:

@@ -122,8 +122,8 @@ def _strangers(case: Case) -> Iterator[str]:
     if share > STRANGERS:
         yield (
             f"{share:.0%} of the requests were answered by processes that never announced themselves as "
-            f"workers ({len(strange):,} of them, {_median(strange['started'])} requests each): another pid is "
-            "no replaced worker"
+            f"workers ({len(strange):,} of them, {_median(strange['started'])} requests each): another pid "
+            "is no replaced worker"
         )
 
 

@@ -33,6 +33,9 @@ LEAK = 0.2
 # ... and the peak of the second half of a window may be so far above that of the first for a bound to hold.
 BOUND = 0.1
 
+# The trace may have so many requests more or fewer than were counted, for what ends with a second.
+BOOKS = 0.01
+
 # A stall that no client with ordinary time-outs notices, ...
 SHORT_S = 0.1
 # ... and one that everybody does.
