@@ -79,8 +79,12 @@ def hidden_latency(study: Study) -> Figure | None:
 
 
 def _panels(study: Study) -> Iterator[tuple[tuple[str, int, str, int], pd.DataFrame]]:
-    """Each scenario, worker count, kind of arrivals and pool, with every rate measured: searches included."""
-    opened = study.summary[study.summary["load_kind"] == "open"]
+    """Each scenario, worker count, kind of arrivals and pool, with every rate measured: searches included.
+
+    Cells of recycling are left out: their servers were traced, and it is not their speed that they tell.
+    """
+    summary = study.summary
+    opened = summary[(summary["load_kind"] == "open") & (summary["treatment"] == "none")]
     if opened.empty:
         return
     every = aggregate(study.results, opened, OPEN_LOAD)

@@ -73,11 +73,20 @@ def _trace(axis: Axes, rows: pd.DataFrame, metric: str, look: style.Look) -> Non
     )  # fmt: skip
 
 
-def memory(study: Study) -> Figure:
-    """PSS and RSS of all the server's processes over the life of each server."""
+def memory(study: Study) -> Figure | None:
+    """PSS and RSS of all the server's processes over the life of each server.
+
+    None where there are only cells of recycling, whose memory has charts of its own.
+    """
     looks = style.looks(study.results.configurations)
-    cells = study.results.finished[["configuration", "workers", "block", "server_started"]]
-    samples = server_memory(study.results.processes).join(cells, on="cell")
+    finished = study.results.finished
+    cells = finished.loc[
+        finished["treatment"] == "none", ["configuration", "workers", "block", "server_started"]
+    ]
+    if cells.empty:
+        return None
+    processes = study.results.processes
+    samples = server_memory(processes[processes["cell"].isin(cells.index)]).join(cells, on="cell")
     samples["age"] = samples["time"] - samples["server_started"]
     counts = sorted({int(workers) for workers in samples["workers"]})
     columns = [("pss_bytes", "PSS"), ("rss_bytes", "RSS")]
@@ -116,8 +125,9 @@ def _lives(axis: Axes, samples: pd.DataFrame, column: str, look: style.Look) -> 
 
 def _memory_title(study: Study) -> str:
     """Who needs least and most, at the fewest workers; in PSS if the system tells it."""
-    workers = int(study.summary["workers"].min())
-    fewest = study.summary[study.summary["workers"] == workers]
+    summary = study.summary[study.summary["treatment"] == "none"]
+    workers = int(summary["workers"].min())
+    fewest = summary[summary["workers"] == workers]
     for column, label in (("pss_bytes", "PSS"), ("rss_bytes", "RSS")):
         most = fewest.groupby("configuration")[column].max().dropna().sort_values() / MIB
         if len(most):
