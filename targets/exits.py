@@ -41,10 +41,10 @@ def stat_of(pid: int) -> list[str] | None:
 class ExitWatch:
     """Knows with which status a process ended, where the system tells; to be opened while it lives."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, start: int | None) -> None:
+        """`start` (ticks after boot, `START`) tells the process from another that gets its pid later."""
         self._pid = pid
-        stat = stat_of(pid)
-        self._start = stat[START] if stat else None
+        self._start = start
         self._descriptor = _pidfd_open(pid)
 
     def status(self) -> int | None:
@@ -63,7 +63,7 @@ class ExitWatch:
 
     def _of_zombie(self) -> int | None:
         stat = stat_of(self._pid)
-        if stat is None or stat[STATE] not in DEAD or stat[START] != self._start:
+        if stat is None or stat[STATE] not in DEAD or int(stat[START]) != self._start:
             return None
         try:
             # Who may not know the status of another user's process reads 0.

@@ -71,7 +71,7 @@ class Meter:
         # Line-buffered, so that who reads along sees whole lines.
         self._processes = (folder / "processes.csv").open("x", buffering=1)
         self._workers = (folder / "workers.csv").open("x", buffering=1)
-        self._meter = _Process(os.getpid(), 0, "meter", ExitWatch(os.getpid()))
+        self._meter = _Process(os.getpid(), 0, "meter", ExitWatch(os.getpid(), None))
         self._known: dict[int, _Process] = {}
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
@@ -110,7 +110,7 @@ class Meter:
             moment, pid = line.split(",")
             process = self._known.get(int(pid))
             if process is None:  # born since the last sample, and perhaps dead again
-                process = self._born(int(pid), _start_of(int(pid)), float(moment))
+                process = self._born(int(pid), stat_of(int(pid)), float(moment))
             process.role = "worker"
             self.announced += 1
             self._event(float(moment), "ready", process)
@@ -153,23 +153,24 @@ class Meter:
             if start is None or start != process.start:
                 self.died(process.pid)
         for pid in pids:
-            start = _start_of(pid)
-            if start is not None and pid not in self._known:
-                self._born(pid, start)
+            stat = stat_of(pid)
+            if stat is not None and stat[STATE] not in DEAD and pid not in self._known:
+                self._born(pid, stat)
 
-    def _born(self, pid: int, start: int | None, announced: float = 0.0) -> _Process:
-        if start is None:
-            moment = announced  # it has died since; this is the earliest that is known of it
+    def _born(self, pid: int, stat: list[str] | None, announced: float = 0.0) -> _Process:
+        """Record a birth, given what the system knew of it (it may be gone by now)."""
+        if stat is None:
+            start, moment = None, announced  # it has died since; this is the earliest that is known of it
         else:
+            start = int(stat[START])
             moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / _TICKS_PER_S
-        role = None if self._held is not None else self._role_of_newborn(pid)
-        process = self._known[pid] = _Process(pid, start, role, ExitWatch(pid))
+        role = None if self._held is not None else self._role_of_newborn(stat)
+        process = self._known[pid] = _Process(pid, start, role, ExitWatch(pid, start))
         self._event(moment, "born", process)
         return process
 
-    def _role_of_newborn(self, pid: int) -> str:
+    def _role_of_newborn(self, stat: list[str] | None) -> str:
         """After `settle()`: what the manager or serve starts is a worker, what a worker starts is not."""
-        stat = stat_of(pid)
         parent = self._known.get(int(stat[PARENT])) if stat else None
         return "worker" if parent is None or parent.role == "manager" else "helper"
 

@@ -21,9 +21,13 @@ def grandchild():
         yield grandchild
 
 
+def watch_of(pid):
+    return ExitWatch(pid, int(exits.stat_of(pid)[exits.START]))
+
+
 @pytest.fixture
 def watch(grandchild):
-    watch = ExitWatch(grandchild.pid)
+    watch = watch_of(grandchild.pid)
     yield watch
     watch.close()
 
@@ -46,7 +50,7 @@ def test_a_process_that_was_reaped_still_tells_its_status(grandchild, watch, sta
 
 def test_where_the_system_does_not_tell_the_status_is_missing(grandchild, monkeypatch):
     monkeypatch.delattr(os, "pidfd_open")  # as on Python 3.8
-    watch = ExitWatch(grandchild.pid)
+    watch = watch_of(grandchild.pid)
     grandchild.end(3)
     grandchild.reap()
     assert watch.status() is None
@@ -69,7 +73,7 @@ def test_a_pid_that_is_used_again_is_not_mistaken(grandchild, watch, monkeypatch
 
 def test_the_descriptor_is_closed(grandchild):
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
-    watch = ExitWatch(grandchild.pid)
+    watch = watch_of(grandchild.pid)
     watch.close()
     watch.close()
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208

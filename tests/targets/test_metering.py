@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from targets import exits, metering
 from targets.metering import Meter
 
 from .conftest import wait_until
@@ -69,6 +70,32 @@ def test_a_worker_that_announced_itself_and_died_between_two_samples_is_born_onc
 
 def test_who_starts_a_process_later_tells_what_it_is(meter, tmp_path):
     """The manager's is a worker; one of a worker is a program that the import of the app runs."""
+    with three_generations(meter) as pids:
+        meter.sample(pids)
+    roles = zip(pids, ["manager", "worker", "helper"], strict=True)
+    assert events(tmp_path) == [("born", pid, role, "") for pid, role in roles]
+
+
+def test_a_program_that_is_gone_a_moment_later_is_no_worker_either(meter, tmp_path, monkeypatch):
+    with three_generations(meter) as pids:
+        seen = []
+
+        def once(pid):
+            seen.append(pid)
+            return exits.stat_of(pid) if pid != pids[-1] or seen.count(pid) == 1 else None
+
+        monkeypatch.setattr(metering, "stat_of", once)
+        meter.sample(pids)
+        meter.sample(pids[:-1])
+    assert [event for event in events(tmp_path) if event[1] == pids[-1]] == [
+        ("born", pids[-1], "helper", ""),
+        ("died", pids[-1], "helper", ""),
+    ]
+
+
+@contextmanager
+def three_generations(meter):
+    """Pids of a manager, known to the meter, of a worker that starts later, and of a program of its own."""
     with process("sh", "-c", "read go; (sleep 60 & wait) & wait", stdin=subprocess.PIPE) as manager:
         meter.settle([manager.pid], manager.pid)
         manager.stdin.write(b"go\n")
@@ -77,12 +104,7 @@ def test_who_starts_a_process_later_tells_what_it_is(meter, tmp_path):
         wait_until(lambda: len(tree.children(recursive=True)) == 2, "both have started")
         (worker,) = tree.children()
         (program,) = worker.children()
-        meter.sample([manager.pid, worker.pid, program.pid])
-    assert events(tmp_path) == [
-        ("born", manager.pid, "manager", ""),
-        ("born", worker.pid, "worker", ""),
-        ("born", program.pid, "helper", ""),
-    ]
+        yield [manager.pid, worker.pid, program.pid]
 
 
 def test_what_serve_starts_again_is_a_worker(meter, tmp_path):

@@ -24,6 +24,7 @@ ALL = [
     )
     for name, configuration in CATALOGUE.configurations.items()
 ]
+KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
 COUNTING = ("flag", "app", "respawn")
 RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle in COUNTING]
 
@@ -176,6 +177,25 @@ def test_a_server_that_dies_while_serving_is_reported(serve, name):
     died = {row["pid"]: row["exit_status"] for row in served.events("died")}
     assert died[str(served.server["pid"])] == "-9"
     assert {int(pid) for pid in died} == pids
+
+
+@pytest.mark.skipif(KERNEL < (6, 15), reason="older kernels tell nobody but the manager")
+@pytest.mark.parametrize(
+    "name",
+    [
+        param
+        for param in ALL
+        # Hypercorn ends as a whole, which the test above is about.
+        if CATALOGUE.get(param.values[0]).max_workers is None and param.values[0] != "hypercorn"
+    ],
+)
+def test_how_a_worker_of_the_manager_ended_is_noted(serve, name):
+    served = serve(name, "--workers", "2").wait_ready()
+    worker = served.server["whoami"]["pid"]
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker in pids_of(served.events("died", "worker")), "its death is noted")
+    assert [row["exit_status"] for row in served.events("died") if row["pid"] == str(worker)] == ["-9"]
+    assert served.end() == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["SIGINT", "SIGHUP"])
