@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.recycling import stalls
 from analysis.recycling_shown.naming import in_order, is_leak
 from analysis.study import Study
 
 # A shorter time without an answer cannot be seen beside a window of seconds.
 VISIBLE_S = 0.02
+# A worker that becomes ready later than this before the end of a window may have seen no death yet.
+SOON_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def _panel(study: Study, number: Any) -> Panel:
     lives = recycling.lives[recycling.lives["cell"] == number].copy()
     replaced = recycling.replacements[recycling.replacements["cell"] == number]
     losses = recycling.losses[recycling.losses["cell"] == number]
-    lives["lane"] = slots(lives, dict(zip(replaced["new_pid"], replaced["old_pid"], strict=True)))
+    lives["lane"] = slots(lives, dict(zip(replaced["new_pid"], replaced["old_pid"], strict=True)), end)
     lives[["born", "ready", "died"]] -= start
     return Panel(
         cell=cell,
@@ -80,30 +83,35 @@ def gaps(study: Study, number: Any) -> pd.DataFrame:
     ]
     longest = controls["gap_s"].max()
     trace = study.results.trace
-    own = trace[(trace["cell"] == number) & trace["kind"].isna()]
-    start, end = cell["window_start"], cell["window_end"]
-    ended = own["ended"].to_numpy()
-    times = np.concatenate([[start], np.sort(ended[(ended > start) & (ended < end)]), [end]])
-    long = np.diff(times) > np.nanmax([longest, VISIBLE_S])
-    return pd.DataFrame({"begin": times[:-1][long], "end": times[1:][long]})
+    completed = trace[(trace["cell"] == number) & trace["kind"].isna()]["ended"].to_numpy()
+    found = stalls.gaps(completed, cell["window_start"], cell["window_end"])
+    long = found.end - found.begin > np.nanmax([longest, VISIBLE_S])
+    return pd.DataFrame({"begin": found.begin[long], "end": found.end[long]})
 
 
-def slots(lives: pd.DataFrame, successors: dict[int, int]) -> pd.Series:
+def slots(lives: pd.DataFrame, successors: dict[int, int], end: float) -> pd.Series:
     """The lane of each life, from 0: that of the worker it succeeds (`successors`: new pid -> old pid).
 
-    A worker that succeeds none takes the lowest lane that is free when it is born.
+    A worker that succeeds none takes the lowest lane that is free when it is born. If none is, it has one of
+    its own, unless it was not ready `SOON_S` before `end` (Unix s): then it is about to succeed the oldest.
     """
     ordered = lives.sort_values("born", na_position="first")
-    pids, died = ordered["pid"].to_list(), ordered["died"].fillna(np.inf).to_list()
     lane: dict[int, int] = {}
-    until: list[float] = []
-    placed = []
-    for pid, born, end in zip(pids, ordered["born"].to_list(), died, strict=True):
-        free = [place for place, freed in enumerate(until) if freed <= born]
-        place = lane.get(successors.get(pid, -1), free[0] if free else len(until))
-        if place == len(until):
-            until.append(end)
-        until[place] = max(until[place], end)
-        lane[pid] = place
-        placed.append(place)
-    return pd.Series(placed, index=ordered.index, dtype=int).reindex(lives.index)
+    until: list[float] = []  # when each lane is free again
+    latest: list[float] = []  # when the latest worker of each lane was born
+    for life in ordered.fillna({"died": np.inf, "ready": np.inf}).to_dict("records"):
+        free = [place for place, freed in enumerate(until) if freed <= life["born"]]
+        forerunner = successors.get(life["pid"])
+        if forerunner in lane:
+            place = lane[forerunner]
+        elif free:
+            place = free[0]
+        elif until and life["ready"] > end - SOON_S:
+            place = latest.index(min(latest))
+        else:
+            place = len(until)
+            until.append(-np.inf)
+            latest.append(-np.inf)
+        until[place], latest[place] = max(until[place], life["died"]), life["born"]
+        lane[life["pid"]] = place
+    return ordered["pid"].map(lane).reindex(lives.index).astype(int)

@@ -22,7 +22,7 @@ LANE_IN, LOST_IN = 0.42, 0.2
 # A panel with more lanes than this is drawn as high as one with so many.
 MOST_LANES = 8
 # A mark, and a label of a stall, need about so much of the axis to stand apart from the next.
-MARK_WIDTH, LABEL_WIDTH = 0.022, 0.05
+MARK_WIDTH, LABEL_WIDTH = 0.042, 0.05
 
 
 def figures(study: Study) -> dict[str, Figure]:
@@ -178,7 +178,7 @@ def _title(configuration: str, panels: list[Panel]) -> str:
     wrong = [panel.judged for panel in panels if panel.judged["verdict"] != "recycles"]
     if wrong:
         first = wrong[0]
-        return f"{configuration}, {heading(first)}: {first['verdict']}. {first['reason']}"
+        return f"{configuration}, {heading(first)}: {first['verdict']}: {first['reason'].rstrip('.')}."
     replaced = sum(int(panel.judged["replaced"]) for panel in panels)
     lost = sum(int(panel.judged["lost"]) for panel in panels)
     asked = sum(int(panel.judged["requests"]) + int(panel.judged["lost"]) for panel in panels)

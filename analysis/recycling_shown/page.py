@@ -34,20 +34,17 @@ def rows(study: Study, figures: Path) -> list[dict[str, Any]]:
         {
             "configuration": row.configuration,
             "anchor": anchor if (figures / f"{anchor}.png").exists() else None,
-            "answers": [_answer(answer, row.configuration) for answer in row.answers],
+            "answers": [_answer(answer) for answer in row.answers],
         }
         for row in study.recycling.configurations
         for anchor in [drawn.get(row.configuration, "")]
     ]
 
 
-def _answer(answer: Answer, configuration: str) -> dict[str, Any]:
+def _answer(answer: Answer) -> dict[str, Any]:
     """An answer with the addresses of its cells, as seen from the page."""
     return {
         "text": answer.text,
         "verdict": answer.verdict,
-        "links": [
-            {"address": f"../{quote(path)}/", "cell": path, "name": path.removeprefix(f"{configuration}/")}
-            for path in answer.evidence
-        ],
+        "links": [{"address": f"../{quote(path)}/", "cell": path} for path in answer.evidence],
     }
