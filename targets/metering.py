@@ -153,8 +153,8 @@ class Meter:
             if start is None or start != process.start:
                 self.died(process.pid)
         for pid in pids:
-            stat = stat_of(pid)
-            if stat is not None and stat[STATE] not in DEAD and pid not in self._known:
+            stat = None if pid in self._known else stat_of(pid)
+            if stat is not None and stat[STATE] not in DEAD:
                 self._born(pid, stat)
 
     def _born(self, pid: int, stat: list[str] | None, announced: float = 0.0) -> _Process:

@@ -124,7 +124,7 @@ def test_arguments_that_make_no_sense_are_refused():
 
 def test_workers_that_come_due_together_are_replaced_one_after_the_other(recycled, tmp_path):
     """The start of a successor is noted, and when it is ready: none starts while another does."""
-    served = recycled("--workers", "3", max_requests=1, jitter=0, environment={"RECYCLED_IMPORT_S": "0.3"})
+    served = recycled("--workers", "3", max_requests=1, jitter=0, environment={"RECYCLED_IMPORT_S": "1"})
     first = living_workers(served)
 
     def all_are_due():
