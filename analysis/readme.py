@@ -1,6 +1,7 @@
-"""`python -m analysis.readme RUN_DIR`: put a run's tables and figures into the project's README.
+"""`python -m analysis.readme RUN_DIR`: put a run's tables and figures into the project's documents.
 
-What stands between the two markers is replaced, so that no figure there is written by hand.
+A run of recycling goes into docs/recycling.md, any other into the README. What stands there between the two
+markers is replaced, so that no figure is written by hand.
 """
 
 import shutil
@@ -11,61 +12,96 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.ranking import Table
+from analysis.recycling_shown import page
+from analysis.recycling_shown.table import DecidingTable, deciding
 from analysis.schema import Run
 from analysis.study import Study, study
 
 ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- measured: make readme-figures -->"
+BEGIN_RECYCLING = "<!-- measured: recycling -->"
 END = "<!-- /measured -->"
 FIGURES = {"throughput": "requests per second", "cpu_per_request": "CPU time per request"}
 
 
-def rewrite(readme: Path, run_dir: Path, figures: Path) -> None:
-    """Replace the measured part of `readme` and copy the figures it shows into the folder `figures`.
+def rewrite(document: Path, analysed: Study, figures: Path) -> None:
+    """Replace the measured part of `document` and copy the figures it shows into the folder `figures`.
 
     Raises:
-        AnalysisError: the run cannot be read or has no report, or the README lacks the markers.
+        AnalysisError: the run has no report, or the document lacks the markers.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+    opening = BEGIN if analysed.recycling is None else BEGIN_RECYCLING
+    text = document.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(opening)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise AnalysisError(f"{readme} lacks the lines {BEGIN} and {END}")
-    analysed = study(run_dir)
+        raise AnalysisError(f"{document} lacks the lines {opening} and {END}")
+    report = analysed.results.directory / "report"
+    remedy = f"run `make report RUN={analysed.results.directory.name}` first"
+    if not report.is_dir():
+        raise AnalysisError(f"{report} is missing: {remedy}")
+    shown = FIGURES if analysed.recycling is None else _recycling_figures(analysed, report)
     figures.mkdir(parents=True, exist_ok=True)
-    for name in FIGURES:
-        drawn = run_dir / "report" / f"{name}.png"
+    for name in shown:
+        drawn = report / f"{name}.png"
         if not drawn.exists():
-            raise AnalysisError(f"{drawn} is missing: run `make report RUN={run_dir.name}` first")
+            raise AnalysisError(f"{drawn} is missing: {remedy}")
         shutil.copyfile(drawn, figures / drawn.name)
-    folder = figures.relative_to(readme.parent).as_posix()
-    measured = "\n".join(_lines(analysed, folder))
-    readme.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")
+    folder = figures.relative_to(document.parent).as_posix()
+    measured = "\n".join(_lines(analysed, {f"{folder}/{name}.png": what for name, what in shown.items()}))
+    document.write_text(f"{before}{opening}\n{measured}\n{END}{after}", encoding="utf-8")
 
 
-def _lines(analysed: Study, folder: str) -> Iterator[str]:
+def _recycling_figures(analysed: Study, report: Path) -> dict[str, str]:
+    """Of each section the first figure that was drawn: the first scenario, the fewest workers."""
+    sections = page.sections(analysed)
+    wanted = {page.PRICE: "what recycling costs", page.MEMORY: "memory with and without recycling"}
+    drawn = {
+        what: [name for name in sections[title] if (report / f"{name}.png").exists()]
+        for title, what in wanted.items()
+    }
+    return {names[0]: what for what, names in drawn.items() if names}
+
+
+def _lines(analysed: Study, figures: dict[str, str]) -> Iterator[str]:
+    """The measured part; `figures` are those to show by their address, with what they show."""
     yield f"**{analysed.verdict.finding}**"
     yield ""
-    for name, what in FIGURES.items():
-        yield f"![{what}]({folder}/{name}.png)"
+    table = deciding(analysed)
+    if table is not None:
+        yield from _deciding(table)
+    for address, what in figures.items():
+        yield f"![{what}]({address})"
         yield ""
-    for table in analysed.verdict.tables:
-        yield from _table(table)
-    yield " ".join(_provenance(analysed.results.run))
+    for ranking in analysed.verdict.tables:
+        yield from _table(ranking)
+    yield " ".join(_provenance(analysed.results.run, recycling=table is not None))
     for finding in analysed.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield ""
             yield f"**Warning:** {finding.text}"
 
 
-def _provenance(run: Run) -> Iterator[str]:
+def _deciding(table: DecidingTable) -> Iterator[str]:
+    yield f"**{table.title}.** {table.basis}"
+    yield ""
+    yield "| " + " | ".join(table.columns) + " |"
+    yield "|---" * len(table.columns) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(text.replace("|", "\\|") for text in row.texts()) + " |"
+    yield ""
+
+
+def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
+    command = "make recycle" if recycling else "make bench"
+    over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)
-    yield f"Measured on {date:%Y-%m-%d} by `make bench PLAN={run.plan['name']}`"
+    yield f"Measured on {date:%Y-%m-%d} by `{command} PLAN={run.plan['name']}`"
     if run.wall_s and run.load_s:
         yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
     yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
     yield f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)},"
-    yield f"launcher {run.launcher}. Intervals are 95 % over {run.plan['repeats']} repeats."
+    yield f"launcher {run.launcher}. Intervals are 95 % over {over}."
 
 
 def _cpus(cpus: list[int]) -> str:
@@ -91,7 +127,9 @@ def main() -> int:
         print("usage: python -m analysis.readme RUN_DIR", file=sys.stderr)  # noqa: T201
         return 2
     try:
-        rewrite(ROOT / "README.md", Path(sys.argv[1]).resolve(), ROOT / "docs" / "figures")
+        analysed = study(Path(sys.argv[1]).resolve())
+        document = ROOT / ("README.md" if analysed.recycling is None else "docs/recycling.md")
+        rewrite(document, analysed, ROOT / "docs" / "figures")
     except AnalysisError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -8,6 +8,9 @@ from analysis.recycling.model import Answer
 from analysis.recycling_shown.naming import base
 from analysis.study import Study
 
+# Sections of which the project's documents show the first figure.
+MEMORY, PRICE = "Memory with and without recycling", "What recycling costs"
+
 
 def sections(study: Study) -> dict[str, list[str]]:
     """The figures in the order of the page: its section, then the names that the notebook gives them."""
@@ -18,8 +21,8 @@ def sections(study: Study) -> dict[str, list[str]]:
     workers = sorted({int(workers) for workers in cells["workers"]})
     return {
         "The lives of the workers": [f"lanes_{name}" for name in study.results.configurations],
-        "Memory with and without recycling": [f"memory_recycled_w{count}" for count in workers],
-        "What recycling costs": [f"price_{name}" for name in dict.fromkeys(map(base, planned))],
+        MEMORY: [f"memory_recycled_w{count}" for count in workers],
+        PRICE: [f"price_{name}" for name in dict.fromkeys(map(base, planned))],
         "How many requests a worker serves": ["requests_per_life"],
         "A worker killed, a server stopped": ["probes"],
     }

@@ -25,7 +25,7 @@ def readme(folder: Path, text: str) -> Path:
 
 def test_the_measured_part_is_replaced_and_the_rest_stays(rendered, tmp_path):
     path = readme(tmp_path, f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    rewrite(path, rendered, tmp_path / "docs" / "figures")
+    rewrite(path, study(rendered), tmp_path / "docs" / "figures")
     text = path.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n") and "old" not in text
     analysed = study(rendered)
@@ -41,23 +41,23 @@ def test_the_measured_part_is_replaced_and_the_rest_stays(rendered, tmp_path):
 
 def test_twice_is_the_same_as_once(rendered, tmp_path):
     path = readme(tmp_path, f"{BEGIN}\n{END}\n")
-    rewrite(path, rendered, tmp_path / "figures")
+    rewrite(path, study(rendered), tmp_path / "figures")
     once = path.read_text(encoding="utf-8")
-    rewrite(path, rendered, tmp_path / "figures")
+    rewrite(path, study(rendered), tmp_path / "figures")
     assert path.read_text(encoding="utf-8") == once
 
 
 def test_a_readme_without_markers_is_left_alone(rendered, tmp_path):
     path = readme(tmp_path, "nothing to replace")
     with pytest.raises(AnalysisError, match="lacks the lines"):
-        rewrite(path, rendered, tmp_path / "figures")
+        rewrite(path, study(rendered), tmp_path / "figures")
     assert path.read_text(encoding="utf-8") == "nothing to replace"
 
 
 def test_a_run_without_a_report_says_what_to_do(run, tmp_path):
     path = readme(tmp_path, f"{BEGIN}\n{END}\n")
     with pytest.raises(AnalysisError, match="make report"):
-        rewrite(path, run(configurations=("sanic",)), tmp_path / "figures")
+        rewrite(path, study(run(configurations=("sanic",))), tmp_path / "figures")
 
 
 def test_the_projects_readme_has_been_filled():
