@@ -250,9 +250,19 @@ def _own_log(directory: Path) -> Path:
 
 
 def _why_not_ready(configuration: Configuration, status: int, directory: Path) -> str:
-    """What serve said on its stderr: its own words and the server's last lines."""
+    """What serve said on its stderr: its own words, in the first line, and the server's last lines."""
     said = last_lines(_own_log(directory), 12) or last_lines(directory / "server.log")
-    return f"{configuration.name} did not start ({_ended(status)}){said}"
+    why = _own_words(_own_log(directory)).removeprefix(f"{configuration.name} ")
+    if why:
+        said = "".join(f"\n{line}" for line in said.splitlines()[1:] if not line.startswith("  serve: "))
+    return f"{configuration.name} did not start ({_ended(status)}){': ' if why else ''}{why}{said}"
+
+
+def _own_words(log: Path) -> str:
+    """Why serve gave up, which it says before the last lines of the server; empty if it does not."""
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    words = next((line for line in said.splitlines() if line.startswith("serve: ")), "")
+    return words.removeprefix("serve: ").partition(". The last lines of ")[0]
 
 
 def _ended(status: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 MODE, _, LIMIT = (sys.argv[1] if len(sys.argv) > 1 else "well").partition(" ")
 aborted = threading.Event()
+enough = threading.Event()
 
 
 def say(**event):
@@ -24,10 +25,12 @@ def say(**event):
 
 def cell(command):
     aborted.clear()
-    started = time.time()
-    end = started + command["warmup_s"] + command["measured_s"]
+    enough.clear()
+    start = time.time() + command["warmup_s"]
+    end = start + command["measured_s"]
     requests = failures = 0
-    while time.time() < end:
+    reported = time.time()
+    while time.time() < end and not enough.is_set():
         if aborted.wait(0.02):
             return say(event="failed", reason="aborted")
         try:
@@ -36,8 +39,18 @@ def cell(command):
             requests += 1
         except OSError:
             failures += 1
-        if requests % 10 == 0:
-            say(event="progress", time=time.time(), users=2, requests_per_s=50, failures_per_s=0)
+        if time.time() >= reported + 0.2:
+            reported = time.time()
+            inside = reported >= start
+            say(
+                event="progress",
+                time=reported,
+                users=2,
+                requests_per_s=50,
+                failures_per_s=0,
+                window_start=start if inside else None,
+                requests=requests if inside else None,
+            )
         if MODE == "dies" and requests == 5:
             sys.stderr.write("boom: the generator gives up\n")
             sys.stderr.flush()
@@ -47,7 +60,7 @@ def cell(command):
     (Path(command["directory"]) / "latency.csv").write_text("second,method,name,kind,bucket_us,count\n")
     if MODE == "echo":
         (Path(command["directory"]) / "command.json").write_text(json.dumps(command))
-    window = {"start": end - command["measured_s"], "end": end}
+    window = {"start": start, "end": min(end, time.time())}
     return say(
         event="finished", window=window, requests=requests, failures=failures, **schedule(command["arrivals"])
     )
@@ -73,6 +86,8 @@ def main():
         command = json.loads(line)
         if command["command"] == "abort":
             aborted.set()
+        elif command["command"] == "enough":
+            enough.set()
         else:
             threading.Thread(target=cell, args=(command,), daemon=True).start()
     os._exit(0)

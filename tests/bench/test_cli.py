@@ -4,10 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import suppress
 
 import psutil
 import pytest
 
+from bench.launch import free_port
 from bench.processes import ROOT
 
 # On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.
@@ -58,6 +61,14 @@ def tiny(tmp_path):
             'unknown kind of arrivals "evenly"; known: const',
         ),
         (["--repeats", "0"], 'command line: key "repeats"'),
+        (["--max-requests", "9"], "--max-requests narrow a plan of recycling, and this is none: give --plan"),
+        (["--replacements", "9"], "--replacements narrow a plan of recycling"),
+        (["--plan", "recycle", "--max-requests", "0"], 'command line: key "recycling.max_requests"'),
+        (["--plan", "recycle", "--replacements", "0"], 'command line: key "recycling.replacements"'),
+        (
+            ["--plan", "recycle", "--users", "8"],
+            '"users" are closed loops, and a plan of recycling',
+        ),
         (["--launcher", "proceses"], 'unknown launcher "proceses"; did you mean "processes"?'),
         (["--resume", "nothing"], 'unknown run "nothing"'),
         (["--resume", "x", "--plan", "quick"], "leave out --plan"),
@@ -76,10 +87,14 @@ def test_a_wrong_word_is_one_line_and_status_2(tmp_path, arguments, message):
 
 
 def test_what_there_is_can_be_listed():
-    assert "gunicorn-uvicorn-legacy" in bench("configurations").stdout
+    configurations = bench("configurations").stdout
+    assert "granian; restarts after N requests: no, at a size in memory" in configurations
+    assert "gunicorn-uvicorn-preload (variant of gunicorn-uvicorn); restarts after N requests: yes" in (
+        configurations
+    )
     assert "locustfiles/index.py" in bench("scenarios").stdout
     plans = bench("plans").stdout
-    assert all(name in plans for name in ("smoke", "quick", "full", "aa"))
+    assert all(name in plans for name in ("smoke", "quick", "full", "aa", "recycle"))
 
 
 def test_the_doctor_says_what_this_machine_has(tmp_path):
@@ -93,6 +108,44 @@ def test_unknown_names_elsewhere(tmp_path):
     assert 'did you mean "granian"' in bench("serve", "granion").stderr
     empty = bench("report", "--results", str(tmp_path))
     assert empty.returncode == 2 and "make bench" in empty.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["granian", "--max-requests", "5"], "counts no requests, it replaces a worker for its memory"),
+        (["uvicorn", "--max-rss", "50"], "uvicorn never replaces a worker for its memory"),
+        (["uvicorn", "--max-requests-jitter", "5"], "give both, or neither"),
+        (["hypercorn", "--max-requests", "5", "--max-requests-jitter", "1"], "cannot spread its restarts"),
+        (["uvicorn", "--max-requests", "0"], "max_requests must be at least 1"),
+        (["sanic-single", "--workers", "2"], "sanic-single has at most 1 worker"),
+    ],
+)
+def test_what_a_server_cannot_do_is_told_before_it_starts(arguments, message):
+    done = bench("serve", *arguments)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/whoami"
+    command = [sys.executable, "-m", "bench", "serve", "uvicorn", "--port", str(port), "--max-requests", "3"]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        pids = set()
+        deadline = time.monotonic() + 60
+        while len(pids) < 2 and time.monotonic() < deadline:
+            assert server.poll() is None
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/whoami", timeout=5) as answer,
+            ):
+                pids.add(json.load(answer)["pid"])
+            time.sleep(0.05)
+        assert len(pids) >= 2
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
 
 
 def test_a_report_that_cannot_be_made_says_how_to_retry(tmp_path):
@@ -118,6 +171,12 @@ def processes_of(folder):
         for process in psutil.process_iter(["cmdline"])
         if any(str(folder) in word for word in process.info["cmdline"] or [])
     ]
+
+
+def alive(processes):
+    """Those that still run: an orphan that has ended may wait for a moment until the system reaps it."""
+    _, left = psutil.wait_procs(processes, 0)
+    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def start(arguments):
@@ -151,7 +210,7 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
     assert run.returncode == 130
     (folder,) = results.iterdir()
     assert f"go on:  make bench RUN={folder.name}" in output and "Traceback" not in output
-    assert psutil.wait_procs(tree, 0)[1] == []
+    assert alive(tree) == []
     record = json.loads((folder / "run.json").read_text())
     kept = {path: path.read_text() for path in folder.rglob("cell.json")}
     assert record["status"] == "interrupted" and record["ended"] and 1 <= len(kept) < 4
@@ -209,3 +268,66 @@ def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path
     assert run.returncode == 1
     assert "failed sanic-single, index, 5 users, repeat 1: the server ended by itself" in output
     assert "1 cell failed" in output
+
+
+RECYCLING = """
+summary = "for tests"
+configurations = ["uvicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 20
+[recycling]
+max_requests = 50
+replacements = 1
+requests = 50
+[[scenarios.index.open]]
+rates_per_s = [100]
+users = 4
+[[probes]]
+kind = "terminate"
+scenario = "long"
+rate_per_s = 5
+users = 32
+after_s = 0.5
+measured_s = 10
+"""
+
+
+def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes_on(tmp_path):
+    """The server has 30 s to answer what it has, which nobody waits for then."""
+    path = tmp_path / "recycling.toml"
+    path.write_text(RECYCLING)
+    results = tmp_path / "results"
+    # With this seed the probe comes last.
+    arguments = ["--plan", str(path), "--results", str(results), "--seed", "5"]
+    run = start(arguments)
+    deadline = time.monotonic() + 120
+    while not any("Shutting down" in log.read_text() for log in results.rglob(".serve-*/3-*/*/server.log")):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    tree = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=6)
+    assert run.returncode == 130 and "Traceback" not in output
+    assert alive(tree) == []
+    (folder,) = results.iterdir()
+    kept = {path: path.read_text() for path in folder.rglob("cell.json")}
+    assert sorted(path.parent.parent.name for path in kept) == [
+        "o100-constant-w1-control",
+        "o100-constant-w1-n50",
+    ]
+
+    again = bench("run", *arguments)
+    assert f"going on with {folder.name}" in again.stdout
+    cells = {path: json.loads(path.read_text()) for path in folder.rglob("cell.json")}
+    assert len(cells) == 3 and {cell["status"] for cell in cells.values()} == {"finished"}
+    assert all(path.read_text() == text for path, text in kept.items())
+    (probed,) = [cell for cell in cells.values() if cell["probe"]]
+    assert probed["server_ended"]["exit_status"] == -signal.SIGTERM  # Uvicorn's own way
+    for path, cell in cells.items():
+        traced = (path.parent / "trace.csv").read_text().count("\n") - 1
+        assert traced >= cell["measured"]["requests"] > 0
+        assert (path.parent / "requests.csv").read_text().count(",finished\n") > 0
+    more = bench("run", "--results", str(results), "--resume", folder.name, "--max-requests", "3")
+    assert more.returncode == 2 and "it cannot change: max_requests" in more.stderr

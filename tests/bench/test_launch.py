@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -11,7 +12,9 @@ from bench import launch
 from bench.errors import UserError
 from bench.launch import Processes, ServerError
 from bench.processes import ROOT
+from bench.serve_command import Options
 from bench.stacks import Environment
+from targets.configurations import Recycling
 
 
 @pytest.fixture
@@ -54,6 +57,55 @@ def test_the_next_server_starts_while_the_last_one_stops(tmp_path, current, sani
         assert second.url != first.url
         launcher.settle()
         assert first.process.poll() == 0 and second.failure() is None
+
+
+def test_serve_is_told_how_to_run_a_server(tmp_path, current, catalogue):
+    options = Options(Recycling(1000, 10), True, 0.05, 0.1, 7.0)
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(catalogue.get("uvicorn"), 1, tmp_path / "m", [0], options)
+        assert (server.facts["max_requests"], server.facts["max_requests_jitter"]) == (1000, 10)
+        assert (server.directory / "requests.csv").exists() and server.options == options
+        serve = psutil.Process(server.process.pid).cmdline()
+        told = {"--sample-interval": "0.05", "--memory-interval": "0.1", "--grace-period": "7"}
+        assert {option: serve[serve.index(option) + 1] for option in told} == told
+
+
+def test_ordinary_servers_are_run_as_ever(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+        serve = psutil.Process(server.process.pid).cmdline()
+        assert serve[serve.index("--sample-interval") + 1] == "0.2"
+        assert not {"--max-requests", "--memory-interval", "--grace-period", "--log-requests"} & set(serve)
+        assert not (server.directory / "requests.csv").exists()
+
+
+def test_a_server_that_may_take_its_time_to_end_is_given_it(tmp_path, current, sanic):
+    """What a probe told to end may take longer than what is only in the way of the next server."""
+    with Processes({"current": current}, stop_timeout_s=0.0) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0], Options(grace_period_s=30.0))
+        launcher.stop(server)
+        launcher.settle()
+        assert server.asked_to_end and server.ending().exit_status == 0
+
+
+def test_how_a_server_ended(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+        assert server.running and server.ending() is None and not server.asked_to_end
+        before = time.time()
+        os.kill(server.facts["pid"], signal.SIGKILL)
+        server.process.wait(10)
+        ending = server.ending()
+        assert ending.exit_status == -9 and before <= ending.time <= time.time()
+        assert not server.running and not server.asked_to_end
+
+
+def test_a_serve_that_was_killed_tells_no_ending(tmp_path, current, sanic):
+    with Processes({"current": current}) as launcher:
+        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+        server.process.kill()
+        server.process.wait(10)
+        assert server.ending() is None and "SIGKILL" in server.failure()
 
 
 def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):

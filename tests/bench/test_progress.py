@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from bench.blocks import expand
+from bench.plan import validate
 from bench.progress import RunProgress
 from bench.search import Found
 
@@ -86,3 +87,35 @@ def test_an_open_load_with_few_requests_is_told_by_what_they_allow(chosen, entri
         progress.measured(block.cells[1], few, 1)
         progress.block_done(block)
     assert f"index, 500/s constant {words}; " in output.getvalue()
+
+
+def test_a_cell_of_recycling_is_told_by_what_happened_to_its_server(entries):
+    text = {
+        "summary": "",
+        "configurations": ["uvicorn"],
+        "recycling": {"max_requests": 10, "replacements": 2, "requests": 100},
+        "scenarios": {"index": {"open": [{"rates_per_s": [50]}]}},
+        "workers": [1],
+        "repeats": 1,
+        "warmup_s": 1,
+        "measured_s": 60,
+    }
+    chosen = validate(text, "")
+    blocks = expand(chosen, 1, entries("uvicorn"))
+    output = io.StringIO()
+    console = Console(file=output, width=200, force_terminal=True, no_color=True)
+    with RunProgress(console, blocks, chosen) as progress:
+        for block in blocks:
+            (cell,) = block.cells
+            progress.block(block)
+            progress.cell(cell)
+            progress.rate({"requests_per_s": 50.0, "failures_per_s": 1.0}, "1/2 replaced, 1 failed")
+            progress.measured(cell, MEASURED | {"failures": 3}, 4, "2 replaced, the server ended")
+            progress.block_done(block)
+    shown = output.getvalue()
+    assert "50 requests/s, 1 failures/s  1/2 replaced, 1 failed" in shown
+    said = "2 replaced, the server ended, 3 of 1,503 requests failed"
+    assert f"repeat 1: index, 50/s constant, recycled after 10 requests: {said}" in shown
+    assert f"repeat 1: index, 50/s constant, not recycled: {said}" in shown
+    # 2 + 1.5 s each, with a second of warm-up, 0.3 s around the cell and 1 s to start its server.
+    assert re.findall(r"\d+:\d\d left", shown)[0] == "0:12 left"

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -7,6 +8,7 @@ from bench.cells import Cell, ClosedLoop
 from bench.host import HostSampler
 from bench.launch import Server
 from bench.record import CellRecord
+from targets.configurations import Recycling
 
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=1, block=1)
 MEASURED = {"requests": 3}
@@ -74,6 +76,46 @@ def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host,
     monkeypatch.setattr(time, "sleep", lambda seconds: append(server, "processes.csv", closing))
     record.finished({"start": end - 1, "end": end}, MEASURED, host)
     assert (tmp_path / "cell" / "processes.csv").read_text().endswith(closing)
+
+
+def test_no_sample_is_waited_for_when_the_server_has_ended(tmp_path, server, host, monkeypatch):
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.serve(server)
+    end = time.time()
+    append(server, "processes.csv", f"{end - 0.1},1,worker,0.2,,\n")
+    server.process.status = 5
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it is waited for"))
+    record.finished({"start": end - 1, "end": end}, MEASURED, host)
+
+
+def test_what_is_not_of_recycling_says_null(tmp_path, server, host):
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.serve(server)
+    record.finished({"start": 0, "end": 1}, MEASURED, host)
+    cell = json.loads((tmp_path / "cell" / "cell.json").read_text())
+    assert {cell[key] for key in ("recycling", "probe", "server_ended")} == {None}
+    assert cell["schema"] == 3 and not (tmp_path / "cell" / "requests.csv").exists()
+
+
+def test_a_cell_of_recycling_gets_the_files_from_the_start_of_its_server(tmp_path, server, host):
+    append(server, "requests.csv", "time,pid,id,event\n1.0,1,0-1,started\n")
+    recycled = replace(CELL, recycling=Recycling(500, 50))
+    record = CellRecord(tmp_path / "cell", recycled, {})
+    record.serve(server)
+    append(server, "requests.csv", "2.0,1,0-1,finished\n2.0,1,0-2,star")
+    record.probe = {"kind": "kill", "time": 2.0, "pid": 1}
+    record.server_ended = {"time": 2.5, "exit_status": None}
+    record.finished({"start": 0, "end": 1}, MEASURED, host)
+    folder = tmp_path / "cell"
+    assert (folder / "requests.csv").read_text() == (
+        "time,pid,id,event\n1.0,1,0-1,started\n2.0,1,0-1,finished\n"
+    )
+    assert (folder / "processes.csv").read_text() == HEADER + "1.0,1,worker,0.1,,\n"
+    assert (folder / "server.log").read_text() == "starting\n"
+    cell = json.loads((folder / "cell.json").read_text())
+    assert cell["recycling"] == {"max_requests": 500, "max_requests_jitter": 50, "max_rss_mib": None}
+    assert cell["probe"] == {"kind": "kill", "time": 2.0, "pid": 1}
+    assert cell["server_ended"] == {"time": 2.5, "exit_status": None}
 
 
 def test_a_failed_cell_has_a_reason_and_no_zeros(tmp_path, host):

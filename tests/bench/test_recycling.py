@@ -297,9 +297,7 @@ def test_narrowing_recycling(read):
     narrowed = narrow(read(own), {"max_requests": 90})
     assert narrowed.recycling_in("leak").max_requests == 90
     assert narrowed.recycling_in("leak").replacements == 5
-    with pytest.raises(
-        UsageError, match='command line: key "recycling.max_requests": input should be greater'
-    ):
+    with pytest.raises(UsageError, match=r'command line: key "recycling\.max_requests": input should'):
         narrow(read(), {"max_requests": 0})
     with pytest.raises(UsageError, match="--max-requests and --replacements narrow a plan of recycling, and"):
         narrow(plan.load("quick"), {"max_requests": 1, "replacements": 2})

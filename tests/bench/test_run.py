@@ -29,6 +29,10 @@ def cells(folder):
     }
 
 
+# A moment, in which the warm-up of 0.2 s is over.
+DEATH_AFTER_S = 0.6
+
+
 class Deadly(Processes):
     """Kills each of its first servers a moment after it became ready."""
 
@@ -40,7 +44,7 @@ class Deadly(Processes):
         server = super().start(*arguments)
         if self.deaths > 0:
             self.deaths -= 1
-            threading.Timer(0.6, os.kill, (server.facts["pid"], signal.SIGKILL)).start()
+            threading.Timer(DEATH_AFTER_S, os.kill, (server.facts["pid"], signal.SIGKILL)).start()
         return server
 
 
