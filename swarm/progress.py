@@ -34,14 +34,11 @@ class Progress:
     def measure(self, start: int, seconds: int) -> int:
         """Wait until the window, which begins now, is over; returns its end (Unix seconds)."""
         self._window_start = start
-        try:
-            self._pass(start + seconds)
-        finally:
-            self._window_start = None
+        self._pass(start + seconds)
         return self._end
 
     def enough(self) -> None:
-        """End the window with the second that is running; do nothing where there is no window."""
+        """End the window with the second that is running; do nothing in a warm-up, nor between cells."""
         if self._window_start is not None:
             self._end = min(self._end, math.floor(time()) + 1)
             self._shortened.set()

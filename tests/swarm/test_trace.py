@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from decimal import Decimal
 from itertools import pairwise
+from time import time
 
 import gevent
 import gevent.event
@@ -85,10 +86,12 @@ def test_every_request_has_an_id_that_the_server_saw_and_a_row(serve, traced, tm
 
 
 def test_times_are_exact_in_order_and_of_one_clock(serve, traced, tmp_path):
+    before = time()
     swarm = traced(serve({"/": reply()}).url, ask).start(3)
     until(lambda: swarm.stats.total.num_requests > 100, "requests")
     swarm.stop()
     found = rows(tmp_path / "trace.csv")
+    assert before - 1 < times(found[0])[0] <= times(found[-1])[2] < time() + 1
     assert all(before <= after for before, after in pairwise(times(row)[2] for row in found))
     assert all(due == sent < ended for due, sent, ended in map(times, found))
     assert all(len(row["sent"].partition(".")[2]) == 6 for row in found)
