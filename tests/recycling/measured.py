@@ -10,7 +10,7 @@ from tests.recycling.recycler import read_books
 from tests.targets.conftest import PROJECT
 
 # A death is noted at the next sample of serve, a book at once: so near to an edge of the window they differ.
-EDGE_S = 0.5
+EDGE_S = 1.0
 
 
 class Measured:

@@ -27,6 +27,7 @@ from collections.abc import Coroutine, Iterator
 from tests.recycling.worker import Alone, DiedError, Forked, Worker
 
 BODY = b"Hello, world!"
+AGAIN_S = 0.02  # until another worker is started for one that died while it started
 OK, FAILED = "200 OK", "500 Internal Server Error"
 
 
@@ -71,9 +72,17 @@ class Server:
 
     async def start(self) -> None:
         life = next(self.lives)
-        worker = Alone(life) if self.options.alone else await Forked(life, self.options.fork_each).connect()
+        try:
+            worker = Alone(life) if self.options.alone else await self.fork(life)
+        except DiedError:
+            await asyncio.sleep(AGAIN_S)
+            self.background(self.start())
+            return
         self.workers[worker.pid] = worker
         self.free.put_nowait(worker)
+
+    async def fork(self, life: int | None) -> Forked:
+        return await Forked(life, self.options.fork_each, self.options.stillborn).connect()
 
     def reap(self) -> None:
         """Take note of dead workers; one that nobody sent away is replaced, unless told otherwise."""
@@ -220,6 +229,7 @@ def main() -> None:
     add("--lose-started", type=int, default=0, metavar="K", help="the last K begin and are not finished")
     add("--lose-finished", type=int, default=0, metavar="K", help="the K before are finished, not answered")
     add("--fork-each", action="store_true", help="another process handles each request")
+    add("--stillborn", action="store_true", help="workers say that they have started, and end")
     add("--alone", action="store_true", help="one process is all there is")
     add("--when-killed", choices=("replace", "nothing", "end"), default="replace")
     asyncio.run(Server(parser.parse_args()).run())

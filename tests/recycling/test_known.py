@@ -62,7 +62,7 @@ def test_one_that_ignores_n_is_not_called_broken(run):
 def test_replacements_are_those_of_the_books(run, name):
     low, high = run.cell(name).replaced_by_the_books()
     assert low <= run.cell(name).row["replaced"] <= high
-    assert high >= 5
+    assert high >= 4
 
 
 @pytest.mark.parametrize("name", [*RECYCLES, "early", "dies-at-once"])
@@ -70,8 +70,8 @@ def test_each_life_served_what_the_books_say(run, name):
     cell = run.cell(name)
     books, lives = cell.ended(), cell.whole_lives()
     assert lives == {pid: books[pid][0] for pid in lives}
-    last = cell.trace["ended"].max()
-    assert set(lives) >= {pid for pid, (_, moment) in books.items() if moment < last - EDGE_S}
+    end = cell.facts["window_end"]
+    assert set(lives) >= {pid for pid, (_, moment) in books.items() if moment < end - EDGE_S}
     assert (cell.row["served_low"], cell.row["served_high"]) == (min(lives.values()), max(lives.values()))
 
 
@@ -155,7 +155,7 @@ def test_a_stall_is_at_least_as_long_as_the_server_slept(run):
     cell = run.cell("stalling")
     assert cell.row["gap_s"] >= STALL_S
     inner = cell.frame("replacements").iloc[1:-1]
-    assert len(inner) >= 3
+    assert len(inner) >= 2
     assert (inner["gap_s"] >= STALL_S).all()
 
 

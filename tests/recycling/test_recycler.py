@@ -5,7 +5,11 @@ import signal
 
 import pytest
 
-from tests.targets.conftest import wait_until
+from bench import stacks
+from bench.launch import Processes, ServerError
+from targets.configurations import load
+from tests.recycling.conftest import HERE
+from tests.targets.conftest import PROJECT, wait_until
 
 LOST = "RemoteDisconnected"
 
@@ -129,6 +133,21 @@ def test_pids_change_with_each_request_without_a_worker_being_replaced(recycler)
 def test_nothing_but_500_after_n(recycler):
     server = recycler("answers-500", "--workers", 2, "--max-requests", 20)
     assert server.visit(50) == [200] * 20 + [500] * 30
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_whose_workers_start_and_end_is_never_ready(workers, tmp_path, monkeypatch):
+    """Each announces itself, so that waiting for announcements would wait in vain or be content too early."""
+    catalogue = load(HERE / "configurations.toml")
+    environment = stacks.ensure(catalogue.stacks["current"], print)
+    monkeypatch.chdir(PROJECT)
+    with (
+        Processes({"current": environment}, catalogue=HERE / "configurations.toml") as launcher,
+        pytest.raises(ServerError) as caught,
+    ):
+        launcher.start(catalogue.get("stillborn"), workers, tmp_path / "m", [0])
+    said = str(caught.value).splitlines()
+    assert said[0] == "stillborn did not start (exit status 3): keeps starting workers that die"
 
 
 @pytest.mark.parametrize(("name", "left"), [("honest", 2), ("deserted", 1), ("collapses", 0)])

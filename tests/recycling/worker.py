@@ -93,13 +93,16 @@ class DiedError(Exception):
 class Forked:
     """A worker in a process of its own."""
 
-    def __init__(self, life: int | None, forks: bool) -> None:
+    def __init__(self, life: int | None, forks: bool, stillborn: bool) -> None:
         self.left, self.served = life, 0
         mine, its = socket.socketpair()
         self.pid = os.fork()
         if not self.pid:
             try:
                 leave_the_parent(its)
+                if stillborn:
+                    announce()
+                    os._exit(0)
                 run_worker(socket.socket(fileno=3), forks)
             except Exception:  # noqa: BLE001
                 traceback.print_exc()
