@@ -90,6 +90,14 @@ class MeasuredCell:
         ]
         return dict(zip(losses["id"], zip(losses["handled"], pids, strict=True), strict=True))
 
+    def lost_while_down(self, kind):
+        """The losses of a kind between a worker's end and its successor's start, and whose: `down_for`."""
+        losses = self.frame("losses")
+        losses = losses[losses["kind"] == kind].assign(down_for=0)
+        for _, each in self.frame("replacements").iterrows():
+            losses.loc[losses["time"].between(each["begin"], each["end"]), "down_for"] = each["number"]
+        return losses[losses["down_for"] > 0]
+
     def ended(self):
         """How many requests each worker had served at its end, and when that was, by the books."""
         return {

@@ -159,13 +159,12 @@ def test_a_stall_is_at_least_as_long_as_the_server_slept(run):
     assert (inner["gap_s"] >= STALL_S).all()
 
 
-def test_what_is_refused_while_the_server_is_started_again_falls_into_replacements(run):
+def test_what_is_refused_while_the_server_is_started_again_belongs_to_that_replacement(run):
     cell = run.cell("respawned")
-    losses = cell.frame("losses")
-    assert len(losses) > 0
-    assert set(losses["handled"]) == {"no"}
-    assert cell.row["lost_elsewhere"] == 0
-    assert set(losses["replacement"]) <= set(cell.frame("replacements")["number"])
+    assert set(cell.frame("losses")["handled"]) == {"no"}
+    refused = cell.lost_while_down("refused")
+    assert len(refused) > 0
+    assert list(refused["replacement"]) == list(refused["down_for"])
 
 
 def test_nobody_restarts_one_that_exits(run):

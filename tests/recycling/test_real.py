@@ -57,11 +57,10 @@ def test_uvicorn_alone_is_started_again_and_refuses_meanwhile(alone):
     cell = alone.cell("uvicorn")
     assert cell.row["verdict"] == "recycles", cell.row["reason"]
     assert cell.row["replaced"] >= 3
-    losses = cell.frame("losses")
-    refused = losses[losses["kind"] == "refused"]
+    refused = cell.lost_while_down("refused")
     assert len(refused) > 0
     assert (refused["handled"] == "no").all()
-    assert refused["replacement"].notna().all()
+    assert list(refused["replacement"]) == list(refused["down_for"])
     assert pd.isna(cell.facts["server_ended"])
 
 
