@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.readme import BEGIN, END, FIGURES, ROOT, rewrite
+from analysis.readme import BEGIN, BEGIN_RECYCLING, END, FIGURES, ROOT, rewrite
 from analysis.study import study
+from tests.fixtures.make_recycling import STORIES, make_recycling
 
 
 @pytest.fixture
@@ -58,6 +59,42 @@ def test_a_run_without_a_report_says_what_to_do(run, tmp_path):
     path = readme(tmp_path, f"{BEGIN}\n{END}\n")
     with pytest.raises(AnalysisError, match="make report"):
         rewrite(path, study(run(configurations=("sanic",))), tmp_path / "figures")
+
+
+@pytest.fixture
+def recycled(tmp_path):
+    """A run of recycling with one of the figures of a report; its fewest workers leak nothing."""
+    folder = make_recycling(tmp_path / "results" / "run", STORIES)
+    (folder / "report").mkdir()
+    (folder / "report" / "price_index.png").write_bytes(b"price")
+    return folder
+
+
+def test_a_run_of_recycling_goes_between_marks_of_its_own(recycled, tmp_path):
+    path = readme(tmp_path, f"{BEGIN}\nof speed\n{END}\nwords\n{BEGIN_RECYCLING}\nold\n{END}\nafter\n")
+    analysed = study(recycled)
+    rewrite(path, analysed, tmp_path / "figures")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"{BEGIN}\nof speed\n{END}\nwords\n{BEGIN_RECYCLING}\n") and "old" not in text
+    assert text.endswith(f"{END}\nafter\n")
+    assert analysed.recycling.finding in text
+    for row in analysed.recycling.configurations:
+        assert "| " + " | ".join(row.texts()) + " |" in text
+    assert "by `make recycle PLAN=" in text and "Imagined CPU" in text and "95 % over replacements" in text
+    assert "](figures/price_index.png)" in text and "memory_recycled" not in text
+    assert (tmp_path / "figures" / "price_index.png").read_bytes() == b"price"
+
+
+def test_a_run_of_recycling_without_a_report_says_what_to_do(recycled, tmp_path):
+    path = readme(tmp_path, f"{BEGIN_RECYCLING}\n{END}\n")
+    (recycled / "report").rename(recycled / "elsewhere")
+    with pytest.raises(AnalysisError, match="make report RUN=run"):
+        rewrite(path, study(recycled), tmp_path / "figures")
+
+
+def test_the_page_on_recycling_has_the_marks():
+    text = (ROOT / "docs" / "recycling.md").read_text(encoding="utf-8")
+    assert text.count(BEGIN_RECYCLING) == 1 and END in text.partition(BEGIN_RECYCLING)[2]
 
 
 def test_the_projects_readme_has_been_filled():

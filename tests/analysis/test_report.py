@@ -11,8 +11,10 @@ from analysis import results
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from analysis.execute import execute, notebooks
+from analysis.recycling_shown import page as recycled
 from analysis.report import SECTIONS, render
-from analysis.study import RUN_VARIABLE, open_study
+from analysis.study import RUN_VARIABLE, open_study, study
+from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
 
 # The figures of a run without open loops.
 CLOSED = [figures for title, figures in SECTIONS.items() if "open loop" not in title]
@@ -202,3 +204,71 @@ def test_the_template_is_found_from_anywhere(run, without_notebooks, monkeypatch
     folder = run(repeats=1)
     monkeypatch.chdir(tmp_path)
     assert render(Path(os.path.relpath(folder))).html.exists()
+
+
+LEAKS = [
+    Story("sanic", generation(12, 1.0, overlap_s=0.1), treatment, scenario="leak-50k", leak_mib=0.5)
+    for treatment in ("recycled", "control")
+]
+
+
+@pytest.fixture(scope="module")
+def recycling(tmp_path_factory):
+    """The folder of a run that has cells of recycling only, and its report."""
+    folder = make_recycling(tmp_path_factory.mktemp("results") / "recycle", [*STORIES, *LEAKS])
+    return folder, render(folder)
+
+
+def test_a_report_of_recycling_opens_with_the_table_that_decides(recycling):
+    _, report = recycling
+    page = Page(report.html.read_text(encoding="utf-8"))
+    table = report.ranking[0]
+    assert report.finding == table.finding and report.finding in page.text
+    places = [page.text.index(text) for text in (report.finding, table.title, "The lives of the workers")]
+    assert places == sorted(places)
+    for row in table.rows:
+        assert all(text in page.text for text in row.texts())
+    for finding in report.findings:
+        assert finding.message in page.text
+
+
+def test_a_report_of_recycling_shows_nothing_of_speed(recycling):
+    folder, report = recycling
+    page = Page(report.html.read_text(encoding="utf-8"))
+    assert not [title for title in ("Ranking", *SECTIONS) if title in page.text]
+    drawn = {path.stem for path in report.html.parent.glob("*.png")}
+    wanted = [name for names in recycled.sections(study(folder)).values() for name in names]
+    assert drawn <= set(wanted) and len(page.images) == len(drawn)
+    assert {"lanes_sanic", "memory_recycled_w1", "price_index", "requests_per_life"} <= drawn
+
+
+def test_every_answer_leads_to_the_cells_it_was_read_from(recycling):
+    _, report = recycling
+    page = Page(report.html.read_text(encoding="utf-8"))
+    links = [address for address in page.fetched if not address.startswith("data:")]
+    cells = [address for address in links if not address.startswith("#")]
+    for address in cells:
+        assert (report.html.parent / address / "cell.json").exists()
+    assert {Path(address).parts[1] for address in cells} == {"sanic", "uvicorn", "gunicorn-uvicorn"}
+    evidence = pd.read_csv(report.html.parent / "recycling_evidence.csv")
+    assert sorted(cells) == sorted(f"../{path}/" for path in evidence["cell"].dropna())
+    assert "#lanes_sanic" in links and 'id="lanes_sanic"' in report.html.read_text(encoding="utf-8")
+
+
+def test_what_recycling_did_is_kept_beside_the_page(recycling):
+    folder, report = recycling
+    kept = report.html.parent
+    assert pd.read_csv(kept / "recycling.csv").shape[0] == len(report.ranking[0].rows)
+    found = study(folder).recycling
+    for name in ("lives", "replacements", "losses"):
+        assert len(pd.read_csv(kept / f"{name}.csv")) == len(getattr(found, name))
+    cells = pd.read_csv(kept / "recycling_cells.csv")
+    assert list(cells["verdict"]) == list(found.cells["verdict"]) and cells["path"].notna().all()
+
+
+def test_a_run_without_recycling_says_so_once(small, tmp_path):
+    last = [path for path in notebooks() if "recycling" in path.name]
+    execute(small, tmp_path, lambda _: None, last)
+    text = (tmp_path / "06_recycling.ipynb").read_text(encoding="utf-8")
+    assert text.count("This run has no cells of recycling") == 1
+    assert not list(tmp_path.glob("*.png"))
