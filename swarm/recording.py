@@ -54,7 +54,7 @@ class Recording:
     """Takes batches in while the load runs; `finish` writes the files into `directory`.
 
     The directory is made if need be. Raises OSError where it cannot be written (a full disk, for one).
-    Only with `trace` is there a trace.csv; rows of a trace need some 70 bytes of disk each until then.
+    Only with `trace` is there a trace.csv; a row of the trace needs some 60 bytes of disk until then.
     """
 
     def __init__(self, directory: Path, *, trace: bool = False) -> None:

@@ -38,7 +38,7 @@ class Apart(pytest.File):
 class Room(pytest.Item):
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.add_marker(pytest.mark.timeout(600))
+        self.add_marker(pytest.mark.timeout(900))
 
     def runtest(self):
         done = subprocess.run(
