@@ -12,14 +12,14 @@ from analysis.recycling_shown.naming import in_order, is_leak
 from analysis.study import Study
 
 # A shorter time without an answer cannot be seen beside a window of seconds.
-VISIBLE_S = 0.02
+VISIBLE_S = 0.05
 # A worker that becomes ready later than this before the end of a window may have seen no death yet.
 SOON_S = 2.0
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows; times are seconds into the window, `lives` has a `lane` for each.
+    """What one panel shows; times are seconds into the window, `lives` has a `lane` for each that reached it.
 
     `gaps` are the times without a completed request, as begin and end, that were longer than any of the
     control, and than `VISIBLE_S`.
@@ -55,7 +55,7 @@ def _panel(study: Study, number: Any) -> Panel:
     recycling, cell = study.recycling, study.results.cells.loc[number]
     assert recycling is not None  # there are panels only of runs of recycling
     start, end = float(cell["window_start"]), float(cell["window_end"])
-    lives = recycling.lives[recycling.lives["cell"] == number].copy()
+    lives = recycling.lives[(recycling.lives["cell"] == number) & ~(recycling.lives["died"] <= start)].copy()
     replaced = recycling.replacements[recycling.replacements["cell"] == number]
     losses = recycling.losses[recycling.losses["cell"] == number]
     lives["lane"] = slots(lives, dict(zip(replaced["new_pid"], replaced["old_pid"], strict=True)), end)

@@ -104,11 +104,11 @@ def _life(axis: Axes, life: pd.Series, turn: int, panel: Panel, look: style.Look
         )
     axis.broken_barh([(ready, died - ready)], (top, 0.42), facecolors=colour)
     begin, end = max(0.0, ready), min(panel.end, died)
-    text = "" if pd.isna(life["served"]) else f"{life['served']:,.0f}"
+    text = "" if pd.isna(life["served"]) else f"{life['served']:.0f}"
     width_pt = (end - begin) / panel.end * (style.WIDTH_IN - 2.0) * 72
-    if text and panel.lanes <= MOST_LANES and width_pt > 4.6 * len(text) + 3:
+    if text and panel.lanes <= MOST_LANES and width_pt > 4.3 * len(text) + 2:
         axis.text(
-            (begin + end) / 2, top + 0.22, text, ha="center", va="center", fontsize=7.5,
+            (begin + end) / 2, top + 0.22, text, ha="center", va="center", fontsize=7,
             color=_readable_on(colour),
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis import style
 from analysis.counters import server_memory
@@ -62,11 +61,14 @@ def _figure(study: Study, samples: pd.DataFrame, workers: int) -> Figure:
         most = samples["rss_bytes"].max() / MIB * 1.08
         for (axis,), name in zip(axes, shown, strict=True):
             _panel(axis, samples[samples["configuration"] == name], looks[name])
-            axis.set(title=name, xlabel="requests answered", ylabel="RSS (MiB)", ylim=(0, most))
+            limits = _limits(samples[samples["configuration"] == name])
+            told = [f"{limit:g} MiB a worker" for limit in limits]
+            axis.set_title(" ".join([name, *(f"(dotted: {limit})" for limit in told)]))
+            axis.set(xlabel="requests answered", ylabel="RSS (MiB)", ylim=(0, most))
             axis.xaxis.set_major_formatter(style.thousands)
+            axis.yaxis.set_major_formatter(style.thousands)
             axis.xaxis.set_major_locator(ticker.MaxNLocator(4))
             axis.set_xlim(0, None)
-        _legend(axes[0][0])
         reading = (
             "RSS of all processes of a server, while every request leaks: without recycling (dashed) and "
             "with it (solid). The numbers are the peaks. RSS counts pages that processes share once for each."
@@ -86,21 +88,15 @@ def _panel(axis: Axes, samples: pd.DataFrame, look: style.Look) -> None:
             digits(memory[peak]), (rows["answered"].iloc[peak], memory[peak]), (-2, 3), ha="right",
             textcoords="offset points", fontsize=8.5,
         )  # fmt: skip
-    limits = samples["max_rss_mib"].dropna().unique()
-    for limit in limits:
+    for limit in _limits(samples):
         axis.axhline(limit, color=style.FAINT, linestyle=":", linewidth=1.2)
-        axis.annotate(
-            f"limit {limit:g} MiB a worker", (0.02, limit), (0, -3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", va="top", fontsize=8, color=style.FAINT,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
-        )  # fmt: skip
     if "recycled" not in set(samples["treatment"]):
         axis.text(0.04, 0.06, "recycles nothing", fontsize=8.5, color=style.FAINT, transform=axis.transAxes)
 
 
-def _legend(axis: Axes) -> None:
-    handles = [Line2D([], [], linestyle=line, color=style.INK) for line in ("--", "-")]
-    axis.legend(handles, ["without", "with recycling"], loc="upper left", frameon=False, fontsize=8)
+def _limits(samples: pd.DataFrame) -> list[float]:
+    """The sizes at which a server was told to replace a worker, in MiB; none where it counts requests."""
+    return sorted(samples["max_rss_mib"].dropna().astype(float).unique())
 
 
 def peaks(samples: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
