@@ -40,6 +40,11 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def span(low: float, high: float) -> str:
+    """A range of counts, which may be a single one: "99 to 104", "100"."""
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+
+
 def counted(count: int, what: str) -> str:
     """A number of things: "1 user", "64 users"."""
     return f"{count:,} {what}{'s' * (count != 1)}"

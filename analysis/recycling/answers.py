@@ -11,7 +11,7 @@ from analysis.recycling.losses import rate
 from analysis.recycling.memory import Bound, leaks
 from analysis.recycling.model import Answer, Row
 from analysis.results import Results
-from analysis.words import MISSING, counted, figures, listed
+from analysis.words import MISSING, counted, figures, listed, span
 
 MIB = 2.0**20
 UNKNOWN = Answer(MISSING, "unknown")
@@ -72,7 +72,7 @@ def _per_life(recycled: pd.DataFrame, lives: pd.DataFrame) -> Answer:
     parts = []
     for asked, group in sound.groupby("max_requests", dropna=False):
         served = lives[lives["whole"] & lives["cell"].isin(group.index)]["served"]
-        text = f"{served.median():,.0f} ({served.min():,} to {served.max():,})"
+        text = f"{served.median():,.0f} ({span(served.min(), served.max())})"
         parts.append(text if sound["max_requests"].nunique() < 2 else f"{text} for N = {asked:.0f}")
     if not parts:
         return UNKNOWN
@@ -89,9 +89,9 @@ def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
     if sound.empty:
         return UNKNOWN
     parts, worst = [], 0.0
-    for workers, group in sound.groupby("workers"):
+    for _, group in sound.groupby("workers"):
         mean, text = _rate(group, replacements)
-        parts.append(f"{counted(int(workers), 'worker')}: {text}")
+        parts.append(f"{counted(int(group['workers'].iloc[0]), 'worker')}: {text}")
         worst = max(worst, mean)
     costly = sound[sound["lost"] > 0]
     verdict: Literal["good", "fair", "bad"] = "good" if worst == 0 else "fair" if worst < 1000 else "bad"

@@ -11,7 +11,7 @@ from analysis.results import Results
 
 def findings(results: Results, recycling: Recycling) -> list[Finding]:
     """All of them."""
-    return [*_books(results, recycling), *_few(results, recycling)]
+    return [*_books(results, recycling), *_lossy(recycling), *_few(results, recycling)]
 
 
 def _few(results: Results, recycling: Recycling) -> Iterator[Finding]:
@@ -52,5 +52,20 @@ def _books(results: Results, recycling: Recycling) -> Iterator[Finding]:
             + each(group, lambda rows: f"{rows['off'].max():.1%} differ"),
             "every figure of recycling there, which comes from the trace",
             "measure the cell again; if it stays, it is a mistake of this suite: report it",
+            str(scenario), names(group), loads(group),
+        )  # fmt: skip
+
+
+def _lossy(recycling: Recycling) -> Iterator[Finding]:
+    """Controls that lose requests as well: then not every loss is the price of a replacement."""
+    cells = recycling.cells
+    lossy = cells[(cells["treatment"] == "control") & (cells["lost"] > 0)]
+    for scenario, group in lossy.groupby("scenario"):
+        yield Finding(
+            "lossy-control", "warning",
+            "requests were lost although no worker was to be replaced: "
+            + each(group, lambda rows: f"{rows['lost'].sum():,} of {rows['requests'].sum():,}"),
+            "what is lost per recycle there: not all of it is the price of recycling",
+            "a lower rate, or read failures.csv and server.log of these cells",
             str(scenario), names(group), loads(group),
         )  # fmt: skip

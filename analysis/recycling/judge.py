@@ -17,7 +17,7 @@ from analysis.recycling.limits import (
     SUCCESSOR_S,
     TIMES_N,
 )
-from analysis.words import counted, figures
+from analysis.words import counted, figures, span
 
 MIB = 2.0**20
 Judgement = tuple[str, str]
@@ -122,7 +122,7 @@ def _strangers(case: Case) -> Iterator[str]:
     if share > STRANGERS:
         yield (
             f"{share:.0%} of the requests were answered by processes that never announced themselves as "
-            f"workers ({len(strange):,} of them, {_median(strange['started'])} requests each): another pid "
+            f"workers ({len(strange):,} of them, {_median(strange['started'])} each): another pid "
             "is no replaced worker"
         )
 
@@ -135,8 +135,8 @@ def _early(case: Case) -> Iterator[str]:
     if not np.isnan(asked) and whole["served"].median() < SERVED * asked:
         lived = (whole["died"] - whole["ready"]).median()
         yield (
-            f"{counted(len(whole), 'worker')} ended after {_median(whole['served'])} requests (the median), "
-            f"{lived:.1f} s after they were ready, where {asked:.0f} requests were asked for"
+            f"{counted(len(whole), 'worker')} ended after {_median(whole['served'])}, {lived:.2f} s after "
+            f"they were ready (medians), where {asked:.0f} requests were asked for"
         )
     if not np.isnan(limit):
         peak = whole["rss_peak_bytes"].median() / MIB
@@ -171,7 +171,7 @@ def _left_over(case: Case) -> Iterator[str]:
     alive = case.ready[case.ready["died"].isna()]
     old = len(alive[alive["ready"] < case.end - OVERLAP_S])
     if len(alive) > 2 * workers or (len(alive) > workers and len(case.ready) > workers and old > workers):
-        yield f"{len(alive)} workers were alive at the end, where {workers} were asked for: old ones live on"
+        yield f"{len(alive)} workers were alive at the end instead of {workers}: old ones live on"
 
 
 def _idle(case: Case) -> str:
@@ -192,13 +192,13 @@ def _replaced(case: Case) -> str:
     count = counted(int(row["replaced"]), "replacement")
     if np.isnan(row["served_median"]):
         return count
-    span = f"{row['served_low']:,.0f} to {row['served_high']:,.0f} requests"
+    after = f"{span(row['served_low'], row['served_high'])} requests"
     if np.isnan(row["max_requests"]):
         peak = case.whole["rss_peak_bytes"].median() / MIB
-        return f"{count} at {figures(peak)} MiB (asked for: {row['max_rss_mib']:g}), after {span}"
+        return f"{count} at {figures(peak)} MiB (asked for: {row['max_rss_mib']:g}), after {after}"
     jitter = row["max_requests_jitter"]
     asked = f"N = {row['max_requests']:.0f}" + (f", jitter {jitter:.0f}" if jitter > 0 else "")
-    return f"{count} after {span} ({asked})"
+    return f"{count} after {after} ({asked})"
 
 
 def _killed(case: Case) -> Judgement:
@@ -236,4 +236,4 @@ def _terminated(case: Case) -> Judgement:
 
 
 def _median(counts: pd.Series) -> str:
-    return f"{counts.median():,.0f}"
+    return counted(round(float(counts.median())), "request")

@@ -32,16 +32,16 @@ def losses(requests: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFra
 
 def _attributed(lost: pd.DataFrame, replacements: pd.DataFrame) -> pd.Series:
     """The number of the replacement of each lost request, NA where there is none."""
-    numbers = pd.Series(pd.NA, index=lost.index, dtype="Int64")
-    index = pd.Index(lost["cell"].unique())
-    for (_, missed), (_, ends) in zip(by_cell(lost, index), by_cell(replacements, index), strict=True):
-        if ends.empty:
-            continue
+    numbers = [np.array([])]
+    cells = pd.Index(lost["cell"].unique())
+    for (_, missed), (_, ends) in zip(by_cell(lost, cells), by_cell(replacements, cells), strict=True):
         near = nearest(missed["time"].to_numpy(), ends["begin"].to_numpy(), ends["end"].to_numpy())
-        of_worker = missed["pid"].map(ends.drop_duplicates("old_pid").set_index("old_pid")["number"])
-        by_time = pd.Series(ends["number"].to_numpy()[near], missed.index, dtype="Int64").where(near >= 0)
-        numbers[missed.index] = of_worker.astype("Int64").fillna(by_time)
-    return numbers
+        by_time = np.append(ends["number"].to_numpy(dtype=float), np.nan)[near]
+        of_worker = ends.drop_duplicates("old_pid").set_index("old_pid")["number"]
+        own = of_worker.reindex(missed["pid"]).to_numpy(dtype=float)
+        numbers.append(np.where(np.isnan(own), by_time, own))
+    # The losses of a cell follow each other, in the order of the cells.
+    return pd.Series(np.concatenate(numbers), lost.index).astype("Int64")
 
 
 def nearest(times: Floats, begin: Floats, end: Floats) -> npt.NDArray[np.int64]:
@@ -49,8 +49,10 @@ def nearest(times: Floats, begin: Floats, end: Floats) -> npt.NDArray[np.int64]:
 
     Of several that hold it the one whose middle is nearest.
     """
-    found = [_nearest(times[i : i + CHUNK, None], begin, end) for i in range(0, len(times), CHUNK)]
-    return np.concatenate(found) if found else np.array([], dtype=np.int64)
+    if not len(begin):
+        return np.full(len(times), -1)
+    parts = [_nearest(times[i : i + CHUNK, None], begin, end) for i in range(0, len(times), CHUNK)]
+    return np.concatenate([np.array([], dtype=np.int64), *parts])
 
 
 def _nearest(times: Floats, begin: Floats, end: Floats) -> npt.NDArray[np.int64]:

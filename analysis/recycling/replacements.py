@@ -19,9 +19,9 @@ def replacements(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     served = lives[lives["ready"].notna()]
     told = cells["probe_time"].where(cells["treatment"] == "terminate")
     dead = served[served["died"].notna() & ~(served["died"] >= told.reindex(served["cell"]).to_numpy())]
-    dead = dead.sort_values(["cell", "died"])
+    dead = dead.sort_values(["cell", "died", "pid"])
     dead = dead.assign(turn=dead.groupby("cell").cumcount())
-    came = served.sort_values(["cell", "ready"])
+    came = served.sort_values(["cell", "ready", "pid"])
     came = came.assign(turn=came.groupby("cell").cumcount() - came["workers"])
     new = came[["cell", "turn", "pid", "born", "ready"]].add_prefix("new_")
     pairs = dead.merge(new, how="left", left_on=["cell", "turn"], right_on=["new_cell", "new_turn"])
