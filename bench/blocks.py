@@ -87,18 +87,20 @@ def _recycling(plan: Plan, configuration: Configuration, workers: int) -> Iterat
             yield _Task(scenario, load, told, goal)
 
 
-# How long a worker lives at least before the next is there: it is started and imports the app, and with
-# the app's own recycling it has a minimum age; a server that recycles by memory looks once a second.
-_LEAST_LIFE_S = {"flag": 1.0, "respawn": 1.0, "rss": 1.5, "app": 2.6}
+# How long a worker lives at least before the next is there: it is started and imports the app; with the
+# app's own recycling it has a minimum age.
+_LEAST_LIFE_S = {"flag": 1.0, "respawn": 1.0, "app": 2.6}
+# Granian, which looks at the memory once a second, replaces one worker after the other and gives each
+# 3.5 s to stop.
+_BY_MEMORY_S = 4.4
 
 
 def _life_s(told: Recycling, configuration: Configuration, load: OpenLoop, workers: int) -> float:
     """How long a worker is expected to live, in seconds, if each gets the same share of the requests."""
-    least = _LEAST_LIFE_S[configuration.recycle]
     if told.max_requests is None:
-        return least
+        return _BY_MEMORY_S * workers
     requests = told.max_requests + (told.max_requests_jitter or 0) / 2
-    return max(least, requests * workers / load.rate_per_s)
+    return max(_LEAST_LIFE_S[configuration.recycle], requests * workers / load.rate_per_s)
 
 
 # What a run spends besides load (seconds): the generator's own start, a change of server, and the files

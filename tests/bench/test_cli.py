@@ -138,7 +138,7 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
             assert server.poll() is None
             with (
                 suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/whoami", timeout=5) as answer,
+                urllib.request.urlopen(url, timeout=5) as answer,
             ):
                 pids.add(json.load(answer)["pid"])
             time.sleep(0.05)

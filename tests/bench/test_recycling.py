@@ -250,6 +250,8 @@ def test_the_goals_of_cells(read, known):
     assert cells["spread", "index", 2, False].goal == Goal(20, 4000, 20 * (525 * 2 / 800) / 2)
     assert cells["flag", "leak", 1, False].goal == Goal(20, 20000, 20.0)
     assert cells["app", "index", 1, False].goal.seconds == pytest.approx(20 * 2.6)
+    # One after the other, however many there are.
+    assert cells["rss", "index", 1, False].goal == cells["rss", "index", 2, False].goal
 
 
 @pytest.mark.parametrize(
