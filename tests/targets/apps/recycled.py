@@ -28,6 +28,7 @@ if "SANIC_WORKER_NAME" in os.environ:
 app = Sanic("recycled")
 identify(app)
 recycle.IDLE_S = float(os.environ.get("RECYCLED_IDLE_S", recycle.IDLE_S))
+recycle._LOOK_EVERY_S = float(os.environ.get("RECYCLED_LOOK_S", recycle._LOOK_EVERY_S))
 
 
 @app.on_response
