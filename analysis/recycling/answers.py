@@ -52,7 +52,7 @@ def _restarts(recycle: str, recycled: pd.DataFrame, failed: pd.DataFrame) -> Ans
     paths = _paths(recycled, failed)
     broken = recycled[recycled["verdict"] == "broken"]
     if len(broken) or len(failed):
-        reason = broken["reason"].iloc[0] if len(broken) else str(failed["reason"].iloc[0])
+        reason = broken["reason"].iloc[0] if len(broken) else _why(failed)
         return Answer(f"broken: {reason}", "bad", _paths(broken, failed))
     if recycled.empty:
         return Answer("no", "bad") if recycle == "none" else UNKNOWN
@@ -185,7 +185,12 @@ def _failed(failed: pd.DataFrame) -> Answer:
     """A probe that could not be made says why; one that was not planned says nothing."""
     if failed.empty:
         return UNKNOWN
-    return Answer(f"not measured: {failed['reason'].iloc[0]}", "unknown", _paths(failed))
+    return Answer(f"not measured: {_why(failed)}", "unknown", _paths(failed))
+
+
+def _why(failed: pd.DataFrame) -> str:
+    """Why the first of some cells failed, without the server's last lines, which follow the first line."""
+    return str(failed["reason"].iloc[0]).partition("\n")[0]
 
 
 def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
