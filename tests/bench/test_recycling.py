@@ -228,6 +228,12 @@ def test_every_load_is_run_with_and_without_recycling_and_every_cell_has_a_block
         assert all(each.recycling == NEVER and each.goal is None for each in probes)
 
 
+def test_what_cannot_have_so_many_workers_is_left_out_with_its_probes(read, known):
+    two = blocks_of(narrow(read(), {"workers": [2]}), known)
+    assert {block.configuration for block in two} == set(known) - {"none"}
+    assert {block.workers for block in two} == {2}
+
+
 def test_a_control_is_not_always_before_its_recycled_cell(read, known):
     def comes_first(seed):
         cells = [block.cells[0] for block in blocks_of(read(), known, seed)]

@@ -9,6 +9,8 @@ STORY = """1,born,1,manager,
 1.1,born,3,worker,
 2,ready,2,worker,
 2.1,ready,3,worker,
+3,born,9,helper,
+4,died,9,helper,0
 9,born,4,worker,
 9.5,ready,4,worker,
 10,died,2,worker,0
