@@ -198,6 +198,7 @@ def save(figure: Figure, folder: Path, name: str) -> bytes:
     """Write the figure as PNG and SVG; return the PNG."""
     picture = png(figure)
     (folder / f"{name}.png").write_bytes(picture)
+    figure.set_layout_engine("none")  # everything has its place now; finding it again would take as long
     with styled():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return picture

@@ -64,7 +64,7 @@ def _price(study: Study, cells: pd.DataFrame, scenario: str) -> Figure:
             _scale(axis, [each[0] for each in axes[place % 2 :: 2]], lost=place % 2 == 0)
         reading = (
             f"Left is better. {KINDS} Bars: 95 % interval over replacements; where none was lost, up to what "
-            "the rate may still be. Faint stroke at the right: without recycling."
+            "the rate may still be. Faint strokes, at the right: without recycling."
         )
         return style.finish(figure, _price_title(recycled, scenario), reading, style.footer(study.results))
 
@@ -121,7 +121,7 @@ def _scale(axis: Axes, alike: list[Axes], *, lost: bool) -> None:
         axis.set_xscale("symlog", linthresh=LINEAR, linscale=1)
         axis.set_xlim(-6, max(LINEAR * 10, high * 30) if np.isfinite(high) else LINEAR * 10)
         axis.xaxis.set_major_locator(ticker.SymmetricalLogLocator(base=10, linthresh=LINEAR))
-        axis.xaxis.set_major_formatter(style.thousands)
+        axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
         return
     axis.set_xscale("log")
     if np.isfinite([low, high]).all():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.recycling import stalls
-from analysis.recycling_shown.naming import in_order, is_leak
+from analysis.recycling_shown.naming import answered, in_order, is_leak
 from analysis.study import Study
 
 # A shorter time without an answer cannot be seen beside a window of seconds.
@@ -82,9 +82,7 @@ def gaps(study: Study, number: Any) -> pd.DataFrame:
         (judged["treatment"] == "control") & (judged[same] == judged.loc[number, same]).all(axis=1)
     ]
     longest = controls["gap_s"].max()
-    trace = study.results.trace
-    completed = trace[(trace["cell"] == number) & trace["kind"].isna()]["ended"].to_numpy()
-    found = stalls.gaps(completed, cell["window_start"], cell["window_end"])
+    found = stalls.gaps(answered(study.results.trace, number), cell["window_start"], cell["window_end"])
     long = found.end - found.begin > np.nanmax([longest, VISIBLE_S])
     return pd.DataFrame({"begin": found.begin[long], "end": found.end[long]})
 

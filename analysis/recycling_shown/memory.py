@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.counters import server_memory
-from analysis.recycling_shown.naming import is_leak
+from analysis.recycling_shown.naming import answered, is_leak
 from analysis.study import Study
 from analysis.words import counted
 from analysis.words import figures as digits
@@ -43,11 +43,8 @@ def leaked(study: Study) -> pd.DataFrame:
     chosen = chosen[chosen["repeat"] == chosen["repeat"].min()]
     processes, trace = study.results.processes, study.results.trace
     samples = server_memory(processes[processes["cell"].isin(chosen.index)]).join(chosen[columns], on="cell")
-    answered = trace[trace["cell"].isin(chosen.index) & trace["kind"].isna()]
-    ended = {cell: np.sort(rows["ended"].to_numpy()) for cell, rows in answered.groupby("cell")}
-    nothing = np.empty(0)
     parts = [
-        rows.assign(answered=np.searchsorted(ended.get(cell, nothing), rows["time"].to_numpy()))
+        rows.assign(answered=np.searchsorted(np.sort(answered(trace, cell)), rows["time"].to_numpy()))
         for cell, rows in samples.groupby("cell")
     ]
     return pd.concat(parts, ignore_index=True) if parts else samples.assign(answered=0)

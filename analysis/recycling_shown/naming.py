@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.words import MISSING, counted, figures
@@ -25,6 +28,13 @@ def heading(judged: pd.Series) -> str:
     """Which cell a row of `Recycling.cells` is about: "index (keep-alive), 2 workers"."""
     kind = "keep-alive" if judged["keep_alive"] else "connection per request"
     return f"{base(judged['scenario'])} ({kind}), {counted(int(judged['workers']), 'worker')}"
+
+
+def answered(trace: pd.DataFrame, number: Any) -> npt.NDArray[np.float64]:
+    """When the requests of a cell were answered (Unix s), by `Results.trace`, which has cell after cell."""
+    first, after = np.searchsorted(trace["cell"].to_numpy(), [number, number + 1])
+    own = trace.iloc[first:after]
+    return own.loc[own["kind"].isna(), "ended"].to_numpy()
 
 
 def in_order(cells: pd.DataFrame, planned: Sequence[str]) -> pd.DataFrame:

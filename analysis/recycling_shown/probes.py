@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
+from analysis.recycling_shown.naming import answered
 from analysis.study import Study
 from analysis.words import listed
 
@@ -60,8 +61,8 @@ def _panel(axis: Axes, study: Study, judged: pd.Series, look: style.Look) -> Non
     assert study.recycling is not None  # there are panels only of runs of recycling
     number: Any = judged.name
     cell = study.results.cells.loc[number]
-    trace, losses = study.results.trace, study.recycling.losses
-    answered = trace[(trace["cell"] == number) & trace["kind"].isna()]["ended"] - cell["probe_time"]
+    losses = study.recycling.losses
+    since = answered(study.results.trace, number) - cell["probe_time"]
     lost = losses[losses["cell"] == number]
     when = lost["time"] - cell["probe_time"]
     until = float(cell["window_end"] - cell["probe_time"])
@@ -71,11 +72,11 @@ def _panel(axis: Axes, study: Study, judged: pd.Series, look: style.Look) -> Non
     edges = np.concatenate([-np.arange(width, BEFORE_S, width)[::-1], np.arange(0, until, width)])
     blamed = lost["in_probe"].astype(bool)
     above, below, beside = (
-        np.histogram(one, edges)[0] / width for one in (answered, when[blamed], when[~blamed])
+        np.histogram(one, edges)[0] / width for one in (since, when[blamed], when[~blamed])
     )
-    axis.bar(edges[:-1], above, width, align="edge", color=look.colour)
-    axis.bar(edges[:-1], -below, width, align="edge", color=style.INK)
-    axis.bar(edges[:-1], -beside, width, align="edge", bottom=-below, color=UNANSWERED)
+    axis.stairs(above, edges, fill=True, color=look.colour)
+    axis.stairs(-below, edges, fill=True, color=style.INK)
+    axis.stairs(-below - beside, edges, baseline=-below, fill=True, color=UNANSWERED)
     axis.axhline(0, color=style.FAINT, linewidth=0.7)
     axis.axvline(0, color=style.INK, linestyle=":", linewidth=1.2)
     deepest = min((below + beside).max(initial=0), MOST * rate)

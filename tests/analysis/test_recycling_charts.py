@@ -288,17 +288,15 @@ def test_requests_per_life_are_those_of_whole_lives_by_count(shown):
 def test_probes_show_what_was_answered_and_what_was_lost(shown, every):
     figure = every["probes"]
     kill = figure.axes[0]
-    bars = [patch for patch in kill.patches if patch.get_height()]
-    below = [bar for bar in bars if bar.get_height() < 0]
-    assert sum(-bar.get_height() * bar.get_width() for bar in below) == pytest.approx(5)
-    assert all(bar.get_x() > -1e-9 for bar in below)
+    above, below, _ = (patch.get_data() for patch in kill.patches)
+    width = np.diff(below.edges)
+    assert (-below.values * width).sum() == pytest.approx(5)
+    assert (below.edges[:-1][below.values < 0] >= 0).all()
     cell = shown.recycling.cells.query("configuration == 'sanic' and treatment == 'kill'").index[0]
     trace = shown.results.trace[shown.results.trace["cell"] == cell]
     since = trace.loc[trace["kind"].isna(), "ended"] - shown.results.cells.loc[cell, "probe_time"]
-    edges = [bar.get_x() for bar in kill.patches]
-    inside = ((since >= min(edges)) & (since < max(edges) + 0.1)).sum()
-    above = sum(bar.get_height() * bar.get_width() for bar in bars if bar.get_height() > 0)
-    assert above == pytest.approx(inside)
+    inside = ((since >= above.edges[0]) & (since < above.edges[-1])).sum()
+    assert (above.values * width).sum() == pytest.approx(inside)
     assert "recovers, 5 lost" in kill.get_title(loc="left")
     assert title(figure).startswith("Every server")
 
