@@ -24,7 +24,7 @@ def test_a_run_lists_the_catalogue_and_then_the_aliases(aliased, catalogue):
     rest = {key: value for key, value in entries["sanic"].items() if key not in ("name", "summary")}
     assert rest.items() <= entries["again"].items()
     assert described["ceilings"] == []
-    assert (described["schema"], described["methodology"]) == (2, 2)
+    assert (described["schema"], described["methodology"]) == (3, 2)
 
 
 def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):
