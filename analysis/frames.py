@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from analysis import identifiers
 from analysis.errors import AnalysisError
 
 # Each CSV file of a cell and its columns, in the order of docs/contracts.md.
@@ -83,10 +84,10 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
-# The files that only cells of recycling have, and the names of their frames in `Results`.
+# The files that only cells of recycling have. Their rows are so many that they have no dimensions but `cell`.
 TRACED: dict[str, dict[str, str]] = {
     "trace": {
-        "id": "category",
+        "id": "id",
         "method": "category",
         "name": "category",
         "due": "float64",
@@ -98,7 +99,7 @@ TRACED: dict[str, dict[str, str]] = {
     "requests": {
         "time": "float64",
         "pid": "int64",
-        "id": "category",
+        "id": "id",
         "event": "category",
     },
 }
@@ -122,12 +123,13 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     paths = [directory / path / f"{name}.csv" for path in cells["path"]]
     if not paths:
-        return empty(COLUMNS_OF[name])
+        kinds = {column: "category" if kind == "id" else kind for column, kind in COLUMNS_OF[name].items()}
+        return empty(kinds)[["cell", *kinds]] if name in TRACED else empty(kinds)
     with ThreadPoolExecutor(max_workers=4) as pool:
         parts = list(pool.map(lambda path: _csv(path, COLUMNS_OF[name]), paths))
     rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
-    for dimension in DIMENSIONS[1:]:
+    for dimension in [] if name in TRACED else DIMENSIONS[1:]:
         values = cells[dimension].to_numpy()
         if values.dtype == object or isinstance(cells[dimension].dtype, pd.StringDtype):
             codes, categories = pd.factorize(cells[dimension])
@@ -137,7 +139,13 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     names = RENAMED.get(name, {})
     for column, kind in COLUMNS_OF[name].items():
         pieces = [part[column] for part in parts]
-        columns[names.get(column, column)] = _texts(pieces) if kind == "category" else np.concatenate(pieces)
+        if kind == "id":
+            columns[column] = identifiers.column(
+                [_numbers(each, path) for each, path in zip(pieces, paths, strict=True)]
+            )
+        else:
+            joined = _texts(pieces) if kind == "category" else np.concatenate(pieces)
+            columns[names.get(column, column)] = joined
     return pd.DataFrame(columns)
 
 
@@ -146,6 +154,14 @@ def empty(columns: Mapping[str, str]) -> pd.DataFrame:
     whole = dict.fromkeys(["cell", "workers", "users", "repeat"], "int64") | {"rate_per_s": "float64"}
     kinds = {dimension: whole.get(dimension, "category") for dimension in DIMENSIONS} | dict(columns)
     return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
+
+
+def _numbers(ids: pd.Series, path: Path) -> identifiers.Ints:
+    """The ids of one file."""
+    try:
+        return identifiers.parsed(ids)
+    except ValueError as error:
+        raise AnalysisError(f"{path}: {error}; see docs/contracts.md") from error
 
 
 def _texts(pieces: list[pd.Series]) -> pd.Categorical:
@@ -164,7 +180,8 @@ def _texts(pieces: list[pd.Series]) -> pd.Categorical:
 def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read one CSV file, strictly: every column there, every value of its type."""
     try:
-        frame = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
+        types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
+        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
         raise AnalysisError(f"{path} is missing; remove {path.parent} and resume the run") from error
     except pd.errors.EmptyDataError as error:

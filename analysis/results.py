@@ -20,7 +20,8 @@ _NUMBERS = [
 
 @dataclass(frozen=True)
 class Results:
-    """A run. Every frame but `cells` has the `frames.DIMENSIONS` of its cell beside its file's columns.
+    """A run. Every frame but `cells` has the `frames.DIMENSIONS` of its cell beside its file's columns;
+    `trace` and `handled` have `cell` alone, for their length.
 
     `cells` has one row per cell (index: its number), failed ones with their `reason`. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
@@ -33,7 +34,7 @@ class Results:
     happened in a window is interpolated between samples on either side of its edges. `seconds` counts
     `requests` and `failures` by the second of their completion from the warm-up on, whole seconds only,
     `in_window` or before it. `trace` (trace.csv) and `handled` (requests.csv) have rows in cells of recycling
-    only, warm-up included. Only finished cells have rows outside `cells`.
+    only, cell after cell, warm-up included. Only finished cells have rows outside `cells`.
     """
 
     directory: Path

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import counters
+from analysis import counters, identifiers
 from analysis.frames import DIMENSIONS
 from analysis.recycling import probes, stalls
 from analysis.recycling.limits import KEEP_ALIVE
@@ -23,7 +23,7 @@ def with_stalls(
     lost = losses.dropna(subset="replacement").groupby(["cell", "replacement"]).size()
     places = pd.MultiIndex.from_frame(found[["cell", "number"]])
     found["lost"] = lost.reindex(places).fillna(0).astype("int64").to_numpy()
-    answered = requests[~requests["lost"]]
+    answered = requests.loc[~requests["lost"], ["cell", "due", "ended"]]
     gap: list[Any] = [np.array([])]
     slowest: list[Any] = [np.array([])]
     index = pd.Index(found["cell"].unique())
@@ -138,11 +138,9 @@ def keep_alive(requests: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
     of the other kind: the median over all cells of the scenario decides.
     """
     connected = requests[requests["connection"].notna()]
-    # Each process of the generator numbers its own connections; an id begins with the process.
-    processes, _ = pd.factorize(connected["id"].cat.categories.str.partition("-").get_level_values(0))
-    number = connected["connection"].astype("int64") * (processes.max(initial=0) + 1)
-    counts = (
-        (number + processes[connected["id"].cat.codes]).groupby(connected["cell"]).agg(["size", "nunique"])
-    )
+    # Each process of the generator numbers its own connections.
+    process = identifiers.processes(connected["id"])
+    number = connected["connection"].astype("int64") * (process.max(initial=0) + 1) + process
+    counts = number.groupby(connected["cell"]).agg(["size", "nunique"])
     each: pd.Series = (counts["size"] / counts["nunique"]).reindex(cells.index)
     return each.groupby(cells["scenario"]).transform("median") >= KEEP_ALIVE

@@ -24,6 +24,7 @@ def losses(requests: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFra
     before their begin or after their end; else to none.
     """
     lost = within(requests[requests["lost"]], cells, "ended").rename(columns={"ended": "time"})
+    lost = lost.join(cells[DIMENSIONS[1:]], on="cell")
     lost = lost.assign(handled=np.array(STAGES)[lost["stage"]], replacement=_attributed(lost, replacements))
     lost["in_probe"] = _to_blame(lost, cells)
     lost["pid"] = lost["pid"].astype("Int64").where(lost["stage"] > 0)

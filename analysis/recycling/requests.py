@@ -44,11 +44,12 @@ def unanswered(trace: pd.DataFrame, handled: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cell(frame: pd.DataFrame, cells: pd.Index) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """The rows of each of `cells`, none perhaps."""
-    groups = frame.groupby("cell").indices
-    nothing: Ints = np.array([], dtype=np.int64)
-    for cell in cells:
-        yield cell, frame.iloc[groups.get(cell, nothing)]
+    """The rows of each of `cells`, none perhaps; `frame` has cell after cell."""
+    column = frame["cell"].to_numpy()
+    first = np.searchsorted(column, cells, side="left")
+    after = np.searchsorted(column, cells, side="right")
+    for cell, start, end in zip(cells, first, after, strict=True):
+        yield cell, frame.iloc[start:end]
 
 
 def within(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:
