@@ -29,8 +29,9 @@ HANDOVER_S = 1.0
 """Sanic tells a worker to stop up to 0.2 s after its successor is ready. Another restart of the same
 worker before that would make Sanic forget the old process, which then lives on: a leaked worker."""
 
-IDLE_S = 0.25
-"""How long a stopping worker leaves idle connections open, for requests that are under way already."""
+IDLE_S = 2.0
+"""How long a stopping worker leaves idle connections open. Those in use get a request meanwhile, whose
+answer closes them: only what is hardly used is closed with the risk that a request is under way."""
 
 _LOOK_EVERY_S = 0.1
 _STARTING = ("RESTARTING", "STARTING", "STARTED")  # Sanic's names for a worker that does not serve yet
@@ -138,8 +139,13 @@ class _Life:
         self._stopping = True
         close_if_idle = HttpProtocol.close_if_idle
 
+        def close_if_unused(connection: HttpProtocol) -> None:
+            # A request that was read, and not begun yet, will close it with its answer.
+            if not connection.recv_buffer:
+                close_if_idle(connection)
+
         def close_if_idle_later(connection: HttpProtocol) -> None:
-            connection.loop.call_later(IDLE_S, close_if_idle, connection)
+            connection.loop.call_later(IDLE_S, close_if_unused, connection)
 
         HttpProtocol.close_if_idle = close_if_idle_later
 

@@ -209,6 +209,21 @@ def test_a_stopping_worker_closes_a_busy_connection_after_its_next_answer(recycl
         assert connection.recv(1) == b""
 
 
+def test_a_stopping_worker_answers_what_has_arrived_on_an_idle_connection(recycled, tmp_path):
+    """The loop is busy when the connection is to be closed, and meanwhile a request arrives on it."""
+    served = recycled(max_requests=1000, environment={"RECYCLED_IDLE_S": "0.5"})
+    idle, busy = connect(served), connect(served)
+    exchange(idle, "/pid")
+    exchange(busy, "/pid")
+    os.kill(worker_of(served), signal.SIGTERM)
+    wait_until(lambda: "Stopping worker" in log_of(served), "the worker stops")
+    send(busy, "/block?seconds=1.5")
+    wait_until(lambda: "blocks" in (tmp_path / "notes").read_text(), "the loop is busy")
+    send(idle, "/pid")
+    assert b"\r\nconnection: close\r\n" in receive(idle)
+    assert b"\r\nconnection: close\r\n" in receive(busy)
+
+
 def test_a_stopping_worker_does_not_ask_for_a_successor(recycled, tmp_path):
     """It has one: to ask would restart that one."""
     served = recycled(max_requests=20)

@@ -54,6 +54,14 @@ async def pid(_):
     return text(str(os.getpid()))
 
 
+@app.get("/block")
+async def block(request):
+    """Keep the whole worker from doing anything for so long."""
+    note("blocks")
+    time.sleep(float(request.args.get("seconds")))
+    return text("unblocked")
+
+
 @app.get("/wait")
 async def wait(request):
     """Answer when the file exists that is named."""
