@@ -149,7 +149,7 @@ def _stillborn(case: Case) -> Iterator[str]:
     """Workers are started and die before they are ready, again and again."""
     start = float(case.cell["window_start"])
     lives = case.lives
-    dead = lives[lives["ready"].isna() & (lives["died"] >= start) & (lives["started"] == 0)]
+    dead = lives[lives["ready"].isna() & (lives["died"] >= start)]
     if len(dead) >= STILLBORN and len(dead) > case.cell["replaced"]:
         yield (
             f"{len(dead)} workers died before they were ready, in a loop, while {case.cell['replaced']} were "

@@ -1,6 +1,8 @@
+import pandas as pd
 import pytest
 
-from tests.fixtures.make_recycling import Life, Lost, Story, generation
+from analysis.study import study
+from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
 
 # One worker a second, of N = 100 requests.
 EVEN = generation(11, 1.0)
@@ -211,6 +213,19 @@ def test_or_neither(cell):
     row = cell(told_to_end("sanic", None, slow={2.5: 60.0}))
     assert row["verdict"] == "cuts"
     assert row["reason"] == "20 of 21 requests in flight were answered, 1 had neither when the cell ended"
+
+
+def test_an_answer_that_was_made_and_never_came_is_one_request(tmp_path):
+    folder = make_recycling(tmp_path / "run", [told_to_end("sanic", None, slow={2.5: 60.0})])
+    (path,) = folder.rglob("requests.csv")
+    log = pd.read_csv(path, dtype=str)
+    ended = pd.read_csv(next(folder.rglob("trace.csv")), dtype=str)["id"]
+    unanswered = log[
+        ~log["id"].isin(ended) & (log["time"].astype(float) < log["time"].astype(float).min() + 3.8)
+    ]
+    assert unanswered["event"].tolist() == ["started"]
+    pd.concat([log, unanswered.assign(event="finished")]).to_csv(path, index=False)
+    assert study(folder).recycling.cells["in_flight"].tolist() == [21]
 
 
 def test_nothing_in_flight_says_nothing(cell):
