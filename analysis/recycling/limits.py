@@ -6,6 +6,9 @@ They are shares unless the name ends in a unit.
 # How far from a replacement (before its begin, after its end) a request may be lost because of it.
 NEAR_S = 1.0
 
+# A worker that is ending may have stopped to answer for so long before it is gone.
+LINGER_S = 10.0
+
 # The median life must have served this share of N to count as replaced after N requests: the suite's own
 # questions, such as those for readiness, are not in the trace.
 SERVED = 0.9

@@ -125,11 +125,11 @@ class Recycling:
     be held against N. Times are NaN where there was no such event, memory where no sample tells it.
 
     `replacements` has a row per worker that died in the window (`old_pid`), numbered from 1 in its cell, with
-    the successor in its order (`new_pid`, NA if none came). It lasts from `begin`, the earlier of the
-    successor's birth and the death, to `end`, the later of the successor's ready and the death, or the end of
-    the window if none came. `gap_s` is the longest time without a completed request that overlaps it,
-    `slowest_ms` the longest an answered request took, from when it was due, that was waiting or in flight
-    in it.
+    the successor in its order (`new_pid`, NA if none came). It lasts from `begin`, the earliest of the
+    successor's birth, the death, and the last request that the old worker handled, to `end`, the later of
+    the successor's ready and the death, or the end of the window if none came. `gap_s` is the longest time
+    without a completed request that overlaps it, `slowest_ms` the longest an answered request took, from
+    when it was due, that was waiting or in flight in it.
 
     `losses` has a row per request that failed in the window. `kind` is that of failures.csv, `handled` says
     how far its handler came: "no", "started" or "finished" (its answer was made, and lost, or was an error),

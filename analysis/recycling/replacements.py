@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.frames import DIMENSIONS
+from analysis.recycling.limits import LINGER_S
 from analysis.recycling.model import REPLACEMENTS
 
 # What losses and stalls add later.
@@ -26,7 +27,9 @@ def replacements(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     new = came[["cell", "turn", "pid", "born", "ready"]].add_prefix("new_")
     pairs = dead.merge(new, how="left", left_on=["cell", "turn"], right_on=["new_cell", "new_turn"])
     window = cells[["window_start", "window_end"]].reindex(pairs["cell"]).set_axis(pairs.index)
-    pairs["begin"] = pairs[["new_born", "died"]].min(axis=1)
+    # Who is ending may refuse connections for a while before it is gone.
+    fell_silent = pairs["last"].clip(lower=pairs["died"] - LINGER_S)
+    pairs["begin"] = pairs[["new_born", "died"]].assign(silent=fell_silent).min(axis=1)
     pairs["end"] = pairs[["new_ready", "died"]].max(axis=1)
     pairs["end"] = pairs["end"].where(pairs["new_pid"].notna(), window["window_end"])
     pairs["old_pid"] = pairs["pid"]

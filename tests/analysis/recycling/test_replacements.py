@@ -56,8 +56,21 @@ def test_two_workers_are_replaced_one_after_the_other(told):
 def test_a_death_without_a_successor_lasts_until_the_window_ends(told):
     found = told(Story("sanic", [Life(1, -2, -1, died=4.0)]))
     assert found.recycling.replacements["new_pid"].isna().all()
-    assert told_times(found, ["begin", "end"]).iloc[0].tolist() == [4.0, 10.0]
+    assert told_times(found, ["begin", "end"]).iloc[0].tolist() == pytest.approx([4.0, 10.0], abs=0.02)
     assert found.recycling.cells["replaced"].iloc[0] == 0
+
+
+@pytest.mark.parametrize("silent, begin", [(3.5, 3.49), (None, 6.0)])
+def test_a_replacement_begins_when_the_old_worker_falls_silent(told, silent, begin):
+    workers = [Life(1, -2, -1, died=6.0, silent=silent), Life(2, 6.1, 6.5)]
+    found = told(Story("sanic", workers))
+    assert told_times(found, ["begin"])["begin"].iloc[0] == pytest.approx(begin, abs=0.02)
+
+
+def test_a_worker_that_was_idle_for_long_is_not_ending_all_that_time(told):
+    workers = [Life(1, -2, -1, died=14.0, silent=1.0), Life(2, -2, -1), Life(3, 14.1, 14.5)]
+    found = told(Story("sanic", workers, workers=2, seconds=16))
+    assert told_times(found, ["begin"])["begin"].iloc[0] == 4.0
 
 
 def test_the_end_of_a_server_that_was_told_to_is_no_replacement(told):
