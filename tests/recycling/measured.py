@@ -13,14 +13,16 @@ from tests.targets.conftest import PROJECT
 EDGE_S = 1.0
 
 
-class Measured:
-    """What `bench run` made of a plan."""
+def bench_run(results, plan):
+    """The command that measures a plan."""
+    return [sys.executable, "-m", "bench", "run", "--plan", plan, "--results", results]
 
-    def __init__(self, results, plan, *options):
-        done = subprocess.run(
-            [sys.executable, "-m", "bench", "run", "--plan", plan, "--results", results, *options],
-            cwd=PROJECT, capture_output=True, text=True,
-        )  # fmt: skip
+
+class Measured:
+    """What a command made of a plan in a folder of results of its own."""
+
+    def __init__(self, results, command):
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
         self.output, self.status = done.stdout + done.stderr, done.returncode
         folders = list(Path(results).glob("*/run.json"))
         assert len(folders) == 1, self.output
@@ -34,8 +36,8 @@ class Measured:
     def recycling(self):
         return self.study.recycling
 
-    def cell(self, configuration, treatment="recycled"):
-        return MeasuredCell(self, configuration, treatment)
+    def cell(self, configuration, treatment="recycled", workers=None):
+        return MeasuredCell(self, configuration, treatment, workers)
 
     def answers(self, configuration):
         """The row of the deciding table, by its columns."""
@@ -44,11 +46,15 @@ class Measured:
 
 
 class MeasuredCell:
-    """The one cell of a configuration with a treatment: rows of the analysis, and the server's books."""
+    """The one cell of a configuration with a treatment: rows of the analysis, and the server's books.
 
-    def __init__(self, run, configuration, treatment):
+    `workers` may be left out where there is one number of them.
+    """
+
+    def __init__(self, run, configuration, treatment, workers):
         cells = run.study.results.cells
         chosen = cells[(cells["configuration"] == configuration) & (cells["treatment"] == treatment)]
+        chosen = chosen[chosen["workers"] == workers] if workers else chosen
         assert len(chosen) == 1, cells[["configuration", "treatment", "status", "reason"]]
         self._recycling, self.number, self.facts = run.recycling, chosen.index[0], chosen.iloc[0]
         assert self.facts["status"] == "finished", self.facts["reason"]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.recycling.conftest import HERE
-from tests.recycling.measured import Measured
+from tests.recycling.measured import Measured, bench_run
 
 N = 100
 
@@ -13,7 +13,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The plan, measured once."""
-    return Measured(tmp_path_factory.mktemp("pairs"), HERE / "pairs.toml")
+    folder = tmp_path_factory.mktemp("pairs")
+    return Measured(folder, bench_run(folder, HERE / "pairs.toml"))
 
 
 def test_every_cell_is_finished(run):

@@ -5,7 +5,7 @@ import pytest
 from bench import stacks
 from targets.configurations import load
 from tests.recycling.conftest import HERE
-from tests.recycling.measured import Measured
+from tests.recycling.measured import Measured, bench_run
 
 CATALOGUE = HERE / "sanic_worker_311.toml"
 NAME = "gunicorn-sanic-311"
@@ -31,7 +31,8 @@ def test_it_is_the_configuration_of_the_suite_on_another_python():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, python):
     """It and a server that does recycle, measured with one and with two workers."""
-    return Measured(tmp_path_factory.mktemp("sanic-311"), HERE / "sanic_worker_311_plan.toml")
+    folder = tmp_path_factory.mktemp("sanic-311")
+    return Measured(folder, bench_run(folder, HERE / "sanic_worker_311_plan.toml"))
 
 
 def test_the_deciding_table_calls_it_broken_and_says_why(run):
