@@ -31,7 +31,10 @@ class CellRecord:
         self._started = time.time()
         self._server: Server | None = None
         self.generator: dict[str, Any] | None = None
-        self.probe: dict[str, Any] | None = None
+        # Of a probe whose signal is never sent, the kind is known all the same.
+        self.probe: dict[str, Any] | None = (
+            None if cell.probe is None else {"kind": cell.probe.kind, "time": None, "pid": None}
+        )
         self.server_ended: dict[str, Any] | None = None
         self._offsets: dict[str, int] = {}
 

@@ -209,7 +209,8 @@ class Runner:
             record.generator = self.session.describe(load.scenario)
             reason = observer.finish(event["window"]["start"])
         finally:
-            record.probe, record.server_ended = observer.probe, observer.server_ended
+            record.probe = observer.probe or record.probe
+            record.server_ended = observer.server_ended
         if reason is not None:
             raise CellError(reason)
         return event, observer.outcome()

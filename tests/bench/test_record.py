@@ -8,7 +8,8 @@ from bench.cells import Cell, ClosedLoop
 from bench.host import HostSampler
 from bench.launch import Server
 from bench.record import CellRecord
-from targets.configurations import Recycling
+from bench.recycling import Probe
+from targets.configurations import NEVER, Recycling
 
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=1, block=1)
 MEASURED = {"requests": 3}
@@ -116,6 +117,14 @@ def test_a_cell_of_recycling_gets_the_files_from_the_start_of_its_server(tmp_pat
     assert cell["recycling"] == {"max_requests": 500, "max_requests_jitter": 50, "max_rss_mib": None}
     assert cell["probe"] == {"kind": "kill", "time": 2.0, "pid": 1}
     assert cell["server_ended"] == {"time": 2.5, "exit_status": None}
+
+
+def test_a_probe_that_was_never_sent_is_still_one(tmp_path, host):
+    kill = Probe(kind="kill", scenario="index", rate_per_s=200.0, after_s=1.0, measured_s=3)
+    record = CellRecord(tmp_path / "cell", replace(CELL, recycling=NEVER, probe=kill), {})
+    record.failed("it did not start", host)
+    cell = json.loads((tmp_path / "cell" / "cell.json").read_text())
+    assert cell["probe"] == {"kind": "kill", "time": None, "pid": None}
 
 
 def test_a_failed_cell_has_a_reason_and_no_zeros(tmp_path, host):
