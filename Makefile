@@ -86,7 +86,10 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 	@$(VENV)/bin/lint-imports
 
 test: setup lint ## Check everything: lint, then every test.
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile --ignore=tests/swarm --ignore=tests/known
+	@# What these two rooms hold against arithmetic must not meet other tests for a CPU.
+	@$(VENV)/bin/pytest tests/swarm
+	@$(VENV)/bin/pytest tests/known
 
 ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
 	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS))
