@@ -35,19 +35,24 @@ class UnlikeError(AnalysisError):
 
 @dataclass(frozen=True)
 class Key:
-    """A configuration under a load; with a `search_p99_ms` all the steps of a search."""
+    """A configuration under a load; with a `search_p99_ms` all the steps of a search.
+
+    `treatment` is what was done to its workers in plans of recycling, as in `Results.cells`.
+    """
 
     configuration: str
     scenario: str
     load: Load
     search_p99_ms: float | None = None
+    treatment: str = "none"
 
     @property
     def text(self) -> str:
         """Scenario and load in words."""
         workers = counted(self.load.workers, "worker")
         if self.search_p99_ms is None:
-            return f"{self.scenario}: {self.load.text}, {workers}"
+            treatment = "" if self.treatment == "none" else f", {self.treatment}"
+            return f"{self.scenario}: {self.load.text}, {workers}{treatment}"
         return f"{self.scenario}: p99 within {self.search_p99_ms:g} ms, {self.load.arrivals}, {workers}"
 
 
@@ -188,7 +193,8 @@ def _cells(run: Results) -> dict[Key, pd.DataFrame]:
     summary = summarise(run)
     found: dict[Key, list[pd.Series]] = {}
     for _, row in summary[summary["search_p99_ms"].isna()].iterrows():
-        found.setdefault(Key(row["configuration"], row["scenario"], Load.of(row)), []).append(row)
+        key = Key(row["configuration"], row["scenario"], Load.of(row), treatment=row["treatment"])
+        found.setdefault(key, []).append(row)
     for _, row in searches(summary).iterrows():
         load = Load(int(row["workers"]), int(row["users"]), str(row["arrivals"]))
         key = Key(row["configuration"], row["scenario"], load, float(row["p99_ms"]))
@@ -291,6 +297,7 @@ def _document(key: Key) -> dict[str, Any]:
         "scenario": key.scenario,
         **asdict(key.load),
         "search_p99_ms": key.search_p99_ms,
+        "treatment": key.treatment,
     }
 
 

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from analysis.compare import UnlikeError, compare
+from tests.fixtures.make_recycling import Life, Story, generation, make_recycling
 from tests.fixtures.make_run import Open, Search, Spec, make_run
 
 
@@ -31,6 +32,20 @@ def test_a_run_is_the_same_as_itself_again(runs):
     assert {metric for _, metric in verdicts(compared)} == {"throughput", "p99_us", "cpu_us", "error_rate"}
     assert compared.judged == 8 and compared.by_chance == pytest.approx(0.2)
     assert compared.regressions == [] and compared.unlike == ()
+
+
+def test_what_is_recycled_is_compared_with_what_was_and_not_with_its_control(tmp_path):
+    workers = generation(4, 2.0)
+    alone = [Life(1, -2, -1)]
+    runs = [
+        make_recycling(tmp_path / name, [Story("sanic", workers), Story("sanic", alone, "control")])
+        for name in ("before", "after")
+    ]
+    compared = compare(*runs)
+    texts = {each.key.text for each in compared.differences}
+    assert {text.rpartition(", ")[2] for text in texts} == {"recycled", "control"}
+    assert len({(each.key, each.metric) for each in compared.differences}) == len(compared.differences)
+    assert {each["treatment"] for each in compared.document()["differences"]} == {"recycled", "control"}
 
 
 def test_a_slower_configuration_is_a_regression_and_a_faster_one_is_not(runs):
