@@ -105,7 +105,9 @@ def _rate(cells: pd.DataFrame, replacements: pd.DataFrame) -> tuple[float, str]:
     mean, low, high = (1000 * each for each in rate(done["lost"], elsewhere))
     if mean == 0:
         return mean, f"0 of {counted(len(done), 'recycle')} (up to {figures(high)})"
-    return mean, f"{figures(mean)} ({figures(low)} to {figures(high)})"
+    ran = 1000 * cells[["lost_started", "lost_finished"]].to_numpy().sum() / len(done)
+    handled = f", of them {figures(ran)} whose handler ran" if ran else ""
+    return mean, f"{figures(mean)} ({figures(low)} to {figures(high)}){handled}"
 
 
 def _stall(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:

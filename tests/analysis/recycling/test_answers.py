@@ -98,6 +98,12 @@ def test_losses_by_kind_of_connection_and_workers(told):
     assert answer(told(Story("sanic", EVEN)), "keep_alive").verdict == "good"
 
 
+def test_losses_whose_handler_ran_are_told_apart(told):
+    lost = (Lost(2.0), Lost(5.0, far="finished", pid=1005), Lost(6.0, far="started", pid=1006))
+    text = answer(told(Story("sanic", EVEN, lost=lost)), "keep_alive").text
+    assert text.startswith("1 worker: 300 (") and text.endswith("), of them 200 whose handler ran")
+
+
 def test_what_is_broken_has_no_price(told):
     broken = Story("sanic", EVEN, max_requests=500, lost=(Lost(2.0),))
     assert answer(told(broken), "keep_alive").text == answer(told(broken), "stall").text == MISSING
