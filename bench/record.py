@@ -58,10 +58,6 @@ class CellRecord:
         """Write the record of a cell that could not be measured."""
         self._write(host, status="failed", reason=reason, window=None, measured=None)
 
-    def discard(self) -> None:
-        """Remove what there is of a cell that will not be completed."""
-        shutil.rmtree(self.folder)
-
     def _await_samples(self, end: float) -> None:
         """Wait for the sample that closes the window, so that its CPU time is complete.
 

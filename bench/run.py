@@ -1,5 +1,6 @@
 """Runs blocks: starts each server once, puts its loads on it, and records every cell."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,7 @@ class Runner:
     host: HostSampler
     progress: RunProgress
     outcome: Outcome = field(default_factory=Outcome)
+    _unfinished: Path | None = field(default=None, init=False)  # the folder of the cell that is measured
 
     def run(
         self,
@@ -80,15 +82,20 @@ class Runner:
         broken: Broken = {}
         server: Server | None = None
         scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder.path)
-        with scratch as metrics, self.launcher, self.session:
-            before_blocks()
-            for block in blocks:
-                self.progress.block(block)
-                if server is not None:
-                    self.launcher.stop(server)
-                server = self._block(block, Path(metrics), broken)
-                self.progress.block_done(block)
-                after_block()
+        try:
+            with scratch as metrics, self.launcher, self.session:
+                before_blocks()
+                for block in blocks:
+                    self.progress.block(block)
+                    if server is not None:
+                        self.launcher.stop(server)
+                    server = self._block(block, Path(metrics), broken)
+                    self.progress.block_done(block)
+                    after_block()
+        finally:
+            # Interrupted, or the disk is full: half a cell goes when nobody writes to it any more.
+            if self._unfinished is not None and self._unfinished.exists():
+                shutil.rmtree(self._unfinished)
 
     def _block(self, block: Block, metrics: Path, broken: Broken) -> Server | None:
         """Serve a block, load its cells and take the steps of its searches; returns the server to be stopped.
@@ -161,22 +168,21 @@ class Runner:
 
     def _cell(self, cell: Cell, server: Server) -> dict[str, Any] | None:
         """Load a server and record it; returns ``measured`` of ``cell.json``, ``None`` if the cell failed."""
-        record = CellRecord(self.folder.cell(cell), cell, self._facts(cell))
+        self._unfinished = self.folder.cell(cell)
+        record = CellRecord(self._unfinished, cell, self._facts(cell))
         self.progress.cell(cell)
+        record.serve(server)
         try:
-            record.serve(server)
-            try:
-                event, said = self._load(cell, server, record)
-            except CellError as failure:
-                check_space(self.folder.path)
-                self._failed(cell, record, str(failure))
-                return None
-            window = event["window"]
-            measured = {key: event[key] for key in _MEASURED}
-            record.finished(window, measured, self.host)
-        except BaseException:  # interrupted, or the disk is full: leave no half a cell behind
-            record.discard()
-            raise
+            event, said = self._load(cell, server, record)
+        except CellError as failure:
+            check_space(self.folder.path)
+            self._failed(cell, record, str(failure))
+            self._unfinished = None
+            return None
+        window = event["window"]
+        measured = {key: event[key] for key in _MEASURED}
+        record.finished(window, measured, self.host)
+        self._unfinished = None
         seconds = window["end"] - window["start"]
         self.outcome.finished += 1
         self.outcome.load_s += self.plan.warmup_s + seconds

@@ -188,7 +188,7 @@ def test_the_command_line_tells_errors_in_one_line(monkeypatch, tmp_path, capsys
     monkeypatch.setattr("sys.argv", ["analysis", str(tmp_path)])
     assert main() == 1
     error = capsys.readouterr().err
-    assert "run `make bench` first" in error.replace("\n", " ") and "Traceback" not in error
+    assert "run `make bench` first" in " ".join(error.split()) and "Traceback" not in error
     monkeypatch.setattr("sys.argv", ["analysis"])
     assert main() == 2
 
