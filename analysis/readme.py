@@ -93,19 +93,25 @@ def _deciding(table: DecidingTable) -> Iterator[str]:
 
 
 def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
-    command = "make recycle" if recycling else "make bench"
+    command = f"make {'recycle' if recycling else 'bench'} PLAN={run.plan['name']}"
+    if recycling:
+        # An hour and more as it is, the plan is often narrowed: say to what.
+        scenarios = [*run.plan["scenarios"], *(probe["scenario"] for probe in run.plan.get("probes", []))]
+        command += f" SCENARIOS={','.join(dict.fromkeys(scenarios))}" if scenarios else ""
+        command += f" WORKERS={','.join(map(str, run.plan['workers']))}"
     over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)
-    yield f"Measured on {date:%Y-%m-%d} by `{command} PLAN={run.plan['name']}`"
+    yield f"Measured on {date:%Y-%m-%d} by `{command}`"
     if run.wall_s and run.load_s:
         yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
     yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
-    yield f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)},"
+    split = run.cpu_split
+    yield f"server on CPU {_listed(split.server)}, generator on CPU {_listed(split.generator)},"
     yield f"launcher {run.launcher}. Intervals are 95 % over {over}."
 
 
-def _cpus(cpus: list[int]) -> str:
-    return ", ".join(map(str, cpus))
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _table(table: Table) -> Iterator[str]:

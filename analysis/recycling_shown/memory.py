@@ -33,7 +33,7 @@ def leaked(study: Study) -> pd.DataFrame:
     `configuration`, `scenario`, `workers`, `treatment`, `max_rss_mib`, `time` (Unix s), `answered` (requests
     that had been answered by then, warm-up included), `rss_bytes`, `pss_bytes`.
     """
-    columns = ["configuration", "scenario", "workers", "treatment", "max_rss_mib"]
+    columns = ["configuration", "scenario", "workers", "treatment", "max_rss_mib", "window_end"]
     if study.recycling is None:
         return pd.DataFrame(columns=[*columns, "cell", "time", "answered", "rss_bytes", "pss_bytes"])
     cells = study.results.finished
@@ -43,6 +43,7 @@ def leaked(study: Study) -> pd.DataFrame:
     chosen = chosen[chosen["repeat"] == chosen["repeat"].min()]
     processes, trace = study.results.processes, study.results.trace
     samples = server_memory(processes[processes["cell"].isin(chosen.index)]).join(chosen[columns], on="cell")
+    samples = samples[samples["time"] <= samples["window_end"]]  # afterwards the server is stopped
     parts = [
         rows.assign(answered=np.searchsorted(np.sort(answered(trace, cell)), rows["time"].to_numpy()))
         for cell, rows in samples.groupby("cell")
@@ -59,8 +60,7 @@ def _figure(study: Study, samples: pd.DataFrame, workers: int) -> Figure:
         for (axis,), name in zip(axes, shown, strict=True):
             _panel(axis, samples[samples["configuration"] == name], looks[name])
             limits = _limits(samples[samples["configuration"] == name])
-            told = [f"{limit:g} MiB a worker" for limit in limits]
-            axis.set_title(" ".join([name, *(f"(dotted: {limit})" for limit in told)]))
+            axis.set_title(" ".join([name, *(f"(dotted: {limit:g} MiB)" for limit in limits)]))
             axis.set(xlabel="requests answered", ylabel="RSS (MiB)", ylim=(0, most))
             axis.xaxis.set_major_formatter(style.thousands)
             axis.yaxis.set_major_formatter(style.thousands)
@@ -70,6 +70,8 @@ def _figure(study: Study, samples: pd.DataFrame, workers: int) -> Figure:
             "RSS of all processes of a server, while every request leaks: without recycling (dashed) and "
             "with it (solid). The numbers are the peaks. RSS counts pages that processes share once for each."
         )
+        if samples["max_rss_mib"].notna().any():
+            reading += " Dotted: the size at which one worker is replaced."
         return style.finish(figure, _title(samples, workers), reading, style.footer(study.results))
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_run_of_recycling_goes_between_marks_of_its_own(recycled, tmp_path):
     assert analysed.recycling.finding in text
     for row in analysed.recycling.configurations:
         assert "| " + " | ".join(row.texts()) + " |" in text
-    assert "by `make recycle PLAN=" in text and "Imagined CPU" in text and "95 % over replacements" in text
+    assert "Imagined CPU" in text and "95 % over replacements" in text
     assert "](figures/price_index.png)" in text and "memory_recycled" not in text
     assert (tmp_path / "figures" / "price_index.png").read_bytes() == b"price"
 
@@ -103,3 +104,15 @@ def test_the_projects_readme_has_been_filled():
     assert "Measured on" in measured and "| configuration |" in measured
     for name in FIGURES:
         assert (ROOT / "docs" / "figures" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, tmp_path):
+    analysed = study(recycled)
+    plan = {"name": "recycle", "scenarios": {"index": {}, "slow": {}}, "workers": [1, 2]}
+    plan["probes"] = [{"scenario": "index"}, {"scenario": "long"}]
+    run = analysed.results.run.model_copy(update={"plan": plan})
+    narrowed = replace(analysed, results=replace(analysed.results, run=run))
+    path = readme(tmp_path, f"{BEGIN_RECYCLING}\n{END}\n")
+    rewrite(path, narrowed, tmp_path / "figures")
+    command = "make recycle PLAN=recycle SCENARIOS=index,slow,long WORKERS=1,2"
+    assert f"by `{command}`" in path.read_text(encoding="utf-8")
