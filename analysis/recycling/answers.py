@@ -16,7 +16,7 @@ from analysis.words import MISSING, counted, figures, listed, span
 MIB = 2.0**20
 UNKNOWN = Answer(MISSING, "unknown")
 # What replaces workers, when it works, by the configuration's `recycle`.
-WORKS = {"respawn": "needs a process manager", "rss": "only by RSS"}
+WORKS = {"rss": "only by RSS"}
 
 
 def table(
@@ -59,11 +59,19 @@ def _restarts(recycle: str, recycled: pd.DataFrame, failed: pd.DataFrame) -> Ans
     works = recycled[recycled["verdict"] == "recycles"]
     if works.empty:
         return Answer(f"no: {recycled['reason'].iloc[0]}", "bad", paths)
-    text = WORKS.get(recycle, "yes")
+    text = _respawned(works) if recycle == "respawn" else WORKS.get(recycle, "yes")
     others = recycled.drop(works.index)
     if len(others):
         text += f", but not in {_where(others)}"
     return Answer(text, "good" if text == "yes" else "fair", paths)
+
+
+def _respawned(works: pd.DataFrame) -> str:
+    """By whom a server is replaced that only ends: several workers have a manager of their own."""
+    if (works["workers"] > 1).all():
+        return "yes, with several workers"
+    alone = " with 1 worker" if (works["workers"] > 1).any() else ""
+    return f"needs a process manager{alone}"
 
 
 def _per_life(recycled: pd.DataFrame, lives: pd.DataFrame) -> Answer:

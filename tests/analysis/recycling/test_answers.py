@@ -81,6 +81,14 @@ def test_requests_per_life(told):
     assert late.verdict == "fair"
 
 
+def test_several_workers_of_a_server_that_only_ends_have_a_manager(told):
+    pair = [Life(1, -2, -1, died=2.0), Life(2, -2, -1), Life(3, 2.1, 2.4)]
+    several = Story("uvicorn", pair, workers=2)
+    assert answer(told(several), "restarts", "uvicorn").text == "yes, with several workers"
+    both = answer(told(several, Story("uvicorn", EVEN)), "restarts", "uvicorn")
+    assert (both.text, both.verdict) == ("needs a process manager with 1 worker", "fair")
+
+
 def test_losses_by_kind_of_connection_and_workers(told):
     pair = [Life(1, -2, -1, died=2.0), Life(2, -2, -1), Life(3, 2.1, 2.4)]
     analysed = told(
