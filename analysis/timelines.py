@@ -12,9 +12,7 @@ from analysis.counters import server_memory
 from analysis.histograms import describe
 from analysis.study import Study
 from analysis.summary import LOAD
-from analysis.words import figures
-
-MIB = 2.0**20
+from analysis.words import MIB, figures
 
 
 def over_time(study: Study) -> Figure | None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+MIB = 2.0**20  # bytes
 MISSING = "\N{EN DASH}"
 # Behind a latency of which much is the generator's own waiting.
 MARK = " †"
@@ -48,3 +49,12 @@ def span(low: float, high: float) -> str:
 def counted(count: int, what: str) -> str:
     """A number of things: "1 user", "64 users"."""
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """A time as one would say it: "40 ms", "5.06 s"; a dash where it is unknown."""
+    if math.isnan(seconds):
+        return MISSING
+    if round(seconds * 1000) < 1000:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{figures(seconds)} s"

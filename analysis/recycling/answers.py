@@ -11,9 +11,8 @@ from analysis.recycling.losses import rate
 from analysis.recycling.memory import Bound, leaks
 from analysis.recycling.model import Answer, Row
 from analysis.results import Results
-from analysis.words import MISSING, counted, figures, listed, span
+from analysis.words import MIB, MISSING, counted, duration, figures, listed, span
 
-MIB = 2.0**20
 UNKNOWN = Answer(MISSING, "unknown")
 # What replaces workers, when it works, by the configuration's `recycle`.
 WORKS = {"rss": "only by RSS"}
@@ -125,8 +124,8 @@ def _stall(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
         return UNKNOWN
     worst = sound.loc[[sound["gap_s"].idxmax()]]
     gap, usual = float(worst["gap_s"].iloc[0]), float(controls["gap_s"].max())
-    text = f"{_seconds(gap)} ({_where(worst)}"
-    text += ")" if np.isnan(usual) else f"; without recycling {_seconds(usual)})"
+    text = f"{duration(gap)} ({_where(worst)}"
+    text += ")" if np.isnan(usual) else f"; without recycling {duration(usual)})"
     return Answer(text, "good" if gap <= SHORT_S else "bad" if gap >= LONG_S else "fair", _paths(worst))
 
 
@@ -165,7 +164,7 @@ def _killed(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
     if row["verdict"] == "unknown":
         return Answer(MISSING, "unknown", _paths(worst))
     if row["verdict"] == "recovers":
-        return Answer(f"another worker after {_seconds(row['recovery_s'])}{lost}", "good", _paths(worst))
+        return Answer(f"another worker after {duration(row['recovery_s'])}{lost}", "good", _paths(worst))
     if row["verdict"] == "degraded":
         return Answer(f"nobody comes, the others serve on{lost}", "bad", _paths(worst))
     text = "nobody comes, and nobody serves" if np.isnan(row["server_ended"]) else "the server ends"
@@ -183,7 +182,7 @@ def _terminated(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
     if row["verdict"] == "finishes":
         return Answer(f"finishes all {row['in_flight']:.0f}", "good", _paths(worst))
     missing = row["in_flight"] - row["answered"]
-    after = "" if np.isnan(row["cut_after_s"]) else f" after {_seconds(row['cut_after_s'])}"
+    after = "" if np.isnan(row["cut_after_s"]) else f" after {duration(row['cut_after_s'])}"
     return Answer(f"cuts {missing:.0f} of {row['in_flight']:.0f}{after}", "bad", _paths(worst))
 
 
@@ -243,7 +242,3 @@ def _where(cells: pd.DataFrame) -> str:
 
 def _paths(*frames: pd.DataFrame) -> tuple[str, ...]:
     return tuple(str(path) for frame in frames for path in frame["path"])
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{figures(seconds)} s"

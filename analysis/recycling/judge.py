@@ -17,9 +17,8 @@ from analysis.recycling.limits import (
     SUCCESSOR_S,
     TIMES_N,
 )
-from analysis.words import counted, figures, span
+from analysis.words import MIB, counted, figures, span
 
-MIB = 2.0**20
 Judgement = tuple[str, str]
 
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.recycling_shown.naming import base, duration, is_leak
+from analysis.recycling_shown.naming import base, is_leak
 from analysis.study import Study
-from analysis.words import counted, figures, listed
+from analysis.words import counted, duration, figures, listed
 
 KINDS = "Filled: keep-alive. Hollow: a connection per request."
 # How far the marks of a configuration lie beside its middle, for the two kinds of connection or of workers.

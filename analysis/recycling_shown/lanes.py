@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.recycling_shown.lane_panels import Panel, panels
-from analysis.recycling_shown.naming import duration, heading
+from analysis.recycling_shown.naming import heading
 from analysis.study import Study
-from analysis.words import counted
+from analysis.words import counted, duration
 
 # How far the handler of a lost request came: the label of its row, and its mark.
 LOST = {

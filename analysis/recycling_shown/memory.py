@@ -12,10 +12,8 @@ from analysis import style
 from analysis.counters import server_memory
 from analysis.recycling_shown.naming import answered, is_leak
 from analysis.study import Study
-from analysis.words import counted
+from analysis.words import MIB, counted
 from analysis.words import figures as digits
-
-MIB = 2.0**20
 
 
 def figures(study: Study) -> dict[str, Figure]:

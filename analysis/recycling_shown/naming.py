@@ -1,6 +1,5 @@
 """How charts and tables of recycling name and order what they show."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.words import MISSING, counted, figures
+from analysis.words import counted
 
 # Scenarios are files of locustfiles/; by these parts of their names they are told apart here.
 CLOSE, LEAK = "-close", "leak"
@@ -42,12 +41,3 @@ def in_order(cells: pd.DataFrame, planned: Sequence[str]) -> pd.DataFrame:
     order = {scenario: place for place, scenario in enumerate(planned)}
     place = cells["scenario"].astype(str).map(lambda scenario: order.get(scenario, len(order)))
     return cells.assign(_place=place).sort_values(["_place", "workers", "repeat"]).drop(columns="_place")
-
-
-def duration(seconds: float) -> str:
-    """A time as one would say it: "40 ms", "5.06 s"; a dash where it is unknown."""
-    if math.isnan(seconds):
-        return MISSING
-    if round(seconds * 1000) < 1000:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{figures(seconds)} s"
