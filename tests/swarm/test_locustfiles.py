@@ -15,7 +15,17 @@ FILES = sorted((ROOT / "locustfiles").glob("*.py"))
 
 
 def test_there_are_scenarios():
-    expected = {"index", "index_close", "leak_50k", "long", "mixed", "slow", "slow_close", "upload"}
+    expected = {
+        "index",
+        "index_close",
+        "leak_50k",
+        "long",
+        "mixed",
+        "sleep_close",
+        "slow",
+        "slow_close",
+        "upload",
+    }
     assert expected <= {file.stem for file in FILES}
 
 
