@@ -1,4 +1,4 @@
-"""Awaited I/O on a connection of its own for each request: workers end while handlers run and others connect."""
+"""Awaited I/O on a connection of its own for each request: workers end while others connect."""
 
 from locust import constant, task
 
