@@ -1,25 +1,27 @@
 """`python -m analysis.readme RUN_DIR`: put a run's tables and figures into the project's documents.
 
-A run of recycling goes into docs/recycling.md, any other into the README. What stands there between the two
-markers is replaced, so that no figure is written by hand.
+A run of recycling goes into docs/recycling.md, between the markers of its plan, any other into the README.
+What stands there between the two markers is replaced, so that no figure is written by hand.
 """
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.ranking import Table
-from analysis.recycling_shown import page
-from analysis.recycling_shown.table import DecidingTable, deciding
+from analysis.recycling_shown import each, page
+from analysis.recycling_shown.table import deciding
 from analysis.schema import Run
 from analysis.study import Study, study
 
 ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- measured: make readme-figures -->"
 BEGIN_RECYCLING = "<!-- measured: recycling -->"
+# Plans that ask why recycling costs what it costs: cell by cell, beside the table that decides.
+EXPERIMENTS = ("recycle-busy", "recycle-causes")
 END = "<!-- /measured -->"
 FIGURES = {"throughput": "requests per second", "cpu_per_request": "CPU time per request"}
 
@@ -30,7 +32,7 @@ def rewrite(document: Path, analysed: Study, figures: Path) -> None:
     Raises:
         AnalysisError: the run has no report, or the document lacks the markers.
     """
-    opening = BEGIN if analysed.recycling is None else BEGIN_RECYCLING
+    opening = begin_of(analysed)
     text = document.read_text(encoding="utf-8")
     before, begin, rest = text.partition(opening)
     _, end, after = rest.partition(END)
@@ -40,7 +42,7 @@ def rewrite(document: Path, analysed: Study, figures: Path) -> None:
     remedy = f"run `make report RUN={analysed.results.directory.name}` first"
     if not report.is_dir():
         raise AnalysisError(f"{report} is missing: {remedy}")
-    shown = FIGURES if analysed.recycling is None else _recycling_figures(analysed, report)
+    shown = _figures(analysed, report)
     figures.mkdir(parents=True, exist_ok=True)
     for name in shown:
         drawn = report / f"{name}.png"
@@ -50,6 +52,24 @@ def rewrite(document: Path, analysed: Study, figures: Path) -> None:
     folder = figures.relative_to(document.parent).as_posix()
     measured = "\n".join(_lines(analysed, {f"{folder}/{name}.png": what for name, what in shown.items()}))
     document.write_text(f"{before}{opening}\n{measured}\n{END}{after}", encoding="utf-8")
+
+
+def begin_of(analysed: Study) -> str:
+    """The line after which a run's figures belong."""
+    if analysed.recycling is None:
+        return BEGIN
+    return f"<!-- measured: {_plan(analysed)} -->" if _plan(analysed) in EXPERIMENTS else BEGIN_RECYCLING
+
+
+def _plan(analysed: Study) -> str:
+    return str(analysed.results.run.plan["name"])
+
+
+def _figures(analysed: Study, report: Path) -> dict[str, str]:
+    """The figures that a document shows of a run, by their names, with what they show."""
+    if analysed.recycling is None:
+        return FIGURES
+    return {} if _plan(analysed) in EXPERIMENTS else _recycling_figures(analysed, report)
 
 
 def _recycling_figures(analysed: Study, report: Path) -> dict[str, str]:
@@ -68,8 +88,12 @@ def _lines(analysed: Study, figures: dict[str, str]) -> Iterator[str]:
     yield f"**{analysed.verdict.finding}**"
     yield ""
     table = deciding(analysed)
-    if table is not None:
-        yield from _deciding(table)
+    if table is not None and _plan(analysed) in EXPERIMENTS:
+        for title, rows in each.tables(analysed):
+            yield from _markdown(f"**{title}.**", each.COLUMNS, rows)
+    elif table is not None:
+        heading = f"**{table.title}.** {table.basis}"
+        yield from _markdown(heading, table.columns, [row.texts() for row in table.rows])
     for address, what in figures.items():
         yield f"![{what}]({address})"
         yield ""
@@ -82,13 +106,13 @@ def _lines(analysed: Study, figures: dict[str, str]) -> Iterator[str]:
             yield f"**Warning:** {finding.text}"
 
 
-def _deciding(table: DecidingTable) -> Iterator[str]:
-    yield f"**{table.title}.** {table.basis}"
+def _markdown(heading: str, columns: Sequence[str], rows: list[list[str]]) -> Iterator[str]:
+    yield heading
     yield ""
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|---" * len(table.columns) + "|"
-    for row in table.rows:
-        yield "| " + " | ".join(text.replace("|", "\\|") for text in row.texts()) + " |"
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---" * len(columns) + "|"
+    for row in rows:
+        yield "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
     yield ""
 
 
@@ -99,6 +123,9 @@ def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
         scenarios = [*run.plan["scenarios"], *(probe["scenario"] for probe in run.plan.get("probes", []))]
         command += f" SCENARIOS={','.join(dict.fromkeys(scenarios))}" if scenarios else ""
         command += f" WORKERS={','.join(map(str, run.plan['workers']))}"
+        chosen = run.plan["configurations"]
+        if len(chosen) < len(run.configurations):
+            command += f" CONFIGURATIONS={','.join(chosen)}"
     over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)
     yield f"Measured on {date:%Y-%m-%d} by `{command}`"

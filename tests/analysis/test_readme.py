@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.readme import BEGIN, BEGIN_RECYCLING, END, FIGURES, ROOT, rewrite
+from analysis.readme import BEGIN, BEGIN_RECYCLING, END, EXPERIMENTS, FIGURES, ROOT, rewrite
+from analysis.recycling_shown import each
 from analysis.study import study
-from tests.fixtures.make_recycling import STORIES, make_recycling
+from tests.fixtures.make_recycling import STORIES, Life, Story, make_recycling
 
 
 @pytest.fixture
@@ -110,9 +111,48 @@ def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, tmp_p
     analysed = study(recycled)
     plan = {"name": "recycle", "scenarios": {"index": {}, "slow": {}}, "workers": [1, 2]}
     plan["probes"] = [{"scenario": "index"}, {"scenario": "long"}]
-    run = analysed.results.run.model_copy(update={"plan": plan})
-    narrowed = replace(analysed, results=replace(analysed.results, run=run))
+    plan["configurations"] = ["sanic", "uvicorn"]
+    narrowed = of_plan(analysed, plan)
     path = readme(tmp_path, f"{BEGIN_RECYCLING}\n{END}\n")
     rewrite(path, narrowed, tmp_path / "figures")
-    command = "make recycle PLAN=recycle SCENARIOS=index,slow,long WORKERS=1,2"
+    command = "make recycle PLAN=recycle SCENARIOS=index,slow,long WORKERS=1,2 CONFIGURATIONS=sanic,uvicorn"
     assert f"by `{command}`" in path.read_text(encoding="utf-8")
+
+
+def of_plan(analysed, plan):
+    """The same run, of another plan."""
+    run = analysed.results.run.model_copy(update={"plan": analysed.results.run.plan | plan})
+    return replace(analysed, results=replace(analysed.results, run=run))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_goes_between_marks_of_its_own_cell_by_cell(recycled, tmp_path, name):
+    begin = f"<!-- measured: {name} -->"
+    path = readme(tmp_path, f"{BEGIN_RECYCLING}\nthe table\n{END}\n{begin}\nold\n{END}\nafter\n")
+    experiment = of_plan(study(recycled), {"name": name})
+    rewrite(path, experiment, tmp_path / "figures")
+    text = path.read_text(encoding="utf-8")
+    assert f"{BEGIN_RECYCLING}\nthe table\n{END}" in text and text.endswith(f"{END}\nafter\n")
+    cells = experiment.recycling.cells
+    expected = cells[cells["treatment"] == "recycled"]
+    rows = [row for _, group in each.tables(experiment) for row in group]
+    assert sorted(row[0] for row in rows) == sorted(expected["configuration"])
+    assert sum(int(row[4].replace(",", "")) for row in rows) == expected["lost"].sum() > 0
+    for row in rows:
+        assert "| " + " | ".join(row) + " |" in text
+
+
+def test_a_cell_stands_beside_its_own_control(tmp_path):
+    """Stalls of 0.8 s with recycling and 0.3 s without; another configuration's control stalls for longer."""
+    lives = (Life(1, -2, -1, died=4), Life(2, 3.5, 4.8))
+    alone = (Life(3, -2, -1),)
+    stories = [
+        Story("uvicorn", lives, max_requests=100),
+        Story("uvicorn", alone, treatment="control"),
+        Story("granian", (Life(4, -2, -1, died=3), Life(5, 3, 6)), treatment="control"),
+    ]
+    ((title, (row,)),) = each.tables(study(make_recycling(tmp_path / "run", stories)))
+    assert title == "index (keep-alive), 1 worker, 100/s over 16 connections"
+    cells = dict(zip(each.COLUMNS, row, strict=True))
+    assert cells["longest stall (control)"].startswith("810 ms (")
+    assert cells["longest stall (control)"].endswith(" 10 ms)") or "(1" in cells["longest stall (control)"]
