@@ -7,6 +7,7 @@ asked are gone; leaving the context ends them all.
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any, Protocol, Self
 
 from bench import workers as worker_events
 from bench.errors import UserError
-from bench.processes import kill_tree, spawn, terminate, wait_or_kill
+from bench.processes import ROOT, kill_tree, spawn, terminate, wait_or_kill
 from bench.serve_command import HOST, ORDINARY, Options, serve_command
 from bench.stacks import Environment
 from targets.configurations import Configuration
@@ -29,6 +30,9 @@ _STOPPED, _PORT_IN_USE, _ENDED_BY_ITSELF = 0, 4, 5
 _PORT_TRIES = 5
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0
+_ONCE_S = 60.0
+# The caller's own is for runs that need a database.
+NO_DATABASE = {"DATABASE_URL": ""}
 
 
 class ServerError(Exception):
@@ -86,6 +90,7 @@ class Launcher(Protocol):
     """What every launcher can do."""
 
     name: str
+    variables: dict[str, str]
 
     def __enter__(self) -> Self: ...
 
@@ -117,6 +122,14 @@ class Launcher(Protocol):
         """Wait until every server that was asked to end is gone, so that nothing disturbs a cell."""
         ...
 
+    def once(self, stack: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run ``python ARGUMENTS`` of a stack to its end, where the servers run; its output is captured.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes longer than a minute.
+        """
+        ...
+
 
 class Processes:
     """The launcher of local processes: ``targets.serve`` in the environment of the stack."""
@@ -137,6 +150,7 @@ class Processes:
         ``catalogue`` is the file that declares the configurations, if it is not the suite's own.
         """
         self._environments = environments
+        self.variables = dict(NO_DATABASE)
         self._catalogue = catalogue
         self._port = port
         self._startup_timeout_s = startup_timeout_s
@@ -205,7 +219,7 @@ class Processes:
         command += ["--metrics", str(directory.resolve()), *options.arguments()]
         command += ["--startup-timeout", str(self._startup_timeout_s)]
         with _own_log(directory).open("wb") as log:
-            return spawn(command, cpus, stdout=log, stderr=log), directory
+            return spawn(command, cpus, stdout=log, stderr=log, environment=self.variables), directory
 
     def stop(self, server: Server) -> None:
         """See ``Launcher``."""
@@ -219,6 +233,18 @@ class Processes:
         """See ``Launcher``."""
         self._settle(self._stop_timeout_s + self._longest_grace_s)
         self._longest_grace_s = 0.0
+
+    def once(self, stack: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """See ``Launcher``."""
+        return subprocess.run(
+            [str(self._environments[stack].python), *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ONCE_S,
+        )
 
     def _settle(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
