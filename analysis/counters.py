@@ -18,12 +18,13 @@ MAX_REACH = 1.5
 SAMPLE_GAP_S = 0.1
 # A row of generator.csv is about so long.
 REPORT_S = 1.0
-# The kernel books a CPU's time in ticks and a process's exactly; processes that often sleep are missed by the
-# ticks, so that the difference is known to this share of the CPU time there was, ...
+# Kernels that do not time idle CPUs exactly book a CPU's time in ticks, and a process's exactly: the
+# difference is then known to this share of the CPU time there was, ...
 BOOKING_ERROR = 0.05
-# ... or to a tick (10 ms) of every CPU at both edges of the window.
+# ... and always to a tick (10 ms) of every CPU at both edges of the window.
 TICK_S = 0.01
-BUSY = ["user_s", "system_s", "irq_s", "softirq_s"]
+# What of a CPU's time is nobody's work on it.
+NOT_BUSY = ["idle_s", "iowait_s", "steal_s"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,29 +137,56 @@ def steal(results: Results) -> pd.Series:
 def others(results: Results) -> pd.Series:
     """Share of the time of the server's and the generator's CPUs that neither they nor the meter used.
 
-    What the CPUs were busy, less the server, the generator (its polling included) and the meter. That is
-    other processes and what the kernel does in nobody's name. A difference below zero is zero where the
-    error of the bookkeeping explains it (`BOOKING_ERROR`, `TICK_S`), and unknown where it does not.
+    The time in which the CPUs were not idle, less the server, the generator (its polling included), the
+    meter, and what the server's processes may have used unseen (`unmetered_ends`). That is other processes
+    and what the kernel does in nobody's name. A difference below zero is zero where the error of the
+    bookkeeping explains it (`BOOKING_ERROR`, `TICK_S`), and unknown where it does not.
+
+    How long a CPU was busy is told by how long it was not idle: kernels that stop the tick of an idle CPU
+    (NO_HZ, the usual ones) measure that exactly, while user and system time are counted in ticks, which
+    see too much or nothing of a load that comes in step with them (the kernel's admin-guide/cpu-load).
     """
     cells = results.finished
     known = server_cpu(results) + generator_growth(results, "cpu_s") + meter_cpu(results)
     total = _cpu_time(cells)
-    share = (_host_cpu(results, BUSY) - known) / total
+    left = total - _host_cpu(results, NOT_BUSY) - known
     seconds = cells["window_end"] - cells["window_start"]
     error = np.maximum(BOOKING_ERROR, 2 * TICK_S / seconds)
-    return share.clip(lower=0.0).where(share >= -error)
+    share = (left - unmetered_ends(results)).clip(lower=0.0) / total
+    return share.where(left / total >= -error)
+
+
+def unmetered_ends(results: Results) -> pd.Series:
+    """The most CPU seconds that processes of the server can have used in the window after their last sample.
+
+    One that died is known up to the last sample that saw it; from there to its death, or from its birth if
+    none did, it may have kept one CPU busy.
+    """
+    cells = results.finished
+    events = results.workers.drop_duplicates(["cell", "pid", "event"])
+    born, died = (
+        events[events["event"] == event].set_index(["cell", "pid"])["time"] for event in ("born", "died")
+    )
+    sampled = results.processes[results.processes["role"] != "meter"]
+    seen = sampled.groupby(["cell", "pid"])["time"].max().reindex(died.index)
+    cell = died.index.get_level_values("cell")
+    begin = np.maximum(seen.fillna(born.reindex(died.index)), cells["window_start"].reindex(cell).to_numpy())
+    until = np.minimum(died, cells["window_end"].reindex(cell).to_numpy())
+    unseen = (until - begin).clip(lower=0.0)
+    return unseen.groupby(level="cell").sum().reindex(cells.index).fillna(0.0)
 
 
 def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
-    """Seconds that the server's and the generator's CPUs spent so in the window."""
+    """Seconds that the server's and the generator's CPUs spent so in the window; NaN where one is unknown."""
     cells = results.finished
     used = _used_cpus(cells).to_dict()
-    spent: dict[Any, float] = {}
+    spent: dict[Any, list[float]] = {cell: [] for cell in cells.index}
     for (cell, cpu), one in results.host.groupby(["cell", "cpu"]):
         if cpu in used[cell]:
             values = one[columns].sum(axis=1, skipna=False).to_numpy()
-            spent[cell] = spent.get(cell, 0.0) + growth(one["time"].to_numpy(), values, *window(cells, cell))
-    return pd.Series(spent, dtype=float).reindex(cells.index)
+            spent[cell].append(growth(one["time"].to_numpy(), values, *window(cells, cell)))
+    whole = {cell: sum(parts) for cell, parts in spent.items() if len(parts) == len(used[cell])}
+    return pd.Series(whole, dtype=float).reindex(cells.index)
 
 
 def _used_cpus(cells: pd.DataFrame) -> pd.Series:

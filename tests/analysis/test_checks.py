@@ -254,7 +254,7 @@ def test_a_late_warm_up_says_how_long_it_should_have_been(run):
 
 
 def test_other_processes_are_a_finding_of_the_run(run):
-    (finding,) = found(run(others=0.2), "others")
+    (finding,) = found(run(others=0.2, scenarios={"sleep": (64,)}), "others")
     assert "20%" in finding.message and finding.scenario is None
 
 

@@ -86,9 +86,53 @@ def test_less_busy_than_the_processes_is_nobody_or_unknown(run, missing_s, expec
     (host,) = folder.rglob("host.csv")
     frame = pd.read_csv(host)
     since = frame["time"] - frame["time"].min()
-    frame["user_s"] -= since / 2 * missing_s * (frame["cpu"] == 0)
+    frame["idle_s"] += since / 2 * missing_s * (frame["cpu"] == 0)
     frame.to_csv(host, index=False)
     assert summarise(results.load(folder))["others"].tolist() == pytest.approx([expected], nan_ok=True)
+
+
+@pytest.mark.parametrize("seen", [0.0, 3.0])
+def test_ticks_in_step_with_the_load_are_no_other_processes(run, seen):
+    """Constant arrivals may keep step with the tick, which then sees a CPU always busy, or never."""
+    folder = run(configurations=("sanic",), repeats=1, scenarios={"sleep": (64,)}, others=0.125)
+    (host,) = folder.rglob("host.csv")
+    frame = pd.read_csv(host)
+    frame[["user_s", "system_s", "softirq_s"]] *= seen
+    frame.to_csv(host, index=False)
+    assert summarise(results.load(folder))["others"].tolist() == pytest.approx([0.125])
+
+
+def test_a_cpu_that_nobody_watched_is_unknown(run):
+    folder = run(configurations=("sanic",), repeats=1, steal=0.25)
+    (host,) = folder.rglob("host.csv")
+    frame = pd.read_csv(host)
+    frame[frame["cpu"] == 0].to_csv(host, index=False)
+    summary = summarise(results.load(folder))
+    assert summary[["steal", "others"]].isna().all(axis=None)
+
+
+def test_what_dying_workers_may_have_used_unseen_is_no_other_process(run):
+    """From its last sample to its death a worker is not metered; one that no sample saw never is."""
+    folder = run(configurations=("sanic",), repeats=1, scenarios={"sleep": (64,)}, others=0.125)
+    (cell,) = [path.parent for path in folder.rglob("cell.json")]
+    start = results.load(folder).cells.loc[0, "window_start"]
+    processes = pd.read_csv(cell / "processes.csv")
+    seen = processes[(processes["role"] != "worker") | (processes["time"] <= start + 0.8)]
+    seen.to_csv(cell / "processes.csv", index=False)
+    last = float(seen.loc[seen["role"] == "worker", "time"].max())
+    rows = [(0.0, "died", 101), (0.1, "born", 303), (0.14, "died", 303)]
+    (cell / "workers.csv").write_text(
+        "time,event,pid,role,exit_status\n"
+        + "".join(f"{last + 0.2 + after:.6f},{event},{pid},worker,\n" for after, event, pid in rows)
+    )
+    loaded = results.load(folder)
+    assert counters.unmetered_ends(loaded).tolist() == pytest.approx([0.24], abs=1e-5)
+    summary = summarise(loaded).iloc[0]
+    busy = 2 * summary["others"] * 2 + 0.24
+    known = summary["cpu_s"] + counters.generator_growth(loaded, "cpu_s")[0] + counters.meter_cpu(loaded)[0]
+    host = loaded.host.sort_values("time").groupby("cpu")["idle_s"]
+    idle = (host.last() - host.first()).sum() * 2 / 3  # of the warm-up and the window, two of three seconds
+    assert busy + known == pytest.approx(4 - idle)
 
 
 def test_cpus_that_server_and_generator_share_are_counted_once(run):
