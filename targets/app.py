@@ -2,7 +2,7 @@
 
 It runs on every stack (Sanic 21.12 on Python 3.8 to the current one), natively and over ASGI.
 Handlers are what gets measured, so they do their work and nothing else. A parameter that is missing,
-no integer or out of range is answered with 400 and `{"error": ...}`.
+no integer or out of range is answered with 400 and `{"error": ...}`, what does not exist with 404.
 
 | route                      | answer                                                               |
 |----------------------------|----------------------------------------------------------------------|
@@ -14,11 +14,16 @@ no integer or out of range is answered with 400 and `{"error": ...}`.
 | `GET /download?bytes=`     | so many bytes (0 to 16 MiB)                                          |
 | `GET /stream?chunks=&bytes=` | so many chunks (1 to 10000) of so many bytes (1 to 1 MiB)          |
 | `GET /leak?bytes=`         | keeps so many bytes (1 to 16 MiB) for ever: `{"leaked_bytes", "pid"}` |
+| `GET /db?ids=1,2,3`        | the items with these keys (1 to 100), in their order: `{"items"}`    |
+| `POST /db/write`           | inserts an order, `{"item", "quantity"}`: that and its number `order` |
 | `GET /whoami`              | who serves this, see `targets.identity`                              |
 
 `targets.serve` sets `WHICHWORKER_MAX_REQUESTS` and `WHICHWORKER_MAX_REQUESTS_JITTER` to have workers
 recycled by the app, and `WHICHWORKER_REQUEST_LOG` to have requests logged. Without them nothing is
 registered that would run in a request.
+
+`DATABASE_URL` names the database of `/db` and `/db/write`. They answer 503 without one, and where it does not
+answer.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -29,6 +34,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import lru_cache
+from typing import Any
 
 from sanic import Request, Sanic
 from sanic.exceptions import InvalidUsage
@@ -36,6 +42,7 @@ from sanic.response import HTTPResponse, json, raw, text
 
 from targets.identity import identify
 from targets.recycle import recycle_after
+from targets.refusals import NoDatabaseError, RefusedError
 from targets.request_log import log_requests
 
 INDEX = "Hello, world!"
@@ -49,6 +56,8 @@ DOCUMENT = {
 }
 MIB = 1024 * 1024
 CPU_UNIT_ROUNDS = 100
+MOST_KEYS = 100
+LARGEST = 2**31 - 1  # of an integer column
 
 app = Sanic("whichworker")
 identify(app)
@@ -60,18 +69,22 @@ if "WHICHWORKER_MAX_REQUESTS" in os.environ:
     )
 if "WHICHWORKER_REQUEST_LOG" in os.environ:
     log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
+app.ctx.database = None
+if os.environ.get("DATABASE_URL"):
+    # Only here: the memory and the start-up time of a driver are no part of the other scenarios.
+    from targets.database import Database
+
+    app.ctx.database = Database(os.environ["DATABASE_URL"])
+    app.register_listener(app.ctx.database.open, "before_server_start")
+    app.register_listener(app.ctx.database.close, "after_server_stop")
 app.ctx.leaked_bytes = 0
 leaked: list[bytes] = []
 
 
-class RefusedError(Exception):
-    """What the client sent cannot be served; the message says why (answered with 400)."""
-
-
 @app.exception(RefusedError)
 async def refuse(_: Request, refused: RefusedError) -> HTTPResponse:
-    """Answer 400 with the reason."""
-    return json({"error": str(refused)}, status=400)
+    """Answer with the status of the refusal and its reason."""
+    return json({"error": str(refused)}, status=refused.status)
 
 
 def integer(request: Request, name: str, low: int, high: int) -> int:
@@ -124,18 +137,23 @@ def work(units: int) -> int:
 @app.post("/upload")
 async def upload(request: Request) -> HTTPResponse:
     """An order as JSON, `{"user": text, "items": [{"id": int, "quantity": int > 0}, ...]}`, checked whole."""
-    try:
-        order = request.json
-    except InvalidUsage as error:
-        raise RefusedError("the body is not JSON") from error
-    user, items = _checked(order)
+    user, items = _checked(_body(request))
     quantity = sum(item["quantity"] for item in items)
     return json({"user": user, "items": len(items), "quantity": quantity, "bytes": len(request.body)})
 
 
-def _checked(order: object) -> tuple[str, list[dict[str, int]]]:
-    if not isinstance(order, dict):
+def _body(request: Request) -> dict[str, Any]:
+    """The body, which must be a JSON object; raises `RefusedError`."""
+    try:
+        body = request.json
+    except InvalidUsage as error:
+        raise RefusedError("the body is not JSON") from error
+    if not isinstance(body, dict):
         raise RefusedError("the body must be a JSON object")
+    return body
+
+
+def _checked(order: dict[str, Any]) -> tuple[str, list[dict[str, int]]]:
     user, items = order.get("user"), order.get("items")
     if not isinstance(user, str) or not user:
         raise RefusedError("user must be a non-empty text")
@@ -179,3 +197,40 @@ async def leak(request: Request) -> HTTPResponse:
     leaked.append(b"x" * integer(request, "bytes", 1, 16 * MIB))
     app.ctx.leaked_bytes += len(leaked[-1])
     return json({"leaked_bytes": app.ctx.leaked_bytes, "pid": os.getpid()})
+
+
+@app.get("/db")
+async def items(request: Request) -> HTTPResponse:
+    """A few rows by their keys: the worker is free while it waits for the database."""
+    return json({"items": await _database().items(_keys(request))})
+
+
+def _keys(request: Request) -> list[int]:
+    """The query parameter `ids`; raises `RefusedError`."""
+    given = request.args.get("ids", "")
+    try:
+        keys = [int(key) for key in given.split(",")]
+    except ValueError:
+        keys = []
+    if not 1 <= len(keys) <= MOST_KEYS or not all(1 <= key <= LARGEST for key in keys):
+        wanted = f"1 to {MOST_KEYS} integers from 1 to {LARGEST} with commas between"
+        raise RefusedError(f"ids must be {wanted}, not {given!r}")
+    return keys
+
+
+@app.post("/db/write")
+async def write(request: Request) -> HTTPResponse:
+    """One row inserted and committed."""
+    body = _body(request)
+    for name in ("item", "quantity"):
+        if type(body.get(name)) is not int or not 1 <= body[name] <= LARGEST:
+            raise RefusedError(f"{name} must be an integer from 1 to {LARGEST}")
+    item, quantity = body["item"], body["quantity"]
+    return json({"order": await _database().order(item, quantity), "item": item, "quantity": quantity})
+
+
+def _database() -> Any:
+    """The database of the app; raises `NoDatabaseError`."""
+    if app.ctx.database is None:
+        raise NoDatabaseError("there is no database: DATABASE_URL is not set")
+    return app.ctx.database
