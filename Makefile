@@ -30,6 +30,9 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; exit; fi; done; \
 	echo "error: Python 3.11 or newer with the venv module was not found." >&2; \
 	echo "Install it (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
+# Docker Compose in either version, as the shell's $compose.
+FIND_COMPOSE = if docker compose version >/dev/null 2>&1; then compose='docker compose'; elif command -v docker-compose >/dev/null; then compose=docker-compose; \
+	else echo 'error: Docker Compose was not found.' >&2; echo 'Install it (Debian: apt install docker.io docker-compose) and run make again.' >&2; exit 1; fi
 
 option = $(if $(2),--$(1) "$(2)")
 # What narrows a run.
@@ -39,7 +42,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
 
-.PHONY: help bench recycle report notebook serve configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -63,6 +66,14 @@ notebook: $(VENV)/.notebook ## Open the analysis in JupyterLab on the latest run
 
 serve: $(VENV)/.suite ## Serve the app: CONFIGURATION=sanic PORT=8000 WORKERS=1.
 	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS))
+
+up: ## Serve CONFIGURATION=sanic in a container (docs/compose.md).
+	@address=$$(sed -n '/^  $(CONFIGURATION):$$/,/^    ports:/s/^    ports: \["\(.*\):8000"\]$$/\1/p' docker-compose.yml); \
+		if test -z "$$address"; then echo 'error: "$(CONFIGURATION)" is no configuration; `make configurations` lists them.' >&2; exit 1; fi; \
+		$(FIND_COMPOSE); echo "$(CONFIGURATION) will answer at http://$$address, until Ctrl-C"; $$compose up --build "$(CONFIGURATION)"
+
+images: ## Build every container image: of each stack, and of the suite.
+	@$(FIND_COMPOSE); $$compose --profile bench build
 
 configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
 	@$(PYTHON) -m bench configurations

@@ -29,7 +29,7 @@ def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collect
 
     Raises `NotReadyError` or `UndeclaredError`.
     """
-    whoami = _get_whoami(reachable(host), port)
+    whoami = get_whoami(reachable(host), port)
     if whoami.get("configuration") != configuration.name:
         raise NotReadyError(f"port {port} is served by configuration {whoami.get('configuration')!r}")
     if whoami["pid"] not in pids:
@@ -40,8 +40,9 @@ def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collect
     return whoami
 
 
-def _get_whoami(host: str, port: int) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+def get_whoami(host: str, port: int, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """What the server there says about itself; raises `NotReadyError` if it does not answer in time."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", "/whoami", headers={"Connection": "close"})
         response = connection.getresponse()
