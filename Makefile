@@ -1,4 +1,5 @@
-# Thin on purpose: it makes the environments and passes what was asked for to `python -m bench`.
+	@docker version >/dev/null 2>&1 || { \
+		echo "make test-compose: no Docker engine answers (docker version says why); tests/compose/engine.sh starts one" >&2; exit 1; }# Thin on purpose: it makes the environments and passes what was asked for to `python -m bench`.
 # Start with `make bench`; `make help` lists the rest.
 
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test lint ceiling bench-self known-answers yardsticks readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose lint ceiling bench-self known-answers yardsticks readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -101,6 +102,11 @@ test: setup lint ## Check everything: lint, then every test.
 	@# What these two rooms hold against arithmetic must not meet other tests for a CPU.
 	@$(VENV)/bin/pytest tests/swarm
 	@$(VENV)/bin/pytest tests/known
+
+test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.
+	@docker version --format "{{.Server.Version}}" >/dev/null || { \
+		echo "make test-compose: no Docker engine can be used, see above; tests/compose/engine.sh starts one" >&2; exit 1; }
+	@$(VENV)/bin/pytest tests/compose/real
 
 ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
 	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS))

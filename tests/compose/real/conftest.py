@@ -1,0 +1,50 @@
+"""An engine that answers is asked for by `make test-compose`; `make test` never comes here."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.compose.real import engine
+from tests.compose.real.checkout import Checkout
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(600))  # the first one builds three images
+
+
+@pytest.fixture(scope="session")
+def checkout():
+    """A copy of this checkout, owned by a user without privileges."""
+    # Not below pytest's own folder, where nobody else may look.
+    with tempfile.TemporaryDirectory(prefix="whichworker-") as folder:
+        Path(folder).chmod(0o755)
+        yield Checkout(Path(folder) / "checkout")
+
+
+@pytest.fixture(scope="session")
+def built(checkout):
+    """What the first run of a checkout says and leaves: it builds every image."""
+    results = checkout.folder / "results" / "first"
+    said = checkout.run_bench(results, "--plan", checkout.plan("both-stacks"))
+    return said, results
+
+
+@pytest.fixture
+def results(checkout, built, request):
+    """A folder for the results of one test, when there are images."""
+    return checkout.folder / "results" / request.node.name
+
+
+@pytest.fixture
+def nothing_left():
+    """Fails the test if there are containers, networks or volumes afterwards that were not there before."""
+    before = engine.everything()
+    yield
+    after = engine.everything()
+    left = {kind: after[kind] - before[kind] for kind in after}
+    assert not any(left.values()), left

@@ -1,0 +1,68 @@
+"""What these tests ask the engine itself, by its own client."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+
+def docker(*arguments):
+    """What the client printed; the test fails with its words if it did."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def docker_lines(*arguments):
+    return docker(*arguments).splitlines()
+
+
+def inspect(identifier):
+    (found,) = json.loads(docker("inspect", identifier))
+    return found
+
+
+def containers(*labels):
+    """The ids of all containers, ended ones included, that have these labels (`KEY` or `KEY=VALUE`)."""
+    filters = [f"--filter=label={label}" for label in labels]
+    return set(docker_lines("ps", "--all", "--quiet", "--no-trunc", *filters))
+
+
+def running(identifier):
+    return inspect(identifier)["State"]["Running"]
+
+
+def everything():
+    """All that a run could leave behind: containers, networks and volumes by kind."""
+    return {
+        "containers": containers(),
+        "networks": set(docker_lines("network", "ls", "--quiet", "--no-trunc")),
+        "volumes": set(docker_lines("volume", "ls", "--quiet")),
+    }
+
+
+def built_steps(image):
+    """The steps of an image as `(when it was built, command)`; one from the cache keeps its time."""
+    form = "{{.CreatedAt}}\t{{.CreatedBy}}"
+    lines = docker_lines("history", "--no-trunc", "--human=false", "--format", form, image)
+    return [tuple(line.split("\t", 1)) for line in lines]
+
+
+def label(image, name):
+    return inspect(image)["Config"]["Labels"][name]
+
+
+def compose_command():
+    """Docker Compose as it is installed here: the client's plugin, or the program of old."""
+    plugin = ["docker", "compose"]
+    return (
+        plugin
+        if subprocess.run([*plugin, "version"], capture_output=True).returncode == 0
+        else ["docker-compose"]
+    )
+
+
+def socket():
+    """The engine's socket; `None` where it is reached otherwise."""
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    return Path(host.removeprefix("unix://")) if host.startswith("unix://") else None

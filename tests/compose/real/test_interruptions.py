@@ -1,0 +1,96 @@
+"""What remains, and what is told, when a run or a server ends before its time."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.compose.real.checkout import cells, under_way
+from tests.compose.real.engine import containers, docker, docker_lines, running
+from tests.targets.conftest import wait_until
+
+STRANGERS_CHECKOUT = "whichworker.checkout=of-somebody-else"
+
+
+def second_cell_runs(process, results):
+    """Waits until a cell is finished and another is measured."""
+
+    def so_far():
+        assert process.poll() is None, process.stdout.read()
+        return cells(results) and under_way(results)
+
+    wait_until(so_far, "the second cell begins", timeout=90)
+
+
+def servers():
+    """The containers of servers that bench runs now."""
+    labels = ("label=whichworker.bench", "label=com.docker.compose.service=bench-current")
+    return docker_lines("ps", "--quiet", *(f"--filter={label}" for label in labels))
+
+
+@pytest.fixture
+def stranger(built):
+    """A container of another checkout whose bench lives no more: none of ours to remove."""
+    labels = (f"--label={STRANGERS_CHECKOUT}", "--label=whichworker.bench=gone-1-1")
+    container = docker(
+        "run",
+        "--detach",
+        "--network=none",
+        *labels,
+        "whichworker-suite:latest",
+        "-c",
+        "import signal; signal.pause()",
+    )
+    yield container
+    docker("rm", "--force", container)
+
+
+def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_left):
+    with checkout.benching(results, "--plan", checkout.plan("long-cells")) as process:
+        second_cell_runs(process, results)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert [cell["status"] for cell in cells(results).values()] == ["finished"]
+    assert not under_way(results)
+
+
+def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger, nothing_left):
+    plan = ("--plan", checkout.plan("long-cells"))
+    before = containers()
+    with checkout.benching(results, *plan) as process:
+        second_cell_runs(process, results)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    left = containers() - before
+    assert any(map(running, left)), "a killed run was expected to leave something to remove"
+    checkout.run_bench(results, *plan)  # goes on with the same run
+    assert not containers() & left
+    assert running(stranger)
+    (run,) = results.glob("*/run.json")
+    assert json.loads(run.read_text())["status"] == "finished"
+    assert {cell["status"] for cell in cells(results).values()} == {"finished"}
+
+
+def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, nothing_left):
+    with checkout.benching(results, "--plan", checkout.plan("long-cells")) as process:
+        second_cell_runs(process, results)
+        (server,) = servers()
+        docker("kill", server)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    one, other = cells(results).values()
+    failed, finished = (one, other) if one["status"] == "failed" else (other, one)
+    assert (failed["status"], finished["status"]) == ("failed", "finished")
+    assert "SIGKILL" in failed["reason"] or "137" in failed["reason"]
+
+
+def test_a_server_that_needs_more_memory_than_it_may_have_is_told_apart(checkout, results, nothing_left):
+    said = checkout.run_bench(results, "--plan", checkout.plan("leak"), status=1, WHICHWORKER_MEMORY="150m")
+    (cell,) = cells(results).values()
+    assert cell["status"] == "failed"
+    assert "out of memory" in cell["reason"]
+    assert "150m" in cell["reason"]
+    assert "out of memory" in said

@@ -1,0 +1,74 @@
+"""Whole runs in containers."""
+
+import contextlib
+import json
+import socket
+
+import pytest
+
+from tests.compose.real.checkout import PORTS, cells
+
+SMOKE_CELLS = 27
+
+
+def run_json(results):
+    (path,) = results.glob("*/run.json")
+    return json.loads(path.read_text())
+
+
+def test_the_smoke_plan(checkout, results, nothing_left):
+    """The main job as people give it, while others have all ports that the services would publish."""
+    with contextlib.ExitStack() as taken:
+        for port in PORTS.values():
+            taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        checkout.run("make", "bench", "PLAN=smoke", "LAUNCHER=compose", f"RESULTS={results}")
+    found = cells(results)
+    assert len(list(results.rglob("cell.json"))) == SMOKE_CELLS
+    assert {name: cell["reason"] for name, cell in found.items() if cell["status"] != "finished"} == {}
+    assert all(cell["measured"]["requests"] > 0 for cell in found.values())
+    (report,) = results.glob("*/report/report.html")
+    assert report.stat().st_size > 0
+    owners = {path.stat().st_uid for path in (results, *results.rglob("*"))}
+    assert owners == {checkout.uid}
+    assert run_json(results)["launcher"] == "compose"
+
+
+def test_the_database_plan(checkout, results, nothing_left):
+    options = ("--plan", "database", "--configurations", "sanic,uvicorn", "--repeats", "1", "--duration", "1")
+    checkout.run_bench(results, *options)
+    assert {name: cell["reason"] for name, cell in cells(results).items()} == dict.fromkeys(
+        ("sanic/db", "sanic/db-write", "uvicorn/db", "uvicorn/db-write")
+    )
+    database = run_json(results)["database"]
+    assert database["where"] == "compose"
+    assert database["version"].startswith("PostgreSQL ")
+
+
+def test_two_runs_at_once_leave_each_other_alone(checkout, results, nothing_left):
+    plan = checkout.plan("both-stacks")
+    options = ("--plan", plan, "--configurations", "uvicorn", "--repeats", "3")
+    with (
+        checkout.benching(results / "one", *options) as one,
+        checkout.benching(results / "two", *options) as two,
+    ):
+        said = [each.communicate(timeout=200)[0] for each in (one, two)]
+        assert (one.returncode, two.returncode) == (0, 0), said
+    assert len(list(results.rglob("cell.json"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("permissions", "words"), [(0o000, "permission"), (None, "engine")], ids=["not allowed", "none there"]
+)
+def test_an_engine_that_cannot_be_used(checkout, permissions, words):
+    """The mistake is told in two lines, and what it would take to do without an engine."""
+    place = checkout.home / f"{words}.sock"
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as server:
+        if permissions is not None:
+            server.bind(str(place))
+            server.listen()
+            place.chmod(permissions)
+        results = checkout.folder / "results" / words
+        said = checkout.run_bench(results, "--plan", "smoke", status=1, DOCKER_HOST=f"unix://{place}")
+    assert words in said.lower()
+    assert "LAUNCHER=processes" in said
+    assert len(said.strip().splitlines()) <= 4
