@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,16 +24,22 @@ def spawn(
     stdout: int | IO[Any] = subprocess.DEVNULL,
     stderr: int | IO[Any] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
+    user: tuple[int, int] | None = None,
+    last_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in the repository's root, pinned to CPUs, in a session of its own.
+    """Start a program in a folder (the repository's root), pinned to CPUs, in a session of its own.
 
-    The kernel sends it SIGTERM when the calling thread ends, however that happens, so call this from
+    The kernel sends it ``last_signal`` when the calling thread ends, however that happens, so call this from
     the main thread. A Ctrl-C at the terminal reaches only the suite, which ends its children in order.
+    ``user`` is who it runs as, by the numbers of user and group: somebody else only if we are root.
     """
+    options = ["--signal", str(int(last_signal))]
+    options += [] if user is None else ["--user", "{}:{}".format(*user)]
     pinned = ",".join(map(str, cpus))
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), pinned, *command],
-        cwd=ROOT,
+        [sys.executable, "-I", "-S", str(_TETHER), *options, str(os.getpid()), pinned, *command],
+        cwd=folder,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

@@ -1,11 +1,15 @@
 """Pins itself to CPUs, ties its life to its parent's, then becomes another program.
 
-``python tether.py PARENT_PID CPUS PROGRAM ARGUMENTS…``, with CPUs like ``0,1``. Both properties survive
-``exec``. A program of its own, because Python code between fork and exec (``preexec_fn``) is not safe in
-a process with threads. Standard library only.
+``python tether.py [--user UID:GID] [--signal NUMBER] PARENT_PID CPUS PROGRAM ARGUMENTS…``, with CPUs like
+``0,1``. Both properties survive ``exec``. When the parent ends, the kernel sends SIGTERM or the signal given.
+With a user, which only root may ask for, the program runs as that user, without further groups.
+
+A program of its own, because Python code between fork and exec (``preexec_fn``) is not safe in a process with
+threads. Standard library only.
 """
 
 import ctypes
+import getopt
 import os
 import signal
 import sys
@@ -15,9 +19,17 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 def main(arguments: list[str]) -> None:
     """Tether this process and execute the program."""
-    parent, cpus, program = int(arguments[0]), arguments[1], arguments[2:]
+    given, rest = getopt.getopt(arguments, "", ["user=", "signal="])
+    options = dict(given)
+    parent, cpus, program = int(rest[0]), rest[1], rest[2:]
+    if "--user" in options:
+        user, group = map(int, options["--user"].split(":"))
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+    # After the change of user, at which the kernel forgets it.
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, int(options.get("--signal", signal.SIGTERM)), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it died before we asked to be told
         sys.exit("the process that started this one is gone")
