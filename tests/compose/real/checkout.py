@@ -125,9 +125,17 @@ def end(process):
 
 
 def cells(results):
-    """Every `cell.json` below a folder, by `CONFIGURATION/SCENARIO`."""
-    found = [json.loads(path.read_text()) for path in Path(results).rglob("cell.json")]
-    return {f"{cell['configuration']}/{cell['scenario']}": cell for cell in found}
+    """Every `cell.json` below a folder."""
+    return [json.loads(path.read_text()) for path in Path(results).rglob("cell.json")]
+
+
+def reasons(results):
+    """Why cells failed; empty if none did."""
+    return {
+        f"{cell['configuration']}/{cell['scenario']}": cell["reason"]
+        for cell in cells(results)
+        if cell["reason"]
+    }
 
 
 def under_way(results):

@@ -53,7 +53,7 @@ def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_lef
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    assert [cell["status"] for cell in cells(results).values()] == ["finished"]
+    assert [cell["status"] for cell in cells(results)] == ["finished"]
     assert not under_way(results)
 
 
@@ -71,7 +71,7 @@ def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger
     assert running(stranger)
     (run,) = results.glob("*/run.json")
     assert json.loads(run.read_text())["status"] == "finished"
-    assert {cell["status"] for cell in cells(results).values()} == {"finished"}
+    assert {cell["status"] for cell in cells(results)} == {"finished"}
 
 
 def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, nothing_left):
@@ -81,7 +81,7 @@ def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, no
         docker("kill", server)
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 1, said
-    one, other = cells(results).values()
+    one, other = cells(results)
     failed, finished = (one, other) if one["status"] == "failed" else (other, one)
     assert (failed["status"], finished["status"]) == ("failed", "finished")
     assert "SIGKILL" in failed["reason"] or "137" in failed["reason"]
@@ -89,7 +89,7 @@ def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, no
 
 def test_a_server_that_needs_more_memory_than_it_may_have_is_told_apart(checkout, results, nothing_left):
     said = checkout.run_bench(results, "--plan", checkout.plan("leak"), status=1, WHICHWORKER_MEMORY="150m")
-    (cell,) = cells(results).values()
+    (cell,) = cells(results)
     assert cell["status"] == "failed"
     assert "out of memory" in cell["reason"]
     assert "150m" in cell["reason"]
