@@ -1,7 +1,8 @@
 """What a plan comes to: blocks of cells in a random order, and how long they take."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bench.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
@@ -43,6 +44,19 @@ def expand(plan: Plan, seed: int, configurations: Mapping[str, Configuration]) -
             )
             blocks.append(Block(number, configuration, workers, repeat, cells, searches))
     return blocks
+
+
+def possible(
+    blocks: Sequence[Block], configurations: Collection[str], unavailable: Collection[str]
+) -> list[Block]:
+    """The blocks of some configurations, without what belongs to scenarios that are unavailable."""
+    left = []
+    for block in blocks:
+        cells = tuple(cell for cell in block.cells if cell.scenario not in unavailable)
+        searches = tuple(entry for entry in block.searches if entry[0] not in unavailable)
+        if block.configuration in configurations and (cells or searches):
+            left.append(replace(block, cells=cells, searches=searches))
+    return left
 
 
 def _starts(

@@ -114,11 +114,15 @@ class Rig:
 def subjects(chosen: Plan, paths: Mapping[str, Path]) -> list[Subject]:
     """Each scenario and number of users of a plan once; open loops at the most that may be in flight.
 
+    ``paths`` are those of the scenarios that can be measured here.
+
     Measured without a trace, which costs the generator time: of a traced cell they say no more than that its
     rate is far below; its own CPU time and lateness say the rest. Probes, whose rate is low, have none.
     """
     found = []
     for scenario, loads in chosen.scenarios.items():
+        if scenario not in paths:
+            continue
         search = [loads.search.users] if loads.search else []
         users = {*(loads.users or []), *(entry.users for entry in loads.open), *search}
         found += [Subject(scenario, paths[scenario], count) for count in sorted(users)]

@@ -2,12 +2,12 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import host, narrowing, plan, results, stacks
+from bench import database, host, narrowing, plan, results, stacks
 from bench import scenarios as scenario_files
 from bench.cpus import CpuSplit
 from bench.errors import UsageError, UserError
@@ -36,10 +36,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Environments:
-    """The environments by stack, and what is unavailable without one (as in ``run.json``)."""
+    """The environments by stack, and what is unavailable here (as in ``run.json``)."""
 
     ready: dict[str, stacks.Environment]
     unavailable: list[dict[str, str]]
+
+    @property
+    def lacking(self) -> list[str]:
+        """The scenarios that are unavailable."""
+        return [entry["scenario"] for entry in self.unavailable if "scenario" in entry]
 
 
 def chosen_plan(request: Request) -> tuple[str, Plan]:
@@ -100,6 +105,24 @@ def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:
     return Environments(ready, unavailable)
 
 
+def database_source(
+    launcher: str, needing: Collection[str], having: Environments, say: Say
+) -> database.Source | None:
+    """Where the database of a run comes from; scenarios that need one are noted as unavailable without.
+
+    ``needing`` are the names of these scenarios; if there are none, no database is looked for.
+    """
+    if not needing:
+        return None
+    try:
+        return database.find(launcher, say)
+    except stacks.UnavailableError as why:
+        for name in sorted(needing):
+            having.unavailable.append({"scenario": name, "reason": why.reason, "remedy": why.remedy})
+            say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
+        return None
+
+
 def describe(
     name: str, chosen: Plan, catalogue: Catalogue, split: CpuSplit, having: Environments
 ) -> dict[str, Any]:
@@ -126,6 +149,7 @@ def describe(
         "configurations": entries,
         "ceilings": [],
         "unavailable": having.unavailable,
+        "database": None,
     }
 
 
@@ -154,7 +178,9 @@ def run_folder(request: Request, described: Mapping[str, Any], say: Say) -> Path
 def begin(folder: RunFolder, described: dict[str, Any], seed: int | None) -> dict[str, Any]:
     """The ``run.json`` to run under: the recorded one of a run that goes on, else a new one."""
     if (folder.path / "run.json").exists():
-        return folder.read() | {"status": "running", "ended": None}
+        # What was unavailable then may be there now.
+        now = {"unavailable": described["unavailable"]}
+        return {"database": None} | folder.read() | now | {"status": "running", "ended": None}
     own = {
         "run": folder.path.name,
         "status": "running",

@@ -145,7 +145,7 @@ async def prepare(url: str) -> str:
 
 def _unusable(error: BaseException) -> NoDatabaseError:
     """What to say of a failure; never the URL, which may hold a password."""
-    why = str(error) or type(error).__name__
+    why = " ".join(str(error).split()) or type(error).__name__  # on one line
     return NoDatabaseError(f"the database of DATABASE_URL cannot be used: {why}")
 
 
