@@ -37,7 +37,7 @@ pip_settings() {
 }
 
 settings=$(pip_settings)
-state=$({ cat "$0" "$certificates" 2>/dev/null; echo "$settings"; } | sha256sum | head -c 16)
+state=$({ cat tests/compose/bases.sh "$certificates" 2>/dev/null; echo "$settings"; } | sha256sum | head -c 16)
 
 scratch=$(mktemp -d)
 cleanup() {
@@ -66,7 +66,7 @@ debian() { # SUITE: a small Debian with Python in $scratch/SUITE
 
 packed() { # SYSTEM NAME: keep $scratch/SYSTEM as an archive under this name, whole or not at all
     rm -rf "$scratch/$1"/var/cache/apt/archives/*.deb "$scratch/$1"/var/lib/apt/lists/*
-    tar --create --file="$kept/$2.tar.part" --directory="$scratch/$1" --exclude=./proc/* --exclude=./sys/* .
+    tar --create --file="$kept/$2.tar.part" --directory="$scratch/$1" --exclude="./proc/*" --exclude="./sys/*" .
     mv "$kept/$2.tar.part" "$kept/$2-$state.tar"
 }
 
