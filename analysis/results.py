@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import frames, schema
 from analysis.errors import AnalysisError
+from analysis.words import counted
 
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
 # Columns of `Results.cells` that may be missing in every cell.
@@ -62,6 +63,22 @@ class Results:
         return self.cells[self.cells["status"] == "finished"]
 
 
+class NothingFinished(AnalysisError):
+    """All cells of a run failed: there is nothing to analyse, only to explain.
+
+    `run` and `cells` are as in `Results`, `finding` says so in a sentence.
+    """
+
+    def __init__(self, directory: Path, run: schema.Run, cells: pd.DataFrame) -> None:
+        super().__init__(
+            f"all {len(cells)} cells of {directory} failed; the first: {cells['reason'].iloc[0]}"
+        )
+        self.run = run
+        self.cells = cells
+        self.finding = f"Nothing could be measured: {counted(len(cells), 'cell')} tried, none finished."
+        self.notes = tuple(_notes(run, cells))
+
+
 def latest(root: Path = RESULTS_ROOT) -> Path:
     """Return the run under `root` that started last.
 
@@ -78,8 +95,9 @@ def load(directory: Path) -> Results:
     """Read a run; its cost grows with the number of cells and histogram rows, not with the requests.
 
     Raises:
-        AnalysisError: no run there, no finished cell in it, another schema, or a file that is missing,
-            empty or malformed; the text names the file.
+        AnalysisError: no run there, no cell in it yet, another schema, or a file that is missing, empty or
+            malformed; the text names the file.
+        NothingFinished: all of its cells failed.
     """
     if not (directory / "run.json").is_file():
         raise AnalysisError(f"no results in {directory}: run `make bench` first")
@@ -87,12 +105,14 @@ def load(directory: Path) -> Results:
     records = [
         (path.parent, schema.read(path, schema.Cell)) for path in sorted(directory.glob("*/*/*/*/cell.json"))
     ]
-    if not any(cell.status == "finished" for _, cell in records):
-        raise AnalysisError(_nothing_finished(directory, run, [cell for _, cell in records]))
+    if not records:
+        raise AnalysisError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
     cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
     finished = cells[cells["status"] == "finished"]
+    if finished.empty:
+        raise NothingFinished(directory, run, cells)
     read = {name: frames.read(directory, finished, name) for name in frames.COLUMNS}
     recycling = finished[finished["treatment"] != "none"]
     return Results(
@@ -191,13 +211,6 @@ def _seconds(latency: pd.DataFrame, failures: pd.DataFrame, cells: pd.DataFrame)
     return seconds.join(dimensions, on="cell")[
         [*frames.DIMENSIONS, "second", "requests", "failures", "in_window"]
     ]
-
-
-def _nothing_finished(directory: Path, run: schema.Run, cells: list[schema.Cell]) -> str:
-    """Why there is nothing to analyse, and what to do."""
-    if not cells:
-        return f"{directory} has no finished cell yet ({run.status}): resume the run first"
-    return f"all {len(cells)} cells of {directory} failed; the first: {cells[0].reason}"
 
 
 def _notes(run: schema.Run, cells: pd.DataFrame) -> list[str]:

@@ -27,12 +27,12 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
     # The steps of a search overshoot on purpose.
     asked = opened[opened["search_p99_ms"].isna() & (opened["treatment"] == "none")]
     findings = [
-        *completeness.missing(results),
+        *completeness.missing(results.run, results.notes),
         *host.cpu_split(results.run.cpu_split),
         *host.company(summary),
         *completeness.alone(served),
         *completeness.unmetered(summary),
-        *completeness.failed(results),
+        *completeness.failed(results.cells),
         *generator.bound(closed),
         *saturation.unsaturated(closed, server_cpus),
         *generator.loop_wait(summary),

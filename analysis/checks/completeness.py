@@ -1,22 +1,23 @@
 """What is missing from a run, and what failed in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from analysis.checks.findings import Finding, cells, loads, names
 from analysis.checks.limits import ERROR_RATE
 from analysis.results import Results
+from analysis.schema import Run
 from analysis.summary import LOAD
 
 
-def missing(results: Results) -> Iterator[Finding]:
-    """Cells that were not run and configurations that could not be."""
-    for note in results.notes:
+def missing(run: Run, notes: Sequence[str]) -> Iterator[Finding]:
+    """Cells that were not run, by the notes of `Results`, and configurations that could not be."""
+    for note in notes:
         yield Finding(
             "incomplete", "note", note, "comparisons, which may lack candidates and repeats", "resume the run"
         )  # fmt: skip
-    for absent in results.run.unavailable:
+    for absent in run.unavailable:
         yield Finding(
             "unavailable", "note", f"{absent.configuration} could not be measured: {absent.reason}",
             "the ranking, which lacks it", absent.remedy, configurations=(absent.configuration,),
@@ -46,9 +47,9 @@ def unmetered(summary: pd.DataFrame) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def failed(results: Results) -> Iterator[Finding]:
-    """Cells that have a reason instead of numbers."""
-    broken = results.cells[results.cells["status"] == "failed"]
+def failed(cells_of_run: pd.DataFrame) -> Iterator[Finding]:
+    """Cells that have a reason instead of numbers; `cells_of_run` is `Results.cells`."""
+    broken = cells_of_run[cells_of_run["status"] == "failed"]
     for (configuration, scenario), group in broken.groupby(["configuration", "scenario"]):
         yield Finding(
             "failed", "warning",
