@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,13 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from bench import cpus, files, host, plan, prepare
-from bench.blocks import duration, estimate_s, expand, load_s
+from bench.blocks import duration, estimate_s, expand, load_s, possible
 from bench.ceiling import Rig, subjects
 from bench.ceilings import kept_or_measured
 from bench.ceilings_cache import Cache
 from bench.cells import Block
-from bench.errors import UsageError
-from bench.launch import Processes
+from bench.database import Database, needing
+from bench.errors import UsageError, UserError
+from bench.launch_processes import Processes
 from bench.plan import Plan
 from bench.prepare import Environments, Request
 from bench.processes import ROOT
@@ -60,19 +61,25 @@ def run(request: Request, console: Console) -> Result:
     if split.note:
         say(f"note: {split.note}")
     having = prepare.environments(chosen, catalogue, say)
+    asking = needing(known, chosen.loaded)
+    source = prepare.database_source(Processes.name, asking, having, say)
     described = prepare.describe(name, chosen, catalogue, split, having)
     available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
-    if not any(block.configuration in available for block in expand(chosen, 0, named)):
+    if not possible(expand(chosen, 0, named), available, having.lacking):
         raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
     with RunFolder(prepare.run_folder(request, described, say)) as folder:
         record = prepare.begin(folder, described, request.seed)
-        blocks = expand(chosen, record["seed"], named)
-        planned = [block for block in blocks if block.configuration in available]
+        planned = possible(expand(chosen, record["seed"], named), available, having.lacking)
         todo = remaining(planned, folder)
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
-        paths = {key: known[key].path for key in chosen.loaded}
+        paths = {key: known[key].path for key in chosen.loaded if key not in having.lacking}
         own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
+        launcher = Processes(having.ready, port=request.port, catalogue=own_catalogue)
+        database = None
+        if source is not None:
+            stack = next(iter(having.ready))
+            database = Database(source, launcher, asking, stack, folder.path, split.own)
         with RunProgress(console, todo, chosen) as progress:
             runner = Runner(
                 folder=folder,
@@ -81,7 +88,8 @@ def run(request: Request, console: Console) -> Result:
                 configurations=available,
                 scenarios=paths,
                 cpus=split,
-                launcher=Processes(having.ready, port=request.port, catalogue=own_catalogue),
+                launcher=launcher,
+                database=database,
                 session=Session(
                     session_command(list(paths.values()), len(split.generator)),
                     split.generator,
@@ -115,7 +123,7 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
             if todo:
                 runner.run(
                     todo,
-                    before_blocks=lambda: _note_ceilings(runner, record),
+                    before_blocks=lambda: _before_blocks(runner, record),
                     after_block=lambda: save("running"),
                 )
         status = "finished"
@@ -130,6 +138,24 @@ def _carry_out(runner: Runner, todo: Sequence[Block], record: dict[str, Any]) ->
         with contextlib.suppress(OSError):
             save(status)
     return Result(folder.path, runner.outcome, status == "interrupted")
+
+
+def _before_blocks(runner: Runner, record: dict[str, Any]) -> None:
+    """Complete ``run.json`` by what is known only when everything but a server runs."""
+    if runner.database is not None:
+        _note_database(runner.database, record)
+    _note_ceilings(runner, record)
+
+
+def _note_database(database: Database, record: dict[str, Any]) -> None:
+    """Put the database into ``run.json``; raises ``UserError`` where an earlier sitting had another."""
+    before, now = record["database"], database.facts
+    if before not in (None, now):
+        raise UserError(
+            f"the run was begun with another database: {before['where']}, {before['version']}; "
+            f"now it is {now['where']}, {now['version']}.\nStart a new run instead: --fresh"
+        )
+    record["database"] = now
 
 
 def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
@@ -203,7 +229,10 @@ def _count(number: int, one: str, several: str | None = None) -> str:
 
 
 def _why_nothing(chosen: Plan, having: Environments) -> str:
-    missing: Mapping[str, str] = {u["configuration"]: u["reason"] for u in having.unavailable}
+    if set(having.lacking) == set(chosen.loaded):
+        entry = next(entry for entry in having.unavailable if "scenario" in entry)
+        return f"{', '.join(having.lacking)}: {entry['reason']}; {entry['remedy']}"
+    missing = {u["configuration"]: u["reason"] for u in having.unavailable if "configuration" in u}
     reasons = [
         missing.get(name, f"{name} cannot have {' or '.join(map(str, chosen.workers))} workers")
         for name in chosen.configurations

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from bench import observe
 from bench.blocks import longest_window_s
 from bench.cells import Block, Cell
 from bench.cpus import CpuSplit
+from bench.database import Database
 from bench.files import check_space
 from bench.host import HostSampler
 from bench.launch import Launcher, Server, ServerError
@@ -60,6 +62,7 @@ class Runner:
     session: Session
     host: HostSampler
     progress: RunProgress
+    database: Database | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _unfinished: Path | None = field(default=None, init=False)  # the folder of the cell that is measured
 
@@ -83,7 +86,7 @@ class Runner:
         server: Server | None = None
         scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder.path)
         try:
-            with scratch as metrics, self.launcher, self.session:
+            with scratch as metrics, self.launcher, self.database or nullcontext(), self.session:
                 before_blocks()
                 for block in blocks:
                     self.progress.block(block)
@@ -160,6 +163,8 @@ class Runner:
     def _start(self, block: Block, metrics: Path, options: Options) -> Server:
         cpus = self.cpus.for_workers(block.workers)
         configuration = self.configurations[block.configuration]
+        if self.database is not None:
+            self.database.prepare(block, configuration.stack)
         try:
             return self.launcher.start(configuration, block.workers, metrics, cpus, options)
         finally:
@@ -206,12 +211,12 @@ class Runner:
             trace=cell.recycling is not None,
         )
         if cell.recycling is None:
-            event = self.session.run(load, server.failure, self.progress.rate)
+            event = self.session.run(load, self._watched(server.failure), self.progress.rate)
             record.generator = self.session.describe(load.scenario)
             return event, None
         observer = Observer(cell, server, self.launcher, self.session, self.progress.rate)
         try:
-            event = self.session.run(load, observer.watch, observer.on_progress)
+            event = self.session.run(load, self._watched(observer.watch), observer.on_progress)
             record.generator = self.session.describe(load.scenario)
             reason = observer.finish(event["window"]["start"])
         finally:
@@ -220,6 +225,11 @@ class Runner:
         if reason is not None:
             raise CellError(reason)
         return event, observer.outcome()
+
+    def _watched(self, watch: Callable[[], str | None]) -> Callable[[], str | None]:
+        """What says why a cell must end: ``watch``, or the database if the run has one of its own."""
+        database = self.database
+        return watch if database is None else lambda: watch() or database.failure()
 
     def _failed(self, cell: Cell, record: CellRecord, reason: str) -> None:
         record.failed(reason, self.host)
