@@ -11,9 +11,10 @@ from bench import cpus, host, plan, prepare
 from bench.ceiling import Ceiling, Rig, Subject, estimate_s, subjects
 from bench.ceilings import measure_all
 from bench.ceilings_cache import Cache
+from bench.database import needing
 from bench.errors import UsageError, UserError
 from bench.experiment import interruptible, session_command
-from bench.launch import Processes
+from bench.launch_processes import Processes
 from bench.plan import Plan
 from bench.prepare import Request
 from bench.processes import ROOT
@@ -69,9 +70,13 @@ def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling
 
     catalogue, scenarios = prepare.catalogue(chosen), prepare.scenarios(chosen)
     chosen = plan.resolve(chosen, catalogue.configurations, scenarios, plan_name)
-    wanted = subjects(chosen, {name: scenarios[name].path for name in chosen.scenarios})
+    asking = needing(scenarios, chosen.scenarios)
+    if asking:
+        say(f"left out, as they need a database, which a run has: {', '.join(sorted(asking))}")
+    paths = {name: scenarios[name].path for name in chosen.scenarios if name not in asking}
+    wanted = subjects(chosen, paths)
     if not wanted:
-        raise UsageError("nothing to measure: these scenarios are those of probes, whose rate is low")
+        raise UsageError("nothing to measure: only scenarios of probes, whose rate is low, or of a database")
     host.allow_open_files(max(subject.users for subject in wanted))
     machine, split = host.facts(), cpus.split_here(max(chosen.workers))
     if split.note:
@@ -82,7 +87,7 @@ def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling
             break
     else:
         raise UserError("none of the plan's configurations is available, and one must answer the scenarios")
-    command = session_command([scenarios[each].path for each in chosen.scenarios], len(split.generator))
+    command = session_command(list(paths.values()), len(split.generator))
     own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
     with (
         tempfile.TemporaryDirectory(prefix="whichworker-ceiling-") as scratch,
