@@ -1,28 +1,24 @@
-"""Launchers: how a configuration becomes a server that answers.
+"""Launchers: where servers and load generator run, and how a configuration becomes a server that answers.
 
-A launcher is a context manager that owns every server it starts. ``start`` returns a server that is
-ready; ``stop`` only asks one to end, so that the next may start meanwhile; ``settle`` waits until those
-asked are gone; leaving the context ends them all.
+A launcher is a context manager that owns all it starts. ``start`` returns a server that is ready; ``stop``
+only asks one to end, so that the next may start meanwhile; ``settle`` waits until those asked are gone;
+leaving the context ends everything.
 """
 
 import contextlib
 import json
-import os
 import signal
-import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import IO, Any, ClassVar, Protocol, Self
 
 from bench import workers as worker_events
-from bench.errors import UserError
-from bench.processes import ROOT, kill_tree, spawn, terminate, wait_or_kill
-from bench.serve_command import HOST, ORDINARY, Options, serve_command
-from bench.stacks import Environment
+from bench.serve_command import ORDINARY, Options, serve_arguments
 from targets.configurations import Configuration
 
 # What serve ends with (docs/contracts.md).
@@ -30,13 +26,40 @@ _STOPPED, _PORT_IN_USE, _ENDED_BY_ITSELF = 0, 4, 5
 _PORT_TRIES = 5
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0
-_ONCE_S = 60.0
+# A run that was interrupted does not wait for long until its servers have ended.
+_INTERRUPTED_S = 2.0
+ONCE_S = 60.0
 # The caller's own is for runs that need a database.
 NO_DATABASE = {"DATABASE_URL": ""}
 
 
 class ServerError(Exception):
     """A server did not become ready or ended by itself; the text is the reason for people."""
+
+
+class Serve(Protocol):
+    """A ``targets.serve`` that was started, as a process or in a container."""
+
+    def poll(self) -> int | None:
+        """Its exit status, ``-N`` if signal N ended it; ``None`` while it runs."""
+
+    def terminate(self) -> None:
+        """Ask it to end; it need not be running any more."""
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until it has ended; what takes longer is killed with all below it. Nothing is left of it."""
+
+    def cause(self) -> str | None:
+        """What ended it, for people, where more is known than its exit status."""
+
+    def kill(self, pid: int) -> float:
+        """Send SIGKILL to one of its server's processes, named as in workers.csv.
+
+        Returns when it was sent (Unix seconds, not later than it really was).
+
+        Raises:
+            ProcessLookupError: there is no such process any more.
+        """
 
 
 @dataclass(frozen=True)
@@ -55,7 +78,7 @@ class Server:
     facts: dict[str, Any]  # server.json
     directory: Path  # where its metrics and log grow
     cpus: tuple[int, ...]
-    process: subprocess.Popen[bytes] = field(repr=False)
+    process: Serve = field(repr=False)
     options: Options = ORDINARY
 
     @property
@@ -76,7 +99,8 @@ class Server:
         # Serve's own status says only that the server ended.
         ending = self.ending()
         own = status if ending is None or ending.exit_status is None else ending.exit_status
-        return f"the server ended by itself ({_ended(own)})" + last_lines(self.directory / "server.log")
+        how = self.process.cause() or _ended(own)
+        return f"the server ended by itself ({how})" + last_lines(self.directory / "server.log")
 
     def ending(self) -> Ending | None:
         """How the server ended, as serve saw it; ``None`` while it serves, or if serve failed before it."""
@@ -86,17 +110,35 @@ class Server:
         return None if death is None else Ending(death.time, death.exit_status)
 
 
-class Launcher(Protocol):
-    """What every launcher can do."""
+class Launcher(ABC):
+    """What every launcher can do; how it does it, and where, is in its subclasses.
 
-    name: str
-    variables: dict[str, str]
+    ``variables`` reach the environment of every server; they are to be filled before the first ``start``.
+    """
 
-    def __enter__(self) -> Self: ...
+    name: ClassVar[str]
+
+    def __init__(self, *, catalogue: Path | None, startup_timeout_s: float, stop_timeout_s: float) -> None:
+        """``catalogue`` is the file that declares the configurations, if it is not the suite's own."""
+        self.variables = dict(NO_DATABASE)
+        self._catalogue = catalogue
+        self._startup_timeout_s = startup_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._running: list[Serve] = []
+        self._stopping: list[Serve] = []
+        self._longest_grace_s = 0.0  # of the servers that were asked to end
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        for process in self._running:
+            process.terminate()
+        self._stopping += self._running
+        self._running = []
+        self._settle(self._stop_timeout_s if kind is None else _INTERRUPTED_S)
 
     def start(
         self,
@@ -108,157 +150,108 @@ class Launcher(Protocol):
     ) -> Server:
         """Start a server and wait until it answers as the right configuration.
 
+        ``directory`` takes its metrics and logs; where there is a folder of the run, it lies below that.
+
         Raises:
             ServerError: it never did; says why with the server's last lines.
-            UserError: the port asked for is in use.
+            UserError: the port asked for is in use, or what it is to run on is not there any more.
         """
-        ...
+        for attempt in range(_PORT_TRIES):
+            place = directory / str(attempt)
+            directory.mkdir(parents=True, exist_ok=True)
+            port = self._port()
+            arguments = serve_arguments(configuration.name, port, workers, self._catalogue)
+            arguments += ["--metrics", str(place.resolve()), *options.arguments()]
+            arguments += ["--startup-timeout", str(self._startup_timeout_s)]
+            process = self._serve(configuration, arguments, place, cpus)
+            self._running.append(process)
+            facts = _await_ready(process, place, self._startup_timeout_s + _STARTUP_SLACK_S)
+            if facts is not None:
+                return Server(facts["url"], facts, place, tuple(cpus), process, options)
+            self._running.remove(process)
+            process.settle(0.0)
+            status = process.poll()
+            assert status is not None
+            if status != _PORT_IN_USE:
+                how = process.cause() or _ended(status)
+                raise ServerError(_why_not_ready(configuration, how, place))
+            self._port_is_taken(port)
+        raise ServerError(f"{_PORT_TRIES} free ports in a row were taken before the server had them")
 
     def stop(self, server: Server) -> None:
         """Ask a server to end; does not wait."""
-        ...
+        if server.process in self._running:
+            self._running.remove(server.process)
+            self._stopping.append(server.process)
+            self._longest_grace_s = max(self._longest_grace_s, server.options.grace_period_s or 0)
+            server.process.terminate()
 
     def settle(self) -> None:
         """Wait until every server that was asked to end is gone, so that nothing disturbs a cell."""
-        ...
+        self._settle(self._stop_timeout_s + self._longest_grace_s)
+        self._longest_grace_s = 0.0
 
+    def _settle(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._stopping:
+            self._stopping[-1].settle(max(0.0, deadline - time.monotonic()))
+            self._stopping.pop()
+
+    @abstractmethod
+    def _port(self) -> int:
+        """A port for the next server."""
+
+    @abstractmethod
+    def _port_is_taken(self, port: int) -> None:
+        """Hear that a port was in use; raises ``UserError`` where no other may be tried."""
+
+    @abstractmethod
+    def _serve(
+        self, configuration: Configuration, arguments: Sequence[str], place: Path, cpus: Sequence[int]
+    ) -> Serve:
+        """Start serve with its arguments; what it says itself goes to ``own_log(place)`` until it has ended.
+
+        Raises as ``start`` does.
+        """
+
+    def kill(self, server: Server, pid: int) -> float:
+        """Send SIGKILL to one of a server's processes, as ``Serve.kill`` does."""
+        return server.process.kill(pid)
+
+    @abstractmethod
+    def suite(
+        self,
+        arguments: Sequence[str],
+        cpus: Sequence[int],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.DEVNULL,
+        stderr: int | IO[Any] = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        """Start ``python ARGUMENTS`` of the suite on some CPUs, where 127.0.0.1 is the servers'.
+
+        Signals reach the program wherever it runs; it ends with the launcher at the latest.
+        """
+
+    @abstractmethod
+    def inside(self, path: Path) -> str:
+        """A path of the checkout, the run's folder or the plan's files, as ``suite``'s programs know it."""
+
+    @abstractmethod
+    def cpu_s(self, process: subprocess.Popen[bytes]) -> float:
+        """CPU seconds (user and system) that a program started by ``suite`` has used so far.
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+
+    @abstractmethod
     def once(self, stack: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run ``python ARGUMENTS`` of a stack to its end, where the servers run; its output is captured.
 
         Raises:
             subprocess.TimeoutExpired: it takes longer than a minute.
         """
-        ...
-
-
-class Processes:
-    """The launcher of local processes: ``targets.serve`` in the environment of the stack."""
-
-    name = "processes"
-
-    def __init__(
-        self,
-        environments: dict[str, Environment],
-        *,
-        port: int | None = None,
-        catalogue: Path | None = None,
-        startup_timeout_s: float = 30.0,
-        stop_timeout_s: float = 20.0,
-    ) -> None:
-        """``environments`` by the name of their stack; without ``port`` every server gets a free one.
-
-        ``catalogue`` is the file that declares the configurations, if it is not the suite's own.
-        """
-        self._environments = environments
-        self.variables = dict(NO_DATABASE)
-        self._catalogue = catalogue
-        self._port = port
-        self._startup_timeout_s = startup_timeout_s
-        self._stop_timeout_s = stop_timeout_s
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._stopping: list[subprocess.Popen[bytes]] = []
-        self._longest_grace_s = 0.0  # of the servers that were asked to end
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for process in self._running:
-            terminate(process)
-        self._stopping += self._running
-        self._running = []
-        # A run that was interrupted must be over within 5 seconds.
-        self._settle(self._stop_timeout_s if kind is None else 2.0)
-
-    def start(
-        self,
-        configuration: Configuration,
-        workers: int,
-        directory: Path,
-        cpus: Sequence[int],
-        options: Options = ORDINARY,
-    ) -> Server:
-        """See ``Launcher``."""
-        if self._port is not None:
-            self.settle()
-        for attempt in range(_PORT_TRIES):
-            process, place = self._spawn(configuration, workers, directory / str(attempt), cpus, options)
-            self._running.append(process)
-            deadline = time.monotonic() + self._startup_timeout_s + _STARTUP_SLACK_S
-            while process.poll() is None and time.monotonic() < deadline:
-                with contextlib.suppress(FileNotFoundError):
-                    facts = json.loads((place / "server.json").read_text())
-                    return Server(facts["url"], facts, place, tuple(cpus), process, options)
-                time.sleep(0.02)
-            self._running.remove(process)
-            if process.returncode is None:
-                kill_tree(process)
-            if process.returncode != _PORT_IN_USE:
-                raise ServerError(_why_not_ready(configuration, process.returncode, place))
-            if self._port is not None:
-                raise UserError(
-                    f"port {self._port} is in use on {HOST}; free it, ask for another one with --port, "
-                    "or leave --port out and a free one is chosen"
-                )
-        raise ServerError(f"{_PORT_TRIES} free ports in a row were taken before the server had them")
-
-    def _spawn(
-        self,
-        configuration: Configuration,
-        workers: int,
-        directory: Path,
-        cpus: Sequence[int],
-        options: Options,
-    ) -> tuple[subprocess.Popen[bytes], Path]:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        environment = self._environments[configuration.stack]
-        port = self._port or free_port()
-        command = serve_command(environment, configuration.name, port, workers, self._catalogue)
-        command += ["--metrics", str(directory.resolve()), *options.arguments()]
-        command += ["--startup-timeout", str(self._startup_timeout_s)]
-        with _own_log(directory).open("wb") as log:
-            return spawn(command, cpus, stdout=log, stderr=log, environment=self.variables), directory
-
-    def stop(self, server: Server) -> None:
-        """See ``Launcher``."""
-        if server.process in self._running:
-            self._running.remove(server.process)
-            self._stopping.append(server.process)
-            self._longest_grace_s = max(self._longest_grace_s, server.options.grace_period_s or 0)
-            terminate(server.process)
-
-    def settle(self) -> None:
-        """See ``Launcher``."""
-        self._settle(self._stop_timeout_s + self._longest_grace_s)
-        self._longest_grace_s = 0.0
-
-    def once(self, stack: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """See ``Launcher``."""
-        return subprocess.run(
-            [str(self._environments[stack].python), *arguments],
-            cwd=ROOT,
-            env={**os.environ, **self.variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ONCE_S,
-        )
-
-    def _settle(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self._stopping:
-            wait_or_kill(self._stopping[-1], deadline - time.monotonic())
-            self._stopping.pop()
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def last_lines(log: Path, count: int = 8) -> str:
@@ -270,18 +263,29 @@ def last_lines(log: Path, count: int = 8) -> str:
     return "".join(f"\n  {line}" for line in lines)
 
 
-def _own_log(directory: Path) -> Path:
+def own_log(place: Path) -> Path:
     """Where serve itself writes: beside its metrics, whose folder must be its own."""
-    return directory.with_suffix(".log")
+    return place.with_suffix(".log")
 
 
-def _why_not_ready(configuration: Configuration, status: int, directory: Path) -> str:
+def _await_ready(process: Serve, place: Path, timeout_s: float) -> dict[str, Any] | None:
+    """The server.json of a server that became ready; ``None`` if serve ended, or not in time."""
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            facts: dict[str, Any] = json.loads((place / "server.json").read_text(encoding="utf-8"))
+            return facts
+        time.sleep(0.02)
+    return None
+
+
+def _why_not_ready(configuration: Configuration, how: str, place: Path) -> str:
     """What serve said on its stderr: its own words, in the first line, and the server's last lines."""
-    said = last_lines(_own_log(directory), 12) or last_lines(directory / "server.log")
-    why = _own_words(_own_log(directory)).removeprefix(f"{configuration.name} ")
+    said = last_lines(own_log(place), 12) or last_lines(place / "server.log")
+    why = _own_words(own_log(place)).removeprefix(f"{configuration.name} ")
     if why:
         said = "".join(f"\n{line}" for line in said.splitlines()[1:] if not line.startswith("  serve: "))
-    return f"{configuration.name} did not start ({_ended(status)}){': ' if why else ''}{why}{said}"
+    return f"{configuration.name} did not start ({how}){': ' if why else ''}{why}{said}"
 
 
 def _own_words(log: Path) -> str:
@@ -292,4 +296,5 @@ def _own_words(log: Path) -> str:
 
 
 def _ended(status: int) -> str:
-    return f"{signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    """An exit status for people."""
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"

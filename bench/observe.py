@@ -4,8 +4,6 @@ A server that ends is an answer here, not a fault.
 """
 
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -142,7 +140,5 @@ class Observer:
         oldest = workers.oldest(workers.read(self._server.directory))
         if oldest is None:
             return
-        moment = time.time()
         with contextlib.suppress(ProcessLookupError):  # it has ended since the last sample
-            os.kill(oldest, signal.SIGKILL)
-            self.probe = {"kind": kind, "time": moment, "pid": oldest}
+            self.probe = {"kind": kind, "time": self._launcher.kill(self._server, oldest), "pid": oldest}

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,17 +27,19 @@ def spawn(
     folder: Path = ROOT,
     user: tuple[int, int] | None = None,
     last_signal: signal.Signals = signal.SIGTERM,
+    kind: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a folder (the repository's root), pinned to CPUs, in a session of its own.
 
     The kernel sends it ``last_signal`` when the calling thread ends, however that happens, so call this from
     the main thread. A Ctrl-C at the terminal reaches only the suite, which ends its children in order.
-    ``user`` is who it runs as, by the numbers of user and group: somebody else only if we are root.
+    ``user`` is who it runs as, by the numbers of user and group: somebody else only if we are root. ``kind``
+    makes the Popen.
     """
     options = ["--signal", str(int(last_signal))]
     options += [] if user is None else ["--user", "{}:{}".format(*user)]
     pinned = ",".join(map(str, cpus))
-    return subprocess.Popen(
+    return kind(
         [sys.executable, "-I", "-S", str(_TETHER), *options, str(os.getpid()), pinned, *command],
         cwd=folder,
         stdin=stdin,

@@ -39,13 +39,15 @@ class Options:
 ORDINARY = Options()
 
 
-def serve_command(
-    environment: Environment, configuration: str, port: int, workers: int, catalogue: Path | None = None
-) -> list[str]:
+def serve_command(environment: Environment, configuration: str, port: int, workers: int) -> list[str]:
     """The command that serves a configuration from its stack's environment, without metrics options."""
-    command = [str(environment.python), "-m", "targets.serve", configuration, "--host", HOST]
-    command += ["--port", str(port), "--workers", str(workers)]
-    return command if catalogue is None else [*command, "--catalogue", str(catalogue)]
+    return [str(environment.python), "-m", "targets.serve", *serve_arguments(configuration, port, workers)]
+
+
+def serve_arguments(configuration: str, port: int, workers: int, catalogue: Path | None = None) -> list[str]:
+    """The arguments of serve for a configuration, without metrics options."""
+    arguments = [configuration, "--host", HOST, "--port", str(port), "--workers", str(workers)]
+    return arguments if catalogue is None else [*arguments, "--catalogue", str(catalogue)]
 
 
 def recycling_arguments(recycling: Recycling) -> list[str]:

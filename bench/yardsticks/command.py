@@ -19,7 +19,7 @@ from rich.table import Table as Shown
 from bench import cpus, files, host, marked, stacks
 from bench.cpus import CpuSplit
 from bench.errors import UserError
-from bench.launch import Processes
+from bench.launch_processes import Processes
 from bench.processes import ROOT
 from bench.terminal import ResultsOption, console, reports_errors
 from bench.yardsticks import measure, report

@@ -235,8 +235,9 @@ def _run(
 
 
 def served(server: Server) -> Target:
-    """A server that serve has started, as a target."""
-    return Target(server.url, server.facts["pid"], server.process.pid, server.failure)
+    """A server that serve, its parent, has started as a local process, as a target."""
+    root: int = server.facts["pid"]
+    return Target(server.url, root, psutil.Process(root).ppid(), server.failure)
 
 
 @contextmanager

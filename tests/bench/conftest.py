@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bench import cpus, host, plan, prepare, stacks
-from bench.launch import Processes
+from bench.launch_processes import Processes
 from bench.progress import RunProgress
 from bench.results import RunFolder
 from bench.run import Runner

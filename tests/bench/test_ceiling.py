@@ -12,7 +12,8 @@ from bench import ceiling, ceilings, ceilings_cache, cpus, host, plan
 from bench.ceiling import Ceiling, Measured, NoCeilingError, Rig, Subject, Usage
 from bench.ceilings_cache import Cache
 from bench.experiment import session_command
-from bench.launch import Processes, ServerError
+from bench.launch import ServerError
+from bench.launch_processes import Processes
 from bench.nullserver import NullServer
 from bench.processes import ROOT
 from bench.session import Session

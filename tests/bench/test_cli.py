@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from bench.launch import free_port
+from bench.launch_processes import free_port
 from bench.processes import ROOT
 
 # On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.

@@ -8,9 +8,10 @@ import time
 import psutil
 import pytest
 
-from bench import launch
+from bench import launch, launch_processes
 from bench.errors import UserError
-from bench.launch import Processes, ServerError
+from bench.launch import ServerError
+from bench.launch_processes import Processes
 from bench.processes import ROOT
 from bench.serve_command import Options
 from bench.stacks import Environment
@@ -44,7 +45,7 @@ def test_a_server_is_ready_pinned_and_gone_afterwards(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         assert server.facts["configuration"] == "sanic-single" and server.failure() is None
-        tree = [psutil.Process(server.process.pid), psutil.Process(server.facts["pid"])]
+        tree = [psutil.Process(server.process.child.pid), psutil.Process(server.facts["pid"])]
         assert [process.cpu_affinity() for process in tree] == [[0], [0]]
     assert gone(tree)
 
@@ -65,7 +66,7 @@ def test_serve_is_told_how_to_run_a_server(tmp_path, current, catalogue):
         server = launcher.start(catalogue.get("uvicorn"), 1, tmp_path / "m", [0], options)
         assert (server.facts["max_requests"], server.facts["max_requests_jitter"]) == (1000, 10)
         assert (server.directory / "requests.csv").exists() and server.options == options
-        serve = psutil.Process(server.process.pid).cmdline()
+        serve = psutil.Process(server.process.child.pid).cmdline()
         told = {"--sample-interval": "0.05", "--memory-interval": "0.1", "--grace-period": "7"}
         assert {option: serve[serve.index(option) + 1] for option in told} == told
 
@@ -73,7 +74,7 @@ def test_serve_is_told_how_to_run_a_server(tmp_path, current, catalogue):
 def test_ordinary_servers_are_run_as_ever(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
-        serve = psutil.Process(server.process.pid).cmdline()
+        serve = psutil.Process(server.process.child.pid).cmdline()
         assert serve[serve.index("--sample-interval") + 1] == "0.2"
         assert not {"--max-requests", "--memory-interval", "--grace-period", "--log-requests"} & set(serve)
         assert not (server.directory / "requests.csv").exists()
@@ -94,7 +95,7 @@ def test_how_a_server_ended(tmp_path, current, sanic):
         assert server.running and server.ending() is None and not server.asked_to_end
         before = time.time()
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.wait(10)
+        server.process.child.wait(10)
         ending = server.ending()
         assert ending.exit_status == -9 and before <= ending.time <= time.time()
         assert not server.running and not server.asked_to_end
@@ -103,8 +104,8 @@ def test_how_a_server_ended(tmp_path, current, sanic):
 def test_a_serve_that_was_killed_tells_no_ending(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
-        server.process.kill()
-        server.process.wait(10)
+        server.process.child.kill()
+        server.process.child.wait(10)
         assert server.ending() is None and "SIGKILL" in server.failure()
 
 
@@ -112,7 +113,7 @@ def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.wait(10)
+        server.process.child.wait(10)
         (server.directory / "server.log").write_text("it was\nthe butler\n")
         assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
@@ -127,9 +128,9 @@ def test_a_port_in_use_is_an_error_when_given_and_avoided_when_not(tmp_path, cur
             pytest.raises(UserError, match=f"port {port} is in use"),
         ):
             launcher.start(sanic, 1, tmp_path / "given", [0])
-        free = launch.free_port
+        free = launch_processes.free_port
         ports = iter([port, free()])
-        monkeypatch.setattr(launch, "free_port", lambda: next(ports))
+        monkeypatch.setattr(launch_processes, "free_port", lambda: next(ports))
         with Processes({"current": current}) as launcher:
             server = launcher.start(sanic, 1, tmp_path / "chosen", [0])
             assert not server.url.endswith(f":{port}")
@@ -158,7 +159,7 @@ def test_nothing_outlives_a_suite_that_is_killed(tmp_path):
 import sys, time
 from pathlib import Path
 from bench import stacks
-from bench.launch import Processes
+from bench.launch_processes import Processes
 from targets.configurations import load
 catalogue = load()
 environment = stacks.ensure(catalogue.stacks["current"], print)

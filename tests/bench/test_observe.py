@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +45,14 @@ class Rig:
 
     def poll(self):
         return self.status
+
+    def cause(self):
+        return None
+
+    def kill(self, server, pid):
+        moment = time.time()
+        os.kill(pid, signal.SIGKILL)
+        return moment
 
     def enough(self):
         self.enough_said += 1

@@ -24,6 +24,9 @@ class Process:
     def poll(self):
         return self.status
 
+    def cause(self):
+        return None
+
 
 @pytest.fixture
 def server(tmp_path):

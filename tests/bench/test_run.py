@@ -12,7 +12,8 @@ from bench import prepare
 from bench.blocks import expand
 from bench.errors import UserError
 from bench.files import is_full
-from bench.launch import Processes, ServerError
+from bench.launch import ServerError
+from bench.launch_processes import Processes
 from bench.results import RunFolder
 from bench.run import remaining, steps_taken
 from targets.configurations import load as load_catalogue

@@ -12,7 +12,7 @@ import pytest
 
 from bench import cpus, marked
 from bench.errors import UserError
-from bench.launch import Processes
+from bench.launch_processes import Processes
 from bench.processes import ROOT
 from bench.yardsticks import clocks, command, measure, readings, report, tools
 from bench.yardsticks.readings import Arm, MeasurementError, Reading

@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from bench import stacks
-from bench.launch import Processes, ServerError
+from bench.launch import ServerError
+from bench.launch_processes import Processes
 from targets.configurations import load
 from tests.recycling.conftest import HERE
 from tests.targets.conftest import PROJECT, wait_until

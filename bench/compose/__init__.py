@@ -1,0 +1,1 @@
+"""The launcher of containers: the services of docker-compose.yml, by Docker's own command line."""

@@ -1,0 +1,205 @@
+"""The containers of one bench: how they are started, asked and signalled."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from bench.compose import identity, removal
+from bench.compose.attached import Attached
+from bench.compose.engine import CLIENT_S, ClientError, Engine, run
+from bench.processes import kill_tree, spawn
+
+# The interpreter of every image of targets/Dockerfile.
+PYTHON = "/opt/stack/bin/python"
+
+_STATE = (
+    '{"running": {{.State.Running}}, "status": {{.State.ExitCode}},'
+    ' "out_of_memory": {{.State.OOMKilled}}, "limit_bytes": {{.HostConfig.Memory}}}'
+)
+# Names are used once in a process, whatever launcher asks for them.
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class State:
+    """What became of a container; ``limit_bytes`` of memory is 0 without a limit."""
+
+    running: bool
+    status: int
+    out_of_memory: bool
+    limit_bytes: int
+
+
+@dataclass
+class Containers:
+    """Starts services of docker-compose.yml under labels that say whose they are (``removal`` goes by them).
+
+    ``mounts`` are folders of the host and whether they may be written to; they have the same path inside.
+    ``network`` is the container in whose network namespace the others run; none at first.
+    """
+
+    engine: Engine
+    mounts: Mapping[Path, bool] = field(default_factory=dict)
+    network: str | None = None
+
+    def start(
+        self,
+        service: str,
+        arguments: Sequence[str],
+        cpus: Sequence[int],
+        *,
+        variables: Mapping[str, str] | None = None,
+        timeout_s: float = CLIENT_S,
+    ) -> str:
+        """Start a service in a container that runs by itself; returns the container's name.
+
+        ``variables`` are for its environment. Raises:
+            ClientError: it could not be started; says why in Docker's words.
+        """
+        name = _new_name(service)
+        command = self._run(name, ["--detach"], service, arguments, variables)
+        run(command, environment=self._settings(cpus), timeout_s=timeout_s)
+        return name
+
+    def attach(
+        self,
+        service: str,
+        arguments: Sequence[str],
+        cpus: Sequence[int],
+        *,
+        entry_point: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.DEVNULL,
+        stderr: int | IO[Any] = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        """Start a service in a container that is removed when it ends, with its streams here."""
+        name = _new_name(service)
+        options = ["-T", "--rm", *(["--entrypoint", entry_point] if entry_point else [])]
+        return spawn(
+            self._run(name, options, service, arguments, variables),
+            own_cpus(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            environment=self._settings(cpus),
+            kind=partial(Attached, name, self.signal, self.remove),
+        )
+
+    def once(
+        self,
+        service: str,
+        arguments: Sequence[str],
+        timeout_s: float,
+        variables: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python ARGUMENTS`` of a service's image to its end, on the CPUs of this process.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes longer than ``timeout_s``.
+        """
+        client = self.attach(
+            service,
+            arguments,
+            own_cpus(),
+            entry_point=PYTHON,
+            variables=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with client:
+            try:
+                output, said = client.communicate(timeout=timeout_s)
+            except BaseException:
+                kill_tree(client)
+                raise
+        texts = [stream.decode(errors="replace") for stream in (output, said)]
+        return subprocess.CompletedProcess(list(arguments), client.returncode, *texts)
+
+    def _run(
+        self,
+        name: str,
+        options: Sequence[str],
+        service: str,
+        arguments: Sequence[str],
+        variables: Mapping[str, str] | None,
+    ) -> list[str]:
+        """The command that runs a service once, under our name and labels."""
+        words = ["run", *options, "--no-deps", "--name", name]
+        words += ["--label", f"{identity.CHECKOUT_LABEL}={identity.checkout()}"]
+        words += ["--label", f"{identity.BENCH_LABEL}={identity.bench()}"]
+        for folder, writable in self.mounts.items():
+            words += ["--volume", f"{folder}:{folder}:{'rw' if writable else 'ro'}"]
+        for key, value in (variables or {}).items():
+            words += ["-e", f"{key}={value}"]
+        return self.engine.compose(identity.project(), *words, service, *arguments)
+
+    def _settings(self, cpus: Sequence[int]) -> dict[str, str]:
+        """What docker-compose.yml is told: on which CPUs and in whose name, and where 127.0.0.1 is."""
+        listed = ",".join(map(str, cpus))
+        return {
+            "WHICHWORKER_USER": f"{os.getuid()}:{os.getgid()}",
+            "WHICHWORKER_SERVER_CPUS": listed,
+            "WHICHWORKER_GENERATOR_CPUS": listed,
+            "WHICHWORKER_NETWORK": "none" if self.network is None else f"container:{self.network}",
+        }
+
+    def signal(self, name: str, number: int) -> bool:
+        """Send a signal to a container's program; returns whether it was there to get it."""
+        try:
+            self.engine.docker("kill", "--signal", signal.Signals(number).name, name)
+        except ClientError as error:
+            if removal.is_gone(error):
+                return False
+            raise
+        return True
+
+    def execute(self, name: str, *command: str) -> str:
+        """Run a command inside of a container; returns what it printed. Raises ``ClientError``."""
+        return self.engine.docker("exec", name, *command)
+
+    def main_pid(self, name: str) -> int:
+        """The pid that a container's first process has on this host; 0 if it does not run."""
+        try:
+            return int(self._inspect(name, "{{.State.Pid}}"))
+        except ClientError as error:
+            if removal.is_gone(error):
+                return 0
+            raise
+
+    def state(self, name: str) -> State | None:
+        """What became of a container; ``None`` if it is not there any more."""
+        try:
+            return State(**json.loads(self._inspect(name, _STATE)))
+        except ClientError as error:
+            if removal.is_gone(error):
+                return None
+            raise
+
+    def _inspect(self, name: str, what: str) -> str:
+        return self.engine.docker("inspect", "--type", "container", "--format", what, name)
+
+    def save_log(self, name: str, path: Path) -> None:
+        """Write what a container printed to a file."""
+        with path.open("wb") as file:
+            spawn(["docker", "logs", name], own_cpus(), stdout=file, stderr=file).wait()
+
+    def remove(self, name: str) -> None:
+        """Remove a container, running or not."""
+        removal.remove(self.engine, [name])
+
+
+def own_cpus() -> list[int]:
+    """The CPUs that this process may use: those of the suite's own work."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def _new_name(service: str) -> str:
+    return f"{identity.project()}-{next(_numbers)}-{service}"

@@ -1,0 +1,132 @@
+"""The Docker engine of this machine, and the clients that talk to it."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.errors import UserError
+from bench.processes import ROOT, kill_tree, spawn
+
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+
+_ANSWER_S = 10.0
+CLIENT_S = 60.0
+_PERMISSION = ("permission denied", "access is denied")
+
+
+class EngineError(UserError):
+    """There is no engine to be used; the text says why and what would help."""
+
+
+class ClientError(UserError):
+    """A command of Docker failed; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers, and the command of the Docker Compose that is installed."""
+
+    version: str
+    compose_command: tuple[str, ...]
+    compose_version: str
+
+    def docker(self, *arguments: str, timeout_s: float = CLIENT_S) -> str:
+        """Run ``docker ARGUMENTS`` to its end; returns what it printed.
+
+        Raises:
+            ClientError: it failed.
+            EngineError: it takes longer than ``timeout_s``.
+        """
+        return run(["docker", *arguments], timeout_s=timeout_s)
+
+    def compose(self, project: str, *arguments: str) -> list[str]:
+        """The command of Compose for bench's services of docker-compose.yml, under a project's name."""
+        place = ["--file", str(COMPOSE_FILE), "--project-name", project, "--profile", "bench"]
+        return [*self.compose_command, *place, *arguments]
+
+
+def run(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout_s: float = CLIENT_S
+) -> str:
+    """Run a client of Docker to its end; returns what it printed.
+
+    A Ctrl-C at the terminal does not reach it; it ends when this process does. Raises as ``Engine.docker``.
+    """
+    client = spawn(
+        command,
+        sorted(os.sched_getaffinity(0)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        environment=environment,
+    )
+    with client:
+        try:
+            output, said = client.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            kill_tree(client)
+            raise EngineError(
+                f"Docker does not answer: `{_shown(command)}` took more than {timeout_s:g} s.\n"
+                "Look whether the engine is well (docker info), and give the same command again"
+            ) from None
+        except BaseException:
+            kill_tree(client)
+            raise
+    if client.returncode != 0:
+        words = (said or output).decode(errors="replace").strip()
+        raise ClientError(words or f"`{_shown(command)}` ended with status {client.returncode}")
+    return output.decode(errors="replace").strip()
+
+
+def find() -> Engine:
+    """The engine and the Compose of this machine.
+
+    Raises:
+        EngineError: there is none that can be used.
+    """
+    if shutil.which("docker") is None:
+        raise EngineError("Docker is not installed")
+    try:
+        version = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout_s=_ANSWER_S)
+    except ClientError as error:
+        raise _no_engine(str(error)) from error
+    compose = _compose()
+    if compose is None:
+        raise EngineError(
+            "Docker answers, but Docker Compose is missing: install its plugin, or docker-compose"
+        )
+    return Engine(version, *compose)
+
+
+def _compose() -> tuple[tuple[str, ...], str] | None:
+    """The command of Compose and its version: the plugin, else the older program."""
+    for command in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(command[0]) is None:
+            continue
+        try:
+            version = run([*command, "version", "--short"], timeout_s=_ANSWER_S)
+        except ClientError:  # docker without the plugin
+            continue
+        if re.match(r"v?\d+\.", version):
+            return command, version
+    return None
+
+
+def _no_engine(words: str) -> EngineError:
+    """What is wrong where the engine does not answer, from what the client said."""
+    last = words.splitlines()[-1]
+    if any(word in words.lower() for word in _PERMISSION):
+        return EngineError(
+            "Docker is installed, but its engine may not be used by this user: "
+            f"{last}\nJoin the group that may (usermod --append --groups docker USER, then log in again)"
+        )
+    return EngineError(f"Docker is installed, but no engine answers: {last}")
+
+
+def _shown(command: Sequence[str]) -> str:
+    """A command for people, who need not see all of a long one."""
+    text = shlex.join(command)
+    return text if len(text) <= 80 else f"{text[:79]}…"
