@@ -1,0 +1,131 @@
+"""The verdict as it is kept in verdict.json (schema 1, docs/results.md), printed, and put into the report."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.verdicts.evidence import Outcome, Source
+from analysis.verdicts.requirements import Requirements
+from analysis.words import MISSING
+
+Decision = Literal["recommended", "tie", "none"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Judgement(_Part):
+    """One requirement held against one configuration: `figure` in words, and the `cells` it was read from.
+
+    `outcome` is None where nothing is required: the figure is only told.
+    """
+
+    requirement: str
+    outcome: Outcome | None
+    figure: str
+    cells: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The requirement and the figure."""
+        return f"{self.requirement}: {self.figure}"
+
+
+class Ratio(_Part):
+    """How many times the performance of `of`, with its 95 % interval over `repeats`; null is unknown."""
+
+    of: str
+    ratio: float
+    low: float | None
+    high: float | None
+    repeats: int
+
+
+class Candidate(_Part):
+    """A configuration, what it was found to be, and in one line why it is recommended or is not.
+
+    `rank` is its place among those that passed, by performance; null where it did not, or cannot be ranked.
+    `performance` compares it with the best of those.
+    """
+
+    configuration: str
+    outcome: Outcome
+    rank: int | None
+    performance: Ratio | None
+    why: str
+    judgements: tuple[Judgement, ...]
+
+
+class Command(_Part):
+    """How to serve with a configuration: a line for the shell, and what that line does not do by itself.
+
+    `app_lines` go into the module that makes the app. `settings` are those that matter, null where unknown;
+    `versions` are those it was measured with.
+    """
+
+    configuration: str
+    line: str
+    app_lines: tuple[str, ...]
+    needs: tuple[str, ...]
+    settings: dict[str, str | int | float | bool | None]
+    versions: dict[str, str]
+
+
+class Verdict(_Part):
+    """Which configuration to use, by what evidence, and what that evidence leaves open.
+
+    `decision`: "recommended" (one), "tie" (several that measuring cannot tell apart), "none". `commands` has
+    one for each of the `recommended`. `measure` are the commands that would close the gaps, the most useful
+    first.
+    """
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    decision: Decision
+    finding: str
+    recommended: tuple[str, ...]
+    commands: tuple[Command, ...]
+    candidates: tuple[Candidate, ...]
+    method: str
+    not_covered: tuple[str, ...]
+    measure: tuple[str, ...]
+    requirements: Requirements
+    runs: tuple[Source, ...]
+
+    # What makes it a listing, so that it can be printed and shown as every other table.
+    title: ClassVar[str] = "Which configuration meets the requirements, and which of these is best"
+    columns: ClassVar[tuple[str, ...]] = ("rank", "configuration", "requirements", "performance", "why")
+
+    @property
+    def basis(self) -> str:
+        """How the places come about."""
+        return self.method
+
+    @property
+    def rows(self) -> tuple["Row", ...]:
+        """A row for each candidate, the best first."""
+        return tuple(Row(candidate) for candidate in self.candidates)
+
+    def json_text(self) -> str:
+        """The document of verdict.json."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate as a row of a table."""
+
+    candidate: Candidate
+
+    @property
+    def rank(self) -> int | None:
+        """Its place, for tables that set off the first."""
+        return self.candidate.rank
+
+    def texts(self) -> list[str]:
+        """One text for each of `Verdict.columns`."""
+        each = self.candidate
+        performance = MISSING if each.performance is None else f"{each.performance.ratio:.2f}x"
+        rank = MISSING if each.rank is None else str(each.rank)
+        return [rank, each.configuration, each.outcome, performance, each.why]

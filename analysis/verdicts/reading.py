@@ -1,0 +1,281 @@
+"""From the studies of two runs to the evidence of a verdict: the only part that knows their frames."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import pandas as pd
+
+from analysis.checks.limits import ERROR_RATE
+from analysis.ranking import Table
+from analysis.recycling import QUESTIONS
+from analysis.recycling.limits import TIMES_N
+from analysis.recycling.losses import rate
+from analysis.schema import Configuration, Run
+from analysis.study import Study
+from analysis.verdicts.evidence import (
+    NOTHING,
+    Evidence,
+    Known,
+    Latency,
+    Outcome,
+    Performance,
+    Price,
+    Rate,
+    Recycled,
+    Seen,
+    Served,
+    Source,
+)
+from analysis.verdicts.gaps import gaps
+from analysis.words import MIB, MISSING
+
+MEMORY, KILLED, TERMINATED = QUESTIONS[5:8]
+# What the verdicts of the deciding table say to a requirement.
+_ANSWERS: dict[str, Outcome] = {"good": "passed", "bad": "failed"}
+# Packages whose versions decide what a command does.
+_SERVERS = ("sanic", "uvicorn", "uvicorn-worker", "gunicorn", "granian", "hypercorn")
+
+
+def kind(run: Run) -> Literal["performance", "recycling"]:
+    """What a run measured: the replacing of workers, or how fast servers are."""
+    return "recycling" if run.plan.get("recycling") else "performance"
+
+
+def read(performance: Study | None, recycling: Study | None) -> Evidence:
+    """All that two runs show together; either may be missing. Aliases, which are no choice, are left out."""
+    studies = [study for study in (performance, recycling) if study is not None]
+    entries: dict[str, Configuration] = {}
+    for study in studies:
+        for entry in study.results.run.configurations:
+            entries.setdefault(entry.name, entry)
+    aliases = {alias for study in studies for alias in study.results.run.plan.get("aliases", {})}
+    measured = {str(name) for study in studies for name in study.results.cells["configuration"]}
+    considered = [name for name in entries if name in measured - aliases]
+    return Evidence(
+        runs=tuple(_source(study.results.run) for study in studies),
+        configurations=tuple(_known(entries[name], performance, recycling) for name in considered),
+        performance=() if performance is None else tuple(_performance(performance, aliases)),
+        server_cpus=None if performance is None else len(performance.results.run.cpu_split.server),
+        gaps=tuple(gaps(studies, considered)),
+    )
+
+
+def _source(run: Run) -> Source:
+    host = run.host
+    return Source(
+        run=run.run,
+        kind=kind(run),
+        started=run.started,
+        plan=str(run.plan.get("name", "unnamed")),
+        launcher=run.launcher,
+        methodology=run.methodology,
+        hostname=host.hostname,
+        cpu=host.cpu,
+        cpus=host.cpus,
+    )
+
+
+def _known(entry: Configuration, performance: Study | None, recycling: Study | None) -> Known:
+    studies = [study for study in (performance, recycling) if study is not None]
+    replaced = () if recycling is None else tuple(_recycled(recycling, entry.name))
+    return Known(
+        name=entry.name,
+        recycle=entry.recycle,
+        keep_alive_s=entry.keep_alive_s,
+        backlog=entry.backlog,
+        versions=_versions(studies, entry.stack),
+        served=tuple(each for study in studies for each in _served(study, entry.name)),
+        recycled=replaced,
+        prices=() if recycling is None else tuple(_prices(recycling, entry.name)),
+        latencies=() if performance is None else tuple(_latencies(performance, entry.name)),
+        memory=_seen(recycling, entry.name, MEMORY),
+        killed=_seen(recycling, entry.name, KILLED),
+        terminated=_seen(recycling, entry.name, TERMINATED),
+    )
+
+
+def _versions(studies: Sequence[Study], stack: str) -> dict[str, str]:
+    """The Python and the servers that a stack had in the first run that used it."""
+    for study in studies:
+        found = study.results.run.stacks.get(stack)
+        if found is not None:
+            servers = {name: v for name, v in found.packages.items() if name.lower() in _SERVERS}
+            return {"python": found.python, **servers}
+    return {}
+
+
+def _served(study: Study, name: str) -> Iterator[Served]:
+    """The commands of a configuration, one for each number of workers, replaced or not.
+
+    Where workers were to be replaced and were not, the command is none to go by.
+    """
+    finished = study.results.finished
+    cells = finished[finished["configuration"] == name]
+    recycling = study.recycling
+    working = [] if recycling is None else recycling.cells.index[recycling.cells["verdict"] == "recycles"]
+    for (workers, replacing), group in cells.groupby(["workers", cells["treatment"] == "recycled"]):
+        usable = group[group.index.isin(working)] if replacing else group
+        if usable.empty:
+            continue
+        row = usable.iloc[0]
+        yield Served(
+            workers=int(workers),
+            words=tuple(shlex.split(row["command"])),
+            parser=None if pd.isna(row["parser"]) else str(row["parser"]),
+            loop=None if pd.isna(row["loop"]) else str(row["loop"]),
+            replacing=bool(replacing),
+            jitter=bool(row["max_requests_jitter"] >= 0),
+        )
+
+
+def _recycled(study: Study, name: str) -> Iterator[Recycled]:
+    """Every cell in which a configuration was to replace its workers; one that failed is broken."""
+    cells, recycling = study.results.cells, study.recycling
+    if recycling is None:
+        return
+    mine = cells[(cells["configuration"] == name) & (cells["treatment"] == "recycled")]
+    for cell, row in mine.iterrows():
+        if row["status"] == "failed":
+            outcome, reason, stall_s = "broken", str(row["reason"]).partition("\n")[0], float("nan")
+        else:
+            judged = recycling.cells.loc[cell]
+            lives = recycling.lives[(recycling.lives["cell"] == cell) & recycling.lives["ready"].notna()]
+            outcome = _outcome(str(judged["verdict"]), row, lives)
+            reason, stall_s = str(judged["reason"]), float(judged["gap_s"])
+        yield Recycled(
+            cell=_path(study, row["path"]),
+            scenario=str(row["scenario"]),
+            workers=int(row["workers"]),
+            outcome=outcome,
+            reason=reason,
+            stall_s=stall_s,
+        )
+
+
+def _outcome(
+    verdict: str, cell: pd.Series, lives: pd.DataFrame
+) -> Literal["replaced", "not replaced", "too few", "broken"]:
+    """The verdict on a cell; who was not replaced, although it served enough to be, shows something."""
+    if verdict == "recycles":
+        return "replaced"
+    if verdict == "broken":
+        return "broken"
+    enough = (
+        lives["rss_peak_bytes"].max() / MIB >= cell["max_rss_mib"]
+        or lives["served"].max() >= TIMES_N * cell["max_requests"]
+    )
+    return "not replaced" if enough else "too few"
+
+
+def _prices(study: Study, name: str) -> Iterator[Price]:
+    """What replacing workers cost, for each kind of connection and number of workers.
+
+    All scenarios and repeats together, as in the deciding table.
+    """
+    recycling = study.recycling
+    if recycling is None:
+        return
+    cells = recycling.cells
+    sound = cells[
+        (cells["configuration"] == name)
+        & (cells["treatment"] == "recycled")
+        & (cells["verdict"] == "recycles")
+        & (cells["replaced"] > 0)
+    ]
+    for (keep_alive, workers), group in sound.groupby(["keep_alive", "workers"]):
+        replaced = recycling.replacements
+        done = replaced[replaced["cell"].isin(group.index) & replaced["new_pid"].notna()]
+        lost = recycling.losses[recycling.losses["cell"].isin(group.index)]
+        ran = lost["handled"] != "no"
+        yield Price(
+            connections="keep-alive" if keep_alive else "per-request",
+            workers=int(workers),
+            recycles=len(done),
+            ran=_rate(lost[ran], done),
+            retryable=_rate(lost[~ran], done),
+            cells=tuple(_path(study, path) for path in study.results.cells.loc[group.index, "path"]),
+        )
+
+
+def _rate(lost: pd.DataFrame, done: pd.DataFrame) -> Rate:
+    """Some lost requests over replacements; those that fell into none of them are spread over all."""
+    counts = lost.dropna(subset="replacement").groupby(["cell", "replacement"]).size()
+    places = pd.MultiIndex.from_frame(done[["cell", "number"]])
+    of_each = counts.reindex(places).fillna(0)
+    per_1000, low, high = (1000 * each for each in rate(of_each, len(lost) - int(of_each.sum())))
+    return Rate(len(lost), per_1000, low, high)
+
+
+def _seen(study: Study | None, name: str, question: str) -> Seen:
+    """What the deciding table answers to a question."""
+    if study is None or study.recycling is None:
+        return NOTHING
+    for row in study.recycling.configurations:
+        answer = row.answers[QUESTIONS.index(question)]
+        if row.configuration == name and answer.text != MISSING:
+            paths = tuple(_path(study, path) for path in answer.evidence)
+            return Seen(_ANSWERS.get(answer.verdict, "not shown"), answer.text, paths)
+    return NOTHING
+
+
+def _latencies(study: Study, name: str) -> Iterator[Latency]:
+    """The open loops of the plan in which a configuration was measured."""
+    rates = study.rates[(study.rates["configuration"] == name) & (study.rates["treatment"] == "none")]
+    cells = study.results.finished
+    cells = cells[(cells["configuration"] == name) & cells["search_p99_ms"].isna()]
+    for _, row in rates.iterrows():
+        same = [cells[key] == row[key] for key in ("scenario", "workers", "arrivals", "rate_per_s", "users")]
+        mine = cells[pd.concat(same, axis=1).all(axis=1)]
+        yield Latency(
+            scenario=str(row["scenario"]),
+            workers=int(row["workers"]),
+            arrivals=str(row["arrivals"]),
+            rate_per_s=float(row["rate_per_s"]),
+            p99_ms=float(row["schedule_p99_us"]) / 1000,
+            low_ms=float(row["schedule_p99_us_low"]) / 1000,
+            high_ms=float(row["schedule_p99_us_high"]) / 1000,
+            achieved=float(row["achieved"]),
+            error_rate=float(row["error_rate"]),
+            busy=float(row["busy"]),
+            cells=tuple(_path(study, path) for path in mine["path"]),
+        )
+
+
+def _performance(study: Study, aliases: set[str]) -> Iterator[Performance]:
+    """The ranking tables of the run, in the values that each repeat gave them."""
+    closed = study.summary[study.summary["load_kind"] == "closed"]
+    for table in study.verdict.tables:
+        yield _of_table(table, table.of(closed), aliases)
+
+
+def _of_table(table: Table, cells: pd.DataFrame, aliases: set[str]) -> Performance:
+    """By throughput where it is the server's own throughout, else by CPU per request, which always is."""
+    rows = [row for row in table.rows if row.configuration not in aliases]
+    sound = [row for row in rows if not row.error_rate > ERROR_RATE]
+    saturated = table.metric == "throughput" and all(row.saturated for row in sound)
+    delivered = cells["throughput"] if saturated else 1e6 / cells["cpu_us"]
+    values: dict[str, dict[int, float]] = {}
+    for row in sound:
+        mine = delivered[cells["configuration"] == row.configuration].dropna()
+        repeats = cells.loc[mine.index, "repeat"]
+        values[row.configuration] = {
+            int(repeat): float(each) for repeat, each in zip(repeats, mine, strict=True)
+        }
+    return Performance(
+        scenario=table.scenario,
+        workers=table.workers,
+        users=table.users,
+        metric="second" if saturated else "CPU-second",
+        values=values,
+        left_out={
+            row.configuration: f"{row.error_rate:.2%} of its requests failed in {table.scenario}"
+            for row in rows
+            if row not in sound
+        },
+    )
+
+
+def _path(study: Study, path: str) -> str:
+    """A cell's folder below `results/`."""
+    return f"{study.results.run.run}/{path}"
