@@ -22,6 +22,7 @@ from bench import (
 )
 from bench.errors import UsageError, unknown
 from bench.prepare import Request
+from bench.replay import command as replay
 from bench.terminal import ResultsOption, console, errors, reports_errors
 from bench.yardsticks import command as yardsticks
 from targets.configurations import load as load_catalogue
@@ -44,6 +45,7 @@ app.add_typer(compare.app)
 app.add_typer(known_answers.app)
 app.add_typer(ceiling_command.app)
 app.add_typer(yardsticks.app)
+app.add_typer(replay.app)
 
 # Columns of a terminal that has room for intervals and notes in the ranking.
 _WIDE = 150

@@ -1,0 +1,167 @@
+"""What decided the old benchmark's mean: sentences on CPU time, connections, start-up and simultaneity.
+
+Every sentence holds for other outcomes as well, or is another one then; what the data do not tell is said.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from bench.replay.measure import COMPARED
+from bench.replay.summary import NEARLY, OWN_CLIENTS, SPLITS, Summary, Way, loop, of_steps, ratio, span
+
+# Of the time: from the first on requests were under way together, below the second hardly ever.
+_MOSTLY, _HARDLY = 0.5, 0.1
+_SHARE = "{:.0%}"
+
+
+def limits(summary: Summary, way: Way) -> Iterator[str]:
+    """Who used the CPU time, and what therefore decided the mean."""
+    split = SPLITS[way.split]
+    client = summary.medians(way, lambda of: of.client_cpu_us)
+    server = summary.medians(way, lambda of: of.server_cpu_us)
+    if not client:
+        yield f"{split}: nothing was measured, so nothing can be told."
+        return
+    busy = summary.medians(way, lambda of: of.server_busy)
+    of_client, of_server = span(client.values(), "{:.0f}"), span(server.values(), "{:.0f}")
+    times = span([client[name] / server[name] for name in client], "{:.1f}")
+    yield (
+        f"{split}, a request took its client {of_client} µs of CPU time and the server {of_server} µs: the "
+        f"clients used {times} times as much as the server. The server was busy for "
+        f"{span(busy.values(), _SHARE)} of the time in which requests were sent, and idle for the rest."
+    )
+    cpus = summary.cpus_busy(way)
+    at_server = [name for name in client if busy[name] >= NEARLY]
+    at_cpus = [name for name in client if name not in at_server and cpus[name] >= NEARLY]
+    neither = [name for name in client if name not in at_server and name not in at_cpus]
+    if at_server:
+        yield (
+            f"{_with(at_server, client)}, the server was at its limit ({_shares(busy, at_server)} busy): "
+            "there the mean follows the server's own CPU time."
+        )
+    if at_cpus and way.split == "pinned":
+        yield (
+            f"{_with(at_cpus, client)}, the clients kept their CPUs {_shares(cpus, at_cpus)} busy and "
+            "the server waited for them: the mean follows the clients' CPU time. A server that needed none "
+            "would hardly change it."
+        )
+    elif at_cpus:
+        part = {name: server[name] / (client[name] + server[name]) for name in at_cpus}
+        yield (
+            f"{_with(at_cpus, client)}, clients and server together kept all CPUs {_shares(cpus, at_cpus)} "
+            f"busy: the mean follows the CPU time of both, of which the server's is "
+            f"{_shares(part, at_cpus)}. A server that needed none would lower the mean by about as much."
+        )
+    if neither:
+        yield (
+            f"{_with(neither, client)}, neither the server nor the CPUs of the clients "
+            f"({_shares(cpus, neither)} busy) were at their limit: what decided the mean cannot be told from "
+            "CPU times."
+        )
+
+
+def _shares(values: Mapping[str, float], names: Collection[str]) -> str:
+    return span([values[name] for name in names], _SHARE)
+
+
+def _with(names: Collection[str], every: Collection[str]) -> str:
+    return "With every configuration" if len(names) == len(every) else f"With {', '.join(names)}"
+
+
+def connections(summary: Summary) -> Iterator[str]:
+    """How many connections were opened for how many requests."""
+    replay = summary.replay
+    opened = [
+        value / replay.processes
+        for split in SPLITS
+        for value in summary.medians(Way(split, recorded=True), of_steps(lambda of: of.connections)).values()
+    ]
+    if not opened:
+        yield "How many connections were opened cannot be told: nothing was recorded without failures."
+        return
+    per_request = span([value / replay.requests for value in opened], "{:.3g}")
+    kept = ": it opened one and kept it" if max(opened) <= 1 else ""
+    yield f"A process opened {span(opened, '{:.3g}')} connections, {per_request} for each request{kept}."
+
+
+def first_requests(summary: Summary, way: Way) -> Iterator[str]:
+    """Connection set-up and the first request against the later ones."""
+    recorded = way.recording
+    first = summary.medians(recorded, of_steps(lambda of: of.first_ms))
+    later = summary.medians(recorded, of_steps(lambda of: of.later_ms))
+    connect = summary.medians(recorded, of_steps(lambda of: of.connect_ms))
+    means = summary.medians(recorded, loop)
+    if not (later and connect):
+        return
+    adds = [(first[name] - later[name]) / summary.replay.requests / means[name] for name in later]
+    yield (
+        f"{SPLITS[way.split]}, the first request of a process took {span(first.values(), '{:.1f}')} ms, "
+        f"{span(connect.values(), '{:.2f}')} ms of it to open the connection, a later one "
+        f"{span(later.values(), '{:.1f}')} ms: that changed the mean by {span(adds, '{:+.1%}')}."
+    )
+
+
+def start_up(summary: Summary, way: Way) -> Iterator[str]:
+    """The start of the pool, and its share of the mean if it is counted."""
+    first = summary.medians(way, lambda of: of.first_request_s * 1e3)
+    if not first:
+        return
+    last = summary.medians(way, lambda of: of.last_process_s * 1e3)
+    share = summary.medians(way, lambda of: 1 - of.means.loop / of.means.pool)
+    yield (
+        f"{SPLITS[way.split]}, the first process began to send {span(first.values(), '{:.0f}')} ms after the "
+        f"pool was about to be made, the last one after {span(last.values(), '{:.0f}')} ms. If the time was "
+        f"taken around the whole pool, {span(share.values(), _SHARE)} of the mean was no request but the "
+        "making of the pool and of the clients, and waiting for the slowest process."
+    )
+
+
+def own_clients(summary: Summary) -> Iterator[str]:
+    """What a client made for each request would have measured."""
+    names = [name for name in COMPARED if summary.series(name, OWN_CLIENTS, loop)]
+    plain = Way(OWN_CLIENTS.split)
+    ratios = [
+        ratio(summary.series(name, OWN_CLIENTS, loop), summary.series(name, plain, loop)) for name in names
+    ]
+    longer = [value.middle for value in ratios if value is not None]
+    if not longer:
+        return
+    client = summary.medians(OWN_CLIENTS, lambda of: of.client_cpu_us / 1e3)
+    server = summary.medians(OWN_CLIENTS, lambda of: of.server_cpu_us / 1e3)
+    part = {name: server[name] / (server[name] + client[name]) for name in names}
+    yield (
+        f"With a client made for each request, the mean would have been {span(longer, '{:.1f}')} times as "
+        f"long: such a request took its client {span([client[name] for name in names], '{:.1f}')} ms of CPU "
+        f"time, and the server's was {span(part.values(), '{:.1%}')} of both."
+    )
+
+
+def simultaneous(summary: Summary, way: Way) -> Iterator[str]:
+    """Does a synchronous client make simultaneous requests?"""
+    split, recorded = SPLITS[way.split], way.recording
+    most = summary.medians(recorded, of_steps(lambda of: of.most_in_a_process))
+    if not most:
+        yield f"{split}: whether requests were simultaneous cannot be told, as none of them was recorded."
+        return
+    called = summary.medians(recorded, of_steps(lambda of: of.called.mean))
+    waiting = summary.medians(recorded, of_steps(lambda of: of.waiting.mean))
+    together = summary.medians(recorded, of_steps(lambda of: of.waiting.together))
+    idle = summary.medians(recorded, lambda of: max(0.0, 1 - of.server_busy))
+    yield (
+        f"{split}, a process never had more than {max(most.values()):.0f} request under way; the "
+        f"{summary.replay.processes} together had {span(called.values(), '{:.1f}')} on average, of which "
+        f"{span(waiting.values(), '{:.1f}')} had been sent and not answered, two or more of these for "
+        f"{span(together.values(), _SHARE)} of the time. {_verdict(together.values())} How many of them were "
+        "at the server, and how many were answered already and waited for their client to get a CPU, "
+        f"clients cannot tell; the server had nothing to do for {span(idle.values(), _SHARE)} of the time."
+    )
+
+
+def _verdict(together: Collection[float]) -> str:
+    if min(together) >= _MOSTLY:
+        return (
+            "So each synchronous client makes one request after the other, as was said, but clients in "
+            "processes of their own do make simultaneous requests."
+        )
+    if max(together) < _HARDLY:
+        return "So there were hardly any simultaneous requests, as was said."
+    return "So requests were simultaneous for a part of the time."
