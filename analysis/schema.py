@@ -76,11 +76,32 @@ class Ceiling(_Record):
 
 
 class Unavailable(_Record):
-    """A configuration that could not be measured here, why, and the way to get it."""
+    """A configuration or a scenario that could not be measured here, why, and the way to get it."""
 
-    configuration: str
+    configuration: str | None = None
+    scenario: str | None = None
     reason: str
     remedy: str
+
+    @property
+    def name(self) -> str:
+        """What could not be measured, for people."""
+        return self.configuration or f"the scenario {self.scenario}"
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> Self:
+        if (self.configuration is None) == (self.scenario is None):
+            raise ValueError("either a configuration or a scenario is unavailable")
+        return self
+
+
+class Database(_Record):
+    """What `scenarios` asked; `cpus` are those it was pinned to, null where it was not the suite's."""
+
+    where: Literal["given", "private", "compose"]
+    version: str
+    cpus: list[int] | None
+    scenarios: list[str]
 
 
 class Run(_Record):
@@ -102,6 +123,8 @@ class Run(_Record):
     configurations: list[Configuration]
     ceilings: list[Ceiling]
     unavailable: list[Unavailable]
+    # Runs without such scenarios, and those from before there were any, have none.
+    database: Database | None = None
     cells_planned: int
     wall_s: float | None
     load_s: float | None

@@ -29,7 +29,7 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
     findings = [
         *completeness.missing(results.run, results.notes),
         *host.cpu_split(results.run.cpu_split),
-        *host.company(summary),
+        *host.company(summary, results.run.database),
         *completeness.alone(served),
         *completeness.unmetered(summary),
         *completeness.failed(results.cells),

@@ -12,15 +12,16 @@ from analysis.summary import LOAD
 
 
 def missing(run: Run, notes: Sequence[str]) -> Iterator[Finding]:
-    """Cells that were not run, by the notes of `Results`, and configurations that could not be."""
+    """Cells that were not run, by the notes of `Results`, and what could not be measured here."""
     for note in notes:
         yield Finding(
             "incomplete", "note", note, "comparisons, which may lack candidates and repeats", "resume the run"
         )  # fmt: skip
     for absent in run.unavailable:
         yield Finding(
-            "unavailable", "note", f"{absent.configuration} could not be measured: {absent.reason}",
-            "the ranking, which lacks it", absent.remedy, configurations=(absent.configuration,),
+            "unavailable", "note", f"{absent.name} could not be measured: {absent.reason}",
+            "the ranking, which lacks it", absent.remedy,
+            configurations=(absent.configuration,) if absent.configuration else (),
         )  # fmt: skip
 
 
