@@ -22,7 +22,7 @@ _AGAIN = "Then give the same command again: the run goes on where it stopped."
 _REMEDIES = {
     "given": f"Start it, mend {URL}, or unset that and the suite brings its own. {_AGAIN}",
     "private": f"Mend that, or set {URL} to a database that runs. {_AGAIN}",
-    "compose": f"Look at the service postgres of docker-compose.yml. {_AGAIN}",
+    "compose": f"Look at the service bench-postgres of docker-compose.yml. {_AGAIN}",
 }
 
 
@@ -85,7 +85,7 @@ class Private:
 
 @runtime_checkable
 class HasService(Protocol):
-    """A launcher that can start the service ``postgres`` of docker-compose.yml."""
+    """A launcher that can start the service ``bench-postgres`` of docker-compose.yml."""
 
     def database(self) -> str:
         """Start it where the servers are; returns its URL when it takes connections."""
@@ -94,7 +94,7 @@ class HasService(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """The service ``postgres`` of docker-compose.yml, which ends with its launcher."""
+    """The service ``bench-postgres`` of docker-compose.yml, which ends with its launcher."""
 
     where: str = "compose"
 
