@@ -1,6 +1,7 @@
 """Which runs a verdict is made of, and the verdict on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,17 @@ def latest(root: Path, machine_id: str) -> list[Path]:
 
     Runs of a catalogue of their own are left out: they ask other questions than which configuration to use.
     """
-    found: dict[str, tuple[float, Path]] = {}
-    for path in sorted(root.glob("*/run.json")):
+    runs: list[tuple[float, Path, str]] = []
+    for path in root.glob("*/run.json"):
         try:
             run = schema.read(path, schema.Run)
         except AnalysisError:  # of another version of the suite, or not whole
             continue
         theirs = run.host.machine_id != machine_id or run.plan.get("catalogue") is not None
         if run.status == "finished" and not theirs:
-            found[kind(run)] = max(
-                found.get(kind(run), (run.started, path.parent)), (run.started, path.parent)
-            )
-    return [found[each][1] for each in ("performance", "recycling") if each in found]
+            runs.append((run.started, path.parent, kind(run)))
+    last = {name: folder for _, folder, name in sorted(runs)}
+    return [last[name] for name in ("performance", "recycling") if name in last]
 
 
 def stated(studies: Sequence[Study]) -> dict[str, Mapping[str, Any]]:
@@ -49,19 +49,21 @@ def judge(studies: Sequence[Study], asked: Requirements, *, across: bool = False
     for study in studies:
         name = kind(study.results.run)
         if name in of_kind:
-            runs = f"{of_kind[name].results.run.run} and {study.results.run.run}"
-            raise AnalysisError(f"{runs} are both runs of {name}: give one of each kind")
+            both = f"{of_kind[name].results.run.run} and {study.results.run.run}"
+            raise AnalysisError(f"{both} are both runs of {name}: give one of each kind")
         of_kind[name] = study
-    unlike = [
-        text for one, other in pairwise(studies) for text in _unlike(one.results.run, other.results.run)
-    ]
+    runs = [study.results.run for study in studies]
+    unlike = "; ".join(text for one, other in pairwise(runs) for text in _unlike(one, other))
     if unlike and not across:
-        names = " and ".join(study.results.run.run for study in studies)
+        names = " and ".join(run.run for run in runs)
         raise AnalysisError(
-            f"{names} were measured under unlike conditions: {'; '.join(unlike)}. "
+            f"{names} were measured under unlike conditions: {unlike}. "
             "Judge by both all the same with --across"
         )
     evidence = read(of_kind.get("performance"), of_kind.get("recycling"))
+    if unlike:
+        warning = f"The runs were measured under unlike conditions: {unlike}."
+        evidence = replace(evidence, gaps=(warning, *evidence.gaps))
     return decide(evidence, asked)
 
 
