@@ -43,7 +43,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose lint ceiling bench-self known-answers yardsticks replay readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose lint ceiling bench-self known-answers yardsticks replay verdict readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -122,6 +122,9 @@ yardsticks: $(VENV)/.suite ## Measure the suite beside wrk, hey and FastHttpUser
 
 replay: $(VENV)/.suite ## Replay the benchmark of an old answer, and say what it really measured (half an hour).
 	@$(PYTHON) -m bench replay --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS)) $(call option,repeats,$(REPEATS)) $(ARGUMENTS)
+
+verdict: $(VENV)/.suite ## Say which configuration to use, by the latest runs (or RUN="A B"): ARGUMENTS="--restart none".
+	@$(PYTHON) -m bench verdict --results "$(RESULTS)" $(RUN) $(ARGUMENTS)
 
 readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README.
 	@$(PYTHON) -m analysis.readme "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
