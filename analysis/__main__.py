@@ -21,7 +21,7 @@ def main() -> int:
         Console(stderr=True).print(str(error), style="red", markup=False)
         return 1
     console.print(rendered.finding, rendered.html, sep="\n", markup=False)
-    return 0
+    return int(rendered.nothing)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,31 @@
 """The report of a run: notebooks executed, figures and frames kept, one self-contained page."""
 
-import base64
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import jinja2
-from PIL import Image
+import pandas as pd
 
 from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
+from analysis.page import nothing
+from analysis.page.digest import Noted, cpus, digest, noted
+from analysis.page.document import Entry, Section, document
+from analysis.page.failures import failures
+from analysis.page.listing import Listing as Listing  # bench.cli reads it here
+from analysis.page.pictures import drawn
+from analysis.page.tabular import shown
 from analysis.ranking import Table
 from analysis.rates import CapacityTable, RateTable
 from analysis.recycling_shown import page as recycled
 from analysis.recycling_shown.table import deciding
-from analysis.schema import SCHEMA
+from analysis.results import NothingFinished
+from analysis.schema import SCHEMA, Run
 from analysis.study import Study, study
 from analysis.thresholds import Violation
 
@@ -34,34 +40,18 @@ SECTIONS = {
     "What an open loop shows": ["latency_by_rate", "hidden_latency"],
     "What a request costs": ["cpu_per_request", "memory"],
 }
-
-
-class Listed(Protocol):
-    """A row of a table."""
-
-    def texts(self) -> list[str]:
-        """One text for each column."""
-
-
-class Listing(Protocol):
-    """What every table can be printed by; `basis` says what it is ranked by, or how to read it."""
-
-    @property
-    def title(self) -> str: ...  # noqa: D102
-    @property
-    def finding(self) -> str: ...  # noqa: D102
-    @property
-    def basis(self) -> str: ...  # noqa: D102
-    @property
-    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def rows(self) -> Sequence[Listed]: ...  # noqa: D102
+THRESHOLDS = "Thresholds that are not kept"
+FOOTER = (
+    "The same figures as PNG and SVG, the numbers as CSV and the executed notebooks lie beside this page."
+)
 
 
 @dataclass(frozen=True)
 class Rendered:
     """What a command line prints: the page, the sentence it opens with, all tables in the order of the page,
     the findings, and the cells that do not keep the plan's thresholds.
+
+    `nothing`: no cell could be measured, and the page says why, cell by cell.
     """
 
     html: Path
@@ -69,6 +59,7 @@ class Rendered:
     ranking: tuple[Listing, ...]
     findings: list[Finding]
     violations: list[Violation]
+    nothing: bool = False
 
 
 def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rendered:
@@ -81,27 +72,61 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
     """
     say = progress or (lambda _: None)
     say("reading the run")
-    analysed = study(run_dir)
+    try:
+        analysed = study(run_dir)
+    except NothingFinished as failed:
+        return _render_nothing(run_dir, failed)
+
+    def fill(folder: Path) -> None:
+        execute(run_dir.resolve(), folder, say)
+        say("writing the page")
+        (folder / "report.html").write_text(page(analysed, folder), encoding="utf-8")
+
+    return Rendered(
+        _write(run_dir, fill),
+        analysed.verdict.finding,
+        _tables(analysed),
+        analysed.findings,
+        analysed.violations,
+    )
+
+
+def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:
+    """The report of a run in which every cell failed."""
+    findings = nothing.findings(failed)
+    facts = _facts(failed.run, failed.cells)
+
+    def fill(folder: Path) -> None:
+        text = document(
+            title=_title(failed.run),
+            kicker=_kicker(failed.run),
+            heading=failed.finding,
+            sections=[
+                *nothing.sections(run_dir, failed, noted(findings)),
+                Section("How it was measured", "facts", facts),
+                Section("What could not be measured", "unavailable", failed.run.unavailable),
+            ],
+            footer=_footer(failed.run, ""),
+        )
+        (folder / "report.html").write_text(text, encoding="utf-8")
+
+    return Rendered(_write(run_dir, fill), failed.finding, (), findings, [], nothing=True)
+
+
+def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
+    """Replace `run_dir/report/` by what `fill` puts into an empty folder; returns the page."""
     target = run_dir / "report"
     try:
         # Its own folder until it is whole, so that a failure leaves the previous report alone.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=run_dir) as temporary:
             folder = Path(temporary) / "report"
             folder.mkdir()
-            execute(run_dir.resolve(), folder, say)
-            say("writing the page")
-            (folder / "report.html").write_text(page(analysed, folder), encoding="utf-8")
+            fill(folder)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
         raise AnalysisError(f"cannot write the report in {run_dir}: {error.strerror or error}") from error
-    return Rendered(
-        target / "report.html",
-        analysed.verdict.finding,
-        _tables(analysed),
-        analysed.findings,
-        analysed.violations,
-    )
+    return target / "report.html"
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
@@ -114,85 +139,95 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
 
 def page(analysed: Study, figures: Path) -> str:
     """The whole page as HTML, with the pictures of the folder `figures` inside."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     run = analysed.results.run
-    findings = analysed.findings
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        verdict=analysed.verdict,
-        deciding=deciding(analysed),
-        rows=recycled.rows(analysed, figures),
-        alike=analysed.alike,
-        violations=analysed.violations,
-        of_the_run=[finding for finding in findings if finding.scenario is None],
-        scenarios=_scenarios(analysed),
-        ranked=bool(analysed.verdict.tables or analysed.verdict.capacity or analysed.verdict.rates),
-        recycled=_illustrated(figures, recycled.sections(analysed)),
-        sections=_illustrated(figures, SECTIONS),
-        facts=_facts(analysed),
-        configurations=_configurations(analysed),
-        failed=analysed.results.cells.query("status == 'failed'").to_dict("records"),
-        date=datetime.fromtimestamp(run.started, UTC).strftime("%d %B %Y, %H:%M UTC"),
+    return document(
+        title=_title(run),
+        kicker=_kicker(run),
+        heading=analysed.verdict.finding,
+        sections=list(_sections(analysed, figures)),
+        footer=_footer(run, FOOTER),
     )
 
 
-def _scenarios(analysed: Study) -> list[dict[str, Any]]:
+def _sections(analysed: Study, figures: Path) -> Iterator[Section]:
+    """Everything on the page below its heading, in its order; parts that are empty are left out later."""
+    results, run = analysed.results, analysed.results.run
+    findings = noted(analysed.findings)
+    violated = Section(THRESHOLDS, "lines", [violation.text for violation in analysed.violations])
+    yield Section("Summary", "summary", digest(analysed, findings, violated.anchor))
+    yield from recycled.table(analysed, figures)
+    yield violated
+    of_the_run = [one for one in findings if one.finding.scenario is None]
+    yield Section("What spoils the whole run", "findings", of_the_run)
+    yield from _illustrated(figures, recycled.sections(analysed))
+    yield _ranking(analysed, findings)
+    alike = [shown(analysed.alike)] if analysed.alike.rows else []
+    yield Section("How often the suite cries wolf", "tables", alike)
+    yield from _illustrated(figures, SECTIONS)
+    yield Section("How it was measured", "facts", _facts(run, results.cells))
+    yield Section("What was measured", "configurations", _configurations(analysed))
+    yield Section("What could not be measured", "unavailable", run.unavailable)
+    yield Section("Cells that failed", "failures", failures(results.directory, results.cells))
+    yield from recycled.evidence(analysed)
+
+
+def _ranking(analysed: Study, findings: Sequence[Noted]) -> Section:
     """Each scenario with its tables, closed and open, and the findings about it."""
-    verdict, findings = analysed.verdict, analysed.findings
+    verdict = analysed.verdict
     tables: list[Table | CapacityTable | RateTable]
     tables = [*verdict.tables, *verdict.capacity, *verdict.rates]
     named = list(dict.fromkeys([table.scenario for table in tables]))
     # A scenario of which every cell failed has findings and no table.
-    named += sorted({finding.scenario for finding in findings if finding.scenario} - set(named))
-    return [
+    named += sorted({one.finding.scenario for one in findings if one.finding.scenario} - set(named))
+    scenarios = [
         {
             "name": name,
-            "tables": [table for table in tables if table.scenario == name],
-            "findings": [finding for finding in findings if finding.scenario == name],
+            "anchor": f"scenario-{number}",
+            "tables": [shown(table) for table in tables if table.scenario == name],
+            "findings": [one for one in findings if one.finding.scenario == name],
         }
-        for name in named
+        for number, name in enumerate(named, 1)
     ]
+    entries = [Entry(str(scenario["anchor"]), str(scenario["name"])) for scenario in scenarios]
+    if tables:
+        return Section("Ranking", "ranking", scenarios, entries)
+    return Section("What to keep in mind", "scenarios", scenarios, entries)
 
 
-def _illustrated(folder: Path, sections: dict[str, list[str]]) -> dict[str, list[dict[str, str]]]:
-    return {title: _pictures(folder, names) for title, names in sections.items()}
+def _illustrated(folder: Path, sections: dict[str, list[str]]) -> Iterator[Section]:
+    for title, pictures in drawn(folder, sections).items():
+        yield Section(title, "pictures", pictures)
 
 
-def _pictures(folder: Path, names: list[str]) -> list[dict[str, str]]:
-    """The figures that were drawn: name, what it shows in words, and the picture as a data URI."""
-    pictures = []
-    for name in names:
-        path = folder / f"{name}.png"
-        if path.exists():
-            with Image.open(path) as picture:
-                title = str(picture.info["Title"])
-            data = base64.b64encode(path.read_bytes()).decode("ascii")
-            pictures.append({"name": name, "title": title, "data": f"data:image/png;base64,{data}"})
-    return pictures
+def _title(run: Run) -> str:
+    return f"{run.run}: which worker?"
 
 
-def _facts(analysed: Study) -> dict[str, str]:
-    """How it was measured, as label and text."""
-    results, run = analysed.results, analysed.results.run
+def _kicker(run: Run) -> str:
+    date = datetime.fromtimestamp(run.started, UTC).strftime("%d %B %Y, %H:%M UTC")
+    return f"{run.run} · {date} · {run.host.hostname} · launcher: {run.launcher}"
+
+
+def _footer(run: Run, more: str) -> str:
+    return f"Made from the files in {run.run}. {more}".rstrip()
+
+
+def _facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
+    """How it was measured, as label and text; `cells` is `Results.cells`."""
+    finished = cells[cells["status"] == "finished"]
     host = run.host
     memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
-    split = f"server on CPU {_cpus(run.cpu_split.server)}, generator on CPU {_cpus(run.cpu_split.generator)}"
-    engines = ", ".join(sorted(results.finished["engine"].unique()))
-    loops = " and ".join(f"{kind} loop" for kind in sorted(results.finished["load_kind"].unique()))
+    engines = ", ".join(sorted(finished["engine"].unique()))
+    engine = f" (engine: {engines})" if engines else ""
+    loops = " and ".join(f"{kind} loop" for kind in sorted(cells["load_kind"].unique()))
     facts = {
         "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
         + (" (in a container)" if host.container else ""),
-        "CPU split": split + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
+        "CPU split": cpus(run.cpu_split) + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
         "Launcher": run.launcher,
-        "Load": f"Locust {run.suite.packages.get('locust', '')} (engine: {engines}), {loops}",
+        "Load": f"Locust {run.suite.packages.get('locust', '')}{engine}, {loops}",
         "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",
-        "Cells": f"{len(results.finished)} finished of {run.cells_planned} planned",
+        "Cells": f"{len(finished)} finished of {run.cells_planned} planned",
         "Suite": f"Python {run.suite.python}, {_packages(run.suite.packages)}",
     }
     if run.wall_s and run.load_s:
@@ -225,10 +260,6 @@ def _serves_with(analysed: Study, name: str) -> str:
     first = cells[cells["configuration"] == name].iloc[0]
     parts = [f"{label} {first[label]}" for label in ("loop", "parser") if first[label]]
     return ", ".join(parts)
-
-
-def _cpus(cpus: list[int]) -> str:
-    return ", ".join(map(str, cpus))
 
 
 def _packages(packages: dict[str, str]) -> str:

@@ -1,12 +1,15 @@
 """Numbers and names as people write them."""
 
 import math
+import re
 from dataclasses import dataclass
 
 MIB = 2.0**20  # bytes
 MISSING = "\N{EN DASH}"
 # Behind a latency of which much is the generator's own waiting.
 MARK = " †"
+# C0 and C1 controls, bidirectional overrides and isolates, surrogates.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,12 @@ def duration(seconds: float) -> str:
     if round(seconds * 1000) < 1000:
         return f"{seconds * 1000:.0f} ms"
     return f"{figures(seconds)} s"
+
+
+def plain(text: str) -> str:
+    """`text` without what a terminal or a browser would obey instead of showing it.
+
+    Control characters, overrides of the writing direction and halves of surrogate pairs become U+FFFD; line
+    breaks and tabs stay.
+    """
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))

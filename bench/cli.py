@@ -179,9 +179,12 @@ def report(
 ) -> None:
     """Make the report of a run (the latest without a name) from its files; measures nothing.
 
+    Exit status: 0 there is a report of measurements; 1 there is none, or every cell failed and it says why.
+
     For example: `bench report 20261122-080000-quick`
     """
-    if _render(results.find(results_folder, name)) is None:
+    rendered = _render(results.find(results_folder, name))
+    if rendered is None or rendered.nothing:
         raise typer.Exit(1)
 
 

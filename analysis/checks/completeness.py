@@ -54,11 +54,16 @@ def failed(cells_of_run: pd.DataFrame) -> Iterator[Finding]:
     for (configuration, scenario), group in broken.groupby(["configuration", "scenario"]):
         yield Finding(
             "failed", "warning",
-            f"{configuration}: {cells(len(group))} failed: {group['reason'].value_counts().index[0]}",
+            f"{configuration}: {cells(len(group))} failed: {_commonest(group)}",
             "its interval, or its whole place in the ranking",
             f"read server.log in {group['path'].iloc[0]}, then resume the run",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
+
+
+def _commonest(failed: pd.DataFrame) -> str:
+    """The most frequent reason, without the server's last words, which begin in its second line."""
+    return str(failed["reason"].value_counts().index[0]).partition("\n")[0]
 
 
 def errors(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:

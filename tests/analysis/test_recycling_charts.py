@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from rich.console import Console
 
 from analysis import style
+from analysis.page.tabular import Link
 from analysis.recycling_shown import charts, lane_panels, lanes, memory, page, probes, table
 from analysis.report import Rendered
 from bench import cli
@@ -74,7 +75,8 @@ def test_a_run_without_recycling_shows_nothing():
     assert charts.requests_per_life(NOTHING) is None and probes.probes(NOTHING) is None
     assert table.opening(NOTHING) == table.NONE_HERE and table.deciding(NOTHING) is None
     assert table.frame(NOTHING).empty and table.evidence(NOTHING).empty
-    assert page.sections(NOTHING) == {} and page.rows(NOTHING, None) == []
+    assert page.sections(NOTHING) == {}
+    assert not [*page.table(NOTHING, None), *page.evidence(NOTHING)]
 
 
 # Lanes
@@ -338,13 +340,10 @@ def test_every_answer_keeps_its_evidence(shown):
 
 def test_names_lead_to_the_lives_where_they_were_drawn(shown, tmp_path):
     (tmp_path / "lanes_sanic.png").touch()
-    rows = {row["configuration"]: row for row in page.rows(shown, tmp_path)}
-    assert rows["sanic"]["anchor"] == "lanes_sanic" and rows["uvicorn"]["anchor"] is None
-    link = rows["sanic"]["answers"][0]["links"][0]
-    assert link == {
-        "address": "../sanic/index/o800-constant-w1-n500/r1/",
-        "cell": "sanic/index/o800-constant-w1-n500/r1",
-    }
+    rows = {row[0].text: row for row in page.shown(table.deciding(shown), tmp_path).rows}
+    assert rows["sanic"][0].address == "#lanes_sanic" and rows["uvicorn"][0].address is None
+    cell = "sanic/index/o800-constant-w1-n500/r1"
+    assert rows["sanic"][1].links[0] == Link(f"../{cell}/", "1", cell)
 
 
 @pytest.mark.parametrize("width", [60, 100, 400])

@@ -1,0 +1,1 @@
+"""The report's page: what it is made of, and how it becomes one HTML file."""

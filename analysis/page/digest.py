@@ -1,0 +1,217 @@
+"""What a manager wants to know of a run: what was asked and found, how sure it is, where, what spoils it."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from textwrap import shorten
+
+import pandas as pd
+
+from analysis.checks import Finding
+from analysis.checks.findings import at_loads
+from analysis.ranking import Table
+from analysis.schema import CpuSplit, Run
+from analysis.study import Study
+from analysis.words import counted, listed
+
+NOTHING = "Nothing, as far as the checks can tell."
+# So many names are listed, and so many warnings; more are counted.
+FEW = 5
+# Characters of a warning; all of it stands where its link leads.
+LENGTH = 160
+# Findings that say what is not there; the others say what is wrong with what is.
+ABSENT = ("incomplete", "unavailable")
+# What cells of recycling ask, by what was done to their workers.
+TREATMENTS = {
+    "recycled": "workers replaced",
+    "control": "the same without, as the control",
+    "kill": "a worker killed",
+    "terminate": "the server told to stop",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence, and where on the page its details are."""
+
+    text: str
+    anchor: str | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of the summary."""
+
+    label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A finding, or a note on one, with its place on the page."""
+
+    anchor: str
+    finding: Finding
+
+
+def noted(findings: Sequence[Finding]) -> list[Noted]:
+    """Findings with the places that the page gives them."""
+    return [Noted(f"finding-{number}", finding) for number, finding in enumerate(findings, 1)]
+
+
+def digest(study: Study, findings: Sequence[Noted], violations: str) -> list[Point]:
+    """The summary of a run; `violations` is where the page lists what does not keep the thresholds."""
+    results = study.results
+    broken = len({violation.path for violation in study.violations})
+    spoils = [*_broken(broken, violations), *spoiled(findings)]
+    return points(
+        {
+            "Asked": asked(results.run, results.cells),
+            "Found": list(_found(study)),
+            "How sure": list(_sure(study)),
+            "Measured on": machine(results.run),
+            "What spoils it": spoils,
+            "Missing": missing(findings),
+        }
+    )
+
+
+def points(rows: dict[str, list[Line]]) -> list[Point]:
+    """The rows that have something to say."""
+    return [Point(label, tuple(lines)) for label, lines in rows.items() if lines]
+
+
+def asked(run: Run, cells: pd.DataFrame) -> list[Line]:
+    """The plan in its own words, then who was measured how; `cells` are all of the run, failed ones too."""
+    who = _names(cells["configuration"], "configuration")
+    where = _names(cells["scenario"], "scenario")
+    workers = [str(each) for each in sorted(cells["workers"].unique())]
+    counts = "1 worker" if workers == ["1"] else f"{listed(workers)} workers"
+    planned = cells[cells["search_p99_ms"].isna()]
+    parts = [f"{who} under {where}, with {counts}"]
+    if len(planned):
+        parts.append(at_loads(planned))
+    limits = sorted(cells["search_p99_ms"].dropna().unique())
+    if limits:
+        parts.append(f"the highest rate with p99 within {listed([f'{each:g}' for each in limits])} ms")
+    parts += [text for treatment, text in TREATMENTS.items() if (cells["treatment"] == treatment).any()]
+    sentence = "; ".join(parts) + "."
+    name, summary = run.plan.get("name", "unnamed"), run.plan.get("summary")
+    return [Line(f"Plan {name}: {summary}." if summary else f"Plan {name}."), Line(sentence)]
+
+
+def machine(run: Run) -> list[Line]:
+    """The host, and how server and generator shared it."""
+    host = run.host
+    shared = "" if run.cpu_split.trusted else "; they had to share CPUs"
+    return [
+        Line(f"{host.hostname}: {host.cpu}, {host.cpus} CPUs, {host.system}; {cpus(run.cpu_split)}{shared}."),
+        Line(f"Launcher: {run.launcher}."),
+    ]
+
+
+def cpus(split: CpuSplit) -> str:
+    """Who ran on which CPUs."""
+    return f"server on CPU {_numbers(split.server)}, generator on CPU {_numbers(split.generator)}"
+
+
+def spoiled(findings: Sequence[Noted]) -> list[Line]:
+    """The first warnings, and how many more and how many notes there are."""
+    warnings = [one for one in findings if one.finding.severity == "warning"]
+    notes = [one for one in findings if one.finding.severity == "note" and one.finding.kind not in ABSENT]
+    lines = [Line(_short(one.finding), one.anchor) for one in warnings[:FEW]]
+    if not lines:
+        lines.append(Line(NOTHING))
+    if len(warnings) > FEW:
+        lines.append(Line(f"{counted(len(warnings) - FEW, 'more warning')}.", warnings[FEW].anchor))
+    if notes:
+        lines.append(Line(f"{counted(len(notes), 'note')} on how to read a number.", notes[0].anchor))
+    return lines
+
+
+def missing(findings: Sequence[Noted]) -> list[Line]:
+    """What was planned and is not there."""
+    return [Line(_short(one.finding), one.anchor) for one in findings if one.finding.kind in ABSENT]
+
+
+def _broken(cells: int, anchor: str) -> Iterator[Line]:
+    if cells:
+        does = "does" if cells == 1 else "do"
+        yield Line(f"{counted(cells, 'cell')} {does} not keep the thresholds of the plan.", anchor)
+
+
+def _found(study: Study) -> Iterator[Line]:
+    """What the opening sentence of the page does not say: all rankings together, or all answers."""
+    ranked = [table for table in study.verdict.tables if table.leaders]
+    if len(ranked) > 1:
+        first = Counter(name for table in ranked for name in table.leaders)
+        yield Line(f"First, or tied for first, in {len(ranked)} rankings: {_tally(first)}.", "ranking")
+    yield from (Line(table.finding, "ranking") for table in study.verdict.capacity[:FEW])
+    if study.recycling is not None:
+        unwanted = {
+            row.configuration: sum(answer.verdict == "bad" for answer in row.answers)
+            for row in study.recycling.configurations
+        }
+        yield Line(f"Answers that one does not want of a server: {_tally(unwanted)}.")
+
+
+def _sure(study: Study) -> Iterator[Line]:
+    results, tables = study.results, study.verdict.tables
+    repeats = int(results.cells["repeat"].max())
+    finished = f"{len(results.finished):,} of {results.run.cells_planned:,} planned cells finished"
+    yield Line(f"{finished}, {counted(repeats, 'repeat')} of each.")
+    widths = [width for table in tables for width in _widths(table)]
+    if widths:
+        yield Line(
+            f"The means that the rankings go by are known to ±{median(widths):.1%} (median), "
+            f"±{max(widths):.1%} at worst (95 % intervals)."
+        )
+    ranked = [table for table in tables if table.leaders]
+    if len(ranked) > 1:
+        alone = sum(len(table.leaders) == 1 for table in ranked)
+        yield Line(f"In {alone} of {len(ranked)} rankings one configuration is certainly first.")
+    if study.alike.rows:
+        yield Line(f"{study.alike.title}.")
+    if study.recycling is not None:
+        yield from _replaced(study.recycling.cells)
+
+
+def _replaced(cells: pd.DataFrame) -> Iterator[Line]:
+    """What the figures of recycling rest on: replacements, and what is lost without any."""
+    recycled = cells[cells["treatment"] == "recycled"]
+    if len(recycled):
+        replaced = int(recycled["replaced"].sum())
+        yield Line(f"{counted(replaced, 'replacement')} of workers in {counted(len(recycled), 'cell')}.")
+    controls = cells[cells["treatment"] == "control"]
+    if len(controls):
+        lost, requests = int(controls["lost"].sum()), int(controls["requests"].sum())
+        yield Line(f"Without recycling {lost:,} of {requests:,} requests were lost.")
+
+
+def _widths(table: Table) -> Iterator[float]:
+    """Half of the interval of each ranked mean, as a share of it."""
+    for row in table.rows:
+        value = getattr(row, table.metric)
+        if row.rank is not None and value.low > 0:
+            yield math.sqrt(value.high / value.low) - 1
+
+
+def _short(finding: Finding) -> str:
+    where = f"{finding.scenario}: " if finding.scenario else ""
+    return shorten(f"{where}{finding.message.rstrip('.')}.", LENGTH, placeholder=" …")
+
+
+def _names(column: pd.Series, what: str) -> str:
+    names = [str(name) for name in column.unique()]
+    return listed(names) if len(names) <= FEW else counted(len(names), what)
+
+
+def _tally(counts: dict[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {count}" for name, count in ordered)
+
+
+def _numbers(cpus: Sequence[int]) -> str:
+    return ", ".join(map(str, cpus))
