@@ -79,8 +79,8 @@ def connections(summary: Summary) -> Iterator[str]:
         yield "How many connections were opened cannot be told: nothing was recorded without failures."
         return
     per_request = span([value / replay.requests for value in opened], "{:.3g}")
-    kept = ": it opened one and kept it" if max(opened) <= 1 else ""
-    yield f"A process opened {span(opened, '{:.3g}')} connections, {per_request} for each request{kept}."
+    kept = "; it kept the one it had" if max(opened) <= 1 else ""
+    yield f"Connections opened by each process: {span(opened, '{:.3g}')}, for each request {per_request}{kept}."
 
 
 def first_requests(summary: Summary, way: Way) -> Iterator[str]:
@@ -147,7 +147,7 @@ def simultaneous(summary: Summary, way: Way) -> Iterator[str]:
     together = summary.medians(recorded, of_steps(lambda of: of.waiting.together))
     idle = summary.medians(recorded, lambda of: max(0.0, 1 - of.server_busy))
     yield (
-        f"{split}, a process never had more than {max(most.values()):.0f} request under way; the "
+        f"{split}, the most requests that a process had under way at once: {max(most.values()):.0f}; the "
         f"{summary.replay.processes} together had {span(called.values(), '{:.1f}')} on average, of which "
         f"{span(waiting.values(), '{:.1f}')} had been sent and not answered, two or more of these for "
         f"{span(together.values(), _SHARE)} of the time. {_verdict(together.values())} How many of them were "

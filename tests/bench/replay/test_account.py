@@ -52,12 +52,12 @@ def test_where_nothing_was_busy_the_cause_cannot_be_told(make, both):
 
 def test_connections_that_are_kept(make, both):
     said = text(make.replay(both()))
-    assert "A process opened 1 connections, 0.01 for each request: it opened one and kept it." in said
+    assert "Connections opened by each process: 1, for each request 0.01; it kept the one it had." in said
 
 
 def test_connections_that_are_not_kept(make, both):
     said = text(make.replay(both(recorded=make.steps(connections=3200))))
-    assert "A process opened 100 connections, 1 for each request." in said and "kept it" not in said
+    assert "Connections opened by each process: 100, for each request 1." in said and "it kept" not in said
 
 
 def test_the_first_request_and_its_share_of_the_mean(make, both):
