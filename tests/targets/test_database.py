@@ -1,0 +1,230 @@
+"""The routes that ask a database, against a real PostgreSQL, in every configuration."""
+
+import json
+import os
+import re
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.databases import CLIENTS, ask, postmaster, prepare, running
+
+from .conftest import CATALOGUE, interpreter_found, serving, stack_python, wait_until
+
+FIRST = {"id": 1, "name": "Item 1", "price_cents": 137, "stock": 7}
+LAST = {"id": 10_000, "name": "Item 10000", "price_cents": 3800, "stock": 0}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("database")) as server:
+        assert prepare(server.url).returncode == 0
+        yield server.url
+
+
+def skip_without_interpreter(name):
+    if not interpreter_found(CATALOGUE.get(name).stack):
+        pytest.skip("no interpreter for this stack; that it is reported is tested in tests/bench")
+
+
+def answer(serve, method, path, body=None):
+    """Status and JSON of a request."""
+    status, _, content = serve.request(method, path, None if body is None else json.dumps(body).encode())
+    return status, json.loads(content)
+
+
+def no_clients(url):
+    wait_until(lambda: ask(url, CLIENTS) == [], "the connections are closed")
+
+
+@pytest.mark.parametrize("name", CATALOGUE.configurations)
+def test_every_configuration_reads_and_writes_through_ten_connections(tmp_path, url, name):
+    skip_without_interpreter(name)
+    no_clients(url)
+    with serving(tmp_path, name, environment={"DATABASE_URL": url}) as serve:
+        serve.wait_ready()
+        assert len(ask(url, CLIENTS)) == 10
+        assert answer(serve, "GET", "/db?ids=10000,1,10000") == (200, {"items": [LAST, FIRST, LAST]})
+        assert answer(serve, "GET", "/db?ids=1,10001,10002") == (404, {"error": "there is no item 10001"})
+        order = {"item": 7, "quantity": 2}
+        status, written = answer(serve, "POST", "/db/write", order)
+        assert status == 200 and written == {**order, "order": written["order"]}
+        row = f"SELECT item, quantity FROM whichworker.orders WHERE id = {written['order']}"
+        assert ask(url, row) == [[7, 2]]
+        assert answer(serve, "POST", "/db/write", {"item": 10_001, "quantity": 1}) == (
+            404,
+            {"error": "there is no item 10001"},
+        )
+        assert len(ask(url, CLIENTS)) == 10
+        assert serve.end()[0] == 0
+    no_clients(url)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, url):
+    with serving(tmp_path_factory.mktemp("app"), "sanic-single", environment={"DATABASE_URL": url}) as serve:
+        yield serve.wait_ready()
+
+
+@pytest.mark.parametrize(
+    "ids", ["", "?ids=", "?ids=a", "?ids=1,", "?ids=0", "?ids=2147483648", "?ids=" + ",".join(["1"] * 101)]
+)
+def test_keys_that_are_none_are_refused(app, ids):
+    status, refused = answer(app, "GET", f"/db{ids}")
+    assert status == 400
+    assert refused["error"].startswith("ids must be 1 to 100 integers from 1 to 2147483647")
+
+
+def test_as_many_keys_as_are_allowed_are_answered_in_their_order(app):
+    keys = list(range(100, 0, -1))
+    status, found = answer(app, "GET", f"/db?ids={','.join(map(str, keys))}")
+    assert status == 200 and [item["id"] for item in found["items"]] == keys
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([], "the body must be a JSON object"),
+        ({"quantity": 1}, "item must be an integer from 1 to 2147483647"),
+        ({"item": 7}, "quantity must be an integer from 1 to 2147483647"),
+        ({"item": "7", "quantity": 1}, "item must be"),
+        ({"item": 7, "quantity": 0}, "quantity must be"),
+        ({"item": 7, "quantity": True}, "quantity must be"),
+        ({"item": 2**31, "quantity": 1}, "item must be"),
+    ],
+)
+def test_an_order_that_is_none_is_refused_and_not_written(app, url, body, reason):
+    count = "SELECT count(*) FROM whichworker.orders"
+    before = ask(url, count)
+    status, refused = answer(app, "POST", "/db/write", body)
+    assert status == 400 and refused["error"].startswith(reason)
+    assert ask(url, count) == before
+
+
+# By the app, by a process manager, by the server: after a fork of the loaded app, and on Sanic 21.12.
+@pytest.mark.parametrize("name", ["sanic", "uvicorn", "gunicorn-uvicorn-preload", "gunicorn-sanic"])
+def test_a_worker_that_replaces_another_has_connections_of_its_own(tmp_path, url, name):
+    skip_without_interpreter(name)
+    options = ["--max-requests", "20", "--max-requests-jitter", "0"]
+    with serving(tmp_path, name, *options, environment={"DATABASE_URL": url}) as serve:
+        serve.wait_ready()
+        first = serve.server["whoami"]["pid"]
+        seen = set()
+        answers = []
+
+        def replaced():
+            # While nobody listens there is nobody to answer.
+            with suppress(OSError):
+                answers.append(answer(serve, "GET", "/db?ids=1"))
+                seen.add(serve.get_json("/whoami")["pid"])
+            return seen - {first}
+
+        wait_until(replaced, "another worker serves", timeout=40)
+        assert answer(serve, "GET", "/db?ids=1") == (200, {"items": [FIRST]})
+        assert {status for status, _ in answers} == {200}
+        wait_until(lambda: len(ask(url, CLIENTS)) == 10, "the old worker's connections are closed")
+        assert serve.end()[0] == 0
+    no_clients(url)
+
+
+def test_without_a_database_only_its_routes_say_so(tmp_path):
+    with serving(tmp_path, "sanic-single", environment={"DATABASE_URL": ""}) as serve:
+        serve.wait_ready()
+        missing = (503, {"error": "there is no database: DATABASE_URL is not set"})
+        assert answer(serve, "GET", "/db?ids=1") == missing
+        assert answer(serve, "POST", "/db/write", {"item": 7, "quantity": 2}) == missing
+        assert serve.request("GET", "/index")[0] == 200
+        # The driver is not even loaded.
+        assert "asyncpg" not in Path(f"/proc/{serve.server['whoami']['pid']}/maps").read_text()
+
+
+@pytest.mark.parametrize("name", ["sanic-single", "sanic", "uvicorn", "gunicorn-uvicorn", "gunicorn-sanic"])
+def test_a_worker_whose_database_cannot_be_reached_does_not_start(tmp_path, name):
+    skip_without_interpreter(name)
+    # Port 1 of this machine: nobody listens there.
+    environment = {"DATABASE_URL": "postgresql://ada:secret@127.0.0.1:1/app"}
+    with serving(tmp_path, name, "--startup-timeout", "20", environment=environment) as serve:
+        status, said = serve.wait()
+    assert status == 3
+    assert re.search(r"the database of DATABASE_URL cannot be used: .*Connect call failed", said)
+    assert "secret" not in said
+
+
+def test_a_database_that_ends_while_it_is_used_fails_its_requests_only(tmp_path):
+    with running(tmp_path) as server:
+        assert prepare(server.url).returncode == 0
+        with serving(tmp_path, "sanic-single", environment={"DATABASE_URL": server.url}) as serve:
+            serve.wait_ready()
+            assert answer(serve, "GET", "/db?ids=1")[0] == 200
+            os.kill(postmaster(server.url), signal.SIGKILL)
+
+            def fails():
+                status, said = answer(serve, "GET", "/db?ids=1")
+                return status == 503 and "the database of DATABASE_URL cannot be used" in said["error"]
+
+            wait_until(fails, "the database is gone")
+            assert serve.request("GET", "/index")[0] == 200
+            log = (serve.metrics / "server.log").read_text()
+            assert "Traceback" not in log
+            assert serve.end()[0] == 0
+
+
+def test_tables_that_are_missing_are_named(tmp_path):
+    with (
+        running(tmp_path) as server,
+        serving(tmp_path, "sanic-single", environment={"DATABASE_URL": server.url}) as serve,
+    ):
+        serve.wait_ready()
+        status, said = answer(serve, "GET", "/db?ids=1")
+        assert status == 503 and 'relation "whichworker.items" does not exist' in said["error"]
+        assert prepare(server.url).returncode == 0
+        assert answer(serve, "GET", "/db?ids=1")[0] == 200
+
+
+@pytest.mark.parametrize("stack", CATALOGUE.stacks)
+def test_prepare_makes_the_tables_once_and_empties_the_orders(tmp_path, stack):
+    if not interpreter_found(stack):
+        pytest.skip("no interpreter for this stack; that it is reported is tested in tests/bench")
+    with running(tmp_path) as server:
+        ask(server.url, "CREATE TABLE orders (mine int)")
+        ask(server.url, "INSERT INTO orders VALUES (1)")
+        for _ in range(2):
+            done = prepare(server.url, python=stack_python(stack))
+            assert (done.returncode, done.stderr) == (0, "")
+            assert re.fullmatch(r"PostgreSQL \d+(\.\d+)?\S*\n", done.stdout)
+            items = "SELECT count(*), min(id), max(id), count(DISTINCT name) FROM whichworker.items"
+            assert ask(server.url, items) == [[10_000, 1, 10_000, 10_000]]
+            assert ask(server.url, "SELECT id FROM whichworker.orders") == []
+            insert = "INSERT INTO whichworker.orders (item, quantity) VALUES (1, 1) RETURNING id"
+            assert ask(server.url, insert) == [[1]]
+        # What has the same name elsewhere in that database is not ours.
+        assert ask(server.url, "SELECT mine FROM orders") == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "reason"),
+    [
+        ("", 2, "set DATABASE_URL"),
+        ("mysql://ada:secret@127.0.0.1/app", 1, "scheme"),
+        ("postgresql://ada:secret@127.0.0.1:1/app", 1, "Connect call failed"),
+        ("postgresql://ada:secret@127.0.0.1:none/app", 1, "DATABASE_URL cannot be used"),
+    ],
+)
+def test_prepare_says_in_one_line_what_is_wrong(url, status, reason):
+    done = prepare(url)
+    assert done.returncode == status and done.stdout == ""
+    assert reason in done.stderr and done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
+
+
+def test_a_wrong_password_is_told_without_it(url):
+    done = prepare(re.sub(r":\w+@", ":sesame@", url))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "password authentication failed" in done.stderr and "sesame" not in done.stderr
+
+
+def test_prepare_is_all_there_is_to_ask_for(url):
+    done = prepare(url, "drop")
+    assert (done.returncode, done.stderr) == (2, "usage: python -m targets.database prepare\n")
