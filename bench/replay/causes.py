@@ -80,7 +80,8 @@ def connections(summary: Summary) -> Iterator[str]:
         return
     per_request = span([value / replay.requests for value in opened], "{:.3g}")
     kept = "; it kept the one it had" if max(opened) <= 1 else ""
-    yield f"Connections opened by each process: {span(opened, '{:.3g}')}, for each request {per_request}{kept}."
+    each = span(opened, "{:.3g}")
+    yield f"Connections opened by each process: {each}, for each request {per_request}{kept}."
 
 
 def first_requests(summary: Summary, way: Way) -> Iterator[str]:
