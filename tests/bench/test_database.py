@@ -1,0 +1,357 @@
+"""Where a run's database comes from, what a run does without one, and with one that fails."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from bench import database, experiment, plan, postgres, prepare
+from bench.blocks import expand, possible
+from bench.database import Database, Given, Private, Running, Service
+from bench.errors import UsageError, UserError
+from bench.prepare import Environments, Request
+from bench.processes import ROOT
+from bench.scenarios import load as load_scenarios
+from bench.stacks import UnavailableError
+from tests.databases import ask, running
+
+PLAN = """
+summary = "for tests"
+configurations = ["sanic-single"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = {seconds}
+[scenarios.db]
+users = [4]
+[scenarios.db-write]
+users = [4]
+"""
+INDEX = "[scenarios.index]\nusers = [4]\n"
+
+
+# -- What a scenario says that it needs
+
+
+def scenario(folder, text):
+    (folder / "mine.py").write_text(f'"""Mine."""\n{text}\n')
+    return load_scenarios(folder)["mine"]
+
+
+def test_a_scenario_says_what_it_needs(tmp_path):
+    assert scenario(tmp_path, 'NEEDS = ("database",)').needs == ("database",)
+    assert scenario(tmp_path, "NEEDS = ()").needs == ()
+    assert scenario(tmp_path, "import nothing_that_exists").needs == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('NEEDS = ("databse",)', 'mine.py, line 2: unknown need "databse"; did you mean "database"?'),
+        ('NEEDS = ("database")', "mine.py, line 2: NEEDS must be a tuple of texts"),
+        ("NEEDS = needed()", "mine.py, line 2: NEEDS must be a tuple of texts"),
+    ],
+)
+def test_a_need_that_nobody_knows_is_an_error(tmp_path, text, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        scenario(tmp_path, text)
+
+
+def test_the_suite_s_own_scenarios_that_need_a_database():
+    known = load_scenarios()
+    assert database.needing(known, known) == {"db", "db-write"}
+    assert database.needing(known, ["index", "db"]) == {"db"}
+
+
+# -- Where it comes from
+
+
+def test_a_given_database_is_taken_before_one_of_our_own(monkeypatch):
+    monkeypatch.setattr(postgres, "find_binaries", lambda: Path("/bin"))
+    notes = []
+    assert database.find("processes", notes.append, {"DATABASE_URL": "postgresql://x"}) == Given(
+        "postgresql://x"
+    )
+    assert database.find("processes", notes.append, {"DATABASE_URL": ""}) == Private(Path("/bin"))
+    assert database.find("processes", notes.append, {}) == Private(Path("/bin"))
+    assert database.find("compose", notes.append, {}) == Service() and notes == []
+    assert database.find("compose", notes.append, {"DATABASE_URL": "postgresql://x"}) == Service()
+    assert len(notes) == 1 and "DATABASE_URL is not used" in notes[0]
+
+
+def test_without_any_its_scenarios_are_unavailable_and_only_they(monkeypatch):
+    monkeypatch.setattr(postgres, "find_binaries", lambda: None)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(UnavailableError, match="no PostgreSQL is installed here"):
+        database.find("processes", print)
+    having, said = Environments({}, []), []
+    assert prepare.database_source("processes", {"db", "db-write"}, having, said.append) is None
+    assert having.lacking == ["db", "db-write"]
+    assert {tuple(entry) for entry in having.unavailable} == {("scenario", "reason", "remedy")}
+    assert said[0].startswith("db is unavailable: there is no database") and "DATABASE_URL" in said[0]
+    # A plan that needs none does not look for one.
+    having = Environments({}, [])
+    assert prepare.database_source("processes", set(), having, said.append) is None
+    assert having.unavailable == [] and len(said) == 2
+
+
+def test_what_is_unavailable_leaves_its_blocks(catalogue):
+    text = plan.validate(
+        {
+            "summary": "a test",
+            "configurations": ["sanic", "granian"],
+            "workers": [1],
+            "repeats": 1,
+            "warmup_s": 1,
+            "measured_s": 1,
+            "scenarios": {
+                "index": {"users": [1]},
+                "db": {
+                    "users": [1, 2],
+                    "search": {"p99_ms": 1, "arrivals": "constant", "from_rate_per_s": 1},
+                },
+            },
+            "thresholds": {"db": ["failures == 0"]},
+        },
+        "here",
+    )
+    blocks = expand(text, 1, catalogue.configurations)
+    assert possible(blocks, ["sanic", "granian"], []) == blocks
+    (left,) = possible(blocks, ["granian"], ["db"])
+    assert left.configuration == "granian" and left.searches == ()
+    assert [(cell.scenario, cell.load.users) for cell in left.cells] == [("index", 1)]
+    assert possible(blocks, ["granian"], ["db", "index"]) == []
+
+
+# -- What a run does with it
+
+
+class Launcher:
+    """Stands in for one: what is run once ends as the test says."""
+
+    name = "processes"
+
+    def __init__(self, status=0, stdout="PostgreSQL 15.8\n", stderr=""):
+        self.variables = {"DATABASE_URL": ""}
+        self.asked = []
+        self.result = (status, stdout, stderr)
+
+    def once(self, stack, arguments):
+        self.asked.append((stack, arguments, dict(self.variables)))
+        if self.result[0] is None:
+            raise subprocess.TimeoutExpired(arguments, 60.0)
+        return subprocess.CompletedProcess(arguments, *self.result)
+
+
+@dataclass
+class Source:
+    """A database that is as the test says."""
+
+    where: str = "private"
+    failed: str | None = None
+    open_now: bool = False
+
+    @contextmanager
+    def open(self, run, cpus, launcher, /):
+        self.open_now = True
+        try:
+            yield Running("postgresql://u:p@127.0.0.1/x", tuple(cpus), lambda: self.failed)
+        finally:
+            self.open_now = False
+
+
+def database_of(launcher, source, tmp_path):
+    return Database(source, launcher, frozenset({"db"}), "current", tmp_path, [1])
+
+
+PREPARE = ["-m", "targets.database", "prepare"]
+
+
+def test_a_database_is_told_to_the_servers_and_prepared_for_the_blocks_that_need_it(
+    tmp_path, catalogue, make_plan
+):
+    launcher, source = Launcher(), Source()
+    chosen = make_plan("sanic")
+    (without,) = expand(chosen, 1, catalogue.configurations)
+    chosen = chosen.model_copy(update={"scenarios": {"db": chosen.scenarios["index"]}})
+    (block,) = expand(chosen, 1, catalogue.configurations)
+    with database_of(launcher, source, tmp_path) as opened:
+        url = {"DATABASE_URL": "postgresql://u:p@127.0.0.1/x"}
+        assert launcher.variables == url and launcher.asked == [("current", PREPARE, url)]
+        opened.prepare(without, "sanic-21.12")
+        assert len(launcher.asked) == 1
+        opened.prepare(block, "sanic-21.12")
+        assert launcher.asked[1:] == [("sanic-21.12", PREPARE, url)]
+        assert opened.facts == {
+            "where": "private",
+            "version": "PostgreSQL 15.8",
+            "cpus": [1],
+            "scenarios": ["db"],
+        }
+        assert opened.failure() is None
+        source.failed = "it is gone"
+        assert opened.failure() == "it is gone"
+    assert not source.open_now
+
+
+@pytest.mark.parametrize(
+    ("result", "failed", "reason"),
+    [
+        ((1, "", "noise\nit cannot be used: why\n"), None, "it cannot be used: why"),
+        ((3, "", ""), None, "exit status 3"),
+        ((None, "", ""), None, "it was not prepared within 60 s"),
+        (
+            (1, "", "refused\n"),
+            "the database ended by itself\n  PANIC",
+            "the database ended by itself\n  PANIC",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_prepared_ends_the_run_with_its_reason(tmp_path, result, failed, reason):
+    launcher, source = Launcher(*result), Source(failed=failed)
+    with pytest.raises(UserError) as caught, database_of(launcher, source, tmp_path):
+        pass
+    why, _, what_next = str(caught.value).rpartition("\n")
+    assert why == reason and "give the same command again" in what_next
+    assert not source.open_now
+
+
+def test_a_run_goes_on_only_with_the_database_it_was_begun_with(tmp_path):
+    record = {"database": None}
+    with database_of(Launcher(), Source(), tmp_path) as opened:
+        for _ in range(2):
+            experiment._note_database(opened, record)
+            assert record["database"] == opened.facts
+    with (
+        database_of(Launcher(stdout="PostgreSQL 17.1\n"), Source("given"), tmp_path) as other,
+        pytest.raises(UserError, match=r"private, PostgreSQL 15.8; now it is given, PostgreSQL 17.1"),
+    ):
+        experiment._note_database(other, record)
+
+
+def run_here(tmp_path, text):
+    """Run a plan in this process; returns its result and what it said."""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    output = io.StringIO()
+    request = Request(tmp_path / "results", str(path))
+    return experiment.run(request, Console(file=output, width=200)), output.getvalue()
+
+
+def test_a_run_without_a_database_measures_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "find_binaries", lambda: None)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    thresholds = '[thresholds]\ndb = ["failures == 0"]\n'
+    result, said = run_here(tmp_path, PLAN.format(seconds=1) + INDEX + thresholds)
+    assert "db-write is unavailable: there is no database" in said
+    assert (result.outcome.finished, result.outcome.failed) == (1, 0)
+    record = json.loads((result.folder / "run.json").read_text())
+    assert [entry["scenario"] for entry in record["unavailable"]] == ["db", "db-write"]
+    assert (record["status"], record["cells_planned"], record["database"]) == ("finished", 1, None)
+    assert {entry["scenario"] for entry in record["ceilings"]} <= {"index"}
+    assert [path.parts[-4] for path in result.folder.rglob("cell.json")] == ["index"]
+
+
+def test_a_run_of_which_nothing_is_left_says_what_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "find_binaries", lambda: None)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(UsageError, match=r"nothing to measure: db, db-write: .* apt install postgresql"):
+        run_here(tmp_path, PLAN.format(seconds=1))
+    assert not (tmp_path / "results").exists()
+
+
+def bench(tmp_path, text, **environment):
+    """A run as a process."""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    command = [sys.executable, "-m", "bench", "run", "--plan", str(path)]
+    return subprocess.Popen(
+        [*command, "--results", str(tmp_path / "results")],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": "", "WHICHWORKER_LAUNCHER": "processes", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def cells(folder):
+    return {path.parts[-4]: json.loads(path.read_text()) for path in folder.rglob("cell.json")}
+
+
+@pytest.mark.timeout(400)
+def test_a_run_with_a_private_database(tmp_path):
+    run = bench(tmp_path, PLAN.format(seconds=1))
+    output, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, output + errors
+    (folder,) = (tmp_path / "results").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert record["database"]["where"] == "private" and record["unavailable"] == []
+    assert record["database"]["version"].startswith("PostgreSQL ")
+    assert record["database"]["cpus"] and record["database"]["scenarios"] == ["db", "db-write"]
+    measured = cells(folder)
+    assert set(measured) == {"db", "db-write"}
+    for cell in measured.values():
+        assert cell["status"] == "finished"
+        assert cell["measured"]["failures"] == 0 and cell["measured"]["requests"] > 0
+    # Neither the server nor its data, nor the way to it.
+    assert list(folder.glob(".serve-*")) == []
+    assert "postgresql://" not in "".join(path.read_text() for path in folder.rglob("*.json"))
+
+
+@pytest.mark.timeout(400)
+def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path):
+    with running(tmp_path) as server:
+        ask(server.url, "CREATE TABLE orders (mine int)")
+        run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL=server.url)
+        output, errors = run.communicate(timeout=300)
+        assert run.returncode == 0, output + errors
+        assert ask(server.url, "SELECT * FROM orders") == []
+        ((written,),) = ask(server.url, "SELECT count(*) FROM whichworker.orders")
+    (folder,) = (tmp_path / "results").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["database"]["where"], record["database"]["cpus"]) == ("given", None)
+    # The block's own: the warm-up and what was in flight at the end are in it, too.
+    assert written >= cells(folder)["db-write"]["measured"]["requests"] > 0
+
+
+def test_a_given_database_that_does_not_answer_is_told_before_anything_is_measured(tmp_path):
+    run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app")
+    output, errors = run.communicate(timeout=100)
+    assert run.returncode == 1 and "Traceback" not in errors
+    assert "the database of DATABASE_URL cannot be used:" in errors and "secret" not in output + errors
+    assert errors.count("\n") == 2 and "give the same command again" in errors
+    assert list((tmp_path / "results").rglob("cell.json")) == []
+
+
+@pytest.mark.timeout(400)
+def test_a_private_database_that_dies_fails_the_cell_and_ends_the_run(tmp_path):
+    run = bench(tmp_path, PLAN.format(seconds=40))
+    deadline = time.monotonic() + 200
+    while not (cell := list((tmp_path / "results").glob("*/sanic-single/db/*/r1"))):
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    (server,) = [
+        process
+        for process in psutil.Process(run.pid).children()
+        if process.name() == "postgres" and "-D" in process.cmdline()
+    ]
+    server.send_signal(signal.SIGKILL)
+    output, errors = run.communicate(timeout=100)
+    assert run.returncode == 1
+    failed = json.loads((cell[0] / "cell.json").read_text())
+    assert failed["status"] == "failed"
+    assert failed["reason"].startswith("the database ended by itself\n  ")
+    assert {each["status"] for each in cells(tmp_path / "results").values()} == {"failed"}
+    assert "the database ended by itself" in output + errors
