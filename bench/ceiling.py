@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -98,12 +99,18 @@ Outcome = Measured | NoCeilingError
 
 @dataclass(frozen=True)
 class Rig:
-    """What ceilings are measured with; ``launcher`` and ``session`` have been entered by the caller."""
+    """What ceilings are measured with; ``launcher`` and ``session`` have been entered by the caller.
+
+    ``suite`` are the versions of what they run on (as in ``run.json``); ``scratch`` is a folder that the
+    launcher's programs can write to.
+    """
 
     launcher: Launcher
     session: Session
     split: CpuSplit
     reference: Configuration
+    suite: Mapping[str, Any]
+    scratch: Path
 
     @property
     def processes(self) -> int:
@@ -144,7 +151,7 @@ def measure(
     Raises:
         UserError: the port asked for is in use.
     """
-    with tempfile.TemporaryDirectory(prefix="whichworker-ceiling-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=".serve-ceiling-", dir=rig.scratch) as scratch:
         try:
             with _reference(rig, Path(scratch)) as real:
                 for _, group in groupby(wanted, key=lambda subject: subject.path):
@@ -178,7 +185,7 @@ def _scenario(
     """Measure one scenario under its loads, on a null server of its own: two may ask the same differently."""
     left = list(group)
     try:
-        with NullServer(real, rig.split.server[0], scratch / "nullserver.log") as null:
+        with NullServer(rig.launcher, real, rig.split.server[0], scratch / "nullserver.log") as null:
             while left:
                 try:
                     outcome: Outcome = _settled(rig, left[0], null, scratch)
@@ -216,11 +223,15 @@ def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measure
 
     def watch() -> str | None:
         failure = null.failure()
-        if failure is None:
+        if failure is not None:
+            return failure
+        try:
             usages.append(Usage(time.time(), null.cpu_s(), _busy_s(cpus)))
-        return failure
+        except NullServerError as error:
+            return str(error)
+        return None
 
-    load = Load(null.url, str(subject.path), subject.users, WARMUP_S, MEASURED_S, folder)
+    load = Load(null.url, rig.launcher.inside(subject.path), subject.users, WARMUP_S, MEASURED_S, folder)
     event = rig.session.run(load, watch, lambda _event: None)
     watch()
     if event["failures"]:

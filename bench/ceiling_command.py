@@ -1,5 +1,6 @@
 """The command ``bench ceiling``."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,19 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from bench import cpus, host, plan, prepare
+from bench import cpus, host, launchers, plan, prepare
 from bench.ceiling import Ceiling, Rig, Subject, estimate_s, subjects
 from bench.ceilings import measure_all
 from bench.ceilings_cache import Cache
 from bench.database import needing
 from bench.errors import UsageError, UserError
-from bench.experiment import interruptible, session_command
-from bench.launch_processes import Processes
-from bench.plan import Plan
+from bench.experiment import generator, interruptible
+from bench.launchers import Work
 from bench.prepare import Request
-from bench.processes import ROOT
-from bench.session import Session
-from bench.terminal import console, errors, reports_errors
+from bench.terminal import LauncherOption, console, errors, reports_errors
 
 app = typer.Typer()
 
@@ -34,6 +32,7 @@ def ceiling(
         str | None, typer.Option("--scenarios", help="Only these, e.g. index,sleep (see `bench scenarios`).")
     ] = None,
     users: Annotated[str | None, typer.Option(help="Concurrencies for every scenario, e.g. 8,64.")] = None,
+    launcher: LauncherOption = None,
 ) -> None:
     """Measure what the load generator itself can reach, against a server that does next to nothing.
 
@@ -49,9 +48,9 @@ def ceiling(
         changes["scenarios"] = scenario_names.replace(",", " ").split()
     if users is not None:
         changes["users"] = _numbers(users)
-    _, chosen = prepare.chosen_plan(Request(Path("results"), plan_name, changes))
+    request = Request(Path("results"), plan_name, changes, launcher=launcher)
     try:
-        wanted, measured = _measured(chosen, plan_name)
+        wanted, measured = _measured(request)
     except KeyboardInterrupt:
         console.print("interrupted; what was measured before is kept")
         raise typer.Exit(130) from None
@@ -62,14 +61,15 @@ def ceiling(
         raise typer.Exit(1)
 
 
-def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling]]:
+def _measured(request: Request) -> tuple[list[Subject], list[Ceiling]]:
     """What was to be measured of a plan, and what was."""
 
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
+    _, chosen = prepare.chosen_plan(request)
     catalogue, scenarios = prepare.catalogue(chosen), prepare.scenarios(chosen)
-    chosen = plan.resolve(chosen, catalogue.configurations, scenarios, plan_name)
+    chosen = plan.resolve(chosen, catalogue.configurations, scenarios, request.plan)
     asking = needing(scenarios, chosen.scenarios)
     if asking:
         say(f"left out, as they need a database, which a run has: {', '.join(sorted(asking))}")
@@ -81,24 +81,25 @@ def _measured(chosen: Plan, plan_name: str) -> tuple[list[Subject], list[Ceiling
     machine, split = host.facts(), cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")
+    kind, why = launchers.choose(request.launcher)
+    say(why)
     for name in chosen.configurations:
-        having = prepare.environments(chosen.model_copy(update={"configurations": [name]}), catalogue, say)
+        only = chosen.model_copy(update={"configurations": [name]})
+        having = prepare.environments(only, catalogue, kind, say)
         if having.ready:
             break
     else:
         raise UserError("none of the plan's configurations is available, and one must answer the scenarios")
-    command = session_command(list(paths.values()), len(split.generator))
-    own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
-    with (
-        tempfile.TemporaryDirectory(prefix="whichworker-ceiling-") as scratch,
-        interruptible(),
-        cpus.pinned(split.own),
-        Processes(having.ready, catalogue=own_catalogue) as launcher,
-        Session(command, split.generator, Path(scratch) / "generator.log") as session,
-    ):
+    own, read = prepare.own_catalogue(chosen), prepare.files_read(chosen, catalogue, paths.values())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-ceiling-")))
+        stack.enter_context(interruptible())
+        stack.enter_context(cpus.pinned(split.own))
+        launcher = stack.enter_context(kind.launcher(Work(having.ready, folder, say, own, read)))
+        session = stack.enter_context(generator(launcher, list(paths.values()), split, folder))
         say(f"{len(wanted)} loads against a null server, about {estimate_s(len(wanted)):.0f} s")
         reference = prepare.named(chosen, catalogue)[name]
-        rig = Rig(launcher, session, split, reference)
+        rig = Rig(launcher, session, split, reference, having.suite, folder)
         return wanted, list(measure_all(rig, wanted, machine, Cache(say), say).values())
 
 

@@ -20,7 +20,7 @@ def kept_or_measured(
         UserError: the port asked for is in use.
     """
     kept = cache.read()
-    keys = {subject: key(subject, rig.split, machine) for subject in wanted}
+    keys = {subject: key(subject, rig, machine) for subject in wanted}
     found = {subject: kept[keys[subject]] for subject in wanted if keys[subject] in kept}
     missing = [subject for subject in wanted if subject not in found]
     if missing:
@@ -48,7 +48,7 @@ def measure_all(
         if outcome.disturbed:
             busy = f" (not kept for later: something else took {outcome.others:.0%} of the CPUs)"
         else:
-            lasting[key(subject, rig.split, machine)] = outcome.ceiling
+            lasting[key(subject, rig, machine)] = outcome.ceiling
         say(f"  {subject}: {rate(outcome.ceiling)} requests/s{busy}")
 
     try:

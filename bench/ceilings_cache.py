@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench import host
-from bench.ceiling import Ceiling, Subject
-from bench.cpus import CpuSplit
+from bench.ceiling import Ceiling, Rig, Subject
 from bench.files import is_full, write_text
 from bench.processes import ROOT
 
@@ -69,20 +67,20 @@ class Cache:
             self._say(f"the ceilings cannot be kept for the next run: {error}")
 
 
-def key(subject: Subject, split: CpuSplit, machine: Mapping[str, Any]) -> str:
+def key(subject: Subject, rig: Rig, machine: Mapping[str, Any]) -> str:
     """A hash of all that a ceiling depends on; ``machine`` is the ``host`` of ``run.json``.
 
     The reference server is no part of it: what it answers is nearly the same whichever it is.
     """
-    suite = host.suite_versions()
     facts = {
         "machine": {name: machine[name] for name in _MACHINE},
-        "server": split.server[:1],
-        "generator": split.generator,
+        "launcher": rig.launcher.name,
+        "server": rig.split.server[:1],
+        "generator": rig.split.generator,
         "users": subject.users,
         "scenario": subject.scenario,
-        "python": suite["python"],
-        "packages": {name: suite["packages"][name] for name in _PACKAGES},
+        "python": rig.suite["python"],
+        "packages": {name: rig.suite["packages"][name] for name in _PACKAGES},
         "code": _digest([*sorted((ROOT / "swarm").glob("*.py")), subject.path]),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

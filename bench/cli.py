@@ -20,10 +20,10 @@ from bench import (
     serve_by_hand,
     stacks,
 )
-from bench.errors import UsageError, unknown
+from bench.errors import UsageError
 from bench.prepare import Request
 from bench.replay import command as replay
-from bench.terminal import ResultsOption, console, errors, reports_errors
+from bench.terminal import LauncherOption, ResultsOption, console, errors, reports_errors
 from bench.yardsticks import command as yardsticks
 from targets.configurations import load as load_catalogue
 
@@ -106,7 +106,7 @@ def run(
     replacements: Annotated[
         int | None, typer.Option(help="In plans of recycling: replacements to be seen in each cell.")
     ] = None,
-    launcher: Annotated[str, typer.Option(help="How servers are run: processes.")] = "processes",
+    launcher: LauncherOption = None,
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     fresh: Annotated[
@@ -114,7 +114,8 @@ def run(
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Of the random order of blocks.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Serve on this port; a free one for every server if left out.")
+        int | None,
+        typer.Option(help="Serve on this port (local processes); a free one for every server if left out."),
     ] = None,
 ) -> None:
     """Run a plan and print the ranking and where the report is.
@@ -136,8 +137,6 @@ def run(
     bench run --resume 20261122-080000-quick
     ```
     """
-    if launcher != "processes":
-        raise UsageError(unknown("launcher", launcher, ["processes"]))
     if resume is not None and plan_name is not None:
         raise UsageError("--resume goes on with the plan of its run; leave out --plan")
     asked: dict[str, Any] = {
@@ -153,7 +152,7 @@ def run(
         "replacements": replacements,
     }
     changes = {key: value for key, value in asked.items() if value is not None}
-    request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port)
+    request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port, launcher)
     result = experiment.run(request, console)
     name = result.folder.name
     if result.interrupted:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench import cpus, host, stacks
+from bench.compose import engine as docker
 from targets.configurations import Catalogue
 
 # Shares of CPU time beyond which measurements become unsteady.
@@ -109,15 +109,13 @@ def _interpreter(name: str, versions: tuple[str, ...], configurations: Sequence[
 
 
 def _docker() -> Check:
-    """Whether a Docker engine answers; the suite does well without one."""
-    advice = "not needed: servers run as local processes"
-    if shutil.which("docker") is None:
-        return Check("Docker", "ok", "not installed", advice)
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    """Whether runs will use containers; the suite does well without."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except subprocess.TimeoutExpired:
-        return Check("Docker", "ok", "installed, its engine does not answer", advice)
-    if answer.returncode != 0:
-        return Check("Docker", "ok", "installed, but no engine is reachable", advice)
-    return Check("Docker", "ok", f"engine {answer.stdout.strip()}")
+        engine = docker.find()
+    except docker.EngineError as error:
+        why, *advice = str(error).splitlines()
+        advice.append("not needed: servers run as local processes")
+        return Check("Docker", "ok", why, "; ".join(advice))
+    compose = " ".join(engine.compose_command)
+    found = f"engine {engine.version}, {compose} {engine.compose_version}: runs use containers"
+    return Check("Docker", "ok", found)

@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,18 +11,19 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cpus, files, host, plan, prepare
+from bench import cpus, files, host, launchers, plan, prepare, session
 from bench.blocks import duration, estimate_s, expand, load_s, possible
 from bench.ceiling import Rig, subjects
 from bench.ceilings import kept_or_measured
 from bench.ceilings_cache import Cache
 from bench.cells import Block
+from bench.cpus import CpuSplit
 from bench.database import Database, needing
 from bench.errors import UsageError, UserError
-from bench.launch_processes import Processes
+from bench.launch import Launcher
+from bench.launchers import Work
 from bench.plan import Plan
 from bench.prepare import Environments, Request
-from bench.processes import ROOT
 from bench.progress import RunProgress
 from bench.results import RunFolder
 from bench.run import Outcome, Runner, remaining, steps_taken
@@ -60,9 +60,11 @@ def run(request: Request, console: Console) -> Result:
     split = cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")
-    having = prepare.environments(chosen, catalogue, say)
+    kind, why = launchers.choose(request.launcher or prepare.recorded_launcher(request), request.port)
+    say(why)
+    having = prepare.environments(chosen, catalogue, kind, say)
     asking = needing(known, chosen.loaded)
-    source = prepare.database_source(Processes.name, asking, having, say)
+    source = prepare.database_source(kind.name, asking, having, say)
     described = prepare.describe(name, chosen, catalogue, split, having)
     available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
     if not possible(expand(chosen, 0, named), available, having.lacking):
@@ -74,8 +76,9 @@ def run(request: Request, console: Console) -> Result:
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
         paths = {key: known[key].path for key in chosen.loaded if key not in having.lacking}
-        own_catalogue = None if chosen.catalogue is None else ROOT / chosen.catalogue
-        launcher = Processes(having.ready, port=request.port, catalogue=own_catalogue)
+        own = prepare.own_catalogue(chosen)
+        read = prepare.files_read(chosen, catalogue, paths.values())
+        launcher = kind.launcher(Work(having.ready, folder.path, say, own, read, request.port))
         database = None
         if source is not None:
             stack = next(iter(having.ready))
@@ -90,11 +93,7 @@ def run(request: Request, console: Console) -> Result:
                 cpus=split,
                 launcher=launcher,
                 database=database,
-                session=Session(
-                    session_command(list(paths.values()), len(split.generator)),
-                    split.generator,
-                    folder.path / "generator.log",
-                ),
+                session=generator(launcher, list(paths.values()), split, folder.path),
                 host=host.HostSampler(),
                 progress=progress,
             )
@@ -161,12 +160,26 @@ def _note_database(database: Database, record: dict[str, Any]) -> None:
 def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     """Put what the generator itself can reach into ``run.json``, measured now where it is not known."""
     reference = next(name for name in runner.plan.configurations if name in runner.configurations)
-    rig = Rig(runner.launcher, runner.session, runner.cpus, runner.configurations[reference])
+    rig = Rig(
+        launcher=runner.launcher,
+        session=runner.session,
+        split=runner.cpus,
+        reference=runner.configurations[reference],
+        suite=record["suite"],
+        scratch=runner.folder.path,
+    )
     wanted = subjects(runner.plan, runner.scenarios)
     say = runner.progress.say
     ceilings = [c.model_dump() for c in kept_or_measured(rig, wanted, record["host"], Cache(say), say)]
     before = record["ceilings"]  # of an earlier sitting
     record["ceilings"] = list({(c["scenario"], c["users"]): c for c in [*before, *ceilings]}.values())
+
+
+def generator(launcher: Launcher, scenarios: Sequence[Path], split: CpuSplit, folder: Path) -> Session:
+    """The load generator of a run for some scenarios, to be entered after its launcher."""
+    files_inside = [launcher.inside(path) for path in scenarios]
+    words = session.arguments(files_inside, len(split.generator))
+    return Session(words, split.generator, folder / "generator.log", start=launcher.suite)
 
 
 @contextlib.contextmanager
@@ -184,14 +197,6 @@ def interruptible() -> Iterator[None]:
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
-
-
-def session_command(paths: Sequence[Path], processes: int) -> list[str]:
-    """The command of a generator for these scenarios."""
-    command = [sys.executable, "-m", "swarm.session", "--processes", str(processes)]
-    for path in paths:
-        command += ["--scenario", str(path)]
-    return command
 
 
 def _known_cells(planned: Sequence[Block], folder: RunFolder) -> int:

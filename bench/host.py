@@ -62,13 +62,17 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def suite_versions(requirements: Path = ROOT / "requirements" / "suite.txt") -> dict[str, Any]:
+def suite_versions() -> dict[str, Any]:
     """The ``suite`` object of ``run.json``: this interpreter and what the suite directly depends on."""
-    names = [line.split("==")[0] for line in requirements.read_text().splitlines() if "==" in line]
     return {
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in sorted(names)},
+        "packages": {name: importlib.metadata.version(name) for name in suite_packages()},
     }
+
+
+def suite_packages(requirements: Path = ROOT / "requirements" / "suite.txt") -> list[str]:
+    """The names of the packages that the suite directly depends on."""
+    return sorted(line.split("==")[0] for line in requirements.read_text().splitlines() if "==" in line)
 
 
 def git_state() -> dict[str, Any] | None:

@@ -63,7 +63,7 @@ def known_answers(
 
 
 def measure(results_folder: Path, plan: Path) -> "KnownRun":
-    """Run one plan of known servers to its end.
+    """Run one plan of known servers, which are in no image, to its end.
 
     Raises:
         UserError: a cell failed, or the results cannot be read.
@@ -71,7 +71,7 @@ def measure(results_folder: Path, plan: Path) -> "KnownRun":
     """
     from bench.known.comparison import read  # here, because it brings pandas
 
-    result = experiment.run(Request(results_folder, str(plan), fresh=True), console)
+    result = experiment.run(Request(results_folder, str(plan), fresh=True, launcher="processes"), console)
     if result.interrupted:
         raise typer.Exit(130)
     if result.outcome.failed:

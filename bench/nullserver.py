@@ -5,15 +5,12 @@ import json
 import select
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
-
-from bench.launch import last_lines
-from bench.processes import ROOT, kill_tree, spawn
+from bench.launch import Launcher, last_lines
+from bench.processes import ROOT, kill_tree
 from bench.serve_command import HOST
 
 PROGRAM = ROOT / "swarm" / "nullserver.py"
@@ -28,22 +25,23 @@ class NullServerError(Exception):
 class NullServer:
     """Learns from the server at ``real`` and runs on one CPU; a context manager."""
 
-    def __init__(self, real: str, cpu: int, log: Path) -> None:
+    def __init__(self, launcher: Launcher, real: str, cpu: int, log: Path) -> None:
         """``log`` takes what it says on stderr."""
-        self._command = [sys.executable, str(PROGRAM), "--learn", real]
+        self._launcher = launcher
+        self._arguments = [launcher.inside(PROGRAM), "--learn", real]
         self._cpu = cpu
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._measured: psutil.Process | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
         """Start it and wait until it listens; raises ``NullServerError`` when it does not."""
         with self._log.open("ab") as log:
-            self._process = spawn(self._command, [self._cpu], stdout=subprocess.PIPE, stderr=log)
+            self._process = self._launcher.suite(
+                self._arguments, [self._cpu], stdout=subprocess.PIPE, stderr=log
+            )
         try:
             self.url = f"http://{HOST}:{int(self._line())}"
-            self._measured = psutil.Process(self._process.pid)
         except BaseException:
             self._end()
             raise
@@ -55,10 +53,12 @@ class NullServer:
         self._end()
 
     def cpu_s(self) -> float:
-        """CPU seconds it has used so far, to 0.01 s."""
-        assert self._measured is not None
-        times = self._measured.cpu_times()
-        return float(times.user + times.system)
+        """CPU seconds it has used so far, to 0.01 s; raises ``NullServerError`` when that cannot be told."""
+        assert self._process is not None
+        try:
+            return self._launcher.cpu_s(self._process)
+        except ProcessLookupError as error:
+            raise NullServerError(f"the CPU time of the null server is not known: {error}") from error
 
     def failure(self) -> str | None:
         """Why it is not there any more; ``None`` while it serves."""

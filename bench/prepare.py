@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from bench import database, host, narrowing, plan, results, stacks
 from bench import scenarios as scenario_files
 from bench.cpus import CpuSplit
 from bench.errors import UsageError, UserError
+from bench.launchers import Kind
 from bench.plan import Plan
 from bench.processes import ROOT
 from bench.results import METHODOLOGY, SCHEMA, RunFolder
@@ -32,14 +33,20 @@ class Request:
     fresh: bool = False
     seed: int | None = None
     port: int | None = None
+    launcher: str | None = None
 
 
 @dataclass(frozen=True)
 class Environments:
-    """The environments by stack, and what is unavailable here (as in ``run.json``)."""
+    """The environments by stack, and what is unavailable here (as in ``run.json``).
+
+    ``launcher`` is the one they are for, ``suite`` the versions of what the generator runs on.
+    """
 
     ready: dict[str, stacks.Environment]
     unavailable: list[dict[str, str]]
+    launcher: str = "processes"
+    suite: dict[str, Any] = field(default_factory=host.suite_versions)
 
     @property
     def lacking(self) -> list[str]:
@@ -66,9 +73,30 @@ def plan_file(request: Request) -> str:
     return request.plan
 
 
+def recorded_launcher(request: Request) -> str | None:
+    """The launcher of the run to resume, if one is to be resumed: it goes on where it was begun."""
+    if request.resume is None:
+        return None
+    launcher: str = results.read_run(results.find(request.results, request.resume))["launcher"]
+    return launcher
+
+
+def own_catalogue(chosen: Plan) -> Path | None:
+    """The catalogue file of a plan that has its own."""
+    return None if chosen.catalogue is None else ROOT / chosen.catalogue
+
+
 def catalogue(chosen: Plan) -> Catalogue:
     """The catalogue a plan chooses from: its own, or the suite's."""
-    return load_catalogue() if chosen.catalogue is None else load_catalogue(ROOT / chosen.catalogue)
+    own = own_catalogue(chosen)
+    return load_catalogue() if own is None else load_catalogue(own)
+
+
+def files_read(chosen: Plan, catalogue: Catalogue, scenarios: Iterable[Path]) -> list[Path]:
+    """The files that servers and generator read: the scenarios, and a catalogue of the plan's own."""
+    own = own_catalogue(chosen)
+    of_catalogue = [] if own is None else [own, *(s.requirements for s in catalogue.stacks.values())]
+    return [*scenarios, *of_catalogue]
 
 
 def scenarios(chosen: Plan) -> dict[str, Scenario]:
@@ -86,8 +114,8 @@ def named(chosen: Plan, catalogue: Catalogue) -> dict[str, Configuration]:
     return catalogue.configurations | aliases
 
 
-def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:
-    """The environments of the stacks the plan uses, made when missing."""
+def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> Environments:
+    """The environments of the stacks the plan uses, and of the generator, made when missing."""
     ready: dict[str, stacks.Environment] = {}
     missing: dict[str, stacks.UnavailableError] = {}
     unavailable = []
@@ -95,14 +123,14 @@ def environments(chosen: Plan, catalogue: Catalogue, say: Say) -> Environments:
         stack = catalogue.stacks[catalogue.get(chosen.original(name)).stack]
         if stack.name not in ready and stack.name not in missing:
             try:
-                ready[stack.name] = stacks.ensure(stack, say)
+                ready[stack.name] = kind.environment(stack, say)
             except stacks.UnavailableError as error:
                 missing[stack.name] = error
         if stack.name in missing:
             why = missing[stack.name]
             unavailable.append({"configuration": name, "reason": why.reason, "remedy": why.remedy})
             say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
-    return Environments(ready, unavailable)
+    return Environments(ready, unavailable, kind.name, kind.suite(say))
 
 
 def database_source(
@@ -137,14 +165,14 @@ def describe(
         "schema": SCHEMA,
         "methodology": METHODOLOGY,
         "plan": {"name": name, **chosen.model_dump()},
-        "launcher": "processes",
+        "launcher": having.launcher,
         "host": host.facts(),
         "cpu_split": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(split).items()},
         "stacks": {
             key: {"python": environment.version, "packages": environment.packages}
             for key, environment in having.ready.items()
         },
-        "suite": host.suite_versions(),
+        "suite": having.suite,
         "git": host.git_state(),
         "configurations": entries,
         "ceilings": [],

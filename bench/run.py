@@ -202,7 +202,7 @@ class Runner:
         """
         load = Load(
             host=server.url,
-            scenario=str(self.scenarios[cell.scenario]),
+            scenario=self.launcher.inside(self.scenarios[cell.scenario]),
             users=cell.load.users,
             warmup_s=self.plan.warmup_s,
             measured_s=longest_window_s(self.plan, cell),

@@ -18,9 +18,11 @@ from bench.processes import spawn, terminate, wait_or_kill
 # Beyond warm-up, window and stop time-out a cell may take this long: spawning users, writing its files.
 _CELL_SLACK_S = 30.0
 _READY_TIMEOUT_S = 60.0
-# Time for a generator to end a cell it was told to abort, and to end itself.
+# Time for a generator to end a cell it was told to abort, and to end itself: of its own accord (a container
+# is also removed then), and when it is told to.
 _ABORT_S = 3.0
-_END_S = 2.0
+_END_S = 3.0
+_TERMINATE_S = 1.0
 
 
 class CellError(Exception):
@@ -49,13 +51,30 @@ class Load:
 Event = dict[str, Any]
 
 
+def arguments(scenarios: Sequence[str], processes: int) -> list[str]:
+    """The arguments of Python for a generator of so many processes for these scenarios."""
+    words = ["-m", "swarm.session", "--processes", str(processes)]
+    return words + [word for scenario in scenarios for word in ("--scenario", scenario)]
+
+
 class Session:
     """A generator process that speaks JSON lines, pinned to CPUs."""
 
     def __init__(
-        self, command: Sequence[str], cpus: Sequence[int], log: Path, *, slack_s: float = _CELL_SLACK_S
+        self,
+        command: Sequence[str],
+        cpus: Sequence[int],
+        log: Path,
+        *,
+        start: Callable[..., subprocess.Popen[bytes]] = spawn,
+        slack_s: float = _CELL_SLACK_S,
     ) -> None:
-        """``command`` starts the session, ``log`` takes what it says on stderr."""
+        """``log`` takes what it says on stderr.
+
+        ``start`` starts ``command`` as ``processes.spawn`` does; for ``Launcher.suite`` it is what
+        ``arguments`` gives.
+        """
+        self._spawn = start
         self._command = command
         self._cpus = cpus
         self._log = log
@@ -124,7 +143,7 @@ class Session:
         self._ready = None
         self._events = queue.SimpleQueue()
         with self._log.open("ab") as log:
-            self._process = spawn(
+            self._process = self._spawn(
                 self._command, self._cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
         reader = threading.Thread(target=_read, args=(self._process.stdout, self._events), daemon=True)
@@ -182,10 +201,10 @@ class Session:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         try:
-            process.wait(_END_S / 2)
+            process.wait(_END_S)
         except subprocess.TimeoutExpired:
             terminate(process)
-        wait_or_kill(process, _END_S / 2)
+        wait_or_kill(process, _TERMINATE_S)
 
 
 def _read(stream: IO[bytes], events: "queue.SimpleQueue[Event | None]") -> None:

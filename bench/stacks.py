@@ -18,7 +18,7 @@ MARKER = ".whichworker-stack"
 
 Say = Callable[[str], None]
 
-_FACTS = """
+FACTS = """
 import json, platform
 from importlib.metadata import distributions
 packages = {d.metadata["Name"]: d.version for d in distributions()}
@@ -83,7 +83,7 @@ def _ready(folder: Path, wanted: str) -> Environment | None:
         return None
     python = folder / "bin" / "python"
     try:
-        answer = subprocess.run([python, "-c", _FACTS], capture_output=True, check=True, text=True)
+        answer = subprocess.run([python, "-c", FACTS], capture_output=True, check=True, text=True)
     except (OSError, subprocess.CalledProcessError):  # its interpreter was removed or replaced
         return None
     facts = json.loads(answer.stdout)

@@ -15,6 +15,10 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 ResultsOption = Annotated[Path, typer.Option("--results", help="The folder that holds the runs.")]
+LauncherOption = Annotated[
+    str | None,
+    typer.Option(help="What runs servers and load: processes or compose; the best there is if left out."),
+]
 
 P = ParamSpec("P")
 

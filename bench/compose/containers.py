@@ -186,10 +186,11 @@ class Containers:
     def _inspect(self, name: str, what: str) -> str:
         return self.engine.docker("inspect", "--type", "container", "--format", what, name)
 
-    def save_log(self, name: str, path: Path) -> None:
-        """Write what a container printed to a file."""
-        with path.open("wb") as file:
-            spawn(["docker", "logs", name], own_cpus(), stdout=file, stderr=file).wait()
+    def log(self, name: str) -> str:
+        """What a container printed."""
+        client = spawn(["docker", "logs", name], own_cpus(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = client.communicate()
+        return output.decode(errors="replace")
 
     def remove(self, name: str) -> None:
         """Remove a container, running or not."""

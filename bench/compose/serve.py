@@ -81,7 +81,7 @@ class ContainerServe:
         self._status = state.status if state.status <= 128 else 128 - state.status
         if state.out_of_memory:
             self._cause = f"killed: out of memory (limit {_size(state.limit_bytes)})"
-        self._containers.save_log(self._name, self._log)
+        self._log.write_text(self._containers.log(self._name), encoding="utf-8")
 
 
 def _size(count: int) -> str:

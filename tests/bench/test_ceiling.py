@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -11,12 +12,11 @@ import pytest
 from bench import ceiling, ceilings, ceilings_cache, cpus, host, plan
 from bench.ceiling import Ceiling, Measured, NoCeilingError, Rig, Subject, Usage
 from bench.ceilings_cache import Cache
-from bench.experiment import session_command
+from bench.experiment import generator
 from bench.launch import ServerError
 from bench.launch_processes import Processes
 from bench.nullserver import NullServer
 from bench.processes import ROOT
-from bench.session import Session
 
 INDEX = ROOT / "locustfiles" / "index.py"
 NEVER_THE_SAME = """
@@ -199,33 +199,31 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path):
     assert "cannot be kept for the next run" in said[0]
 
 
-def test_the_key_changes_with_all_that_a_ceiling_depends_on(tmp_path, monkeypatch):
+def test_the_key_changes_with_all_that_a_ceiling_depends_on(tmp_path, catalogue):
     scenario = tmp_path / "index.py"
     scenario.write_text("1")
     split = cpus.split([0, 1, 2, 3], None, 1, {})
-    machine = host.facts()
+    machine, suite = host.facts(), host.suite_versions()
+    newer = suite | {"packages": suite["packages"] | {"gevent": "99"}}
+    unrelated = newer | {"packages": newer["packages"] | {"matplotlib": "99"}}
 
-    def key(users=8, split=split, machine=machine):
-        return ceilings_cache.key(Subject("index", scenario, users), split, machine)
+    def key(users=8, split=split, machine=machine, suite=suite, launcher="processes"):
+        rig = Rig(SimpleNamespace(name=launcher), None, split, catalogue.get("sanic"), suite, tmp_path)
+        return ceilings_cache.key(Subject("index", scenario, users), rig, machine)
 
     first = key()
-    assert key() == first
+    assert key() == first and key(suite=unrelated) == key(suite=newer)
     keys = {
         first,
         key(users=9),
         key(split=cpus.split([1, 2], None, 1, {})),
         key(machine=machine | {"machine_id": "another"}),
+        key(suite=newer),
+        key(launcher="compose"),
     }
     scenario.write_text("2")
     keys.add(key())
-    suite = host.suite_versions()
-    newer = suite | {"packages": suite["packages"] | {"gevent": "99"}}
-    monkeypatch.setattr(host, "suite_versions", lambda: newer)
-    keys.add(key())
-    unrelated = newer | {"packages": newer["packages"] | {"matplotlib": "99"}}
-    monkeypatch.setattr(host, "suite_versions", lambda: unrelated)
-    keys.add(key())
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
 # -- Measuring
@@ -239,13 +237,12 @@ def make_rig(tmp_path, catalogue, current):
     def make(*paths, launcher=None):
         split = cpus.split_here(1)
         launcher = launcher or Processes({"current": current})
-        session = Session(
-            session_command(paths, len(split.generator)), split.generator, tmp_path / "generator.log"
-        )
+        session = generator(launcher, paths, split, tmp_path)
         for each in (launcher, session):
             open_now.append(each)
             each.__enter__()
-        return Rig(launcher, session, split, catalogue.get("sanic-single"))
+        reference = catalogue.get("sanic-single")
+        return Rig(launcher, session, split, reference, host.suite_versions(), tmp_path)
 
     yield make
     for each in reversed(open_now):
@@ -280,7 +277,7 @@ def test_the_ceiling_of_a_real_scenario_is_measured_once_and_then_known(tmp_path
     assert "2 loads against a null server" in said[0] and len(said) == 3
     assert children() == before
     # Whether this busy machine's readings last or not: what was kept is not measured again.
-    cache.add({ceilings_cache.key(s, rig.split, machine): c for s, c in zip(wanted, measured, strict=True)})
+    cache.add({ceilings_cache.key(s, rig, machine): c for s, c in zip(wanted, measured, strict=True)})
     said.clear()
     assert ceilings.kept_or_measured(rig, wanted, machine, cache, said.append) == measured
     assert not said

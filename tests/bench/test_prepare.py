@@ -2,12 +2,13 @@ import json
 
 import pytest
 
-from bench import cpus, prepare
+from bench import cpus, launchers, prepare
 from bench.errors import UsageError
 from bench.prepare import Environments, Request
 from bench.stacks import UnavailableError
 from targets.configurations import CONFIGURATIONS, ConfigurationError
 
+LOCAL, _ = launchers.choose("processes")
 SPLIT = cpus.CpuSplit((0,), (1,), (), trusted=True, note=None)
 
 
@@ -44,7 +45,7 @@ def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):
 def test_an_alias_is_available_where_its_configuration_is(aliased, catalogue, monkeypatch):
     ensured = []
     monkeypatch.setattr(prepare.stacks, "ensure", lambda stack, say: ensured.append(stack.name))
-    having = prepare.environments(aliased, catalogue, print)
+    having = prepare.environments(aliased, catalogue, LOCAL, print)
     assert ensured == ["current"] and having.unavailable == []
     assert prepare.named(aliased, catalogue)["again"] is catalogue.get("sanic")
 
@@ -52,7 +53,7 @@ def test_an_alias_is_available_where_its_configuration_is(aliased, catalogue, mo
         raise UnavailableError("it is not there", "get it")
 
     monkeypatch.setattr(prepare.stacks, "ensure", missing)
-    having = prepare.environments(aliased, catalogue, print)
+    having = prepare.environments(aliased, catalogue, LOCAL, print)
     assert [entry["configuration"] for entry in having.unavailable] == ["sanic", "again"]
 
 
