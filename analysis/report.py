@@ -25,7 +25,7 @@ from analysis.rates import CapacityTable, RateTable
 from analysis.recycling_shown import page as recycled
 from analysis.recycling_shown.table import deciding
 from analysis.results import NothingFinished
-from analysis.schema import SCHEMA, Run
+from analysis.schema import SCHEMA, Database, Run
 from analysis.study import Study, study
 from analysis.thresholds import Violation
 
@@ -230,6 +230,8 @@ def _facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
         "Cells": f"{len(finished)} finished of {run.cells_planned} planned",
         "Suite": f"Python {run.suite.python}, {_packages(run.suite.packages)}",
     }
+    if run.database:
+        facts["Database"] = _database(run.database)
     if run.wall_s and run.load_s:
         facts["Time"] = f"{run.wall_s:.0f} s, {run.load_s / run.wall_s:.0%} of them under load"
     for name, stack in run.stacks.items():
@@ -238,6 +240,13 @@ def _facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
         facts["Revision"] = run.git.revision[:12] + (" with local changes" if run.git.dirty else "")
     facts["Results"] = f"{run.run}, schema {SCHEMA}, methodology {run.methodology}"
     return facts
+
+
+def _database(database: Database) -> str:
+    """Which database it was, whose, on which CPUs, and which scenarios asked it."""
+    whose = {"given": "that of DATABASE_URL", "private": "the run's own", "compose": "in a container"}
+    pinned = f" on CPU {', '.join(map(str, database.cpus))}" if database.cpus else ""
+    return f"{database.version}, {whose[database.where]}{pinned}, asked by {', '.join(database.scenarios)}"
 
 
 def _configurations(analysed: Study) -> list[dict[str, Any]]:
