@@ -49,7 +49,7 @@ help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
-		echo 'MAX_REQUESTS= REPLACEMENTS= LAUNCHER= RESULTS= RUN=,'
+		echo 'MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
@@ -109,7 +109,8 @@ test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engi
 	@$(VENV)/bin/pytest tests/compose/real
 
 ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
-	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS))
+	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) \
+		$(call option,launcher,$(LAUNCHER))
 
 bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
 	@$(PYTHON) -m swarm.selfbench $(ARGUMENTS)
