@@ -16,6 +16,8 @@ FILES = sorted((ROOT / "locustfiles").glob("*.py"))
 
 def test_there_are_scenarios():
     expected = {
+        "db",
+        "db_write",
         "index",
         "index_close",
         "leak_50k",
