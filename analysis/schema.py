@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from analysis.errors import AnalysisError
+from analysis.words import plain
 
 SCHEMA = 3
 
@@ -266,7 +267,7 @@ Model = TypeVar("Model", Run, Cell)
 
 
 def read(path: Path, model: type[Model]) -> Model:
-    """Read one JSON file of a run.
+    """Read one JSON file of a run; its texts are made `plain`, for they go to terminals, charts and pages.
 
     Raises:
         AnalysisError: it is not JSON, of another schema, or lacks a key; the text names file and key.
@@ -276,7 +277,7 @@ def read(path: Path, model: type[Model]) -> Model:
     except OSError as error:
         raise AnalysisError(f"{path}: {error.strerror}") from error
     try:
-        document = json.loads(text)
+        document = _plain(json.loads(text))
     except ValueError as error:
         what = "is empty" if not text.strip() else f"is not JSON ({error})"
         raise AnalysisError(f"{path} {what}; restore it or run the cell again") from error
@@ -292,3 +293,12 @@ def read(path: Path, model: type[Model]) -> Model:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise AnalysisError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _plain(value: Any) -> Any:
+    """A JSON document with every text of it, keys included, made `plain`."""
+    if isinstance(value, dict):
+        return {plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return plain(value) if isinstance(value, str) else value

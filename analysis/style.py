@@ -22,7 +22,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from analysis.results import Results
-from analysis.words import plain
 
 # Okabe & Ito, "Color Universal Design" (2008); their yellow is too faint on white, so it comes darkened,
 # and a grey makes nine. The markers tell apart what printing without colour does not.
@@ -137,7 +136,7 @@ def finish(
     figure: Figure, title: str, reading: str, foot: str, looks: dict[str, Look] | None = None
 ) -> Figure:
     """Lay out: the finding above, how to read it below that, a legend of `looks`, the source at the foot."""
-    title = " ".join(plain(title).split())
+    title = " ".join(title.split())
     figure.set_label(title)
     width, body = figure.get_size_inches()
     per_line = int(width * 8.7)
