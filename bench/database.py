@@ -40,7 +40,7 @@ class Running:
 
 
 class Source(Protocol):
-    """Where a database comes from; ``where`` as in ``run.json``."""
+    """Where a database comes from, in words by ``str``; ``where`` as in ``run.json``."""
 
     @property
     def where(self) -> str: ...  # noqa: D102
@@ -63,6 +63,9 @@ class Given:
     url: str
     where: str = "given"
 
+    def __str__(self) -> str:
+        return f"that of {URL}"
+
     @contextlib.contextmanager
     def open(self, _run: Path, _cpus: Sequence[int], _launcher: Launcher, /) -> Iterator[Running]:
         """See ``Source``; nothing is started."""
@@ -75,6 +78,9 @@ class Private:
 
     binaries: Path
     where: str = "private"
+
+    def __str__(self) -> str:
+        return f"a private PostgreSQL of this run, made with {self.binaries}"
 
     @contextlib.contextmanager
     def open(self, run: Path, cpus: Sequence[int], _launcher: Launcher, /) -> Iterator[Running]:
@@ -97,6 +103,9 @@ class Service:
     """The service ``bench-postgres`` of docker-compose.yml, which ends with its launcher."""
 
     where: str = "compose"
+
+    def __str__(self) -> str:
+        return "the service bench-postgres"
 
     @contextlib.contextmanager
     def open(self, _run: Path, cpus: Sequence[int], launcher: Launcher, /) -> Iterator[Running]:

@@ -143,12 +143,14 @@ def database_source(
     if not needing:
         return None
     try:
-        return database.find(launcher, say)
+        source = database.find(launcher, say)
     except stacks.UnavailableError as why:
         for name in sorted(needing):
             having.unavailable.append({"scenario": name, "reason": why.reason, "remedy": why.remedy})
-            say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
+        say(f"unavailable: {', '.join(sorted(needing))}: {why.reason}\n  to measure that: {why.remedy}")
         return None
+    say(f"database: {source}")
+    return source
 
 
 def describe(

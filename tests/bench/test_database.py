@@ -99,11 +99,15 @@ def test_without_any_its_scenarios_are_unavailable_and_only_they(monkeypatch):
     assert prepare.database_source("processes", {"db", "db-write"}, having, said.append) is None
     assert having.lacking == ["db", "db-write"]
     assert {tuple(entry) for entry in having.unavailable} == {("scenario", "reason", "remedy")}
-    assert said[0].startswith("db is unavailable: there is no database") and "DATABASE_URL" in said[0]
+    (line,) = said
+    assert line.startswith("unavailable: db, db-write: there is no database") and "DATABASE_URL" in line
     # A plan that needs none does not look for one.
     having = Environments({}, [])
     assert prepare.database_source("processes", set(), having, said.append) is None
-    assert having.unavailable == [] and len(said) == 2
+    assert having.unavailable == [] and said == [line]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:secret@127.0.0.1/app")
+    assert prepare.database_source("processes", {"db"}, having, said.append).where == "given"
+    assert having.unavailable == [] and said[1:] == ["database: that of DATABASE_URL"]
 
 
 def test_what_is_unavailable_leaves_its_blocks(catalogue):
@@ -254,7 +258,7 @@ def test_a_run_without_a_database_measures_the_rest(tmp_path, monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     thresholds = '[thresholds]\ndb = ["failures == 0"]\n'
     result, said = run_here(tmp_path, PLAN.format(seconds=1) + INDEX + thresholds)
-    assert "db-write is unavailable: there is no database" in said
+    assert "unavailable: db, db-write: there is no database" in said
     assert (result.outcome.finished, result.outcome.failed) == (1, 0)
     record = json.loads((result.folder / "run.json").read_text())
     assert [entry["scenario"] for entry in record["unavailable"]] == ["db", "db-write"]
