@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute
 from analysis.page import nothing
-from analysis.page.digest import Noted, cpus, digest, noted
+from analysis.page.digest import Noted, digest, noted
 from analysis.page.document import Entry, Section, document
+from analysis.page.facts import configurations, facts
 from analysis.page.failures import failures
 from analysis.page.listing import Listing as Listing  # bench.cli reads it here
 from analysis.page.pictures import drawn
@@ -25,7 +23,7 @@ from analysis.rates import CapacityTable, RateTable
 from analysis.recycling_shown import page as recycled
 from analysis.recycling_shown.table import deciding
 from analysis.results import NothingFinished
-from analysis.schema import SCHEMA, Database, Run
+from analysis.schema import Run
 from analysis.study import Study, study
 from analysis.thresholds import Violation
 
@@ -94,7 +92,6 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
 def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:
     """The report of a run in which every cell failed."""
     findings = nothing.findings(failed)
-    facts = _facts(failed.run, failed.cells)
 
     def fill(folder: Path) -> None:
         text = document(
@@ -103,7 +100,7 @@ def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:
             heading=failed.finding,
             sections=[
                 *nothing.sections(run_dir, failed, noted(findings)),
-                Section("How it was measured", "facts", facts),
+                Section("How it was measured", "facts", facts(failed.run, failed.cells)),
                 Section("What could not be measured", "unavailable", failed.run.unavailable),
             ],
             footer=_footer(failed.run, ""),
@@ -164,8 +161,8 @@ def _sections(analysed: Study, figures: Path) -> Iterator[Section]:
     alike = [shown(analysed.alike)] if analysed.alike.rows else []
     yield Section("How often the suite cries wolf", "tables", alike)
     yield from _illustrated(figures, SECTIONS)
-    yield Section("How it was measured", "facts", _facts(run, results.cells))
-    yield Section("What was measured", "configurations", _configurations(analysed))
+    yield Section("How it was measured", "facts", facts(run, results.cells))
+    yield Section("What was measured", "configurations", configurations(analysed))
     yield Section("What could not be measured", "unavailable", run.unavailable)
     yield Section("Cells that failed", "failures", failures(results.directory, results.cells))
     yield from recycled.evidence(analysed)
@@ -210,66 +207,3 @@ def _kicker(run: Run) -> str:
 
 def _footer(run: Run, more: str) -> str:
     return f"Made from the files in {run.run}. {more}".rstrip()
-
-
-def _facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
-    """How it was measured, as label and text; `cells` is `Results.cells`."""
-    finished = cells[cells["status"] == "finished"]
-    host = run.host
-    memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
-    engines = ", ".join(sorted(finished["engine"].unique()))
-    engine = f" (engine: {engines})" if engines else ""
-    loops = " and ".join(f"{kind} loop" for kind in sorted(cells["load_kind"].unique()))
-    facts = {
-        "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
-        + (" (in a container)" if host.container else ""),
-        "CPU split": cpus(run.cpu_split) + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
-        "Launcher": run.launcher,
-        "Load": f"Locust {run.suite.packages.get('locust', '')}{engine}, {loops}",
-        "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",
-        "Cells": f"{len(finished)} finished of {run.cells_planned} planned",
-        "Suite": f"Python {run.suite.python}, {_packages(run.suite.packages)}",
-    }
-    if run.database:
-        facts["Database"] = _database(run.database)
-    if run.wall_s and run.load_s:
-        facts["Time"] = f"{run.wall_s:.0f} s, {run.load_s / run.wall_s:.0%} of them under load"
-    for name, stack in run.stacks.items():
-        facts[f"Stack {name}"] = f"Python {stack.python}, {_packages(stack.packages)}"
-    if run.git and run.git.revision:
-        facts["Revision"] = run.git.revision[:12] + (" with local changes" if run.git.dirty else "")
-    facts["Results"] = f"{run.run}, schema {SCHEMA}, methodology {run.methodology}"
-    return facts
-
-
-def _database(database: Database) -> str:
-    """Which database it was, whose, on which CPUs, and which scenarios asked it."""
-    whose = {"given": "that of DATABASE_URL", "private": "the run's own", "compose": "in a container"}
-    pinned = f" on CPU {', '.join(map(str, database.cpus))}" if database.cpus else ""
-    return f"{database.version}, {whose[database.where]}{pinned}, asked by {', '.join(database.scenarios)}"
-
-
-def _configurations(analysed: Study) -> list[dict[str, Any]]:
-    """Every measured configuration with its exact commands, one per number of workers."""
-    cells = analysed.results.finished
-    return [
-        {
-            "about": configuration,
-            "commands": cells.loc[cells["configuration"] == configuration.name, "command"].unique().tolist(),
-            "serves_with": _serves_with(analysed, configuration.name),
-        }
-        for configuration in analysed.results.run.configurations
-        if (cells["configuration"] == configuration.name).any()
-    ]
-
-
-def _serves_with(analysed: Study, name: str) -> str:
-    """The event loop and HTTP parser the server said it uses."""
-    cells = analysed.results.finished
-    first = cells[cells["configuration"] == name].iloc[0]
-    parts = [f"{label} {first[label]}" for label in ("loop", "parser") if first[label]]
-    return ", ".join(parts)
-
-
-def _packages(packages: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))

@@ -11,8 +11,10 @@ import pandas as pd
 
 from analysis.checks import Finding
 from analysis.checks.findings import at_loads
+from analysis.page.facts import cpus
 from analysis.ranking import Table
-from analysis.schema import CpuSplit, Run
+from analysis.recycling import QUESTIONS
+from analysis.schema import Run
 from analysis.study import Study
 from analysis.words import counted, listed
 
@@ -99,7 +101,7 @@ def asked(run: Run, cells: pd.DataFrame) -> list[Line]:
     parts += [text for treatment, text in TREATMENTS.items() if (cells["treatment"] == treatment).any()]
     sentence = "; ".join(parts) + "."
     name, summary = run.plan.get("name", "unnamed"), run.plan.get("summary")
-    return [Line(f"Plan {name}: {summary}." if summary else f"Plan {name}."), Line(sentence)]
+    return [Line(f"Plan {name}: {summary.rstrip('.')}." if summary else f"Plan {name}."), Line(sentence)]
 
 
 def machine(run: Run) -> list[Line]:
@@ -110,11 +112,6 @@ def machine(run: Run) -> list[Line]:
         Line(f"{host.hostname}: {host.cpu}, {host.cpus} CPUs, {host.system}; {cpus(run.cpu_split)}{shared}."),
         Line(f"Launcher: {run.launcher}."),
     ]
-
-
-def cpus(split: CpuSplit) -> str:
-    """Who ran on which CPUs."""
-    return f"server on CPU {_numbers(split.server)}, generator on CPU {_numbers(split.generator)}"
 
 
 def spoiled(findings: Sequence[Noted]) -> list[Line]:
@@ -154,7 +151,7 @@ def _found(study: Study) -> Iterator[Line]:
             row.configuration: sum(answer.verdict == "bad" for answer in row.answers)
             for row in study.recycling.configurations
         }
-        yield Line(f"Answers that one does not want of a server: {_tally(unwanted)}.")
+        yield Line(f"Of {len(QUESTIONS)} answers, those that one does not want: {_tally(unwanted)}.")
 
 
 def _sure(study: Study) -> Iterator[Line]:
@@ -211,7 +208,3 @@ def _names(column: pd.Series, what: str) -> str:
 def _tally(counts: dict[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     return ", ".join(f"{name} {count}" for name, count in ordered)
-
-
-def _numbers(cpus: Sequence[int]) -> str:
-    return ", ".join(map(str, cpus))
