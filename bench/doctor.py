@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench import cpus, host, stacks
+from bench import cpus, database, host, stacks
 from bench.compose import engine as docker
 from targets.configurations import Catalogue
 
@@ -38,6 +38,7 @@ def examine(catalogue: Catalogue, results: Path) -> Iterator[Check]:
     for stack in catalogue.stacks.values():
         users = [c.name for c in catalogue.configurations.values() if c.stack == stack.name]
         yield _interpreter(stack.name, stack.pythons, users)
+    yield _database()
     yield _docker()
 
 
@@ -106,6 +107,15 @@ def _interpreter(name: str, versions: tuple[str, ...], configurations: Sequence[
         lost = ", ".join(configurations)
         return Check(title, "bad", f"no Python {wanted}", f"unavailable without it: {lost}")
     return Check(title, "ok", f"Python {wanted}: {found}")
+
+
+def _database() -> Check:
+    """Where local processes would have a database from, for the scenarios that need one."""
+    try:
+        source = database.find("processes", lambda _: None)
+    except stacks.UnavailableError as why:
+        return Check("database", "warn", str(why), f"scenarios that need one are left out; {why.remedy}")
+    return Check("database", "ok", str(source))
 
 
 def _docker() -> Check:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench import database, experiment, plan, postgres, prepare
+from bench import database, doctor, experiment, plan, postgres, prepare
 from bench.blocks import expand, possible
 from bench.database import Database, Given, Private, Running, Service
 from bench.errors import UsageError, UserError
@@ -108,6 +108,15 @@ def test_without_any_its_scenarios_are_unavailable_and_only_they(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:secret@127.0.0.1/app")
     assert prepare.database_source("processes", {"db"}, having, said.append).where == "given"
     assert having.unavailable == [] and said[1:] == ["database: that of DATABASE_URL"]
+
+
+def test_the_doctor_says_whether_there_is_one(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:secret@127.0.0.1/app")
+    assert (doctor._database().state, doctor._database().found) == ("ok", "that of DATABASE_URL")
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setattr(postgres, "find_binaries", lambda: None)
+    check = doctor._database()
+    assert check.state == "warn" and "apt install postgresql" in check.advice
 
 
 def test_what_is_unavailable_leaves_its_blocks(catalogue):
