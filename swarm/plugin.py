@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any, Final
@@ -56,6 +57,7 @@ class Coordinator:
         self._ticker: gevent.Greenlet | None = None
         self._last_from: set[str] = set()
         self.error: str | None = None
+        self.listeners: list[Callable[[Batch], None]] = []  # hear what is recorded, second by second
         hooks = environment.events
         hooks.test_start.add_listener(self._started)
         hooks.test_stop.add_listener(self._stopped)
@@ -176,6 +178,8 @@ class Coordinator:
         self._last_from.add(msg.node_id)
 
     def _add(self, batch: Batch) -> None:
+        for listener in self.listeners:
+            listener(batch)
         if self._recording is None:
             return
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from locust import User, events
 from locust.argument_parser import get_parser
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
+
+from .user import SwarmUser
 
 
 def load(files: list[str]) -> dict[str, list[type[User]]]:
@@ -30,3 +32,8 @@ def environment_of(scenarios: Mapping[str, list[type[User]]]) -> Environment:
     classes = [user_class for found in scenarios.values() for user_class in found]
     # The real parser: locustfiles may have options of their own, and workers get them from the master.
     return Environment(user_classes=classes, events=events, parsed_options=get_parser().parse_args(args=[]))
+
+
+def engine_name(classes: Iterable[type[User]]) -> str:
+    """Who drives these users: `swarm`, or `locust` if some of them are its own."""
+    return "swarm" if all(issubclass(each, SwarmUser) for each in classes) else "locust"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
 
 import argparse
-import csv
 import gc
 import json
 import logging
@@ -21,10 +20,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from time import time
 from typing import Any, Final
 
@@ -35,18 +32,15 @@ import locust.runners
 from gevent.fileobject import FileObject
 from gevent.queue import Queue
 from locust import User, events
-from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner
-from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 
 from .cell import Cell, CellFailed
+from .locust_csv import locust_csv
 from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
 from .progress import Progress, emit
-from .recording import whole_file
-from .scenarios import environment_of, load
+from .scenarios import engine_name, environment_of, load
 from .summary import Window, read_window
-from .user import SwarmUser
 
 logger = logging.getLogger("swarm.session")
 
@@ -120,7 +114,7 @@ class Session:
         self._set_options(cell, classes)
         environment = self._environment
         try:
-            with _locust_csv(environment, cell.directory):
+            with locust_csv(environment, cell.directory):
                 window = self._swarm(classes, cell)
                 stats = environment.stats
                 figures = Window(stats.num_requests - stats.num_failures, stats.num_failures)
@@ -211,27 +205,6 @@ class Session:
         return "no request was completed in the measured window"
 
 
-@contextmanager
-def _locust_csv(environment: Environment, directory: Path) -> Iterator[None]:
-    """Locust's own CSV files: its history while the load runs, the rest once it has stopped."""
-    writer = StatsCSVFileWriter(
-        environment, PERCENTILES_TO_REPORT, str(directory / "locust"), full_history=True
-    )
-    greenlet = gevent.spawn(writer)
-    try:
-        yield
-    finally:
-        greenlet.kill()
-        writer.close_files()
-    for name, write in (
-        ("locust_stats.csv", writer.requests_csv),
-        ("locust_failures.csv", writer.failures_csv),
-        ("locust_exceptions.csv", writer.exceptions_csv),
-    ):
-        with whole_file(directory / name) as file:
-            write(csv.writer(file))
-
-
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -297,10 +270,7 @@ def main() -> None:
         locust=locust.__version__,
         processes=arguments.processes,
         scenarios={file: [c.__name__ for c in classes] for file, classes in scenarios.items()},
-        engines={
-            file: "swarm" if all(issubclass(c, SwarmUser) for c in classes) else "locust"
-            for file, classes in scenarios.items()
-        },
+        engines={file: engine_name(classes) for file, classes in scenarios.items()},
     )
     try:
         _serve(session)
