@@ -46,7 +46,8 @@ def read(performance: Study | None, recycling: Study | None) -> Evidence:
     """All that two runs show together; either may be missing. Aliases, which are no choice, are left out."""
     studies = [study for study in (performance, recycling) if study is not None]
     entries: dict[str, Configuration] = {}
-    for study in studies:
+    # What a run of recycling says of how workers are replaced, it has put to the test.
+    for study in reversed(studies):
         for entry in study.results.run.configurations:
             entries.setdefault(entry.name, entry)
     aliases = {alias for study in studies for alias in study.results.run.plan.get("aliases", {})}

@@ -1,0 +1,132 @@
+from analysis.verdicts.commands import command
+from analysis.verdicts.requirements import Requirements
+from tests.analysis.verdicts.builders import known, served
+
+SANIC = "/venv/bin/sanic targets.app:app --host 127.0.0.1 --port 34883 --workers 2 --no-motd --no-access-logs"
+GUNICORN = (
+    "/venv/bin/gunicorn targets.app:app --bind 127.0.0.1:53727 --workers 2 --worker-class "
+    "uvicorn_worker.UvicornWorker --keep-alive 75 --backlog 2048 --no-control-socket"
+)
+UVICORN = "/venv/bin/uvicorn targets.app:app --host 127.0.0.1 --port 45091 --workers {} --backlog 2048"
+
+
+def test_gunicorn():
+    server = known(
+        served=(
+            served(GUNICORN, replacing=False),
+            served(f"{GUNICORN} --max-requests 500 --max-requests-jitter 50"),
+        ),
+        versions={"python": "3.11.7", "gunicorn": "27.0.1"},
+    )
+    found = command(server, Requirements(workers=4))
+    assert found.line == (
+        "gunicorn app:app --bind 127.0.0.1:8000 --workers 4 --worker-class uvicorn_worker.UvicornWorker "
+        "--keep-alive 75 --backlog 2048 --no-control-socket --max-requests 10000 --max-requests-jitter 1000"
+    )
+    assert found.app_lines == found.needs == ()
+    assert found.settings == {
+        "workers": 4, "keep_alive_s": 75.0, "backlog": 2048, "max_requests": 10_000,
+        "max_requests_jitter": 1000, "max_rss_mib": None, "preload": False, "loop": "uvloop",
+        "parser": "httptools",
+    }  # fmt: skip
+    assert found.versions == {"python": "3.11.7", "gunicorn": "27.0.1"}
+
+
+def test_nobody_is_replaced_where_that_is_not_required():
+    server = known(
+        served=(served(GUNICORN, replacing=False, jitter=False), served(f"{GUNICORN} --max-requests 500"))
+    )
+    found = command(server, Requirements(restart="none"))
+    assert "--max-requests" not in found.line and found.line.endswith("--no-control-socket")
+    assert found.settings["max_requests"] is found.settings["max_requests_jitter"] is None
+
+
+def test_sanics_own_server_needs_its_environment_and_two_lines_in_the_app():
+    server = known("sanic", "app", served=(served(SANIC, parser="sanic"),), backlog=100)
+    found = command(server, Requirements(max_requests=5000, max_requests_jitter=500))
+    assert found.line == (
+        "SANIC_KEEP_ALIVE_TIMEOUT=75 sanic app:app --host 127.0.0.1 --port 8000 --workers 2 --no-motd "
+        "--no-access-logs"
+    )
+    assert found.app_lines == (
+        "from recycle import recycle_after",
+        "recycle_after(app, max_requests=5_000, jitter=500)",
+    )
+    (need,) = found.needs
+    assert "targets/recycle.py" in need
+    alone = command(
+        known("sanic", "app", served=(served(SANIC, parser="sanic", replacing=False),)),
+        Requirements(restart="none"),
+    )
+    assert alone.app_lines == alone.needs == ()
+
+
+def test_sanics_worker_under_gunicorn_is_told_by_its_environment_too():
+    line = "gunicorn targets.app:app --bind 127.0.0.1:1 --worker-class sanic.worker.GunicornWorker"
+    found = command(known("gunicorn-sanic", served=(served(line, parser="sanic"),)), Requirements())
+    assert found.line.startswith(
+        "SANIC_KEEP_ALIVE_TIMEOUT=75 SANIC_ACCESS_LOG=false gunicorn app:app --bind "
+    )
+
+
+def test_uvicorn_with_one_worker_needs_a_process_manager():
+    options = " --limit-max-requests 500 --limit-max-requests-jitter 50"
+    server = known(
+        "uvicorn",
+        "respawn",
+        served=(
+            served(UVICORN.format(1) + options, workers=1),
+            served(UVICORN.format(2) + options, workers=2),
+        ),
+    )
+    several = command(server, Requirements())
+    assert several.needs == () and "--workers 2" in several.line
+    assert several.line.endswith("--limit-max-requests 10000 --limit-max-requests-jitter 1000")
+    (need,) = command(server, Requirements(workers=1)).needs
+    assert "process manager" in need
+
+
+def test_granian_is_told_a_size():
+    line = "granian targets.app:app --host 127.0.0.1 --port 1 --workers 2 --workers-max-rss 40"
+    found = command(
+        known("granian", "rss", served=(served(line, jitter=False),)), Requirements(restart="memory")
+    )
+    assert found.line.endswith("--workers-max-rss 512")
+    assert found.settings["max_rss_mib"] == 512 and found.settings["max_requests"] is None
+
+
+def test_no_jitter_where_there_is_no_place_for_it():
+    line = "hypercorn targets.app:app --bind 127.0.0.1:1 --workers 2 --max-requests 500"
+    found = command(known("hypercorn", served=(served(line, jitter=False),)), Requirements())
+    assert found.settings["max_requests_jitter"] is None and found.line.endswith("--max-requests 10000")
+
+
+def test_modules_of_the_suite_that_a_command_needs_are_named():
+    line = f"{GUNICORN} --config python:targets.gunicorn_asgi"
+    found = command(known("gunicorn-asgi", served=(served(line),)), Requirements())
+    assert "--config python:gunicorn_asgi" in found.line
+    assert found.needs == ("targets/gunicorn_asgi.py of this suite, copied beside your app",)
+
+
+def test_preload_and_an_app_of_ones_own_stay():
+    line = GUNICORN.replace("targets.app:app", "shop.server:create_app") + " --preload"
+    found = command(known(served=(served(line),)), Requirements())
+    assert found.line.startswith("gunicorn shop.server:create_app --bind ") and found.settings["preload"]
+
+
+def test_words_that_a_shell_would_split_are_quoted():
+    server = known(served=(served(GUNICORN),))
+    words = (*server.served[0].words, "--name", "my app")
+    spaced = known(served=(server.served[0].__class__(2, words, None, None, True, False),))
+    assert command(spaced, Requirements()).line.endswith("--name 'my app'")
+
+
+def test_a_number_of_workers_that_the_server_does_not_take_changes_nothing():
+    line = "sanic targets.app:app --host 127.0.0.1 --port 1 --single-process"
+    server = known("sanic-single", "none", served=(served(line, replacing=False, workers=1),))
+    found = command(server, Requirements(restart="none", workers=4))
+    assert found.settings["workers"] == 1 and "--workers" not in found.line
+
+
+def test_without_a_cell_there_is_no_command():
+    assert command(known(served=()), Requirements()) is None
