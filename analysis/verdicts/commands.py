@@ -67,7 +67,7 @@ def _served(known: Known, asked: Requirements) -> Served | None:
     wanted = [
         each
         for each in known.served
-        if each.replacing == (asked.restart != "none") and asked.means(each.workers)
+        if each.replacing == (asked.restart != "none") and asked.counts(each.workers)
     ]
     # What has one worker at most was measured with one, whatever is asked for.
     fitting = wanted or [each for each in known.served if each.replacing == (asked.restart != "none")]

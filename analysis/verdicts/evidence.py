@@ -9,6 +9,7 @@ from typing import Literal
 
 Outcome = Literal["passed", "failed", "not shown"]
 Connections = Literal["keep-alive", "per-request"]
+Replacing = Literal["replaced", "not replaced", "too few", "broken"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Recycled:
     cell: str
     scenario: str
     workers: int
-    outcome: Literal["replaced", "not replaced", "too few", "broken"]
+    outcome: Replacing
     reason: str
     stall_s: float
 

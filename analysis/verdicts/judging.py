@@ -63,7 +63,7 @@ def _restart(known: Known, asked: Requirements) -> Judgement:
     """Whether workers are replaced in the way that is required, in every cell that tells."""
     if known.recycle not in WAYS[asked.restart]:
         return _judgement("restart", "failed", _instead(known))
-    cells = _meant(known, asked)
+    cells = _counting(known, asked)
     wrong = [each for each in cells if each.outcome in ("broken", "not replaced")]
     right = [each for each in cells if each.outcome == "replaced"]
     some = wrong or right or cells
@@ -88,7 +88,7 @@ def _instead(known: Known) -> str:
 
 def _process_manager(known: Known, asked: Requirements) -> Judgement:
     """Whether something else must start the server again each time that it ends."""
-    replaced = [each for each in _meant(known, asked) if each.outcome == "replaced"]
+    replaced = [each for each in _counting(known, asked) if each.outcome == "replaced"]
     several = [each for each in replaced if each.workers > 1]
     outcome: Outcome = "passed"
     figure, cells = "none is needed", several
@@ -106,7 +106,7 @@ def _process_manager(known: Known, asked: Requirements) -> Judgement:
 def _lost(requirement: str, known: Known, asked: Requirements, limit: float | None) -> Judgement:
     """What replacements cost, by the worst number of workers and kind of connection that counts."""
     kinds = [kind for kind in CONNECTIONS if asked.connections in ("both", kind)]
-    prices = [each for each in known.prices if each.connections in kinds and asked.means(each.workers)]
+    prices = [each for each in known.prices if each.connections in kinds and asked.counts(each.workers)]
     prices.sort(key=lambda each: _known(_rate(requirement, each).high), reverse=True)
     if limit is None:
         figure = _price(requirement, prices[0]) if prices else NOT_MEASURED
@@ -146,7 +146,7 @@ def _price(requirement: str, price: Price) -> str:
 def _stall(known: Known, asked: Requirements) -> Judgement:
     """The longest time in which nobody was answered while workers were replaced."""
     limit_s = asked.stall_s
-    cells = [each for each in _meant(known, asked) if each.outcome == "replaced" and each.stall_s >= 0]
+    cells = [each for each in _counting(known, asked) if each.outcome == "replaced" and each.stall_s >= 0]
     if not cells:
         return _judgement("stall_s", None if limit_s is None else "not shown", NOT_MEASURED)
     worst = max(cells, key=lambda each: each.stall_s)
@@ -160,7 +160,7 @@ def _stall(known: Known, asked: Requirements) -> Judgement:
 
 def _p99(known: Known, asked: Requirements, scenario: str, limit_ms: float) -> Judgement:
     """The p99 from the schedule at every arrival rate that was measured; the worst decides."""
-    loads = [each for each in known.latencies if each.scenario == scenario and asked.means(each.workers)]
+    loads = [each for each in known.latencies if each.scenario == scenario and asked.counts(each.workers)]
     if not loads:
         return _judgement("p99_ms", "not shown", f"{scenario} was not measured in an open loop")
     loads.sort(key=lambda each: _known(each.p99_ms), reverse=True)
@@ -207,8 +207,8 @@ def _worst(found: Sequence[Judgement]) -> Judgement:
     return min(found, key=lambda each: ORDER.index(each.outcome or "passed"))
 
 
-def _meant(known: Known, asked: Requirements) -> list[Recycled]:
-    return [each for each in known.recycled if asked.means(each.workers)]
+def _counting(known: Known, asked: Requirements) -> list[Recycled]:
+    return [each for each in known.recycled if asked.counts(each.workers)]
 
 
 def _where(cell: Recycled) -> str:

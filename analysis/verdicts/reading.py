@@ -23,6 +23,7 @@ from analysis.verdicts.evidence import (
     Price,
     Rate,
     Recycled,
+    Replacing,
     Seen,
     Served,
     Source,
@@ -114,18 +115,17 @@ def _served(study: Study, name: str) -> Iterator[Served]:
     finished = study.results.finished
     cells = finished[finished["configuration"] == name]
     recycling = study.recycling
-    working = [] if recycling is None else recycling.cells.index[recycling.cells["verdict"] == "recycles"]
-    for (workers, replacing), group in cells.groupby(["workers", cells["treatment"] == "recycled"]):
-        usable = group[group.index.isin(working)] if replacing else group
-        if usable.empty:
-            continue
-        row = usable.iloc[0]
+    idle = cells["treatment"] == "recycled"
+    if recycling is not None:
+        idle &= recycling.cells["verdict"].reindex(cells.index) != "recycles"
+    usable = cells[~idle].assign(replacing=cells["treatment"] == "recycled")
+    for _, row in usable.drop_duplicates(["workers", "replacing"]).iterrows():
         yield Served(
-            workers=int(workers),
+            workers=int(row["workers"]),
             words=tuple(shlex.split(row["command"])),
             parser=None if pd.isna(row["parser"]) else str(row["parser"]),
             loop=None if pd.isna(row["loop"]) else str(row["loop"]),
-            replacing=bool(replacing),
+            replacing=bool(row["replacing"]),
             jitter=bool(row["max_requests_jitter"] >= 0),
         )
 
@@ -137,9 +137,9 @@ def _recycled(study: Study, name: str) -> Iterator[Recycled]:
         return
     mine = cells[(cells["configuration"] == name) & (cells["treatment"] == "recycled")]
     for cell, row in mine.iterrows():
-        if row["status"] == "failed":
-            outcome, reason, stall_s = "broken", str(row["reason"]).partition("\n")[0], float("nan")
-        else:
+        outcome: Replacing = "broken"
+        reason, stall_s = str(row["reason"]).partition("\n")[0], float("nan")
+        if row["status"] != "failed":
             judged = recycling.cells.loc[cell]
             lives = recycling.lives[(recycling.lives["cell"] == cell) & recycling.lives["ready"].notna()]
             outcome = _outcome(str(judged["verdict"]), row, lives)
@@ -154,9 +154,7 @@ def _recycled(study: Study, name: str) -> Iterator[Recycled]:
         )
 
 
-def _outcome(
-    verdict: str, cell: pd.Series, lives: pd.DataFrame
-) -> Literal["replaced", "not replaced", "too few", "broken"]:
+def _outcome(verdict: str, cell: pd.Series, lives: pd.DataFrame) -> Replacing:
     """The verdict on a cell; who was not replaced, although it served enough to be, shows something."""
     if verdict == "recycles":
         return "replaced"
@@ -184,14 +182,14 @@ def _prices(study: Study, name: str) -> Iterator[Price]:
         & (cells["verdict"] == "recycles")
         & (cells["replaced"] > 0)
     ]
-    for (keep_alive, workers), group in sound.groupby(["keep_alive", "workers"]):
+    for _, group in sound.groupby(["keep_alive", "workers"]):
         replaced = recycling.replacements
         done = replaced[replaced["cell"].isin(group.index) & replaced["new_pid"].notna()]
         lost = recycling.losses[recycling.losses["cell"].isin(group.index)]
         ran = lost["handled"] != "no"
         yield Price(
-            connections="keep-alive" if keep_alive else "per-request",
-            workers=int(workers),
+            connections="keep-alive" if group["keep_alive"].iloc[0] else "per-request",
+            workers=int(group["workers"].iloc[0]),
             recycles=len(done),
             ran=_rate(lost[ran], done),
             retryable=_rate(lost[~ran], done),

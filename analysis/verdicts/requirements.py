@@ -38,7 +38,7 @@ class Requirements(BaseModel):
     max_requests_jitter: int = Field(default=1_000, ge=0)
     max_rss_mib: int = Field(default=512, gt=0)
 
-    def means(self, workers: int) -> bool:
+    def counts(self, workers: int) -> bool:
         """Whether what was seen with so many workers counts: several stand for any number of several."""
         return self.workers is None or (workers > 1) == (self.workers > 1)
 
