@@ -1,0 +1,189 @@
+from dataclasses import replace
+
+import pytest
+
+from bench.compose import engine, images, sources
+from bench.errors import UserError
+from bench.processes import ROOT
+from bench.stacks import UnavailableError
+from targets.configurations import Stack
+
+DOCKERFILE = """
+ARG BASE=debian
+FROM ${BASE} AS environment
+# COPY nothing/ nothing/
+COPY --chown=1:1 pins/*.txt \\
+    extra.txt ./
+FROM ${BASE} AS code
+COPY --from=environment /opt /opt
+COPY code/ code/
+FROM code AS stack
+FROM code AS suite
+COPY more/ more/
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with a Dockerfile and more files than it copies."""
+    root = tmp_path / "checkout"
+    contents = {
+        "targets/Dockerfile": DOCKERFILE,
+        "pins/a.txt": "a==1",
+        "pins/a.lock": "not copied",
+        "extra.txt": "",
+        "code/app.py": "app",
+        "code/deep/er.py": "deeper",
+        "code/__pycache__/app.pyc": "compiled",
+        "more/more.py": "more",
+        "nothing/nothing": "in a comment",
+        "README": "not copied",
+    }
+    for name, text in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+# -- What goes into an image
+
+
+def names(target, root):
+    return [str(path.relative_to(root)) for path in sources.files(target, root)]
+
+
+def test_the_files_are_those_that_the_stages_of_a_target_copy(checkout):
+    stack = ["code/app.py", "code/deep/er.py", "extra.txt", "pins/a.txt"]
+    assert names("stack", checkout) == stack
+    assert names("suite", checkout) == sorted([*stack, "more/more.py"])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("targets/Dockerfile", True),
+        ("pins/a.txt", True),
+        ("code/deep/er.py", True),
+        ("code/new.py", True),
+        ("more/more.py", False),
+        ("README", False),
+        ("code/__pycache__/app.pyc", False),
+    ],
+)
+def test_the_hash_changes_with_what_is_copied_and_with_nothing_else(checkout, name, changes):
+    before = sources.digest("stack", {}, checkout)
+    assert sources.digest("stack", {}, checkout) == before
+    with (checkout / name).open("a") as file:
+        file.write("# changed\n")
+    assert (sources.digest("stack", {}, checkout) != before) is changes
+
+
+def test_the_hash_changes_with_what_the_build_is_told_and_with_names(checkout):
+    before = sources.digest("stack", {"BASE": "a"}, checkout)
+    assert before != sources.digest("stack", {"BASE": "b"}, checkout)
+    assert before != sources.digest("suite", {"BASE": "a"}, checkout)
+    (checkout / "code" / "app.py").rename(checkout / "code" / "other.py")
+    assert before != sources.digest("stack", {"BASE": "a"}, checkout)
+
+
+def test_of_the_real_dockerfile_each_image_holds_its_code():
+    stack, suite = names("stack", ROOT), names("suite", ROOT)
+    assert {"targets/app.py", "targets/stacks/current.txt", "requirements/suite.txt"} <= set(stack)
+    assert not [name for name in stack if name.startswith(("swarm/", "locustfiles/", "bench/"))]
+    assert {"swarm/session.py", "swarm/nullserver.py", "locustfiles/index.py", *stack} <= set(suite)
+
+
+def test_settings_come_from_the_environment_and_else_from_the_file_compose_reads(tmp_path, monkeypatch):
+    monkeypatch.delenv("WHICHWORKER_TAG", raising=False)
+    assert sources.setting("WHICHWORKER_TAG", tmp_path) == ""
+    (tmp_path / ".env").write_text("# a comment\nOTHER=1\nWHICHWORKER_TAG='mine'\n")
+    assert sources.setting("WHICHWORKER_TAG", tmp_path) == "mine"
+    monkeypatch.setenv("WHICHWORKER_TAG", "yours")
+    assert sources.setting("WHICHWORKER_TAG", tmp_path) == "yours"
+
+
+# -- Images
+
+
+@pytest.fixture
+def stack(catalogue):
+    return catalogue.stacks["current"]
+
+
+def test_an_image_is_built_once_and_again_when_it_is_of_other_sources(docker, stack, current, said):
+    here = engine.find()
+    environment = images.ensure(here, stack, said.append)
+    assert (environment.version, environment.packages) == (current.version, current.packages)
+    assert said[0] == "building the image whichworker-current:latest: it is not there yet …"
+    assert said[1:] == [
+        "  Step 1/3 : ARG BASE=python:3.13-slim-bookworm",
+        "  Step 2/3 : FROM ${BASE} AS environment",
+        "  Step 3/3 : RUN pip install",
+    ]
+    said.clear()
+    assert images.ensure(here, stack, said.append) == environment and said == []
+    (docker.state / "images" / "whichworker-current:latest").write_text("unknown")
+    images.ensure(here, stack, said.append)
+    assert said[0].endswith("whichworker-current:latest: it was made from other sources …")
+    assert len(docker.calls("build", "bench-current")) == 2
+
+
+def test_another_base_image_is_another_image(docker, stack, said, monkeypatch):
+    here = engine.find()
+    images.ensure(here, stack, said.append)
+    monkeypatch.setenv("WHICHWORKER_BASE_CURRENT", "our-python:3.12")
+    images.ensure(here, stack, said.append)
+    monkeypatch.setenv("WHICHWORKER_BASE_SUITE", "our-python:3.12")
+    images.ensure(here, stack, said.append)
+    assert len(docker.calls("build")) == 2
+
+
+def test_the_suite_has_versions_of_its_own_image(docker, said):
+    found = images.suite(engine.find(), said.append)
+    assert {"locust", "gevent", "typing_extensions", "jinja2"} <= set(found["packages"])
+    assert found["python"] and "building the image whichworker-suite:latest" in said[0]
+
+
+def test_a_build_that_fails_shows_its_last_lines(docker, stack, said):
+    docker.note("build", "pip")
+    with pytest.raises(UserError) as caught:
+        images.ensure(engine.find(), stack, said.append)
+    assert str(caught.value).splitlines()[0] == (
+        "the image whichworker-current could not be built; the last lines:"
+    )
+    assert "  ERROR: No matching distribution found for sanic==99\n  Service failed" in str(caught.value)
+    assert "docs/compose.md" in str(caught.value)
+
+
+def test_without_its_base_image_a_stack_is_unavailable_and_the_suite_an_error(docker, catalogue, said):
+    docker.note("build", "base")
+    here = engine.find()
+    with pytest.raises(UnavailableError) as caught:
+        images.ensure(here, catalogue.stacks["sanic-21.12"], said.append)
+    assert str(caught.value) == (
+        'no base image for the stack "sanic-21.12": '
+        "pull access denied for our-python, repository does not exist"
+    )
+    assert "WHICHWORKER_BASE_SANIC_21_12" in caught.value.remedy
+    with pytest.raises(UserError, match="WHICHWORKER_BASE_SUITE"):
+        images.suite(here, said.append)
+
+
+def test_an_image_that_says_it_is_another_is_refused(docker, stack, said):
+    docker.note("build", "label")
+    with pytest.raises(UserError, match=r"its label whichworker.sources is not that of the sources here"):
+        images.ensure(engine.find(), stack, said.append)
+
+
+def test_a_stack_of_ones_own_has_no_image(docker, tmp_path, stack, said):
+    for other in (
+        Stack("mine", stack.pythons, stack.requirements),
+        replace(stack, requirements=tmp_path / "r"),
+    ):
+        (tmp_path / "r").write_text("sanic==1\n")
+        with pytest.raises(UnavailableError, match="has no image for this stack") as caught:
+            images.ensure(engine.find(), other, said.append)
+        assert "LAUNCHER=processes" in caught.value.remedy
+    copied = tmp_path / "copy.txt"
+    copied.write_bytes(stack.requirements.read_bytes())
+    assert images.ensure(engine.find(), replace(stack, requirements=copied), said.append).packages

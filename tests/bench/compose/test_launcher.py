@@ -1,0 +1,338 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from bench.compose import identity
+from bench.compose import launcher as of_containers
+from bench.compose.containers import PYTHON
+from bench.errors import UserError
+from bench.launch import ServerError
+from bench.launch_processes import Processes
+from bench.processes import ROOT, kill_tree
+from bench.serve_command import Options
+from targets.configurations import Recycling
+
+NOBODY = 1 << 30
+
+
+@pytest.fixture
+def sanic(catalogue):
+    return catalogue.get("sanic-single")
+
+
+@pytest.fixture
+def serving(make_launcher, run_folder, sanic):
+    """A launcher and a server that is ready."""
+    with make_launcher() as launcher:
+        yield launcher, launcher.start(sanic, 1, run_folder / "m", [0])
+
+
+def await_end(server, timeout_s=10):
+    deadline = time.monotonic() + timeout_s
+    while server.running:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def gone(pids, timeout_s=10):
+    deadline = time.monotonic() + timeout_s
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_server_is_ready_pinned_labelled_and_gone_afterwards(docker, make_launcher, run_folder, sanic):
+    with make_launcher() as launcher:
+        server = launcher.start(sanic, 1, run_folder / "m", [0])
+        assert server.facts["configuration"] == "sanic-single" and server.failure() is None
+        assert psutil.Process(server.facts["pid"]).cpu_affinity() == [0]
+        assert {facts["service"] for facts in docker.containers().values()} == {"loopback", "bench-current"}
+        for name, facts in docker.containers().items():
+            assert name.startswith(identity.project())
+            assert facts["labels"] == {
+                "whichworker.checkout": identity.checkout(),
+                "whichworker.bench": identity.bench(),
+            }
+            assert facts["user"] == f"{os.getuid()}:{os.getgid()}"
+        pids = [server.facts["pid"], *(facts["pid"] for facts in docker.containers().values())]
+    assert docker.containers() == {} and docker.networks() == []
+    assert gone(pids)
+
+
+def test_the_next_server_starts_while_the_last_one_stops(docker, serving, run_folder, sanic):
+    launcher, first = serving
+    launcher.stop(first)
+    second = launcher.start(sanic, 1, run_folder / "2", [0])
+    assert second.url != first.url
+    launcher.settle()
+    assert first.asked_to_end and second.failure() is None
+    assert first.ending().exit_status is not None
+    assert len(docker.containers()) == 2  # of the servers, only the second
+
+
+def test_serve_is_told_how_to_run_a_server(make_launcher, run_folder, catalogue):
+    options = Options(Recycling(1000, 10), True, 0.05, 0.1, 7.0)
+    with make_launcher() as launcher:
+        launcher.variables["DATABASE_URL"] = "postgresql://somewhere/else"
+        server = launcher.start(catalogue.get("uvicorn"), 1, run_folder / "m", [0], options)
+        assert (server.facts["max_requests"], server.facts["max_requests_jitter"]) == (1000, 10)
+        assert (server.directory / "requests.csv").exists() and server.options == options
+        given = psutil.Process(server.facts["pid"]).environ()
+        assert given["DATABASE_URL"] == "postgresql://somewhere/else"
+
+
+def test_a_worker_is_killed_and_when_it_was_is_told(serving):
+    launcher, server = serving
+    before = time.time()
+    moment = launcher.kill(server, server.facts["pid"])
+    await_end(server)
+    assert before <= moment <= server.ending().time + 0.01 <= time.time() + 0.01
+    assert server.ending().exit_status == -9
+    assert server.failure().startswith("the server ended by itself (SIGKILL)")
+    with pytest.raises(ProcessLookupError):
+        launcher.kill(server, server.facts["pid"])
+
+
+def test_a_process_that_is_not_there_cannot_be_killed(serving):
+    launcher, server = serving
+    with pytest.raises(ProcessLookupError):
+        launcher.kill(server, NOBODY)
+    assert server.running
+
+
+def test_a_serve_that_was_killed_tells_no_ending(docker, serving):
+    _, server = serving
+    os.kill(docker.containers()[docker.named("bench-current")]["pid"], signal.SIGKILL)
+    await_end(server)
+    assert server.ending() is None and "ended by itself (SIGKILL)" in server.failure()
+
+
+def test_the_kernel_killing_it_for_its_memory_is_said(docker, serving):
+    _, server = serving
+    docker.note("oom", docker.named("bench-current"))
+    os.kill(server.facts["pid"], signal.SIGKILL)
+    await_end(server)
+    (server.directory / "server.log").write_text("leaking\n")
+    assert server.failure() == ("the server ended by itself (killed: out of memory (limit 64m))\n  leaking")
+
+
+def test_a_container_that_somebody_removes_is_said(docker, serving, run_folder, sanic):
+    launcher, server = serving
+    subprocess.run(["docker", "rm", "--force", "--volumes", docker.named("bench-current")], check=True)
+    await_end(server)
+    assert server.failure().startswith("the server ended by itself (its container was removed)")
+    launcher.stop(server)
+    assert launcher.start(sanic, 1, run_folder / "again", [0]).running
+    launcher.settle()
+
+
+def test_a_server_that_does_not_start_says_the_same_as_a_local_one(
+    docker, make_launcher, run_folder, catalogue, current
+):
+    impossible = Options(Recycling(10, None))
+    said = []
+    for each in (Processes({"current": current}), make_launcher()):
+        with each, pytest.raises(ServerError) as caught:
+            each.start(catalogue.get("granian"), 1, run_folder / each.name, [0], impossible)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert said[0].startswith("granian did not start (exit status 2): ")
+
+
+def test_what_docker_refuses_is_said_in_its_words(docker, serving, run_folder, sanic):
+    launcher, _ = serving
+    subprocess.run(["docker", "rm", "--force", "--volumes", docker.named("loopback")], check=True)
+    with pytest.raises(ServerError, match=r"sanic-single did not start, Docker says:\n  .*No such container"):
+        launcher.start(sanic, 1, run_folder / "2", [0])
+
+
+def test_a_port_that_is_taken_is_avoided(make_launcher, run_folder, sanic, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(of_containers, "_FIRST_PORT", port)
+        with make_launcher() as opened:
+            server = opened.start(sanic, 1, run_folder / "m", [0])
+            assert not server.url.endswith(f":{port}")
+
+
+def test_an_engine_that_is_gone_ends_the_run(docker, make_launcher, run_folder, sanic):
+    with pytest.raises(UserError, match="Cannot connect to the Docker daemon"), make_launcher() as launcher:
+        launcher.start(sanic, 1, run_folder / "m", [0])
+        docker.note("trouble", "down")
+
+
+def test_what_dead_benches_left_is_removed_and_nothing_else(docker, make_launcher, said):
+    ours = {"whichworker.checkout": identity.checkout()}
+    boot = identity.bench().rsplit("-", 2)[0]
+    parent = psutil.Process(os.getppid())
+    started = identity._started(parent.pid)
+    dead = f"{boot}-{NOBODY}-1"
+    living = f"{boot}-{parent.pid}-{started}"
+    docker.leave("dead", **ours, **{"whichworker.bench": dead})
+    docker.leave("pid-of-another", **ours, **{"whichworker.bench": f"{boot}-{parent.pid}-1"})
+    docker.leave("before-the-boot", **ours, **{"whichworker.bench": f"0-{parent.pid}-{started}"})
+    docker.leave("living", **ours, **{"whichworker.bench": living})
+    docker.leave("elsewhere", **{"whichworker.checkout": "another", "whichworker.bench": dead})
+    docker.leave("stranger")
+    project = f"whichworker-{identity.checkout()}"
+    for name, of in {
+        "dead": f"{project}-{NOBODY}-1",
+        "living": f"{project}-{parent.pid}-{started}",
+        "elsewhere": f"whichworker-another-{NOBODY}-1",
+        "stranger": "main",
+    }.items():
+        (docker.state / "networks" / name).write_text(of)
+    with make_launcher():
+        assert said == ["removed 3 containers of a run that was killed"]
+    assert set(docker.containers()) == {"living", "elsewhere", "stranger"}
+    assert set(docker.networks()) == {"living", "elsewhere", "stranger"}
+
+
+def test_nothing_is_left_when_it_cannot_be_entered(docker, make_launcher):
+    broken = make_launcher()
+    docker.note("trouble", "down")
+    with pytest.raises(UserError, match="Cannot connect"), broken:
+        pass
+    docker.note("trouble", "")
+    assert docker.containers() == {}
+
+
+# -- The suite's programs
+
+
+ECHO = "import os, sys; print(os.sched_getaffinity(0), flush=True); print(sys.stdin.readline(), end='')"
+SIGNALLED = """
+import signal, time
+signal.signal(signal.SIGUSR1, lambda *_: print("heard", flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_a_program_of_the_suite_has_its_streams_here(docker, make_launcher):
+    with make_launcher() as launcher:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        program = launcher.suite(["-c", ECHO], [0], **pipes)
+        output, _ = program.communicate(b"hello\n", timeout=20)
+        assert output == b"{0}\nhello\n" and program.returncode == 0
+        assert {facts["service"] for facts in docker.containers().values()} == {"loopback"}
+
+
+def test_signals_reach_the_program_and_its_cpu_time_is_known(docker, make_launcher):
+    with make_launcher() as launcher:
+        program = launcher.suite(["-c", SIGNALLED], [0], stdout=subprocess.PIPE)
+        assert program.stdout.readline() == b"ready\n"
+        program.send_signal(signal.SIGUSR1)
+        assert program.stdout.readline() == b"heard\n"
+        assert launcher.cpu_s(program) > 0
+        program.terminate()
+        assert program.wait(20) == 128 + signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            launcher.cpu_s(program)
+        program.stdout.close()
+
+
+def test_a_program_that_is_killed_leaves_no_container(docker, make_launcher):
+    with make_launcher() as launcher:
+        program = launcher.suite(["-c", SIGNALLED], [0], stdout=subprocess.PIPE)
+        assert program.stdout.readline() == b"ready\n"
+        pid = docker.containers()[docker.named("suite")]["pid"]
+        kill_tree(program)
+        program.stdout.close()
+        assert gone([pid]) and len(docker.containers()) == 1
+
+
+def test_a_program_ends_with_its_launcher(docker, make_launcher):
+    with make_launcher() as launcher:
+        program = launcher.suite(["-c", SIGNALLED], [0], stdout=subprocess.PIPE)
+        assert program.stdout.readline() == b"ready\n"
+    assert docker.containers() == {}
+    program.wait(20)
+    program.stdout.close()
+
+
+def test_a_program_of_a_stack_is_run_once(docker, make_launcher, current):
+    with make_launcher() as launcher:
+        launcher.variables["DATABASE_URL"] = "postgresql://here"
+        words = "import os, sanic; print(os.environ['DATABASE_URL'], sanic.__version__); raise SystemExit(3)"
+        done = launcher.once("current", ["-c", words])
+        assert done.stdout == f"postgresql://here {current.packages['sanic']}\n" and done.returncode == 3
+
+
+def test_a_program_that_takes_too_long_is_ended(docker, make_launcher, monkeypatch):
+    monkeypatch.setattr(of_containers, "ONCE_S", 1.5)
+    with make_launcher() as opened:
+        with pytest.raises(subprocess.TimeoutExpired):
+            opened.once("current", ["-c", "import time; time.sleep(60)"])
+        assert len(docker.containers()) == 1
+
+
+def test_paths_are_those_of_the_image_or_mounted(tmp_path, run_folder, make_launcher):
+    own = tmp_path / "plan" / "load.py"
+    own.parent.mkdir()
+    own.touch()
+    launcher = make_launcher(files=[own, ROOT / "locustfiles" / "index.py"])
+    assert launcher.inside(ROOT / "locustfiles" / "index.py") == "/whichworker/locustfiles/index.py"
+    assert launcher.inside(ROOT / "swarm" / "nullserver.py") == "/whichworker/swarm/nullserver.py"
+    assert launcher.inside(run_folder / "cell") == str(run_folder / "cell")
+    assert launcher.inside(own) == str(own)
+    with pytest.raises(ValueError, match="neither in the suite's image nor mounted"):
+        launcher.inside(ROOT / "bench" / "known" / "server.py")
+
+
+def test_a_plan_of_its_own_is_mounted_to_be_read(docker, tmp_path, make_launcher, run_folder, catalogue):
+    source = ROOT / "targets" / "configurations.toml"
+    own = tmp_path / "plan" / "own.toml"
+    own.parent.mkdir()
+    own.write_text(source.read_text().replace('requirements = "', f'requirements = "{source.parent}/'))
+    stacks = source.parent / "stacks"
+    with make_launcher(catalogue=own, files=[own, stacks / "current.txt"]) as launcher:
+        assert launcher.start(catalogue.get("uvicorn"), 1, run_folder / "m", [0]).running
+        mounts = docker.containers()[docker.named("bench-current")]["mounts"]
+    modes = {place: mode for place, _, mode in mounts}
+    assert modes == {str(own.parent): "ro", str(stacks): "ro", str(run_folder): "rw"}
+
+
+def test_the_database_is_there_when_it_takes_connections(docker, make_launcher):
+    with make_launcher() as launcher:
+        assert launcher.database() == "postgresql://whichworker:whichworker@127.0.0.1/whichworker"
+        assert len(docker.calls("exec", "pg_isready")) == 2
+
+
+def test_a_database_that_ends_says_why(docker, make_launcher, monkeypatch):
+    monkeypatch.setattr(of_containers, "_DATABASE_READY", (PYTHON, "-c", "raise SystemExit(1)"))
+    monkeypatch.setattr(of_containers, "_DATABASE_READY_S", 0.0)
+    with make_launcher() as opened, pytest.raises(UserError, match="the database did not become ready"):
+        opened.database()
+
+
+def test_nothing_runs_without_a_bench_that_is_killed_for_long(docker, tmp_path, run_folder):
+    """Its clients end with it; what they had in containers is left to the next bench."""
+    program = f"""
+import time
+from pathlib import Path
+from bench.compose import engine, launcher
+from targets.configurations import load
+with launcher.Compose(engine.find(), Path({str(run_folder)!r}), print) as opened:
+    opened.start(load().get("sanic-single"), 1, Path({str(run_folder)!r}) / "m", [0])
+    print("serving", flush=True)
+    time.sleep(60)
+"""
+    bench = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while bench.stdout.readline() != "serving\n":
+        assert bench.poll() is None
+    clients = psutil.Process(bench.pid).children(recursive=True)
+    assert clients
+    bench.kill()
+    bench.communicate()
+    assert psutil.wait_procs(clients, 15)[1] == []
+    assert len(docker.containers()) == 2

@@ -1,0 +1,192 @@
+"""Whole runs on the stand-in for Docker, by the command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from bench.processes import ROOT
+
+pytestmark = pytest.mark.timeout(300)
+
+TINY = """
+summary = "for tests"
+configurations = ["sanic-single", "uvicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 1
+[scenarios.index]
+users = [4]
+"""
+KILL = """
+summary = "for tests"
+configurations = ["gunicorn-uvicorn"]
+workers = [2]
+repeats = 1
+warmup_s = 0.2
+measured_s = 20
+[recycling]
+max_requests = 50
+replacements = 1
+requests = 50
+[scenarios]
+[[probes]]
+kind = "kill"
+scenario = "index"
+rate_per_s = 50
+users = 8
+after_s = 0.5
+measured_s = 4
+"""
+
+
+@pytest.fixture
+def asked(tmp_path, docker):
+    """The options of a run in containers, of a plan that is written."""
+
+    def ask(plan):
+        path = tmp_path / "own.toml"
+        path.write_text(plan)
+        return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "compose"]
+
+    return ask
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def finish(arguments):
+    run = start(arguments)
+    output, _ = run.communicate(timeout=200)
+    return run.returncode, output
+
+
+def await_cells(results, count):
+    deadline = time.monotonic() + 150
+    while len(list(results.rglob("cell.json"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pids):
+    deadline = time.monotonic() + 10
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(psutil.pid_exists, pids))
+
+
+def test_a_whole_run_is_like_one_of_local_processes_and_leaves_nothing(tmp_path, docker, asked):
+    status, output = finish(asked(TINY))
+    assert status == 0, output
+    assert "launcher: containers, as asked (Docker 20.10.24, docker-compose 1.29.2)" in output
+    assert output.index("building the image whichworker-current") < output.index("2 cells in 2 blocks")
+    (folder,) = (tmp_path / "results").iterdir()
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["launcher"], run["status"], run["unavailable"]) == ("compose", "finished", [])
+    assert [each["users"] for each in run["ceilings"]] == [4]
+    assert "locust" in run["suite"]["packages"]
+    for path in folder.rglob("cell.json"):
+        cell = json.loads(path.read_text())
+        assert (cell["launcher"], cell["status"]) == ("compose", "finished"), cell["reason"]
+        assert cell["measured"]["requests"] > 0 and cell["measured"]["failures"] == 0
+        for name in (
+            "latency.csv",
+            "generator.csv",
+            "processes.csv",
+            "workers.csv",
+            "host.csv",
+            "server.log",
+        ):
+            assert (path.parent / name).exists()
+    assert (docker.containers(), docker.networks()) == ({}, [])
+    assert not list(folder.glob(".serve-*"))
+
+
+def test_a_worker_is_killed_in_its_container(tmp_path, docker, asked):
+    status, output = finish(asked(KILL))
+    assert status == 0, output
+    (path,) = (tmp_path / "results").rglob("cell.json")
+    probe = json.loads(path.read_text())["probe"]
+    rows = [line.split(",") for line in (path.parent / "workers.csv").read_text().splitlines()[1:]]
+    (died,) = [float(at) for at, event, pid, *_ in rows if event == "died" and int(pid) == probe["pid"]]
+    assert probe["kind"] == "kill" and probe["time"] <= died
+    assert docker.calls("exec")
+
+
+def test_an_interrupted_run_removes_everything_and_goes_on(tmp_path, docker, asked):
+    results = tmp_path / "results"
+    run = start(asked(TINY))
+    await_cells(results, 1)
+    pids = [facts["pid"] for facts in docker.containers().values()]
+    assert len(pids) >= 2  # the namespace, the generator
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=20)
+    assert run.returncode == 130 and "Traceback" not in output
+    assert (docker.containers(), docker.networks()) == ({}, []) and gone(pids)
+    (folder,) = results.iterdir()
+    kept = {path: path.read_text() for path in folder.rglob("cell.json")}
+
+    status, output = finish(["--results", str(results), "--resume", folder.name])
+    assert status == 0 and "launcher: containers" in output, output
+    assert all(path.read_text() == text for path, text in kept.items())
+    assert len(list(folder.rglob("cell.json"))) == 2
+
+
+def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
+    docker.leave("stranger", **{"whichworker.checkout": "another"})
+    run = start(asked(TINY))
+    await_cells(tmp_path / "results", 1)
+    tree = psutil.Process(run.pid).children(recursive=True)
+    run.kill()
+    run.communicate()
+    assert psutil.wait_procs(tree, 15)[1] == []
+    left = {name: facts["pid"] for name, facts in docker.containers().items() if name != "stranger"}
+    assert left
+    status, output = finish(asked(TINY))
+    assert status == 0 and "of a run that was killed" in output
+    assert set(docker.containers()) == {"stranger"} and docker.networks() == []
+    assert gone(left.values())
+
+
+def test_what_is_missing_is_said_in_a_line_or_two(docker, asked):
+    docker.note("trouble", "permission")
+    status, output = finish(asked(TINY))
+    assert status == 1 and "Traceback" not in output
+    assert "error: Docker is installed, but its engine may not be used by this user: permission" in output
+    docker.note("trouble", "")
+    docker.note("build", "pip")
+    status, output = finish(asked(TINY))
+    assert status == 1 and "Traceback" not in output
+    assert "error: the image whichworker-current could not be built; the last lines:\n" in output
+    status, output = finish([*asked(TINY), "--port", "8000"])
+    assert status == 2 and "--port is for local processes" in output
+
+
+def test_an_interrupted_build_leaves_no_client(docker, asked):
+    docker.note("build", "hang")
+    run = start(asked(TINY))
+    deadline = time.monotonic() + 60
+    while not (docker.state / "calls").exists() or not docker.calls("build"):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    tree = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=20)
+    assert run.returncode != 0 and "Traceback" not in output
+    assert psutil.wait_procs(tree, 10)[1] == []

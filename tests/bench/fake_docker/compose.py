@@ -1,0 +1,129 @@
+"""The commands of `docker-compose` that bench gives: `build` and `run`."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from state import PYTHON, ROOT, STATE, FailError, answer, facts, python, say, text
+
+_INIT = Path(__file__).with_name("init.py")
+_START_S = 10.0
+
+
+def main(*words):
+    if words == ("version", "--short"):
+        say("1.29.2")
+        return 0
+    answer()
+    assert words[:2] == ("--file", str(ROOT / "docker-compose.yml")) and words[2] == "--project-name"
+    assert words[4:6] == ("--profile", "bench")
+    (STATE / "networks" / f"{words[3]}_default").write_text(words[3])
+    return {"build": _build, "run": _run}[words[6]](*words[7:])
+
+
+def _build(service):
+    stack, trouble = service.removeprefix("bench-"), text(STATE / "build")
+    say("Step 1/3 : ARG BASE=python:3.13-slim-bookworm")
+    say("Step 2/3 : FROM ${BASE} AS environment")
+    if trouble == "base":
+        raise FailError("pull access denied for our-python, repository does not exist")
+    say("Step 3/3 : RUN pip install")
+    if trouble == "hang":
+        time.sleep(600)
+    if trouble == "pip":
+        raise FailError("ERROR: No matching distribution found for sanic==99\nService failed to build")
+    made_from = "somebody else's" if trouble == "label" else os.environ["WHICHWORKER_SOURCES"]
+    tag = os.environ.get("WHICHWORKER_TAG") or "latest"
+    (STATE / "images" / f"whichworker-{stack}:{tag}").write_text(made_from)
+    return 0
+
+
+def _run(*words):
+    words, flags = list(words), set()
+    options = {"--label": [], "--volume": [], "-e": []}
+    while words[0].startswith("-"):
+        option = words.pop(0)
+        if option in ("--detach", "-T", "--rm", "--no-deps"):
+            flags.add(option)
+        elif option in options:
+            options[option].append(words.pop(0))
+        else:
+            options[option] = words.pop(0)
+    service, *arguments = words
+    mounts = [each.rsplit(":", 2) for each in options["--volume"]]
+    assert all(host == inside for host, inside, _ in mounts) and "--no-deps" in flags
+    _check_network(service)
+    _check_paths(arguments, mounts)
+    cpus = os.environ["WHICHWORKER_SERVER_CPUS" if "bench-" in service else "WHICHWORKER_GENERATOR_CPUS"]
+    folder = STATE / "containers" / options["--name"]
+    folder.mkdir()
+    described = {
+        "service": service,
+        "labels": dict(each.split("=", 1) for each in options["--label"]),
+        "mounts": mounts,
+        "user": os.environ["WHICHWORKER_USER"],
+    }
+    (folder / "new.json").write_text(json.dumps(described))
+    os.environ.update(each.split("=", 1) for each in options["-e"])
+    os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
+    command = [sys.executable, str(_INIT), str(folder), *_program(service, options, arguments)]
+    return _detached(folder, command) if "--detach" in flags else _attached(folder, command)
+
+
+def _check_network(service):
+    """Whether the namespace is there that the service is to join."""
+    kind, _, name = os.environ["WHICHWORKER_NETWORK"].partition(":")
+    if service != "loopback" and (kind != "container" or facts(name)["service"] != "loopback"):
+        raise FailError(f"Error response from daemon: cannot join network of {kind} {name}")
+
+
+def _check_paths(arguments, mounts):
+    """Whether a program in a container could see what it is told to read, and write to what it is told to."""
+    for option, path in itertools.pairwise(arguments):
+        writable = option == "--metrics"
+        if writable or (option in ("--scenario", "--catalogue") and not path.startswith("/whichworker/")):
+            modes = [mode for host, _, mode in mounts if Path(path).is_relative_to(host)]
+            if not modes or (writable and "rw" not in modes):
+                raise FailError(f"{path} is not mounted for that: {mounts}")
+
+
+def _program(service, options, arguments):
+    """The command of a service."""
+    if service in ("loopback", "bench-postgres"):
+        return [sys.executable, "-c", "import signal; signal.pause()"]
+    interpreter = python(service.removeprefix("bench-"))
+    arguments = [re.sub("^/whichworker", str(ROOT), argument) for argument in arguments]
+    if options.get("--entrypoint") == PYTHON or service == "suite":
+        return [interpreter, *arguments]
+    fixed = ["--host", "0.0.0.0", "--port", "8000", "--metrics", "/tmp/metrics"]
+    return [interpreter, "-m", "targets.serve", *fixed, *arguments]
+
+
+def _detached(folder, command):
+    with (folder / "log").open("wb") as log:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        subprocess.Popen(command, cwd=ROOT, start_new_session=True, **streams)
+    deadline = time.monotonic() + _START_S
+    while not (folder / "facts.json").exists():
+        if time.monotonic() > deadline:
+            raise FailError(f"did not start: {text(folder / 'log')}")
+        time.sleep(0.01)
+    say(folder.name)
+    return 0
+
+
+def _attached(folder, command):
+    """With the streams of this process; signals go to the program, and the container goes when it ends."""
+    client = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: client.send_signal(received))
+    status = client.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,142 @@
+"""The commands of `docker` that bench gives; anything else is an error."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from state import PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
+
+_REMOVE_S = 5.0
+
+
+def version(*_words):
+    say("20.10.24")
+
+
+def kill(option, number, name):
+    assert option == "--signal"
+    if exit_status(name) is not None:
+        raise FailError(
+            f"Error response from daemon: Cannot kill container: {name}: Container 1 is not running"
+        )
+    tell(name, signal.Signals[number])
+
+
+def wait(name):
+    while exit_status(name) is None:
+        time.sleep(0.02)
+    say(exit_status(name))
+
+
+def inspect(*words):
+    assert words[:3] == ("--type", "container", "--format")
+    shown, name = words[3:]
+    status = exit_status(name)
+    values = {
+        ".State.Pid": 0 if status is not None else facts(name)["pid"],
+        ".State.Running": status is None,
+        ".State.ExitCode": status or 0,
+        ".State.OOMKilled": name in text(STATE / "oom").split(),
+        ".HostConfig.Memory": 64 << 20,
+    }
+    say(re.sub(r"\{\{(.+?)\}\}", lambda found: json.dumps(values[found.group(1)]), shown))
+
+
+def logs(name):
+    sys.stdout.write(text(place(name) / "log"))
+
+
+def execute(name, program, *arguments):
+    if exit_status(name) is not None:
+        raise FailError(f"Error response from daemon: Container {name} is not running")
+    if program == "pg_isready":  # when it is asked for the second time
+        asked = place(name) / "asked"
+        ready = asked.exists()
+        asked.touch()
+        return 0 if ready else 2
+    assert program == PYTHON
+    return subprocess.run([sys.executable, *arguments]).returncode
+
+
+def remove(force, volumes, *names):
+    assert (force, volumes) == ("--force", "--volumes")
+    missing = []
+    for name in names:
+        try:
+            folder = place(name)
+            tell(name, signal.SIGKILL)
+            deadline = time.monotonic() + _REMOVE_S
+            while exit_status(name) is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            shutil.rmtree(folder)
+        except (FailError, FileNotFoundError):  # of --rm, its client removes it, too
+            missing.append(f"Error response from daemon: No such container: {name}")
+    if missing:
+        raise FailError("\n".join(missing))
+
+
+def ps(_all, *words):
+    shown = "{{.ID}}" if "--quiet" in words else words[words.index("--format") + 1]
+    key, _, value = words[words.index("--filter") + 1].removeprefix("label=").partition("=")
+    for path in sorted((STATE / "containers").glob("*/facts.json")):
+        labels = json.loads(path.read_text())["labels"]
+        if labels.get(key) == value:
+            say(_line(shown, path.parent.name, labels))
+
+
+def network(command, *words):
+    folder = STATE / "networks"
+    if command == "rm":
+        for name in words:
+            (folder / name).unlink()
+        return
+    assert words[:3] == ("--filter", "label=com.docker.compose.project", "--format")
+    for path in sorted(folder.iterdir()):
+        say(_line(words[3], path.name, {"com.docker.compose.project": path.read_text()}))
+
+
+def volume(command, *_words):
+    assert command == "ls"
+
+
+def image(command, option, _shown, name):
+    assert (command, option) == ("inspect", "--format")
+    if not (STATE / "images" / name).exists():
+        raise FailError(f"Error response from daemon: No such image: {name}")
+    say((STATE / "images" / name).read_text())
+
+
+def run(*words):
+    """Only what looks into an image: `run … --entrypoint PYTHON IMAGE -c PROGRAM`."""
+    at = words.index("--entrypoint")
+    assert words[at + 1] == PYTHON and {"--rm", "--network=none"} <= set(words)
+    name = words[at + 2]
+    if not (STATE / "images" / name).exists():
+        raise FailError(f"Unable to find image '{name}' locally")
+    stack = name.removeprefix("whichworker-").partition(":")[0]
+    return subprocess.run([python(stack), *words[at + 3 :]]).returncode
+
+
+def _line(shown, name, labels):
+    shown = re.sub(r"\{\{\.(ID|Name)\}\}", name, shown)
+    return re.sub(r'\{\{\.Label "(.+?)"\}\}', lambda found: labels.get(found.group(1), ""), shown)
+
+
+COMMANDS = {
+    "version": version,
+    "kill": kill,
+    "wait": wait,
+    "inspect": inspect,
+    "logs": logs,
+    "exec": execute,
+    "rm": remove,
+    "ps": ps,
+    "network": network,
+    "volume": volume,
+    "image": image,
+    "run": run,
+}
