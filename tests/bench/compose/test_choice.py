@@ -44,7 +44,7 @@ def test_what_is_wrong_with_an_engine_is_said(docker):
 
 def test_a_client_that_hangs_is_ended():
     before = psutil.Process().children()
-    with pytest.raises(engine.EngineError, match="`sleep 60` took more than 0.3 s"):
+    with pytest.raises(engine.EngineError, match=r"`sleep 60` took more than 0\.3 s"):
         engine.run(["sleep", "60"], timeout_s=0.3)
     assert psutil.Process().children() == before
 
