@@ -20,6 +20,7 @@ from bench import (
     serve_by_hand,
     stacks,
 )
+from bench.cockpit import command as cockpit
 from bench.errors import UsageError
 from bench.prepare import Request
 from bench.replay import command as replay
@@ -40,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(listings.app)
+app.add_typer(cockpit.app)
 app.add_typer(serve_by_hand.app)
 app.add_typer(compare.app)
 app.add_typer(known_answers.app)

@@ -49,6 +49,15 @@ class CellRecord:
             begun = path.exists() and self._cell.recycling is None
             self._offsets[name] = path.stat().st_size if begun else 0
 
+    def becomes(self, cell: Cell, folder: Path, facts: dict[str, Any]) -> None:
+        """Have it be the record of another cell: people change a load while it runs.
+
+        ``folder`` must not exist; whatever is in the record's folder moves there.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.rename(folder)
+        self.folder, self._cell, self._facts = folder, cell, facts
+
     def finished(self, window: dict[str, float], measured: dict[str, Any], host: HostSampler) -> None:
         """Write the record of a measured cell; ``window`` and ``measured`` as in ``cell.json``."""
         self._await_samples(window["end"])

@@ -1,0 +1,99 @@
+"""The command ``bench ui``: Locust's web UI with the whole suite behind it."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from bench.cockpit import sitting
+from bench.cockpit.sitting import Asked
+from bench.errors import UsageError
+from bench.terminal import ResultsOption, console, reports_errors
+
+PASSWORD = "WHICHWORKER_UI_PASSWORD"
+_SHORTEST = 8
+_WARMUP_S = 2.0
+
+app = typer.Typer()
+
+
+@app.command()
+@reports_errors
+def ui(
+    host: Annotated[
+        str, typer.Option(help="Listen on this address. Elsewhere than on loopback: --login.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0: any.")] = 8089,
+    login: Annotated[
+        bool, typer.Option("--login", help=f"Ask for the password that {PASSWORD} has.")
+    ] = False,
+    target_url: Annotated[
+        str | None, typer.Option(help="Swarm what runs there already: nothing is started, metered, recorded.")
+    ] = None,
+    scenario_names: Annotated[
+        str | None, typer.Option("--scenarios", help="Offer only these, e.g. index,sleep; all if left out.")
+    ] = None,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=600, help="Seconds after the last change of users not measured.")
+    ] = _WARMUP_S,
+    catalogue: Annotated[
+        str | None, typer.Option(help="Another catalogue of configurations than the suite's own.")
+    ] = None,
+    locustfiles: Annotated[
+        str | None, typer.Option(help="Another folder of scenarios than the suite's own.")
+    ] = None,
+    results_folder: ResultsOption = Path("results"),
+) -> None:
+    """Open Locust's web UI with every configuration behind it; Ctrl-C ends it.
+
+    Start serves the chosen configuration and swarms it, Stop takes it down; what was measured between is a
+    cell of a run like any other. The page /server shows the server live. Servers are local processes.
+
+    For example: `bench ui`, `bench ui --target-url http://127.0.0.1:8000`
+    """
+    _check_target(target_url)
+    asked = Asked(
+        host=host,
+        port=port,
+        password=_password(host, login),
+        target=target_url,
+        scenarios=None if scenario_names is None else scenario_names.replace(",", " ").split(),
+        warmup_s=warmup,
+        catalogue=catalogue,
+        locustfiles=locustfiles,
+        results=results_folder,
+    )
+    sitting.serve(asked, lambda text: console.print(text, markup=False, soft_wrap=True))
+
+
+def _password(host: str, login: bool) -> str | None:
+    """The password to ask for; raises ``UsageError`` where there must be one, or it is too short."""
+    if not login:
+        if not _is_loopback(host):
+            raise UsageError(
+                f"--host {host} lets other machines start load here: give --login too, and a password of at "
+                f"least {_SHORTEST} characters in {PASSWORD}"
+            )
+        return None
+    password = os.environ.get(PASSWORD, "")
+    if len(password) < _SHORTEST:
+        raise UsageError(f"--login needs a password of at least {_SHORTEST} characters in {PASSWORD}")
+    return password
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_target(url: str | None) -> None:
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--target-url takes a URL like http://127.0.0.1:8000, not {url}")

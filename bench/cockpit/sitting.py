@@ -1,0 +1,234 @@
+"""One sitting with the web UI: what it needs before it can be served, and what is left when it ends."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import cpus, host, launchers, plan, prepare, results
+from bench import scenarios as scenario_files
+from bench.ceiling import Rig, Subject
+from bench.ceilings_cache import Cache, key
+from bench.cockpit import offer
+from bench.cockpit.cockpit import Cockpit
+from bench.cockpit.line import Line
+from bench.cockpit.records import Records
+from bench.cockpit.reports import Reports
+from bench.cockpit.served import Configurations, Served, Target
+from bench.errors import UsageError, unknown
+from bench.experiment import generator, interruptible
+from bench.launch import Launcher
+from bench.launch_processes import Processes
+from bench.launchers import Work
+from bench.plan import Plan
+from bench.results import RunFolder
+from bench.scenarios import DATABASE, LOCUSTFILES, Scenario
+from bench.stacks import Say
+from targets.configurations import Catalogue
+
+NAME = "ui"
+_SUMMARY = "What was run from the web UI."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for on the command line; ``target`` is a URL that runs already, ``None`` without."""
+
+    host: str
+    port: int
+    password: str | None
+    target: str | None
+    scenarios: list[str] | None
+    warmup_s: float
+    catalogue: str | None
+    locustfiles: str | None
+    results: Path
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a sitting is made of before anything runs."""
+
+    asked: Asked
+    plan: Plan
+    catalogue: Catalogue
+    scenarios: Mapping[str, Scenario]
+    split: cpus.CpuSplit
+    say: Say
+
+
+def serve(asked: Asked, say: Say) -> None:
+    """Serve the web UI until it is interrupted. Call it from the main thread.
+
+    Raises:
+        UserError: something the user has to mend first.
+    """
+    setting = _setting(asked, say)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interruptible())
+        stack.enter_context(cpus.pinned(setting.split.own))
+        if asked.target is not None:
+            _swarm_target(setting, stack)
+        else:
+            _serve_configurations(setting, stack)
+
+
+def _setting(asked: Asked, say: Say) -> _Setting:
+    folder = LOCUSTFILES if asked.locustfiles is None else Path(asked.locustfiles)
+    known = {name: each for name, each in scenario_files.load(folder).items() if _offered(each, say)}
+    for name in asked.scenarios or []:
+        if name not in known:
+            raise UsageError(unknown("scenario", name, known))
+    chosen = {
+        name: each for name, each in known.items() if asked.scenarios is None or name in asked.scenarios
+    }
+    if not chosen:
+        raise UsageError(f"there is no scenario in {folder}")
+    of_plan = plan.validate(
+        {
+            "summary": _SUMMARY,
+            "configurations": "all",
+            "variants": True,
+            "scenarios": {name: {"users": [1]} for name in chosen},
+            "workers": [1],
+            "repeats": 1,
+            "warmup_s": max(asked.warmup_s, 0.001),  # which a plan must have
+            "measured_s": 1,
+            "catalogue": asked.catalogue,
+            "locustfiles": asked.locustfiles,
+        },
+        "bench ui",
+        Path.cwd(),
+    )
+    catalogue = prepare.catalogue(of_plan)
+    of_plan = plan.resolve(of_plan, catalogue.configurations, chosen, "bench ui")
+    split = _split(say)
+    return _Setting(asked, of_plan, catalogue, chosen, split, say)
+
+
+def _split(say: Say) -> cpus.CpuSplit:
+    """As many CPUs for servers as there can be, and one for the web UI, which is one process."""
+    split = cpus.split_here(len(os.sched_getaffinity(0)))
+    if split.note:
+        say(f"note: {split.note}")
+    rest = split.generator[1:]
+    return replace(split, generator=split.generator[:1], spare=(*split.spare, *rest))
+
+
+def _offered(scenario: Scenario, say: Say) -> bool:
+    if DATABASE in scenario.needs:
+        say(f"not offered: {scenario.name}, which needs a database; `bench run` brings one")
+        return False
+    return True
+
+
+def _swarm_target(setting: _Setting, stack: contextlib.ExitStack) -> None:
+    """Swarm what runs already: there is no run, and what is written goes with the web UI."""
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-ui-")))
+    launcher = stack.enter_context(Processes({}))
+    line = _open(setting, stack, launcher, scratch, [], None)
+    setting.say(f"swarming {setting.asked.target}; nothing is started, metered or recorded")
+    _run(line, Target(scratch), None)
+
+
+def _serve_configurations(setting: _Setting, stack: contextlib.ExitStack) -> None:
+    asked, split, say = setting.asked, setting.split, setting.say
+    kind, _ = launchers.choose(Processes.name)
+    having = prepare.environments(setting.plan, setting.catalogue, kind, say)
+    described = prepare.describe(NAME, setting.plan, setting.catalogue, split, having)
+    folder = stack.enter_context(_run_folder(asked.results))
+    sampler = stack.enter_context(host.HostSampler())
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".serve-", dir=folder.path)))
+    own = prepare.own_catalogue(setting.plan)
+    launcher = stack.enter_context(kind.launcher(Work(having.ready, folder.path, say, own)))
+    rig = Rig(
+        launcher=launcher,
+        session=generator(launcher, [], split, scratch),  # never entered: nothing is measured with it
+        split=split,
+        reference=next(iter(setting.catalogue.configurations.values())),
+        suite=having.suite,
+        scratch=scratch,
+    )
+    records = Records(folder, described, asked.warmup_s, sampler)
+    reports = Reports(folder.path, split.own, scratch / "report.log")
+    available = setting.catalogue.configurations
+    served = Configurations(
+        launcher, available, split, records, _kept(rig, setting, described["host"]), scratch
+    )
+    offered = offer.configurations(available.values(), having.unavailable, split.server)
+    line = _open(setting, stack, launcher, folder.path, offered, str(reports.folder))
+    try:
+        _run(line, served, reports)
+    finally:
+        # On a full disk the last run.json stays.
+        with contextlib.suppress(OSError):
+            records.save("finished")
+    if (folder.path / "run.json").exists():
+        say(f"report: make report RUN={folder.path.name}")
+
+
+def _run(line: Line, served: Served, reports: Reports | None) -> None:
+    """Serve until interrupted, which is how it is meant to end."""
+    with contextlib.suppress(KeyboardInterrupt):
+        Cockpit(line, served, reports).run()
+
+
+def _open(
+    setting: _Setting,
+    stack: contextlib.ExitStack,
+    launcher: Launcher,
+    folder: Path,
+    configurations: list[dict[str, Any]],
+    report: str | None,
+) -> Line:
+    """Start the web UI, and say where it is."""
+    asked = setting.asked
+    offered = {
+        "configurations": configurations,
+        "scenarios": offer.scenarios(
+            setting.scenarios.values(), lambda scenario: launcher.inside(scenario.path.resolve())
+        ),
+        "warmup_s": asked.warmup_s,
+        "host": asked.host,
+        "port": asked.port,
+        "password": asked.password,
+        "target": asked.target,
+        "report": report,
+        **offer.common(),
+    }
+    line = stack.enter_context(Line(launcher, setting.split.generator, folder / "generator.log", offered))
+    address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{line.port}"
+    setting.say(f"web UI: {address}   server: {address}/server   (Ctrl-C ends it)")
+    return line
+
+
+@contextlib.contextmanager
+def _run_folder(folder: Path) -> Iterator[RunFolder]:
+    """The folder of a new run; it goes again if nothing was recorded."""
+    path = results.create(folder, NAME)
+    try:
+        with RunFolder(path) as opened:
+            yield opened
+    finally:
+        if not (path / "run.json").exists():
+            shutil.rmtree(path)
+
+
+def _kept(rig: Rig, setting: _Setting, machine: Mapping[str, Any]) -> Callable[[str], list[dict[str, Any]]]:
+    """What gives the ceilings that are kept of a scenario, for whatever number of users."""
+    cache = Cache(setting.say)
+
+    def of(name: str) -> list[dict[str, Any]]:
+        scenario = setting.scenarios.get(name)
+        if scenario is None:  # a mix
+            return []
+        kept = cache.read()
+        found = {each.users for each in kept.values() if each.scenario == name}
+        keys = (key(Subject(name, scenario.path, users), rig, machine) for users in sorted(found))
+        return [kept[each].model_dump() for each in keys if each in kept]
+
+    return of

@@ -1,0 +1,223 @@
+"""What was asked for in the form, checked against what was offered. Every field, and no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+from urllib.parse import urlsplit
+
+from locust.util.timespan import parse_timespan
+from werkzeug.datastructures import MultiDict
+
+from .offer import Choice, Offer
+
+MOST_MIXED: Final = 5
+"""Scenarios that can run at once: users are shared out among them, and the cell is named after them all."""
+MOST_REQUESTS: Final = 1_000_000_000
+MOST_ARRIVALS_PER_S: Final = 10_000_000.0
+MOST_SPAWNED_PER_S: Final = 100_000.0
+MOST_RUN_TIME_S: Final = 24 * 3600
+
+COMMON: Final = frozenset({"user_count", "spawn_rate"})
+OWN: Final = frozenset({"configuration", "server_workers", "recycle_after", "arrivals_per_second"})
+AT_START: Final = frozenset({"user_classes", "shape_class", "host", "run_time", "profile"})
+"""Fields of Locust's own form that its dialog for a running test has not got."""
+
+Form = MultiDict[str, str]
+
+
+class Refused(Exception):
+    """The form asks for what cannot be; the message is for the person who filled it in."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a load is to be. `rate_per_s` is None in a closed loop; times are seconds.
+
+    `configuration` is None and `host` a URL where something is swarmed that runs already.
+    """
+
+    configuration: str | None
+    workers: int
+    max_requests: int | None
+    classes: tuple[str, ...]
+    users: int
+    spawn_rate: float
+    rate_per_s: float | None
+    run_time_s: int | None
+    host: str | None
+
+
+def read_start(form: Form, offer: Offer, classes: Collection[str], known_hosts: Collection[str] = ()) -> Ask:
+    """What a start asks for. `classes` are the user classes there are.
+
+    `known_hosts` are URLs that this cockpit has served itself: the page repeats what it was last told.
+    Raises Refused.
+    """
+    _check_keys(form, COMMON | OWN | AT_START)
+    _check_unused(form)
+    configuration, workers, max_requests = _server(form, offer)
+    return Ask(
+        configuration=configuration,
+        workers=workers,
+        max_requests=max_requests,
+        classes=_classes(form, classes),
+        users=_users(form, offer),
+        spawn_rate=_number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S),
+        rate_per_s=_rate(form),
+        run_time_s=_run_time(form),
+        host=_host(form, offer, known_hosts),
+    )
+
+
+def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
+    """What an edit of the running load asks for: other users, or another ramp-up. Raises Refused."""
+    _check_keys(form, COMMON | OWN | AT_START)
+    _check_unused(form)
+    if "user_classes" in form and set(form.getlist("user_classes")) != set(running.classes):
+        raise Refused(_only_users("the scenario"))
+    if offer.target is None and form.get("configuration"):
+        _check_same(_server(form, offer), running)
+    if "arrivals_per_second" in form and _rate(form) != running.rate_per_s:
+        raise Refused(_only_users("the arrival rate"))
+    if form.get("run_time"):
+        raise Refused(_only_users("the run time"))
+    users = _users(form, offer)
+    rate = _number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S)
+    return Ask(**{**vars(running), "users": users, "spawn_rate": rate})
+
+
+def _check_same(server: tuple[str | None, int, int | None], running: Ask) -> None:
+    now = (running.configuration, running.workers, running.max_requests)
+    names = ("the configuration", "the number of workers", "when workers are replaced")
+    for name, asked, is_so in zip(names, server, now, strict=True):
+        if asked != is_so:
+            raise Refused(_only_users(name))
+
+
+def _only_users(what: str) -> str:
+    return f"{what} cannot change while the load runs, only users and ramp-up can: press Stop, then New"
+
+
+def _check_keys(form: Form, known: Collection[str]) -> None:
+    for key in form:
+        if key not in known:
+            raise Refused(f"unknown field {key[:40]!r}")
+        if key != "user_classes" and len(form.getlist(key)) > 1:
+            raise Refused(f"the field {key} is there twice")
+
+
+def _check_unused(form: Form) -> None:
+    """Fields that Locust's form has and the suite has no use for: left as they are, they are no harm."""
+    if form.get("shape_class", "Default") != "Default":
+        raise Refused("shape classes are not used here: leave Shape Class as it is")
+    if form.get("profile"):
+        raise Refused("profiles are not used here: leave Profile empty")
+
+
+def _server(form: Form, offer: Offer) -> tuple[str | None, int, int | None]:
+    """The configuration, its workers, and after how many requests they are replaced."""
+    if offer.target is not None:
+        for name in OWN - {"arrivals_per_second"}:
+            if form.get(name):
+                raise Refused(f"{name}: nothing is started here, {offer.target} is what is swarmed")
+        return None, 0, None
+    text = form.get("configuration", "")
+    choice = offer.choice(text)
+    if choice is None:
+        raise Refused(f"there is no configuration {text[:60]!r}")
+    if choice.unavailable is not None:
+        raise Refused(f"{choice.name} is unavailable: {choice.unavailable}")
+    workers = _whole(form, "server_workers", "workers", 1, choice.most_workers, default=1)
+    assert workers is not None
+    return choice.name, workers, _max_requests(form, choice)
+
+
+def _max_requests(form: Form, choice: Choice) -> int | None:
+    count = _whole(form, "recycle_after", "requests after which workers are replaced", 1, MOST_REQUESTS)
+    if count is not None and choice.recycles != "requests":
+        instead = "only above a size in memory" if choice.recycles == "memory" else "never"
+        raise Refused(
+            f"{choice.name} does not replace workers after requests ({instead}): leave recycle after empty"
+        )
+    return count
+
+
+def _classes(form: Form, classes: Collection[str]) -> tuple[str, ...]:
+    picked = tuple(dict.fromkeys(form.getlist("user_classes"))) or tuple(classes)  # none is all, to Locust
+    for name in picked:
+        if name not in classes:
+            raise Refused(f"there is no user class {name[:60]!r}")
+    if len(picked) > MOST_MIXED:
+        raise Refused(
+            f"{len(picked)} user classes are picked, and at most {MOST_MIXED} can run at once: "
+            "untick all of them by the box above the list, then tick what you want"
+        )
+    return picked
+
+
+def _users(form: Form, offer: Offer) -> int:
+    users = _whole(form, "user_count", "the number of users", 1, offer.most_users)
+    if users is None:
+        raise Refused("the number of users is missing")
+    return users
+
+
+def _rate(form: Form) -> float | None:
+    if not form.get("arrivals_per_second", "").strip():
+        return None
+    return _number(form, "arrivals_per_second", "arrivals per second", 0.1, MOST_ARRIVALS_PER_S)
+
+
+def _run_time(form: Form) -> int | None:
+    text = form.get("run_time", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = parse_timespan(text)
+    except ValueError:
+        raise Refused("the run time is written like 20, 20s, 3m, 1h20m") from None
+    if not 1 <= seconds <= MOST_RUN_TIME_S:
+        raise Refused("the run time is between a second and a day")
+    return int(seconds)
+
+
+def _host(form: Form, offer: Offer, known_hosts: Collection[str]) -> str | None:
+    host = form.get("host", "").strip()
+    if offer.target is None:
+        if host and host not in known_hosts:
+            raise Refused("load goes to the server that is started here: leave Host empty")
+        return None
+    if not host:
+        return offer.target
+    try:
+        parts = urlsplit(host)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\s<>\"'\\\x00-\x1f]", host):
+        raise Refused(f"{host[:80]!r} is not a URL like http://127.0.0.1:8000")
+    return host
+
+
+def _whole(form: Form, key: str, what: str, least: int, most: int, default: int | None = None) -> int | None:
+    text = form.get(key, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
+        raise Refused(f"{what}: a whole number from {least} to {most}, not {text[:40]!r}")
+    return int(text)
+
+
+def _number(form: Form, key: str, what: str, least: float, most: float) -> float:
+    text = form.get(key, "").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not (isfinite(value) and least <= value <= most):
+        raise Refused(f"{what}: a number from {least:g} to {most:,.0f}, not {text[:40]!r}")
+    return value

@@ -1,0 +1,64 @@
+"""The line to `bench ui`: JSON lines from its pipe, events to it (docs/contracts.md, *The cockpit*)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from gevent.event import AsyncResult
+from gevent.fileobject import FileObject
+
+from ..progress import emit
+
+logger = logging.getLogger(__name__)
+
+Line = dict[str, Any]
+Handler = Callable[[Line], None]
+
+
+class Link:
+    """What bench says, and what is said to it."""
+
+    def __init__(self) -> None:
+        self._lines: Iterator[bytes] = iter(FileObject(sys.stdin.buffer, "rb", close=False))
+        self._numbers = count(1)
+        self._asked: dict[int, AsyncResult[Line]] = {}
+
+    def first(self) -> Line:
+        """The first line. Raises ValueError where it is no JSON object."""
+        line = json.loads(next(self._lines, b"null"))
+        if not isinstance(line, dict):
+            raise ValueError("not a JSON object")
+        return line
+
+    def ask(self, event: str, **fields: Any) -> Line:
+        """Say something that is answered, and wait for the answer."""
+        number = next(self._numbers)
+        self._asked[number] = answer = AsyncResult()
+        emit(event=event, request=number, **fields)
+        try:
+            return answer.get()
+        finally:
+            del self._asked[number]
+
+    def obey(self, handlers: Mapping[str, Handler]) -> None:
+        """Hand on what bench says until its end of the pipe is closed: then so ends this process.
+
+        Lines that answer a request wake who asked; others go to their handler.
+        """
+        for text in self._lines:
+            line: Line = json.loads(text)
+            asked = self._asked.get(line.get("request", 0))
+            if asked is not None and not asked.ready():
+                asked.set(line)
+                continue
+            try:
+                handlers[line["command"]](line)
+            except Exception:
+                logger.exception("A line of bench could not be obeyed: %s", line.get("command"))
+        os._exit(0)  # nobody would hear of the load any more

@@ -1,0 +1,276 @@
+"""One load after the other: from Start, by way of bench, which serves what is to be loaded, to Stop."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from math import ceil, floor
+from pathlib import Path
+from time import time
+from typing import Any, Final
+
+import gevent
+from locust import User
+from locust.env import Environment
+
+from ..locust_csv import locust_csv
+from ..pacemaker import LEAD_S, NONE, not_swarm
+from ..plugin import coordinator_of
+from ..progress import emit
+from ..scenarios import engine_name
+from ..summary import read_window
+from .form import Ask, Refused
+from .link import Link
+from .live import Live
+from .offer import Offer
+
+logger = logging.getLogger(__name__)
+
+LEAST_WINDOW_S: Final = 1
+STOP_TIMEOUT_S: Final = 2.0
+"""What users get to finish their requests, as in the cells of `bench run`."""
+STOP_AGAIN_S: Final = 0.1
+NOTICES: Final = 20
+
+
+@dataclass
+class Load:
+    """A load that runs: what was asked for, where it goes and is recorded; times are Unix seconds.
+
+    `settled` is when the users last became as many as was asked for, None while they are being spawned or
+    stopped; `stopping` is when they were told to stop; `reason` says why the load is no measurement.
+    """
+
+    ask: Ask
+    url: str
+    directory: Path
+    ceilings: list[dict[str, Any]]
+    began: float
+    settled: float | None = None
+    stopping: float | None = None
+    reason: str | None = None
+    files: ExitStack = field(default_factory=ExitStack)
+
+    def window(self, warmup_s: float) -> tuple[int, int]:
+        """The whole seconds that were measured: from a warm-up after the last change of users to Stop.
+
+        Raises Refused with the reason where there are none.
+        """
+        if self.settled is None or self.stopping is None:
+            raise Refused("the load was stopped while users were still being spawned")
+        start, end = ceil(self.settled + warmup_s), floor(self.stopping)
+        if end - start < LEAST_WINDOW_S:
+            raise Refused(
+                f"the load was stopped too soon: it is measured from {warmup_s:g} s after the last change of "
+                f"users, for at least {LEAST_WINDOW_S} whole second"
+            )
+        return start, end
+
+
+class Loads:
+    """The loads of one web UI. `state` is "idle", "starting", "running" or "stopping"."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        link: Link,
+        live: Live,
+        offer: Offer,
+        scenarios: Mapping[str, list[type[User]]],
+    ) -> None:
+        """The environment has its runner, and the suite's listeners, which are called before these.
+
+        `scenarios` maps locustfiles to the user classes they define.
+        """
+        self._scenarios = scenarios
+        self._environment = environment
+        self._link = link
+        self._live = live
+        self._offer = offer
+        self._coordinator = coordinator_of(environment)
+        self._coordinator.listeners.append(live.add)
+        self.state = "idle"
+        self._cancelled = False
+        self.load: Load | None = None
+        """The load that runs, or ran last."""
+        self.urls: set[str] = set()
+        """What was served here."""
+        self.notices: deque[dict[str, Any]] = deque(maxlen=NOTICES)
+        hooks = environment.events
+        hooks.spawning_complete.add_listener(self._spawned)
+        hooks.test_stopping.add_listener(self._stopping)
+        hooks.test_stop.add_listener(self._stopped)
+
+    def note(self, kind: str, text: str) -> None:
+        """Have the page say something: `kind` is "note" or "error"."""
+        self.notices.append({"time": time(), "kind": kind, "text": text})
+
+    # -- Start, change, stop
+
+    def begin(self, ask: Ask) -> Load:
+        """Have what is to be loaded served, and get ready to record. Raises Refused with its words."""
+        if self.state != "idle":
+            raise Refused("another load is being started or stopped: wait a moment")
+        classes = self._classes(ask)
+        if ask.rate_per_s is not None and (reason := not_swarm(classes)):
+            raise Refused(reason)
+        self.state = "starting"
+        self._cancelled = False
+        try:
+            answer = self._link.ask("start", scenario=self._scenario(ask), **_asked(ask))
+            if answer["command"] != "served":
+                raise Refused(answer["reason"])
+            self.load = Load(ask, answer["url"], Path(answer["directory"]), answer["ceilings"], time())
+            self.urls.add(answer["url"])
+            self._prepare(self.load)
+            if self._cancelled:
+                self.abandon("stopped before it began")
+                raise Refused("the web UI is ending")
+        except BaseException as error:
+            self.state = "idle"
+            if isinstance(error, Refused):
+                self.note("error", str(error))
+            raise
+        self.state = "running"
+        return self.load
+
+    def _prepare(self, load: Load) -> None:
+        environment, ask = self._environment, load.ask
+        options = environment.parsed_options
+        assert options is not None
+        environment.host = load.url
+        environment.stop_timeout = STOP_TIMEOUT_S
+        options.record = str(load.directory)
+        options.arrivals = NONE if ask.rate_per_s is None else "constant"
+        options.arrival_rate = ask.rate_per_s
+        self._live.clear()
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()  # as in a session: what is loaded by now need not be looked at again
+        try:
+            load.files.enter_context(locust_csv(environment, load.directory))
+        except OSError as error:
+            self.abandon(f"cannot write to {load.directory}: {error.strerror}")
+            raise Refused(f"cannot write to {load.directory}: {error.strerror}") from error
+
+    def abandon(self, reason: str) -> None:
+        """The load that was begun does not come about."""
+        assert self.load is not None
+        self.state = "idle"
+        self._end_files(self.load)
+        emit(event="finished", **_nothing(self.load, reason))
+
+    def edit(self, ask: Ask) -> None:
+        """The running load gets other users: what is measured begins anew."""
+        assert self.load is not None
+        self.load.ask = ask
+        self.load.settled = None
+
+    def fail(self, reason: str) -> None:
+        """End the running load, which is no measurement."""
+        self.note("error", reason)
+        if self.load is not None and self.state == "running":
+            self.load.reason = reason
+        self.stop()
+
+    def stop(self) -> None:
+        """End the load that runs or is being started, as the button does; does not wait."""
+        self._cancelled = self.state == "starting"
+        if self.state == "running":
+            gevent.spawn(self._stop)
+
+    def _stop(self) -> None:
+        runner = self._environment.runner
+        assert runner is not None
+        while self.state == "running":
+            runner.stop()  # does nothing as long as Locust has not begun to spawn users
+            gevent.sleep(STOP_AGAIN_S)
+
+    # -- What Locust tells
+
+    def _spawned(self, **_: object) -> None:
+        if self.load is not None and self.state == "running":
+            lead_s = 0.0 if self.load.ask.rate_per_s is None else LEAD_S
+            self.load.settled = time() + lead_s
+
+    def _stopping(self, **_: object) -> None:
+        load = self.load
+        if load is None or self.state != "running":
+            return
+        self.state = "stopping"
+        load.stopping = time()
+        runner = self._environment.runner
+        assert runner is not None
+        if load.settled is not None and runner.user_count < load.ask.users and load.reason is None:
+            left = f"{runner.user_count} of {load.ask.users}"
+            load.reason = f"only {left} users were still running at the end: see the tab Exceptions"
+
+    def _stopped(self, **_: object) -> None:
+        """The recording is whole: the suite's own listener has been called before."""
+        load = self.load
+        if load is None or self.state != "stopping":
+            return
+        event = _nothing(load, "the load could not be summed up: see generator.log")
+        try:
+            event = self._finished(load)
+        except Refused as refusal:
+            event = _nothing(load, str(refusal))
+        except OSError as error:
+            event = _nothing(load, f"the recording cannot be read: {error.strerror}: {error.filename}")
+        finally:  # bench waits for it, whatever happens
+            self.state = "idle"
+            emit(event="finished", **event)
+
+    def _finished(self, load: Load) -> dict[str, Any]:
+        self._end_files(load)
+        if load.reason is not None:
+            raise Refused(load.reason)
+        if self._coordinator.error is not None:
+            raise Refused(self._coordinator.error)
+        start, end = load.window(self._offer.warmup_s)
+        figures = read_window(load.directory, start, end)
+        if not figures.requests and not figures.failures:
+            raise Refused("no request was completed in the measured window")
+        measured = {"reason": None, "window": {"start": start, "end": end}, **asdict(figures)}
+        return _nothing(load, "") | {"engine": engine_name(self._classes(load.ask))} | measured
+
+    def _end_files(self, load: Load) -> None:
+        try:
+            load.files.close()
+        except OSError as error:
+            load.reason = load.reason or f"Locust's own files cannot be written: {error.strerror}"
+
+    # -- Names
+
+    def _classes(self, ask: Ask) -> list[type[User]]:
+        known = [each for found in self._scenarios.values() for each in found]
+        return [each for each in known if each.__name__ in ask.classes]
+
+    def _scenario(self, ask: Ask) -> str:
+        """The scenarios of the user classes, in the order of the offer, joined by "+".
+
+        Of a file of which only some classes were picked, their names are said, too.
+        """
+        names = []
+        for scenario in self._offer.scenarios:
+            of_file = [each.__name__ for each in self._scenarios[scenario.file]]
+            picked = [name for name in of_file if name in ask.classes]
+            if picked:
+                names.append(scenario.name if picked == of_file else ".".join([scenario.name, *picked]))
+        return "+".join(names)
+
+
+def _asked(ask: Ask) -> dict[str, Any]:
+    """What bench has to know."""
+    names = ("configuration", "workers", "max_requests", "users", "rate_per_s", "host")
+    return {name: getattr(ask, name) for name in names}
+
+
+def _nothing(load: Load, reason: str) -> dict[str, Any]:
+    """A `finished` event without a measurement."""
+    figures = ("window", "engine", "requests", "failures", "latency_us", "arrivals", "completions")
+    return {"users": load.ask.users, "reason": reason, **dict.fromkeys(figures)}

@@ -1,0 +1,204 @@
+"""Locust's web UI, with the suite's fields, its guard, and views that ask bench before a load starts."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from collections.abc import Callable
+from time import time
+from typing import Any, Final
+
+from flask import Response, jsonify, request
+from gevent.pywsgi import WSGIServer
+from locust import events
+from locust.env import Environment
+from locust.web import WebUI
+from werkzeug.datastructures import ImmutableMultiDict
+
+from ..locust_csv import ExactCSV
+from ..samples import locust_bucket
+from . import login, tab
+from .form import OWN, Ask, Refused, read_edit, read_start
+from .guard import Guard, names_of_this_machine
+from .live import Live
+from .loads import Loads
+from .offer import Offer
+
+logger = logging.getLogger(__name__)
+
+MOST_BYTES: Final = 64 << 10
+"""Of a request's body: the form is a few hundred."""
+SHOWN: Final = {"users": 64, "spawn_rate": 64}
+"""What the form has before anybody has changed it."""
+HELP: Final = {
+    "configuration": "how the app is served",
+    "server_workers": "workers of the server",
+    "recycle_after": "replace a worker after so many requests; empty: never",
+    "arrivals_per_second": "an open loop with so many arrivals in all, users being the most in flight; "
+    "empty: a closed loop, in which each user waits for its answer",
+}
+
+
+def add_fields(offer: Offer) -> None:
+    """Have Locust's form offer the suite's fields. What they may hold is checked by `form`."""
+    labels = [choice.label for choice in offer.configurations]
+
+    def add(parser: ArgumentParser, **_: object) -> None:
+        if offer.target is None:
+            first = next((c.label for c in offer.configurations if c.unavailable is None), None)
+            parser.add_argument("--configuration", choices=labels, default=first, help=HELP["configuration"])
+            parser.add_argument("--server-workers", default="1", help=HELP["server_workers"])
+            parser.add_argument("--recycle-after", default="", help=HELP["recycle_after"])
+        measured = (
+            f"{HELP['arrivals_per_second']}. Measured is from {offer.warmup_s:g} s after the last change"
+        )
+        parser.add_argument("--arrivals-per-second", default="", help=f"{measured} of users until Stop")
+
+    events.init_command_line_parser.add_listener(add)
+
+
+class CockpitUI(WebUI):
+    """The web UI. `start` listens; it is made before the suite's own routes are added."""
+
+    def __init__(self, environment: Environment, offer: Offer) -> None:
+        self._offer = offer
+        self._shown: dict[str, Any] = {}
+        super().__init__(
+            environment,
+            offer.host,
+            offer.port,
+            web_login=offer.password is not None,
+            stats_csv_writer=ExactCSV(environment),
+            delayed_start=True,
+            userclass_picker_is_active=True,
+        )
+        assert self.app is not None
+        # Locust sets both for its own developers, or for pages of other origins.
+        self.app.debug = False
+        self.app.wsgi_app = Guard(self.app.wsgi_app, {offer.host, *names_of_this_machine()})  # type: ignore[method-assign]
+        self.app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+        self.template_args |= tab.TEMPLATE
+        if offer.password is not None:
+            login.require(self, offer.password)
+
+    def start(self) -> None:
+        """Listen. Raises OSError where the address cannot be had."""
+        self.server = WSGIServer((self.host, self.port), self.app, log=None, error_log=logger)
+        self.server.start()
+
+    def update_template_args(self) -> None:
+        """What Locust's page is made of: the form shows what was asked for last."""
+        super().update_template_args()
+        host = "" if self._offer.target is None else self._offer.target
+        warnings = dict.fromkeys(("override_host_warning", "missing_host_warning"), False)
+        self.template_args |= {"host": host, **warnings}
+        for name, value in self._shown.items():
+            if name in self.template_args["extra_options"]:
+                self.template_args["extra_options"][name]["default_value"] = value
+
+    def show(self, ask: Ask) -> None:
+        """Have the form begin with what was asked for."""
+        choice = self._offer.choice(ask.configuration or "")
+        self._shown = {
+            "configuration": choice.label if choice else None,
+            "server_workers": str(ask.workers),
+            "recycle_after": "" if ask.max_requests is None else str(ask.max_requests),
+            "arrivals_per_second": "" if ask.rate_per_s is None else f"{ask.rate_per_s:g}",
+        }
+        assert set(self._shown) == OWN
+
+    def replace_view(self, endpoint: str, made: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Put a view in the place of one of Locust's, which it is given; behind the login if there is one."""
+        assert self.app is not None
+        views = self.app.view_functions
+        views[endpoint] = self.auth_required_if_enabled(made(views[endpoint]))
+
+
+class Views:
+    """What stands in the place of Locust's views."""
+
+    def __init__(self, web_ui: CockpitUI, loads: Loads, live: Live, offer: Offer) -> None:
+        self._web_ui = web_ui
+        self._loads = loads
+        self._live = live
+        self._offer = offer
+        self._stops_at: float | None = None
+        web_ui.replace_view("locust.swarm", self._swarm)
+        web_ui.replace_view("locust.update_user", self._update_user)
+        web_ui.replace_view("locust.request_stats", self._request_stats)
+
+    def _swarm(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Start or edit: checked here, then done by Locust's own view with a form of its own fields."""
+
+        def swarm() -> Any:
+            editing = self._loads.state == "running"
+            try:
+                form = self._edited() if editing else self._begun()
+            except Refused as refusal:
+                if editing:  # its dialog closes whatever comes of it
+                    self._loads.note("error", f"not changed: {refusal}")
+                return jsonify({"success": False, "message": str(refusal), "host": ""})
+            request.form = form
+            answer = original()
+            told = answer.get_json() if isinstance(answer, Response) else {}
+            if not told.get("success") and not editing:
+                self._loads.abandon(f"Locust did not start: {told.get('message')}")
+            return answer
+
+        return swarm
+
+    def _begun(self) -> ImmutableMultiDict[str, str]:
+        environment = self._web_ui.environment
+        classes = list(environment.available_user_classes or {})
+        ask = read_start(request.form, self._offer, classes, self._loads.urls)
+        load = self._loads.begin(ask)
+        self._web_ui.show(ask)
+        self._stops_at = None if ask.run_time_s is None else time() + ask.run_time_s
+        return self._form(ask, load.url)
+
+    def _edited(self) -> ImmutableMultiDict[str, str]:
+        load = self._loads.load
+        assert load is not None
+        ask = read_edit(request.form, self._offer, load.ask)
+        self._loads.edit(ask)
+        return self._form(ask, load.url)
+
+    def _form(self, ask: Ask, url: str) -> ImmutableMultiDict[str, str]:
+        """The form as Locust's view is to read it."""
+        fields = [("user_count", str(ask.users)), ("spawn_rate", str(ask.spawn_rate)), ("host", url)]
+        fields += [("user_classes", name) for name in ask.classes]
+        if self._stops_at is not None:  # an edit would cancel the run time
+            fields.append(("run_time", f"{max(1, round(self._stops_at - time()))}s"))
+        return ImmutableMultiDict(fields)
+
+    def _update_user(self, _original: Callable[..., Any]) -> Callable[..., Any]:
+        """A cell is named after its scenario, which is a file: what it does cannot be changed here."""
+
+        def update_user() -> Any:
+            self._loads.note("error", "not changed: a scenario is what its file says, so change that file")
+            return jsonify(
+                {"message": "a scenario is what its file in locustfiles says: change it there"}
+            ), 403
+
+        return update_user
+
+    def _request_stats(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Locust's figures with what it rounds given exactly, and the rows of the Server tab."""
+
+        def request_stats() -> Any:
+            answer = original()
+            if not isinstance(answer, Response) or answer.status_code != 200 or not answer.is_json:
+                return answer  # to the login
+            report = dict(answer.get_json())
+            stats = self._web_ui.environment.stats
+            for row in report["stats"]:
+                key = (row["name"], row["method"])
+                entry = stats.entries.get(key) or (stats.total if row["name"] == stats.total.name else None)
+                if entry is not None:
+                    row["min_response_time"] = locust_bucket(entry.min_response_time or 0)
+                    row["max_response_time"] = locust_bucket(entry.max_response_time)
+            report["total_avg_response_time"] = stats.total.avg_response_time
+            report["extended_stats"] = [{"key": tab.KEY, "data": tab.rows(self._loads, self._live)}]
+            return jsonify(report)
+
+        return request_stats
