@@ -1,0 +1,120 @@
+"""The live figures against batches whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swarm.batch import Batch, FailureRow
+from swarm.cockpit.live import AT_ONCE, KEPT_S, Live
+from swarm.samples import Histogram
+
+NOW = 1_790_000_000
+
+
+def batch(second, latencies_us=(), *, name="/", cpu_s=0.0, spin_s=0.0, lost=(), at=0.01):
+    """What the recorder gives when `second` is over; `at` is how long after that."""
+    made = Batch()
+    if latencies_us:
+        histogram = Histogram.of(np.array(latencies_us, np.int64) * 1000)
+        made.add_histogram(second, "GET", name, "service", histogram)
+        made.add_histogram(second, "GET", name, "lateness", histogram)
+    for kind, count in lost:
+        made.failures.append(
+            FailureRow(second + 0.5, "GET", name, kind, None, None, None, None, count, None, "")
+        )
+    made.generator.append({"time": second + 1 + at, "cpu_s": cpu_s, "spin_s": spin_s})
+    return made
+
+
+def server(second, **changes):
+    worker = {"pid": 7, "born": NOW - 9.0, "ready": NOW - 8.0, "cpu": 0.5, "rss_bytes": 1 << 20}
+    told = {"second": second, "cpu_s": 0.5, "rss_bytes": 1 << 21, "workers": [worker], "restarts": 0}
+    return {**told, "deaths": [], **changes}
+
+
+@pytest.fixture
+def live():
+    return Live(full=0.9)
+
+
+def test_a_second_is_what_the_files_will_say(live):
+    live.add(batch(NOW, [100] * 50 + [300] * 50, cpu_s=1.0, spin_s=0.4, lost=[("refused", 3)]))
+    live.add(batch(NOW + 1, [200] * 10, cpu_s=1.9, spin_s=0.6))
+    live.metered(server(NOW))
+    first, second = live.rows(0)
+    assert first[:3] == [NOW, 100, 3] and first[3] == pytest.approx(100, rel=1e-3)
+    assert first[4] is None, "too few requests for a 99th percentile"
+    assert first[5:] == [0.5, None, 1 << 21], "of the generator's CPU time one needs two readings"
+    assert second[:3] == [NOW + 1, 10, 0] and second[6] == pytest.approx(0.7)
+    assert live.rows(NOW) == [second]
+
+
+def test_a_second_without_requests_had_none_and_one_that_is_not_metered_is_unknown(live):
+    live.add(batch(NOW))
+    assert live.rows(0) == [[NOW, 0, 0, None, None, None, None, None]]
+
+
+def test_names_are_taken_together_and_parts_of_a_second_added(live):
+    both = batch(NOW, [100] * 3)
+    both.histograms += batch(NOW, [100] * 4, name="/b").histograms
+    live.add(both)
+    live.add(batch(NOW, [100] * 5))
+    assert live.rows(0)[0][1] == 12
+
+
+@pytest.mark.parametrize("at", [-0.001, 0.0, 0.01, 0.8])
+def test_a_row_belongs_to_the_second_before_it_however_late_it_is(live, at):
+    live.add(batch(NOW, at=at))
+    assert [row[0] for row in live.rows(0)] == [NOW]
+
+
+def test_cpu_per_request_takes_only_seconds_of_which_both_are_known(live):
+    for second in range(NOW, NOW + 3):
+        live.add(batch(second, [100] * 1000))
+    assert live.cpu_us() is None
+    live.metered(server(NOW, cpu_s=0.9))
+    live.metered(server(NOW + 1, cpu_s=0.7))
+    assert live.cpu_us() == pytest.approx(800.0)
+
+
+def test_the_generator_is_the_limit_by_its_work_not_by_what_it_polls_in_vain(live):
+    for second, (cpu, spin) in enumerate([(0, 0), (1.0, 0.5), (2.0, 1.0)]):
+        live.add(batch(NOW + second, [1], cpu_s=cpu, spin_s=spin))
+    assert live.generator_cpu() == pytest.approx(0.5) and not live.generator_is_full()
+    for second, cpu in enumerate([2.95, 3.9, 4.85, 5.8, 6.75], 3):
+        live.add(batch(NOW + second, [1], cpu_s=cpu, spin_s=1.0))
+    assert live.generator_is_full()
+
+
+def test_losses_of_a_restart_are_those_of_the_seconds_around_it(live):
+    for second in range(10):
+        live.add(batch(NOW + second, [1], lost=[("refused", 1), ("closed_unanswered", second)]))
+    death = {"time": NOW + 4.5, "pid": 7, "exit_status": 0, "successor": NOW + 6.2}
+    live.metered(server(NOW, deaths=[{**death, "time": 1.0}, death], restarts=2))
+    last = live.last_restart()
+    assert last["pid"] == 7 and live.restarts == 2
+    # From 3 (a second before the death began) to 7 (a second after the successor).
+    assert last["losses"] == {"refused": 5, "closed_unanswered": 3 + 4 + 5 + 6 + 7}
+
+
+def test_nobody_has_died(live):
+    assert live.last_restart() is None
+
+
+def test_what_a_lone_worker_served_is_what_was_answered_since_it_was_ready(live):
+    for second in range(NOW, NOW + 4):
+        live.add(batch(second, [1] * 10))
+    assert live.served(NOW + 1.5) == 30
+    assert live.served(NOW - 5.0) is None, "before what is kept"
+
+
+def test_memory_and_answers_are_bounded(live):
+    for second in range(KEPT_S + 50):
+        live.add(batch(NOW + second, [1], lost=[("refused", 1)]))
+    assert len(live.seconds) == len(live._lost) == KEPT_S + 1
+    rows = live.rows(0)
+    assert len(rows) == AT_ONCE and rows[0][0] == NOW + 49
+    assert live.rows(rows[-1][0])[0][0] == rows[-1][0] + 1
+    live.clear()
+    assert live.rows(0) == [] and live.last_restart() is None

@@ -1,0 +1,112 @@
+"""Who may use the web UI, and what it serves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.swarm.cockpit.process import FORM, OFFER
+
+VIEWS = ("/", "/stats/requests", "/logs", "/exceptions", "/server", "/server/live", "/report/report.html")
+
+
+def test_pages_of_other_sites_are_not_answered(open_cockpit):
+    cockpit = open_cockpit()
+    assert cockpit.get("/", Host="evil.example").status == 403
+    for path in ("/swarm", "/stop", "/user", "/stats/reset", "/server/report"):
+        assert cockpit.post(path, FORM, Origin="http://evil.example").status == 403
+        assert cockpit.post(path, FORM, Sec_Fetch_Site="cross-site").status == 403
+    assert cockpit.post("/stop", Origin=f"http://127.0.0.1:{cockpit.port}").status == 200
+
+
+@pytest.mark.parametrize("path", [*VIEWS, "/assets/nothing", "/nowhere"])
+def test_no_answer_is_for_other_origins(open_cockpit, path):
+    headers = open_cockpit().get(path).headers
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    assert headers["X-Content-Type-Options"] == "nosniff" and "Content-Security-Policy" in headers
+
+
+def test_the_pages_own_policy_is_strict_and_its_files_need_nothing_else(open_cockpit):
+    page = open_cockpit().get("/server")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    text = page.body.decode()
+    assert "<style" not in text and " style=" not in text and not re.search(r"<script(?! src=)", text)
+    assert "//" not in re.sub(r"<!doctype html>", "", text), "no other hosts"
+
+
+def test_a_report_is_served_from_its_folder_only_and_may_not_use_the_web_ui(open_cockpit, tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("<p>the report")
+    (tmp_path / "run.json").write_text("secret")
+    cockpit = open_cockpit(report=str(tmp_path / "report"))
+    found = cockpit.get("/report/report.html")
+    assert found.status == 200 and b"the report" in found.body
+    policy = found.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox ") and "allow-same-origin" not in policy and "connect-src" not in policy
+    for path in ("../run.json", "%2e%2e/run.json", "..%2frun.json", "//etc/passwd", "%2fetc%2fpasswd", ""):
+        answer = cockpit.get(f"/report/{path}")
+        assert answer.status in (404, 308) and b"secret" not in answer.body and b"root:" not in answer.body
+
+
+def test_a_report_is_made_by_bench_when_no_load_runs(open_cockpit, tmp_path, null_server, folder):
+    import gevent
+
+    cockpit = open_cockpit(report=str(tmp_path / "report"))
+    answer = gevent.spawn(cockpit.post, "/server/report")
+    cockpit.send("making", request=cockpit.wait_for("report")["request"])
+    assert answer.get(timeout=20).status == 202 and cockpit.live()["report"]["state"] == "making"
+    cockpit.send("reported", failed="the report could not be made:\n  boom")
+    told = cockpit.until(lambda told: told["report"]["state"] != "making", "the end")["report"]
+    assert told["state"] == "failed" and "boom" in told["reason"]
+    cockpit.start(null_server, folder)
+    assert cockpit.post("/server/report").status == 409
+
+
+def test_a_scenario_is_what_its_file_says(open_cockpit):
+    cockpit = open_cockpit()
+    body = '{"user_class_name": "Index", "host": "http://10.0.0.1", "tasks": []}'
+    assert cockpit.ask("POST", "/user", body).status == 403
+
+
+def test_hostile_words_are_text(open_cockpit):
+    hostile = "</script><script>alert(1)</script>"
+    choice = {**OFFER["configurations"][0], "summary": hostile}
+    page = open_cockpit(configurations=[choice]).get("/").body.decode()
+    assert hostile not in page and page.count("<script") == 2  # Locust's own
+
+
+def test_since_is_checked(open_cockpit):
+    cockpit = open_cockpit()
+    for bad in ("x", "-1", "1e9", "9" * 13, "%D9%A3"):
+        assert cockpit.get(f"/server/live?since={bad}").status == 400
+
+
+def test_a_large_form_is_refused(open_cockpit):
+    assert open_cockpit().post("/swarm", {**FORM, "configuration": "x" * 100_000}).status == 413
+
+
+def test_with_a_password_nothing_is_told_before_it_was_given(open_cockpit, tmp_path):
+    cockpit = open_cockpit(password="correct horse", report=str(tmp_path))
+    for path in VIEWS:
+        answer = cockpit.get(path)
+        assert answer.status == 302 and answer.headers["Location"].startswith("/login"), path
+    for path in ("/swarm", "/stop", "/user", "/server/report"):
+        assert cockpit.post(path, FORM).status == 302, path
+    assert b"Password" in cockpit.get("/login").body
+
+
+def test_only_the_password_opens_it(open_cockpit):
+    cockpit = open_cockpit(password="correct horse")
+    for wrong in ("", "correct horse ", "correct", "ü"):
+        answer = cockpit.post("/server/login", {"password": wrong})
+        assert answer.headers["Location"] == "/login"
+    answer = cockpit.post("/server/login", {"password": "correct horse"})
+    assert answer.headers["Location"] == "/"
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    cockpit.cookie = cookie.partition(";")[0]
+    for path in ("/", "/server", "/server/live", "/stats/requests"):
+        assert cockpit.get(path).status == 200, path
+    assert cockpit.get("/server/live", Host="evil.example").status == 403
