@@ -39,11 +39,8 @@ FORM = {
     "recycle_after": "",
     "arrivals_per_second": "",
 }
-EDIT = {
-    key: FORM[key]
-    for key in FORM
-    if key not in ("user_classes", "shape_class", "host", "run_time", "profile")
-}
+AT_START = ("user_classes", "shape_class", "host", "run_time", "profile")
+EDIT = {key: value for key, value in FORM.items() if key not in AT_START}
 
 
 class Answer:
