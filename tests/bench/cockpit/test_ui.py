@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import os
 import signal
 import subprocess
