@@ -23,6 +23,8 @@ RUN ?=
 ARGUMENTS ?=
 CONFIGURATION ?= sanic
 PORT ?= 8000
+UI_PORT ?= 8089
+TARGET_URL ?=
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -43,7 +45,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose lint ceiling bench-self known-answers yardsticks replay verdict readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -76,6 +78,10 @@ up: ## Serve CONFIGURATION=sanic in a container (docs/compose.md).
 images: ## Build every container image: of each stack, and of the suite.
 	@$(FIND_COMPOSE); $$compose --profile bench build
 
+ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: SCENARIOS= UI_PORT=8089 TARGET_URL=.
+	@$(PYTHON) -m bench ui --port "$(UI_PORT)" --results "$(RESULTS)" $(call option,scenarios,$(SCENARIOS)) \
+		$(call option,target-url,$(TARGET_URL)) $(ARGUMENTS)
+
 configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
 	@$(PYTHON) -m bench configurations
 
@@ -107,6 +113,9 @@ test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engi
 	@docker version --format "{{.Server.Version}}" >/dev/null || { \
 		echo "make test-compose: no Docker engine can be used, see above; tests/compose/engine.sh starts one" >&2; exit 1; }
 	@$(VENV)/bin/pytest tests/compose/real
+
+test-browser: setup $(VENV)/.browser ## Check the web UI in the system's Chromium; screenshots: tests/browser/shots.
+	@$(VENV)/bin/pytest tests/browser
 
 ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
 	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) \
@@ -152,4 +161,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.suite
 $(VENV)/.notebook: requirements/notebook.txt $(VENV)/.suite
 	@echo 'installing JupyterLab (once) …'
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/notebook.txt -c requirements/constraints.txt
+	@touch $@
+
+$(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
+	@echo 'installing Playwright (once) …'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/browser.txt -c requirements/constraints.txt
 	@touch $@
