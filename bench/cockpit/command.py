@@ -8,14 +8,18 @@ from urllib.parse import urlsplit
 
 import typer
 
-from bench.cockpit import sitting
+from bench import cpus
+from bench.cockpit import cost, sitting
 from bench.cockpit.sitting import Asked
 from bench.errors import UsageError
+from bench.experiment import interruptible
 from bench.terminal import ResultsOption, console, reports_errors
 
 PASSWORD = "WHICHWORKER_UI_PASSWORD"
 _SHORTEST = 8
 _WARMUP_S = 2.0
+# A window of the measurement of costs.
+_COST_S = 5.0
 
 app = typer.Typer()
 
@@ -45,6 +49,10 @@ def ui(
     locustfiles: Annotated[
         str | None, typer.Option(help="Another folder of scenarios than the suite's own.")
     ] = None,
+    cost_pairs: Annotated[
+        int | None,
+        typer.Option("--cost", help="Measure instead what watching costs the generator, in so many pairs."),
+    ] = None,
     results_folder: ResultsOption = Path("results"),
 ) -> None:
     """Open Locust's web UI with every configuration behind it; Ctrl-C ends it.
@@ -66,7 +74,20 @@ def ui(
         locustfiles=locustfiles,
         results=results_folder,
     )
-    sitting.serve(asked, lambda text: console.print(text, markup=False, soft_wrap=True))
+    if cost_pairs is not None:
+        _measure_cost(asked, cost_pairs)
+    else:
+        sitting.serve(asked, _say)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _measure_cost(asked: Asked, pairs: int) -> None:
+    setting = sitting.prepared(cost.asked_for_cost(asked), _say)
+    with interruptible(), cpus.pinned(setting.split.own):
+        _say(str(cost.measure(setting, pairs, _COST_S, _say)))
 
 
 def _password(host: str, login: bool) -> str | None:

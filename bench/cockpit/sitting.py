@@ -50,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     """What a sitting is made of before anything runs."""
 
     asked: Asked
@@ -67,7 +67,7 @@ def serve(asked: Asked, say: Say) -> None:
     Raises:
         UserError: something the user has to mend first.
     """
-    setting = _setting(asked, say)
+    setting = prepared(asked, say)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interruptible())
         stack.enter_context(cpus.pinned(setting.split.own))
@@ -77,7 +77,8 @@ def serve(asked: Asked, say: Say) -> None:
             _serve_configurations(setting, stack)
 
 
-def _setting(asked: Asked, say: Say) -> _Setting:
+def prepared(asked: Asked, say: Say) -> Setting:
+    """What a sitting is made of; raises ``UsageError`` for names that do not exist."""
     folder = LOCUSTFILES if asked.locustfiles is None else Path(asked.locustfiles)
     known = {name: each for name, each in scenario_files.load(folder).items() if _offered(each, say)}
     for name in asked.scenarios or []:
@@ -107,7 +108,7 @@ def _setting(asked: Asked, say: Say) -> _Setting:
     catalogue = prepare.catalogue(of_plan)
     of_plan = plan.resolve(of_plan, catalogue.configurations, chosen, "bench ui")
     split = _split(say)
-    return _Setting(asked, of_plan, catalogue, chosen, split, say)
+    return Setting(asked, of_plan, catalogue, chosen, split, say)
 
 
 def _split(say: Say) -> cpus.CpuSplit:
@@ -126,16 +127,16 @@ def _offered(scenario: Scenario, say: Say) -> bool:
     return True
 
 
-def _swarm_target(setting: _Setting, stack: contextlib.ExitStack) -> None:
+def _swarm_target(setting: Setting, stack: contextlib.ExitStack) -> None:
     """Swarm what runs already: there is no run, and what is written goes with the web UI."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-ui-")))
     launcher = stack.enter_context(Processes({}))
-    line = _open(setting, stack, launcher, scratch, [], None)
+    line = open_line(setting, stack, launcher, scratch, [], None)
     setting.say(f"swarming {setting.asked.target}; nothing is started, metered or recorded")
     _run(line, Target(scratch), None)
 
 
-def _serve_configurations(setting: _Setting, stack: contextlib.ExitStack) -> None:
+def _serve_configurations(setting: Setting, stack: contextlib.ExitStack) -> None:
     asked, split, say = setting.asked, setting.split, setting.say
     kind, _ = launchers.choose(Processes.name)
     having = prepare.environments(setting.plan, setting.catalogue, kind, say)
@@ -160,7 +161,7 @@ def _serve_configurations(setting: _Setting, stack: contextlib.ExitStack) -> Non
         launcher, available, split, records, _kept(rig, setting, described["host"]), scratch
     )
     offered = offer.configurations(available.values(), having.unavailable, split.server)
-    line = _open(setting, stack, launcher, folder.path, offered, str(reports.folder))
+    line = open_line(setting, stack, launcher, folder.path, offered, str(reports.folder))
     try:
         _run(line, served, reports)
     finally:
@@ -177,15 +178,17 @@ def _run(line: Line, served: Served, reports: Reports | None) -> None:
         Cockpit(line, served, reports).run()
 
 
-def _open(
-    setting: _Setting,
+def open_line(
+    setting: Setting,
     stack: contextlib.ExitStack,
     launcher: Launcher,
     folder: Path,
     configurations: list[dict[str, Any]],
     report: str | None,
+    *,
+    target: str | None = None,
 ) -> Line:
-    """Start the web UI, and say where it is."""
+    """Start the web UI, and say where it is; ``target`` is what it swarms if it starts nothing."""
     asked = setting.asked
     offered = {
         "configurations": configurations,
@@ -196,7 +199,7 @@ def _open(
         "host": asked.host,
         "port": asked.port,
         "password": asked.password,
-        "target": asked.target,
+        "target": target or asked.target,
         "report": report,
         **offer.common(),
     }
@@ -218,7 +221,7 @@ def _run_folder(folder: Path) -> Iterator[RunFolder]:
             shutil.rmtree(path)
 
 
-def _kept(rig: Rig, setting: _Setting, machine: Mapping[str, Any]) -> Callable[[str], list[dict[str, Any]]]:
+def _kept(rig: Rig, setting: Setting, machine: Mapping[str, Any]) -> Callable[[str], list[dict[str, Any]]]:
     """What gives the ceilings that are kept of a scenario, for whatever number of users."""
     cache = Cache(setting.say)
 
