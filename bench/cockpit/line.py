@@ -71,6 +71,7 @@ class Line:
         except queue.Empty:
             return None
         if event is None:
+            self._events.put(None)  # it stays so
             raise UserError("the web UI ended by itself" + last_lines(self._log))
         return event
 

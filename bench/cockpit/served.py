@@ -18,7 +18,7 @@ from bench.record import CellRecord
 from bench.serve_command import Options
 from targets.configurations import Configuration, Recycling
 
-Line = tuple[str, dict[str, Any]]
+Told = tuple[str, dict[str, Any]]
 """What the web UI is to be told: a command and its fields."""
 
 
@@ -32,10 +32,10 @@ class Served(Protocol):
     def start(self, start: Start) -> dict[str, Any]:
         """Have it there; returns the fields of ``served``. Raises ``Refused``."""
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[Told]:
         """What is to be told since it was last asked."""
 
-    def finish(self, event: Mapping[str, Any]) -> Line | None:
+    def finish(self, event: Mapping[str, Any]) -> Told | None:
         """The load has ended: record it, and take down what was started."""
 
 
@@ -119,7 +119,7 @@ class Configurations:
             Options(recycling=Recycling(max_requests=start.max_requests)),
         )
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[Told]:
         """See ``Served``: what was metered in each second that is over, and that the server has ended."""
         running = self._running
         if running is None:
@@ -131,7 +131,7 @@ class Configurations:
             running.told = True
             yield "ended", {"reason": failure}
 
-    def finish(self, event: Mapping[str, Any]) -> Line | None:
+    def finish(self, event: Mapping[str, Any]) -> Told | None:
         """See ``Served``."""
         running, self._running = self._running, None
         if running is None:
@@ -180,11 +180,11 @@ class Target:
         folder = tempfile.mkdtemp(dir=self._scratch)
         return {"url": start.host, "directory": folder, "ceilings": []}
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[Told]:
         """See ``Served``."""
         return iter(())
 
-    def finish(self, event: Mapping[str, Any]) -> Line | None:
+    def finish(self, event: Mapping[str, Any]) -> Told | None:
         """See ``Served``."""
         self.busy = False
         if event["reason"] is not None and event["window"] is None:
@@ -192,5 +192,5 @@ class Target:
         return None
 
 
-def _told(kind: str, text: str) -> Line:
+def _told(kind: str, text: str) -> Told:
     return "recorded", {"kind": kind, "text": text}

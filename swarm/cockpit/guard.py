@@ -93,5 +93,5 @@ class Guard:
 
 
 def names_of_this_machine() -> set[str]:
-    """The names by which others may call it."""
-    return {socket.gethostname().lower(), socket.getfqdn().lower()} - {""}
+    """The name by which others may call it, as the system has it: a resolver could keep one waiting."""
+    return {socket.gethostname().lower()}

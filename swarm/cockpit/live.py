@@ -69,13 +69,14 @@ class Live:
     deaths: list[dict[str, Any]] = field(default_factory=list)
     _lost: dict[int, Counter[str]] = field(default_factory=dict)
     _generator: tuple[float, float] | None = None
+    _forgotten: int | None = None  # the newest second that was
 
     def clear(self) -> None:
         """A new load begins."""
         self.seconds.clear()
         self.workers, self.deaths, self.restarts = [], [], 0
         self._lost.clear()
-        self._generator = None
+        self._generator = self._forgotten = None
 
     # -- What comes in
 
@@ -131,6 +132,7 @@ class Live:
         for held in (self.seconds, self._lost):
             for number in [each for each in held if each < oldest]:
                 del held[number]
+                self._forgotten = oldest - 1
 
     # -- What is asked
 
@@ -178,7 +180,7 @@ class Live:
         return {**death, "losses": dict(lost)}
 
     def served(self, ready: float) -> int | None:
-        """Requests completed since a moment, as far as seconds are kept; of a lone worker, what it served."""
-        if not self.seconds or min(self.seconds) > ready:
+        """Requests completed since a moment: of a lone worker, what it served. None: it is forgotten."""
+        if self._forgotten is not None and self._forgotten >= floor(ready):
             return None
         return sum(each.requests or 0 for number, each in self.seconds.items() if number >= floor(ready))

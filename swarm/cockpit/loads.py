@@ -94,7 +94,7 @@ class Loads:
         self._coordinator = coordinator_of(environment)
         self._coordinator.listeners.append(live.add)
         self.state = "idle"
-        self._cancelled = False
+        self._cancelled: str | None = None
         self.load: Load | None = None
         """The load that runs, or ran last."""
         self.urls: set[str] = set()
@@ -119,7 +119,7 @@ class Loads:
         if ask.rate_per_s is not None and (reason := not_swarm(classes)):
             raise Refused(reason)
         self.state = "starting"
-        self._cancelled = False
+        self._cancelled = None
         try:
             answer = self._link.ask("start", scenario=self._scenario(ask), **_asked(ask))
             if answer["command"] != "served":
@@ -127,9 +127,9 @@ class Loads:
             self.load = Load(ask, answer["url"], Path(answer["directory"]), answer["ceilings"], time())
             self.urls.add(answer["url"])
             self._prepare(self.load)
-            if self._cancelled:
-                self.abandon("stopped before it began")
-                raise Refused("the web UI is ending")
+            if self._cancelled is not None:
+                self.abandon(self._cancelled)
+                raise Refused(self._cancelled)
         except BaseException as error:
             self.state = "idle"
             if isinstance(error, Refused):
@@ -175,11 +175,12 @@ class Loads:
         self.note("error", reason)
         if self.load is not None and self.state == "running":
             self.load.reason = reason
-        self.stop()
+        self.stop(reason)
 
-    def stop(self) -> None:
-        """End the load that runs or is being started, as the button does; does not wait."""
-        self._cancelled = self.state == "starting"
+    def stop(self, reason: str = "stopped before it began") -> None:
+        """End the load that runs, as the button does; does not wait. `reason` is of one yet to begin."""
+        if self.state == "starting":
+            self._cancelled = reason
         if self.state == "running":
             gevent.spawn(self._stop)
 

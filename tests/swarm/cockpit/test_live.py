@@ -106,7 +106,10 @@ def test_what_a_lone_worker_served_is_what_was_answered_since_it_was_ready(live)
     for second in range(NOW, NOW + 4):
         live.add(batch(second, [1] * 10))
     assert live.served(NOW + 1.5) == 30
-    assert live.served(NOW - 5.0) is None, "before what is kept"
+    assert live.served(NOW - 5.0) == 40, "it was ready before the load began"
+    live.add(batch(NOW + KEPT_S + 2, [1] * 10))
+    assert live.served(NOW - 5.0) is None, "what it served at first is forgotten"
+    assert live.served(NOW + 2.5) == 30
 
 
 def test_memory_and_answers_are_bounded(live):
