@@ -106,6 +106,10 @@ def test_the_report_opens_with_its_charts(browse, shot, ui):
     )
     assert drawn == charts.count() > 0
     expect(page.locator("body")).to_contain_text("single")
+    page.locator("a.enlarge").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
     shot(page, "12-report", full_page=True)
 
 
