@@ -235,7 +235,7 @@ def test_what_bench_meters_is_on_the_page_and_in_the_tab(open_cockpit, null_serv
     assert told["seconds"][0][5] == 0.25 and told["seconds"][0][7] == 60 << 20
     assert told["cpu_us"] == pytest.approx(0.25e6 / told["seconds"][0][1])
     (tab,) = cockpit.get("/stats/requests").json["extended_stats"]
-    table = {row["name"]: row for row in tab["data"]}
+    table = {row["what"]: row for row in tab["data"]}
     assert tab["key"] == "server" and table["worker 1"]["pid"] == 4711 and table["worker 1"]["memory"] == 50.0
     assert table["restarts"]["said"].startswith("1 so far") and "4710" in table["restarts"]["said"]
 
