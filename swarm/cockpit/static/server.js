@@ -3,6 +3,7 @@
 // Whatever comes from outside is put in as text, never as markup.
 
 const SHOWN_S = 120;
+const KEPT_S = 600;
 const MIB = 1024 * 1024;
 const SIZE = { width: 480, height: 190, left: 52, right: 8, top: 10, bottom: 20 };
 const SVG = "http://www.w3.org/2000/svg";
@@ -192,6 +193,8 @@ function take(told) {
     rows.clear();
   }
   for (const row of told.seconds) rows.set(row[SECOND], row);
+  const newest = Math.max(0, ...rows.keys());
+  for (const second of rows.keys()) if (second < newest - KEPT_S) rows.delete(second);
 }
 
 function show(told) {
@@ -206,6 +209,8 @@ function show(told) {
 
 // The last seconds are asked for again: what the server used in them is known a little later.
 const AGAIN_S = 5;
+// So many seconds come at once at most; then there are more.
+const AT_ONCE = 60;
 
 async function ask() {
   const newest = Math.max(0, ...rows.keys());
@@ -215,15 +220,16 @@ async function ask() {
 }
 
 async function turn() {
+  let told = null;
   try {
-    const told = await ask();
-    take(told);
-    if (told.seconds.length < 60) show(told);
-    else return setTimeout(turn, 0);
-  } catch (error) {
+    told = await ask();
+  } catch {
     byId("state").textContent = "the web UI does not answer: it has ended, or wants you to log in again";
   }
-  return setTimeout(turn, 1000);
+  if (told !== null) take(told);
+  const more = told !== null && told.seconds.length >= AT_ONCE;
+  setTimeout(turn, more ? 0 : 1000);
+  if (told !== null && !more) show(told);
 }
 
 byId("make").addEventListener("click", async () => {
