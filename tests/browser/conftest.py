@@ -40,8 +40,8 @@ def chromium():
 
 
 @pytest.fixture
-def browse(chromium):
-    """Opens pages; whatever goes wrong in one of them fails the test."""
+def browse(chromium, ui):
+    """Opens pages of the web UI; whatever goes wrong in one of them fails the test."""
     contexts, wrong = [], []
 
     def make(url, **options):
