@@ -142,10 +142,8 @@ def _bound(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
     pairs = leaking[columns].merge(recycled[columns], on=by, suffixes=("_control", ""))
     if pairs.empty:
         return UNKNOWN
-    bounds = [
-        Bound(*row)
-        for row in pairs[["rss_peak_bytes", "rss_peak_bytes_control", "growth"]].itertuples(index=False)
-    ]
+    judged = ["rss_peak_bytes", "rss_peak_bytes_control", "growth", "growth_control"]
+    bounds = [Bound(*row) for row in pairs[judged].itertuples(index=False)]
     loose = [bound for bound in bounds if not bound.held]
     worst = max(loose or bounds, key=lambda bound: bound.recycled_bytes)
     text = "no" if loose else "yes"

@@ -33,8 +33,10 @@ KEEP_ALIVE = 1.5
 
 # A server whose memory grows by less within a window without recycling does not leak, ...
 LEAK = 0.2
-# ... and the peak of the second half of a window may be so far above that of the first for a bound to hold.
+# ... and for a bound to hold the peak of the second half may be so far above that of the first, ...
 BOUND = 0.1
+# ... or by so much of what the leak adds between the halves where no worker is replaced.
+OF_LEAK = 0.05
 
 # The trace may have so many requests more or fewer than were counted, for what ends with a second.
 BOOKS = 0.01

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import counters
-from analysis.recycling.limits import BOUND, LEAK
+from analysis.recycling.limits import BOUND, LEAK, OF_LEAK
 from analysis.results import Results
 
 
@@ -39,15 +39,25 @@ class Bound:
     recycled_bytes: float
     control_bytes: float
     growth: float
+    control_growth: float
 
     @property
     def held(self) -> bool:
-        """Whether the peak does not grow any more, and is below what it is without replacing workers.
+        """Whether the peak does not go on growing, and is below what it is without replacing workers.
 
         The peaks of the two halves of a saw-tooth are alike wherever its teeth begin, where a slope would
-        depend on that.
+        depend on that. Where workers end unevenly its teeth differ in height, by a small part of what the
+        leak adds in the control, whose window is no longer.
         """
-        return self.growth <= BOUND and self.recycled_bytes < self.control_bytes
+        grown = _grown(self.recycled_bytes, self.growth)
+        leaked = _grown(self.control_bytes, self.control_growth)
+        steady = self.growth <= BOUND or grown <= OF_LEAK * leaked
+        return steady and self.recycled_bytes < self.control_bytes
+
+
+def _grown(peak_bytes: float, growth: float) -> float:
+    """By how many bytes the peak of the second half of a window exceeds that of the first."""
+    return peak_bytes * growth / (1 + growth) if growth > 0 else 0.0
 
 
 def leaks(growth: float) -> bool:

@@ -34,7 +34,17 @@ def test_the_warm_up_is_not_in_the_peaks(cell):
 
 @pytest.mark.parametrize(
     "recycled, control, growth, held",
-    [(100, 600, 0.02, True), (100, 600, 0.3, False), (700, 600, 0.0, False), (100, 600, float("nan"), False)],
+    [
+        (100, 600, 0.02, True),
+        (100, 600, 0.3, False),
+        (100, 1200, 0.3, True),  # 23 between the halves, where the leak adds 600 without recycling
+        (700, 600, 0.0, False),
+        (100, 600, float("nan"), False),
+    ],
 )
 def test_a_bound_holds_if_the_peak_stands_still_below_the_controls(recycled, control, growth, held):
-    assert Bound(recycled, control, growth).held is held
+    assert Bound(recycled, control, growth, control_growth=1.0).held is held
+
+
+def test_of_a_control_that_does_not_leak_nothing_is_excused():
+    assert not Bound(100, 600, 0.3, control_growth=0.0).held
