@@ -19,6 +19,7 @@ from bench import (
     results,
     serve_by_hand,
     stacks,
+    verdict_command,
 )
 from bench.cockpit import command as cockpit
 from bench.errors import UsageError
@@ -47,6 +48,7 @@ app.add_typer(compare.app)
 app.add_typer(known_answers.app)
 app.add_typer(ceiling_command.app)
 app.add_typer(yardsticks.app)
+app.add_typer(verdict_command.app)
 app.add_typer(replay.app)
 
 # Columns of a terminal that has room for intervals and notes in the ranking.

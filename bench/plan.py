@@ -25,6 +25,7 @@ from bench.errors import UsageError, unknown
 from bench.loads import Loads, OpenLoads, Search
 from bench.processes import ROOT
 from bench.recycling import Probe, RecyclingKeys, RecyclingTable, check_probes
+from bench.requirements import RequirementsTable
 from bench.tables import Counts, Names, Table, Window
 from targets.configurations import Configuration
 
@@ -55,6 +56,8 @@ class Plan(Table):
     probes: Annotated[list[Probe], AfterValidator(check_probes)] = Field(default_factory=list)
     aliases: dict[str, str] = Field(default_factory=dict)
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
+    # Recorded only where they are, so that runs from before there were any can go on.
+    requirements: RequirementsTable | None = Field(default=None, exclude_if=lambda value: value is None)
     catalogue: str | None = None
     locustfiles: str | None = None
 
@@ -212,6 +215,8 @@ def _keys(table: Sequence[str]) -> Collection[str]:
             return RecyclingTable.model_fields
         case ["probes", _]:
             return Probe.model_fields
+        case ["requirements"]:
+            return RequirementsTable.model_fields
         case _:
             return Plan.model_fields
 
@@ -231,6 +236,8 @@ def resolve(
     for name in plan.loaded:
         if name not in scenarios:
             raise UsageError(unknown("scenario", name, scenarios))
+    if plan.requirements is not None:
+        plan.requirements.check_scenarios(scenarios, where)
     for alias, original in plan.aliases.items():
         key = f'{where}: key "aliases.{alias}"'
         if alias in configurations:

@@ -115,11 +115,11 @@ def _served(study: Study, name: str) -> Iterator[Served]:
     finished = study.results.finished
     cells = finished[finished["configuration"] == name]
     recycling = study.recycling
-    idle = cells["treatment"] == "recycled"
+    cells = cells.assign(replacing=cells["treatment"] == "recycled")
     if recycling is not None:
-        idle &= recycling.cells["verdict"].reindex(cells.index) != "recycles"
-    usable = cells[~idle].assign(replacing=cells["treatment"] == "recycled")
-    for _, row in usable.drop_duplicates(["workers", "replacing"]).iterrows():
+        idle = recycling.cells["verdict"].reindex(cells.index) != "recycles"
+        cells = cells[~(cells["replacing"] & idle)]
+    for _, row in cells.drop_duplicates(["workers", "replacing"]).iterrows():
         yield Served(
             workers=int(row["workers"]),
             words=tuple(shlex.split(row["command"])),
@@ -136,7 +136,7 @@ def _recycled(study: Study, name: str) -> Iterator[Recycled]:
     if recycling is None:
         return
     mine = cells[(cells["configuration"] == name) & (cells["treatment"] == "recycled")]
-    for cell, row in mine.iterrows():
+    for (_, row), cell in zip(mine.iterrows(), mine.index, strict=True):
         outcome: Replacing = "broken"
         reason, stall_s = str(row["reason"]).partition("\n")[0], float("nan")
         if row["status"] != "failed":
