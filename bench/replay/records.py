@@ -188,7 +188,7 @@ class Failed(_Record):
 class Replay(_Record):
     """``replay.json``: the whole replay. Facts about the machine are as in ``run.json``."""
 
-    schema_: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     replay: str
     status: Literal["running", "finished", "interrupted"]
     started: float

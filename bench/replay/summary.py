@@ -51,7 +51,8 @@ class Summary:
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
-        measured = {each.configuration for each in (*replay.executions, *replay.beside)}
+        measured = {each.configuration for each in replay.executions}
+        measured |= {each.configuration for each in replay.beside}
         self.configurations = [name for name in replay.configurations if name in measured]
 
     def executions(self, configuration: str, way: Way) -> list[Execution]:

@@ -61,7 +61,7 @@ def test_the_pair_is_compared_within_each_repeat(make):
 
 
 def test_figures_that_are_missing_are_unknown(make):
-    alone = make.replay([make.execution("sanic", 1, make.figures())])
+    alone = make.replay([make.execution("sanic", 1, make.figures(), split="pinned")])
     for table in tables(Summary(alone)):
         assert any("unknown" in row for row in table.rows)
 
