@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bench import prepare
 from bench.cells import Cell, ClosedLoop, OpenLoop
@@ -17,7 +17,7 @@ from bench.results import RunFolder
 
 # Of the web UI's event, for ``cell.json``.
 _MEASURED = ("requests", "failures", "latency_us", "arrivals", "completions")
-_ARRIVALS = "constant"
+_ARRIVALS: Final = "constant"
 
 
 @dataclass(frozen=True)

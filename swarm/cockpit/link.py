@@ -42,7 +42,8 @@ class Link:
         self._asked[number] = answer = AsyncResult()
         emit(event=event, request=number, **fields)
         try:
-            return answer.get()
+            told: Line = answer.get()
+            return told
         finally:
             del self._asked[number]
 

@@ -85,8 +85,8 @@ class Live:
         self._add_latencies(batch)
         for row in batch.failures:
             self._lost.setdefault(int(row.time), Counter())[row.kind] += row.count
-        for row in batch.generator:
-            self._add_generator(row)
+        for report in batch.generator:
+            self._add_generator(report)
         self._forget()
 
     def _add_latencies(self, batch: Batch) -> None:

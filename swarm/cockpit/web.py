@@ -88,7 +88,7 @@ class CockpitUI(WebUI):
 
     def update_template_args(self) -> None:
         """What Locust's page is made of: the form shows what was asked for last."""
-        super().update_template_args()
+        super().update_template_args()  # type: ignore[no-untyped-call]
         host = "" if self._offer.target is None else self._offer.target
         warnings = dict.fromkeys(("override_host_warning", "missing_host_warning"), False)
         self.template_args |= {"host": host, **warnings}
@@ -111,7 +111,7 @@ class CockpitUI(WebUI):
         """Put a view in the place of one of Locust's, which it is given; behind the login if there is one."""
         assert self.app is not None
         views = self.app.view_functions
-        views[endpoint] = self.auth_required_if_enabled(made(views[endpoint]))
+        views[endpoint] = self.auth_required_if_enabled(made(views[endpoint]))  # type: ignore[no-untyped-call]
 
 
 class Views:

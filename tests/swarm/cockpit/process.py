@@ -6,7 +6,7 @@ import http.client
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,6 +43,11 @@ AT_START = ("user_classes", "shape_class", "host", "run_time", "profile")
 EDIT = {key: value for key, value in FORM.items() if key not in AT_START}
 
 
+def later(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Do what blocks in a thread of its own, whatever of this process gevent has patched."""
+    return gevent.get_hub().threadpool.spawn(function, *arguments)
+
+
 class Answer:
     """What the web UI answered."""
 
@@ -76,7 +81,7 @@ class Cockpit:
     def wait_for(self, *names: str) -> dict[str, Any]:
         """The next event of one of these names; others are passed over."""
         with gevent.Timeout(LIMIT_S, AssertionError(f"no event {names}")):
-            for line in self.process.stdout:
+            while line := later(self.process.stdout.readline).get():
                 event = json.loads(line)
                 if event["event"] in names:
                     return event
@@ -105,7 +110,7 @@ class Cockpit:
 
     def start(self, url: str, directory: object, **form: Any) -> tuple[dict[str, Any], Answer]:
         """Press Start, and serve what is asked for; returns bench's event and what the page is told."""
-        answer = gevent.spawn(self.post, "/swarm", {**FORM, **form})
+        answer = later(self.post, "/swarm", {**FORM, **form})
         event = self.wait_for("start")
         self.send("served", request=event["request"], url=url, directory=str(directory), ceilings=[])
         return event, answer.get(timeout=LIMIT_S)
@@ -126,5 +131,6 @@ class Cockpit:
         if self.process.poll() is None:
             for each in alive(family(self.process.pid)):
                 each.kill()
-        self.process.communicate()
-        self.log.close()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            stream.close()

@@ -11,7 +11,7 @@ from collections import Counter
 import gevent
 import pytest
 
-from tests.swarm.cockpit.process import EDIT, FORM
+from tests.swarm.cockpit.process import EDIT, FORM, later
 from tests.swarm.processes import LIMIT_S, alive, family
 
 FILES = {
@@ -38,7 +38,7 @@ def measured(told):
 
 
 def stop(cockpit):
-    answer = gevent.spawn(cockpit.post, "/stop")
+    answer = later(cockpit.post, "/stop")
     event = cockpit.wait_for("finished")
     assert answer.get(timeout=LIMIT_S).status == 200
     return event
@@ -102,7 +102,7 @@ def test_latencies_below_a_millisecond_are_seen_everywhere(open_cockpit, null_se
 
 def test_a_refusal_is_shown_in_the_form_and_no_load_begins(open_cockpit):
     cockpit = open_cockpit()
-    answer = gevent.spawn(cockpit.post, "/swarm", FORM)
+    answer = later(cockpit.post, "/swarm", FORM)
     event = cockpit.wait_for("start")
     words = "one did not start (exit status 3)\n  <b>ModuleNotFoundError</b>"
     cockpit.send("refused", request=event["request"], reason=words)
@@ -115,7 +115,7 @@ def test_a_refusal_is_shown_in_the_form_and_no_load_begins(open_cockpit):
 
 def test_one_start_at_a_time(open_cockpit, null_server, folder):
     cockpit = open_cockpit()
-    first = gevent.spawn(cockpit.post, "/swarm", FORM)
+    first = later(cockpit.post, "/swarm", FORM)
     event = cockpit.wait_for("start")
     second = cockpit.post("/swarm", FORM).json
     assert second["success"] is False and "another load is being started" in second["message"]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.swarm.cockpit.process import FORM, OFFER
+from tests.swarm.cockpit.process import FORM, OFFER, later
 
 VIEWS = ("/", "/stats/requests", "/logs", "/exceptions", "/server", "/server/live", "/report/report.html")
 
@@ -51,10 +51,8 @@ def test_a_report_is_served_from_its_folder_only_and_may_not_use_the_web_ui(open
 
 
 def test_a_report_is_made_by_bench_when_no_load_runs(open_cockpit, tmp_path, null_server, folder):
-    import gevent
-
     cockpit = open_cockpit(report=str(tmp_path / "report"))
-    answer = gevent.spawn(cockpit.post, "/server/report")
+    answer = later(cockpit.post, "/server/report")
     cockpit.send("making", request=cockpit.wait_for("report")["request"])
     assert answer.get(timeout=20).status == 202 and cockpit.live()["report"]["state"] == "making"
     cockpit.send("reported", failed="the report could not be made:\n  boom")
