@@ -326,11 +326,11 @@ def test_a_run_with_a_private_database(tmp_path):
 @pytest.mark.timeout(400)
 def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path):
     with running(tmp_path) as server:
-        ask(server.url, "CREATE TABLE orders (mine int)")
+        ask(server.url, "CREATE TABLE public.orders (mine int)")
         run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL=server.url)
         output, errors = run.communicate(timeout=300)
         assert run.returncode == 0, output + errors
-        assert ask(server.url, "SELECT * FROM orders") == []
+        assert ask(server.url, "SELECT * FROM public.orders") == []
         ((written,),) = ask(server.url, "SELECT count(*) FROM whichworker.orders")
     (folder,) = (tmp_path / "results").iterdir()
     record = json.loads((folder / "run.json").read_text())
