@@ -24,26 +24,6 @@ measured_s = 1
 [scenarios.index]
 users = [4]
 """
-KILL = """
-summary = "for tests"
-configurations = ["gunicorn-uvicorn"]
-workers = [2]
-repeats = 1
-warmup_s = 0.2
-measured_s = 20
-[recycling]
-max_requests = 50
-replacements = 1
-requests = 50
-[scenarios]
-[[probes]]
-kind = "kill"
-scenario = "index"
-rate_per_s = 50
-users = 8
-after_s = 0.5
-measured_s = 4
-"""
 
 
 @pytest.fixture
@@ -90,17 +70,34 @@ def gone(pids):
     return not any(map(psutil.pid_exists, pids))
 
 
-def test_a_whole_run_is_like_one_of_local_processes_and_leaves_nothing(tmp_path, docker, asked):
-    status, output = finish(asked(TINY))
-    assert status == 0, output
+def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docker, asked):
+    """What it is in the end is what a run of local processes is."""
+    results = tmp_path / "results"
+    run = start(asked(TINY))
+    await_cells(results, 1)
+    pids = [facts["pid"] for facts in docker.containers().values()]
+    assert len(pids) >= 2  # the namespace, the generator
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in output
     assert "launcher: containers, as asked (Docker 20.10.24, docker-compose 1.29.2)" in output
     assert output.index("building the image whichworker-current") < output.index("2 cells in 2 blocks")
-    (folder,) = (tmp_path / "results").iterdir()
-    run = json.loads((folder / "run.json").read_text())
-    assert (run["launcher"], run["status"], run["unavailable"]) == ("compose", "finished", [])
-    assert [each["users"] for each in run["ceilings"]] == [4]
-    assert "locust" in run["suite"]["packages"]
-    for path in folder.rglob("cell.json"):
+    assert (docker.containers(), docker.networks()) == ({}, []) and gone(pids)
+    (folder,) = results.iterdir()
+    kept = {path: path.read_text() for path in folder.rglob("cell.json")}
+
+    status, output = finish(["--results", str(results), "--resume", folder.name])
+    assert status == 0 and "launcher: containers" in output, output
+    assert all(path.read_text() == text for path, text in kept.items())
+    assert (docker.containers(), docker.networks()) == ({}, [])
+    assert not list(folder.glob(".serve-*"))
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["launcher"], record["status"], record["unavailable"]) == ("compose", "finished", [])
+    assert [each["users"] for each in record["ceilings"]] == [4]
+    assert "locust" in record["suite"]["packages"]
+    cells = list(folder.rglob("cell.json"))
+    assert len(cells) == 2
+    for path in cells:
         cell = json.loads(path.read_text())
         assert (cell["launcher"], cell["status"]) == ("compose", "finished"), cell["reason"]
         assert cell["measured"]["requests"] > 0 and cell["measured"]["failures"] == 0
@@ -113,38 +110,6 @@ def test_a_whole_run_is_like_one_of_local_processes_and_leaves_nothing(tmp_path,
             "server.log",
         ):
             assert (path.parent / name).exists()
-    assert (docker.containers(), docker.networks()) == ({}, [])
-    assert not list(folder.glob(".serve-*"))
-
-
-def test_a_worker_is_killed_in_its_container(tmp_path, docker, asked):
-    status, output = finish(asked(KILL))
-    assert status == 0, output
-    (path,) = (tmp_path / "results").rglob("cell.json")
-    probe = json.loads(path.read_text())["probe"]
-    rows = [line.split(",") for line in (path.parent / "workers.csv").read_text().splitlines()[1:]]
-    (died,) = [float(at) for at, event, pid, *_ in rows if event == "died" and int(pid) == probe["pid"]]
-    assert probe["kind"] == "kill" and probe["time"] <= died
-    assert docker.calls("exec")
-
-
-def test_an_interrupted_run_removes_everything_and_goes_on(tmp_path, docker, asked):
-    results = tmp_path / "results"
-    run = start(asked(TINY))
-    await_cells(results, 1)
-    pids = [facts["pid"] for facts in docker.containers().values()]
-    assert len(pids) >= 2  # the namespace, the generator
-    os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=20)
-    assert run.returncode == 130 and "Traceback" not in output
-    assert (docker.containers(), docker.networks()) == ({}, []) and gone(pids)
-    (folder,) = results.iterdir()
-    kept = {path: path.read_text() for path in folder.rglob("cell.json")}
-
-    status, output = finish(["--results", str(results), "--resume", folder.name])
-    assert status == 0 and "launcher: containers" in output, output
-    assert all(path.read_text() == text for path, text in kept.items())
-    assert len(list(folder.rglob("cell.json"))) == 2
 
 
 def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
@@ -157,10 +122,12 @@ def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
     assert psutil.wait_procs(tree, 15)[1] == []
     left = {name: facts["pid"] for name, facts in docker.containers().items() if name != "stranger"}
     assert left
-    status, output = finish(asked(TINY))
-    assert status == 0 and "of a run that was killed" in output
+    following = start(asked(TINY))
+    assert any("of a run that was killed" in line for line in following.stdout)
+    assert not left.keys() & docker.containers().keys() and gone(left.values())
+    os.killpg(following.pid, signal.SIGINT)
+    following.communicate(timeout=60)
     assert set(docker.containers()) == {"stranger"} and docker.networks() == []
-    assert gone(left.values())
 
 
 def test_what_is_missing_is_said_in_a_line_or_two(docker, asked):

@@ -1,5 +1,6 @@
 """The commands of `docker-compose` that bench gives: `build` and `run`."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -121,9 +123,27 @@ def _detached(folder, command):
 
 def _attached(folder, command):
     """With the streams of this process; signals go to the program, and the container goes when it ends."""
-    client = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    talks = "swarm.session" in command
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if talks else {}
+    client = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+    if talks:
+        here, inside = str(ROOT).encode(), b"/whichworker"
+        _translate(sys.stdin.buffer, client.stdin, inside + b"/", here + b"/")
+        _translate(client.stdout, sys.stdout.buffer, here + b"/", inside + b"/")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: client.send_signal(received))
     status = client.wait()
     shutil.rmtree(folder, ignore_errors=True)
     return status if status >= 0 else 128 - status
+
+
+def _translate(source, target, ours, theirs):
+    """Pass lines on, with the paths of this side as the other side has them, until one of them ends."""
+
+    def run():
+        with contextlib.suppress(BrokenPipeError), target:
+            for line in source:
+                target.write(line.replace(ours, theirs))
+                target.flush()
+
+    threading.Thread(target=run, daemon=True).start()
