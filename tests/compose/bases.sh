@@ -121,7 +121,11 @@ done <<<"$settings"
 for name in bookworm bullseye postgresql; do
     docker import "${changes[@]}" "$kept/$name-$state.tar" "$image:$name" >/dev/null
 done
-docker build --quiet --build-arg "BASE=$image:postgresql" --tag "$postgres_image" tests/compose/postgres >/dev/null
+docker build --build-arg "BASE=$image:postgresql" --tag "$postgres_image" tests/compose/postgres \
+    >"$scratch/build.log" 2>&1 || {
+    cat "$scratch/build.log" >&2
+    fail "the image of PostgreSQL could not be built, see above"
+}
 
 cat <<END
 export WHICHWORKER_BASE_CURRENT=$image:bookworm WHICHWORKER_PYTHON_CURRENT=3.11

@@ -1,6 +1,7 @@
 """A copy of the checkout that belongs to a user without privileges, and what that user does in it."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ class Checkout:
     def __init__(self, folder):
         """Copies what git knows or would add into `folder`; environments are those of the original."""
         self.folder = folder
+        # What marks its containers: those of bench, and those of Compose in this folder (docs/contracts.md).
+        self.hash = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        self.project = folder.name
         self.uid = os.geteuid() or 23_456  # nobody's
         self._copy()
 

@@ -1,5 +1,6 @@
 """An engine that answers is asked for by `make test-compose`; `make test` never comes here."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def checkout():
     # Not below pytest's own folder, where nobody else may look.
     with tempfile.TemporaryDirectory(prefix="whichworker-") as folder:
         Path(folder).chmod(0o755)
-        yield Checkout(Path(folder) / "checkout")
+        yield Checkout(Path(folder) / f"checkout-{os.getpid()}")
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +42,8 @@ def results(checkout, built, request):
 
 
 @pytest.fixture
-def nothing_left():
-    """Fails the test if there are containers, networks or volumes afterwards that were not there before."""
-    before = engine.everything()
+def nothing_left(checkout):
+    """Fails the test if the checkout has containers, networks or volumes afterwards."""
     yield
-    after = engine.everything()
-    left = {kind: after[kind] - before[kind] for kind in after}
+    left = engine.things_of(checkout)
     assert not any(left.values()), left

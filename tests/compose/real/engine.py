@@ -32,13 +32,24 @@ def running(identifier):
     return inspect(identifier)["State"]["Running"]
 
 
-def everything():
-    """All that a run could leave behind: containers, networks and volumes by kind."""
-    return {
-        "containers": containers(),
-        "networks": set(docker_lines("network", "ls", "--quiet", "--no-trunc")),
-        "volumes": set(docker_lines("volume", "ls", "--quiet")),
+def things_of(checkout):
+    """What a checkout has on the engine: containers, networks and volumes by kind."""
+    label = "com.docker.compose.project"
+    shown = f'{{{{.Name}}}} {{{{.Label "{label}"}}}}'
+    listed = {
+        kind: [line.partition(" ") for line in docker_lines(kind, "ls", "--format", shown)]
+        for kind in ("network", "volume")
     }
+    made = {
+        kind: {
+            name
+            for name, _, project in lines
+            if project == checkout.project or project.startswith(f"whichworker-{checkout.hash}-")
+        }
+        for kind, lines in listed.items()
+    }
+    own = containers(f"whichworker.checkout={checkout.hash}") | containers(f"{label}={checkout.project}")
+    return {"container": own, **made}
 
 
 def built_steps(image):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.compose.real.checkout import cells, under_way
-from tests.compose.real.engine import containers, docker, docker_lines, running
+from tests.compose.real.engine import containers, docker, docker_lines, running, things_of
 from tests.targets.conftest import wait_until
 
 STRANGERS_CHECKOUT = "whichworker.checkout=of-somebody-else"
@@ -59,12 +59,11 @@ def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_lef
 
 def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger, nothing_left):
     plan = ("--plan", checkout.plan("long-cells"))
-    before = containers()
     with checkout.benching(results, *plan) as process:
         second_cell_runs(process, results)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    left = containers() - before
+    left = things_of(checkout)["container"]
     assert any(map(running, left)), "a killed run was expected to leave something to remove"
     checkout.run_bench(results, *plan)  # goes on with the same run
     assert not containers() & left

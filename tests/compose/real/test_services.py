@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.compose.real.checkout import PORTS
-from tests.compose.real.engine import docker, everything, inspect
+from tests.compose.real.engine import docker, inspect, things_of
 from tests.targets.conftest import wait_until
 
 NAMES = list(PORTS)
@@ -33,10 +33,9 @@ def get(port, path):
 @pytest.fixture(scope="module", autouse=True)
 def project(checkout, built):
     """What these tests bring up goes down together, and then nothing is left."""
-    before = everything()
     yield
     checkout.compose("--profile", "targets", "--profile", "ui", "down", "--volumes")
-    assert everything() == before
+    assert not any(things_of(checkout).values())
 
 
 @pytest.fixture(scope="module")
