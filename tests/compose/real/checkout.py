@@ -70,7 +70,7 @@ class Checkout:
             start_new_session=True,
         )
 
-    def run(self, *command, status=0, timeout_s=400, **variables):
+    def run(self, *command, status=0, timeout_s=900, **variables):
         """Runs a command, which must end with `status`; returns what it printed."""
         process = self.start(*command, **variables)
         try:

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(600))  # the first one builds three images
+            item.add_marker(pytest.mark.timeout(1000))  # the first one builds three images
 
 
 @pytest.fixture(scope="session")
