@@ -55,10 +55,13 @@ def rewrite(document: Path, analysed: Study, figures: Path) -> None:
 
 
 def begin_of(analysed: Study) -> str:
-    """The line after which a run's figures belong."""
+    """The line after which a run's figures belong; an experiment on one configuration has its own."""
     if analysed.recycling is None:
         return BEGIN
-    return f"<!-- measured: {_plan(analysed)} -->" if _plan(analysed) in EXPERIMENTS else BEGIN_RECYCLING
+    if _plan(analysed) not in EXPERIMENTS:
+        return BEGIN_RECYCLING
+    chosen = analysed.results.run.plan.get("configurations", [])
+    return f"<!-- measured: {' '.join([_plan(analysed), *(chosen if len(chosen) == 1 else [])])} -->"
 
 
 def _plan(analysed: Study) -> str:
@@ -123,8 +126,8 @@ def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
         scenarios = [*run.plan["scenarios"], *(probe["scenario"] for probe in run.plan.get("probes", []))]
         command += f" SCENARIOS={','.join(dict.fromkeys(scenarios))}" if scenarios else ""
         command += f" WORKERS={','.join(map(str, run.plan['workers']))}"
-        chosen = run.plan["configurations"]
-        if len(chosen) < len(run.configurations):
+        chosen = run.plan.get("configurations", [])
+        if 0 < len(chosen) < len(run.configurations):
             command += f" CONFIGURATIONS={','.join(chosen)}"
     over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)

@@ -57,7 +57,7 @@ class Bound:
 
 def _grown(peak_bytes: float, growth: float) -> float:
     """By how many bytes the peak of the second half of a window exceeds that of the first."""
-    return peak_bytes * growth / (1 + growth) if growth > 0 else 0.0
+    return 0.0 if growth <= 0 else peak_bytes * growth / (1 + growth)
 
 
 def leaks(growth: float) -> bool:
