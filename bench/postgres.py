@@ -1,6 +1,7 @@
 """A private PostgreSQL server for one run: made from the binaries that are installed, gone with the run."""
 
 import contextlib
+import fcntl
 import os
 import pwd
 import re
@@ -23,8 +24,12 @@ from bench.serve_command import HOST
 
 # Where Debian has them, which is not on PATH: one folder for each version.
 VERSIONS = Path("/usr/lib/postgresql")
+# Where its data is if its user may not go to the run's folder. Unlike /tmp it is a disk everywhere.
+ELSEWHERE = Path("/var/tmp")
 
 _PROGRAMS = ("initdb", "postgres")
+_PREFIX = ".serve-postgres-"
+_NEW_S = 60.0
 _ROLE = "whichworker"
 # Two servers of several workers, with ten connections each, may overlap; PostgreSQL's own default is 100.
 _MAX_CONNECTIONS = 200
@@ -97,13 +102,38 @@ def _folder(run: Path, user: tuple[int, int] | None) -> Iterator[Path]:
     """A folder for data and log, owned by the user and gone afterwards.
 
     It is below the run's unless the user may not go there. Its name makes it one that the next writer to the
-    run's folder removes if this one is killed.
+    run's folder removes if this suite is killed; elsewhere the next private server does.
     """
-    place = run.resolve() if user is None or _open_to_all(run) else Path("/var/tmp")  # a disk, unlike /tmp
-    with tempfile.TemporaryDirectory(prefix=".serve-postgres-", dir=place) as name:
+    place = run.resolve()
+    if user is not None and not _open_to_all(run):
+        place = ELSEWHERE
+        _sweep(place)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=place) as name, _lock(Path(name)):
         if user is not None:
             os.chown(name, *user)
         yield Path(name)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Hold a folder, if nobody else does; whether that is so."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what suites that were killed have left: nobody holds it, and it is not just being made."""
+    for left in place.glob(f"{_PREFIX}*"):
+        with _lock(left) as ours:
+            if ours and time.time() - left.stat().st_ctime > _NEW_S:
+                shutil.rmtree(left)
 
 
 def _open_to_all(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """The private PostgreSQL of a run: what it is, who runs it, and that nothing is left of it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_as_root_it_runs_as_nobody_in_a_folder_that_nobody_can_reach(tmp_path):
     with running(tmp_path) as server:
         assert {process.username() for process in tree(server.url)} == {"nobody"}
         ((folder,),) = ask(server.url, "SELECT setting FROM pg_settings WHERE name = 'data_directory'")
-        assert Path(folder).parents[1] == Path("/var/tmp")
+        assert Path(folder).parents[1] == postgres.ELSEWHERE
     assert not Path(folder).parent.exists()
 
 
@@ -84,6 +85,21 @@ def test_its_data_is_in_the_run_s_folder_where_nobody_can_go_there(tmp_path, mon
         assert (folder.stat().st_uid, folder.stat().st_gid) == (65534, 65534)
         assert folder.stat().st_mode & 0o077 == 0
     assert not folder.exists()
+
+
+@AS_ROOT
+def test_what_a_suite_that_was_killed_left_elsewhere_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "ELSEWHERE", tmp_path)
+    monkeypatch.setattr(postgres, "_open_to_all", lambda folder: False)
+    left, other = tmp_path / ".serve-postgres-left", tmp_path / ".somebody-s"
+    for folder in (left, other):
+        (folder / "data").mkdir(parents=True)
+    with postgres._folder(tmp_path, (0, 0)) as first:
+        assert left.exists(), "it may be one that is just being made"
+        monkeypatch.setattr(postgres, "_NEW_S", -1.0)
+        with postgres._folder(tmp_path, (0, 0)) as second:
+            assert first.exists() and first != second
+            assert not left.exists() and other.exists()
 
 
 def test_which_folders_are_open_to_all(tmp_path):
@@ -106,6 +122,7 @@ with postgres.private(postgres.find_binaries(), Path({str(tmp_path)!r}), {CPUS})
     suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     url = suite.stdout.readline().strip()
     processes = tree(url)
+    ((folder,),) = ask(url, "SELECT setting FROM pg_settings WHERE name = 'data_directory'")
     assert len(processes) >= 4
     # A client that stays connected does not keep it.
     client = subprocess.Popen(
@@ -119,6 +136,7 @@ with postgres.private(postgres.find_binaries(), Path({str(tmp_path)!r}), {CPUS})
     finally:
         client.kill()
         client.communicate()
+        shutil.rmtree(Path(folder).parent)
 
 
 _CLIENT = """
