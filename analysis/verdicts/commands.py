@@ -58,7 +58,7 @@ def command(known: Known, asked: Requirements) -> Command | None:
             "loop": served.loop,
             "parser": served.parser,
         },
-        versions=dict(known.versions),
+        versions={name: each for name, each in known.versions.items() if _concerns(name, words)},
     )
 
 
@@ -103,6 +103,12 @@ def _environment(known: Known, served: Served, program: str) -> dict[str, str]:
     if program != "sanic":  # whose own command has a flag for it
         variables["SANIC_ACCESS_LOG"] = "false"
     return variables
+
+
+def _concerns(package: str, words: Sequence[str]) -> bool:
+    """Whether a command says that it uses a package; Python and Sanic serve with every one."""
+    name = package.lower().replace("-", "_")
+    return name in ("python", "sanic") or any(name in word for word in words)
 
 
 def _app_lines(asked: Requirements) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def _kept(load: Latency, limit_ms: float) -> tuple[Outcome, str]:
     if load.error_rate > ERROR_RATE:
         return "failed", f"{load.error_rate:.2%} of the requests failed"
     if math.isnan(load.low_ms):
-        return "not shown", f"{_figures(load.p99_ms)} ms, with too few repeats or requests for an interval"
+        return "not shown", "too few repeats, or requests in them, for a p99 with an interval"
     figure = f"{_figures(load.p99_ms)} ms ({_figures(load.low_ms)} to {_figures(load.high_ms)})"
     if load.low_ms > limit_ms:
         return "failed", figure

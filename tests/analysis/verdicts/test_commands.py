@@ -16,7 +16,7 @@ def test_gunicorn():
             served(GUNICORN, replacing=False),
             served(f"{GUNICORN} --max-requests 500 --max-requests-jitter 50"),
         ),
-        versions={"python": "3.11.7", "gunicorn": "27.0.1"},
+        versions={"python": "3.11.7", "gunicorn": "27.0.1", "uvicorn-worker": "0.4.0", "granian": "2.8.7"},
     )
     found = command(server, Requirements(workers=4))
     assert found.line == (
@@ -29,7 +29,7 @@ def test_gunicorn():
         "max_requests_jitter": 1000, "max_rss_mib": None, "preload": False, "loop": "uvloop",
         "parser": "httptools",
     }  # fmt: skip
-    assert found.versions == {"python": "3.11.7", "gunicorn": "27.0.1"}
+    assert found.versions == {"python": "3.11.7", "gunicorn": "27.0.1", "uvicorn-worker": "0.4.0"}
 
 
 def test_nobody_is_replaced_where_that_is_not_required():
