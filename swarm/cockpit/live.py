@@ -78,6 +78,10 @@ class Live:
         self._lost.clear()
         self._generator = self._forgotten = None
 
+    def ended(self) -> None:
+        """The load is over, and its server is taken down; what was seen of it stays."""
+        self.workers = []
+
     # -- What comes in
 
     def add(self, batch: Batch) -> None:
@@ -112,7 +116,8 @@ class Live:
         now = (row["time"], row["cpu_s"] - (row["spin_s"] or 0.0))
         before, self._generator = self._generator, now
         if before is not None and now[0] > before[0]:
-            second.generator_cpu = (now[1] - before[1]) / (now[0] - before[0])
+            # Polling in vain is counted by the clock, which goes on while others have the CPU.
+            second.generator_cpu = max(0.0, (now[1] - before[1]) / (now[0] - before[0]))
 
     def metered(self, told: Mapping[str, Any]) -> None:
         """Take in what bench metered of one second: its `server` line."""

@@ -224,6 +224,7 @@ class Loads:
             event = _nothing(load, f"the recording cannot be read: {error.strerror}: {error.filename}")
         finally:  # bench waits for it, whatever happens
             self.state = "idle"
+            self._live.ended()
             emit(event="finished", **event)
 
     def _finished(self, load: Load) -> dict[str, Any]:

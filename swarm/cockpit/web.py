@@ -31,11 +31,10 @@ MOST_BYTES: Final = 64 << 10
 SHOWN: Final = {"users": 64, "spawn_rate": 64}
 """What the form has before anybody has changed it."""
 HELP: Final = {
-    "configuration": "how the app is served",
+    "configuration": "measured from {warmup:g} s after the last change of users until Stop",
     "server_workers": "workers of the server",
     "recycle_after": "replace a worker after so many requests; empty: never",
-    "arrivals_per_second": "an open loop with so many arrivals in all, users being the most in flight; "
-    "empty: a closed loop, in which each user waits for its answer",
+    "arrivals_per_second": "in all, users being the most in flight; empty: a closed loop",
 }
 
 
@@ -46,13 +45,11 @@ def add_fields(offer: Offer) -> None:
     def add(parser: ArgumentParser, **_: object) -> None:
         if offer.target is None:
             first = next((c.label for c in offer.configurations if c.unavailable is None), None)
-            parser.add_argument("--configuration", choices=labels, default=first, help=HELP["configuration"])
+            said = HELP["configuration"].format(warmup=offer.warmup_s)
+            parser.add_argument("--configuration", choices=labels, default=first, help=said)
             parser.add_argument("--server-workers", default="1", help=HELP["server_workers"])
             parser.add_argument("--recycle-after", default="", help=HELP["recycle_after"])
-        measured = (
-            f"{HELP['arrivals_per_second']}. Measured is from {offer.warmup_s:g} s after the last change"
-        )
-        parser.add_argument("--arrivals-per-second", default="", help=f"{measured} of users until Stop")
+        parser.add_argument("--arrivals-per-second", default="", help=HELP["arrivals_per_second"])
 
     events.init_command_line_parser.add_listener(add)
 

@@ -46,6 +46,7 @@ function number(value, digits = 0) {
 }
 
 function digitsFor(top) {
+  if (top === 0) return 0;
   return top >= 20 ? 0 : top >= 2 ? 1 : top >= 0.2 ? 2 : 3;
 }
 
@@ -68,7 +69,7 @@ function draw(chart, seconds, deaths) {
   for (const part of [0, 0.5, 1]) {
     const level = y(top * part);
     svg.append(shape("line", { class: "grid", x1: SIZE.left, x2: right, y1: level, y2: level }));
-    const label = number(top * part, digitsFor(top));
+    const label = number(top * part, digitsFor(top / 2));
     svg.append(shape("text", { x: SIZE.left - 6, y: level + 4, "text-anchor": "end" }, label));
   }
   svg.append(shape("text", { x: SIZE.left, y: SIZE.height - 5 }, `${SHOWN_S} s ago`));

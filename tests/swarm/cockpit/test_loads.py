@@ -80,7 +80,7 @@ def test_what_the_generator_used_is_that_of_its_file(open_cockpit, null_server, 
         [float(row[key]) for key in ("time", "cpu_s", "spin_s")] for row in rows(folder / "generator.csv")
     ]
     used = [
-        (after[1] - after[2] - before[1] + before[2]) / (after[0] - before[0])
+        max(0.0, (after[1] - after[2] - before[1] + before[2]) / (after[0] - before[0]))
         for before, after in itertools.pairwise(table)
     ]
     assert shown == pytest.approx(used)
