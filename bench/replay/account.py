@@ -8,6 +8,9 @@ from bench.replay.measure import COMPARED
 from bench.replay.summary import PINNED, SPLITS, UNPINNED, Summary, Way, loop, ratio, span
 from bench.replay.tables import OLD_RATIO
 
+# The share of the CPUs that other programs may take before figures suffer.
+_QUIET = 0.1
+
 Part = Callable[[Summary, Way], Iterator[str]]
 
 
@@ -53,6 +56,7 @@ def validity(summary: Summary) -> Iterator[str]:
         yield f"Unavailable: {missing['configuration']}: {_first_line(missing['reason'])}."
     if replay.repeats < 2:
         yield "There was one repeat: whether another would say the same cannot be told."
+    yield from _others(summary)
     fewer = [each for each in replay.executions if each.figures and each.figures.processes < replay.processes]
     if fewer:
         yield f"In {len(fewer)} executions a process of the pool did the work of two."
@@ -67,6 +71,20 @@ def validity(summary: Summary) -> Iterator[str]:
             f"Recording made the mean {span(costs, '{:.2f}')} times as long; only the steps of requests, "
             "connections and what was under way at once are taken from recorded executions."
         )
+
+
+def _others(summary: Summary) -> Iterator[str]:
+    """Whether the machine was quiet."""
+    if not summary.replay.executions:
+        return
+    most = max(each.others_busy for each in summary.replay.executions)
+    if most > _QUIET:
+        yield (
+            f"Other programs, or a hypervisor, took up to {most:.0%} of the CPUs during an execution: times "
+            "and busy shares say little; quiet the machine and measure again."
+        )
+    else:
+        yield f"Other programs took at most {most:.0%} of the CPUs."
 
 
 def _first_line(text: str) -> str:

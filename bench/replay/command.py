@@ -193,7 +193,7 @@ def _print(recorded: Replay) -> None:
     for table in tables(summary):
         shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
         for number, heading in enumerate(table.headings):
-            shown.add_column(heading, justify="right" if number else "left")
+            shown.add_column(heading, justify="right" if number else "left", no_wrap=not number)
         for row in table.rows:
             shown.add_row(*map(escape, row))
         console.print("", shown, *map(escape, table.notes), sep="\n")

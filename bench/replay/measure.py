@@ -1,12 +1,14 @@
 """The measurements of a replay: in each repeat every block once, in random order, on a server of its own."""
 
 import random
+import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
+from bench import host
 from bench.cpus import CpuSplit
 from bench.errors import UserError
 from bench.launch import Launcher, Server, ServerError, last_lines
@@ -24,7 +26,7 @@ WARMUP_REQUESTS = 200
 
 _POLL_S = 0.1
 # How long the clients may take at most: to start, and for each request.
-_START_S, _REQUEST_S = 60.0, 0.1
+_START_S, _REQUEST_S = 60.0, 0.2
 # httpx would heed the proxies of the environment, loopback or not.
 _NO_PROXY = {"NO_PROXY": "*", "no_proxy": "*"}
 
@@ -138,9 +140,10 @@ class Replaying:
             for variant in self.random.sample(variants(block), len(variants(block))):
                 started = time.time()
                 here = place / variant.folder
-                report, server_cpu_s = self._run(
-                    server, variant, self.replay.processes, self.replay.requests, client_cpus, here
-                )
+                with Others({*server_cpus, *client_cpus}) as others:
+                    report, server_cpu_s = self._run(
+                        server, variant, self.replay.processes, self.replay.requests, client_cpus, here
+                    )
                 self.replay.executions.append(
                     Execution(
                         configuration=block.configuration,
@@ -152,6 +155,7 @@ class Replaying:
                         folder=str(here.relative_to(self.folder)),
                         server_cpus=list(server_cpus),
                         client_cpus=list(client_cpus),
+                        others_busy=others.busy(server_cpu_s),
                         failures=arithmetic.failures(report),
                         figures=arithmetic.figures(report, server_cpu_s),
                     )
@@ -176,6 +180,41 @@ class Replaying:
         before = clock.read()
         report = run_clients(command, cpus, folder, server, _START_S + processes * requests * _REQUEST_S)
         return report, clock.read().cpu_s["server"] - before.cpu_s["server"]
+
+
+class Others:
+    """How busy some CPUs were with what is none of ours, while the context was open."""
+
+    def __init__(self, cpus: Collection[int]) -> None:
+        self._cpus = cpus
+
+    def __enter__(self) -> Self:
+        self._began, self._busy_s, self._own_s = time.monotonic(), self._all(), _own_cpu_s()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lasted_s = time.monotonic() - self._began
+        self._busy_s = self._all() - self._busy_s
+        self._own_s = _own_cpu_s() - self._own_s
+
+    def busy(self, server_cpu_s: float) -> float:
+        """The share of the CPUs, time stolen by a hypervisor included. The server is ours as well."""
+        others_s = self._busy_s - self._own_s - server_cpu_s
+        return max(0.0, others_s / self._lasted_s / len(self._cpus))
+
+    def _all(self) -> float:
+        """CPU seconds in which the CPUs were not idle."""
+        return sum(
+            user + system + irq + softirq + steal
+            for cpu, (user, system, _idle, _iowait, irq, softirq, steal) in host.cpu_times()
+            if cpu in self._cpus
+        )
+
+
+def _own_cpu_s() -> float:
+    """User and system time of this process and of its children that have ended, the clients."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def run_clients(

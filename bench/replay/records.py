@@ -144,7 +144,8 @@ class Figures(_Record):
 class Execution(_Record):
     """One execution of the old benchmark; ``figures`` is ``None`` if a request failed.
 
-    ``started`` is Unix time, ``folder`` holds the clients' own report, relative to ``replay.json``.
+    ``started`` is Unix time, ``folder`` holds the clients' own report, relative to ``replay.json``;
+    ``others_busy`` is the share of all these CPUs that was taken by what is neither server nor clients.
     """
 
     configuration: str
@@ -156,6 +157,7 @@ class Execution(_Record):
     folder: str
     server_cpus: list[int]
     client_cpus: list[int]
+    others_busy: float
     failures: dict[str, int]
     figures: Figures | None
 

@@ -155,7 +155,15 @@ def executions(configuration, repeat, loop=20.0, *, recorded=None, **changes):
 
 
 def execution(
-    configuration, repeat, of, *, split="unpinned", recorded=False, client="process", failures=None
+    configuration,
+    repeat,
+    of,
+    *,
+    split="unpinned",
+    recorded=False,
+    client="process",
+    failures=None,
+    others_busy=0.01,
 ):
     return records.Execution(
         configuration=configuration,
@@ -167,6 +175,7 @@ def execution(
         folder="somewhere",
         server_cpus=[0],
         client_cpus=[1],
+        others_busy=others_busy,
         failures=failures or {},
         figures=of,
     )

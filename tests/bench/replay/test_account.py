@@ -124,6 +124,12 @@ def test_a_process_that_did_the_work_of_two_is_told(make, both):
     assert "the work of two" not in text(make.replay(both()))
 
 
+def test_a_machine_that_was_not_quiet_is_told(make, both):
+    busy = make.execution("sanic", 1, make.figures(), others_busy=0.6)
+    assert "took up to 60% of the CPUs" in text(make.replay([*both(), busy]))
+    assert "Other programs took at most 1% of the CPUs." in text(make.replay(both()))
+
+
 def test_nothing_at_all_is_no_error(make):
     said = text(make.replay([]))
     assert "nothing was measured" in said and "too few configurations" in said

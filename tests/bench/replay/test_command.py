@@ -14,10 +14,11 @@ from bench import marked, stacks
 from bench.errors import UserError
 from bench.processes import ROOT
 from bench.replay import command, records, sitting
-from bench.replay.measure import COMPARED, KINDS, OWN_CLIENTS, PLAIN, RECORDED, Block, variants
+from bench.replay.measure import COMPARED, KINDS, OWN_CLIENTS, PLAIN, RECORDED, Block, Others, variants
 from bench.stacks import Environment
 from targets.configurations import load as load_catalogue
 
+BUSY = "import time\nwhile time.process_time() < {}: pass"
 SMALL = ["--repeats", "1", "--processes", "2", "--requests", "5", "--seconds", "1", "--seed", "1"]
 
 
@@ -38,6 +39,7 @@ def test_a_whole_replay_of_one_configuration(tmp_path, current, clients):
     assert len(found.executions) == 4 and len(found.beside) == 1
     for each in found.executions:
         assert each.failures == {} and each.figures.requests == 10
+        assert 0 <= each.others_busy < 1.5
         assert each.figures.server_cpu_us > 0 and each.figures.client_cpu_us > 0
         assert (each.figures.steps is not None) == each.recorded
         kept = records.Report.model_validate_json((folder / each.folder / "clients.json").read_bytes())
@@ -196,6 +198,21 @@ def test_a_server_that_does_not_start_is_recorded_and_the_rest_goes_on(
     assert {each.configuration for each in found.executions} == {"sanic-single"} and len(found.beside) == 1
     assert set(psutil.Process().children(recursive=True)) <= before
     assert os.sched_getaffinity(0) == cpus
+
+
+def test_cpu_time_of_others_is_told_from_our_own():
+    cpus = os.sched_getaffinity(0)
+    with Others(cpus) as of_a_child:
+        subprocess.run([sys.executable, "-c", BUSY.format(0.6)], check=True)
+    foreign = subprocess.Popen([sys.executable, "-c", BUSY.format(0.6)])
+    with Others(cpus) as of_another:
+        # It has not been waited for, so it counts as nobody's.
+        while psutil.Process(foreign.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
+    foreign.wait()
+    assert of_a_child._own_s >= 0.5 > of_another._own_s
+    assert of_another._busy_s >= 0.4 and of_another.busy(0.0) > 0
+    assert of_another.busy(1000.0) == 0.0  # not less than nothing
 
 
 def test_all_but_variants_are_replayed_unless_asked_otherwise():
