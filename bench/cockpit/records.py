@@ -99,7 +99,7 @@ class Records:
             self._measured_s = max(self._measured_s, seconds)
             self._load_s += self._warmup_s + seconds
         self._note_configuration(start)
-        self.save("running")
+        self.save()
         return folder.relative_to(self.path)
 
     def note_ceilings(self, ceilings: list[dict[str, Any]]) -> None:
@@ -107,13 +107,13 @@ class Records:
         known = {(each["scenario"], each["users"]): each for each in [*self._record["ceilings"], *ceilings]}
         self._record["ceilings"] = list(known.values())
 
-    def save(self, status: str) -> None:
-        """Write ``run.json``, if there is any cell."""
+    def save(self) -> None:
+        """Write ``run.json``, if there is any cell: it is finished at any time, as nobody has planned it."""
         if not self._cells:
             return
         self._record |= {
-            "status": status,
-            "ended": None if status == "running" else time.time(),
+            "status": "finished",
+            "ended": time.time(),
             "cells_planned": len(self._cells),
             "wall_s": round(time.monotonic() - self._began, 3),
             "load_s": round(self._load_s, 3),

@@ -23,8 +23,9 @@ from bench.errors import UsageError, unknown
 from bench.experiment import generator, interruptible
 from bench.launch import Launcher
 from bench.launch_processes import Processes
-from bench.launchers import Work
+from bench.launchers import Kind, Work
 from bench.plan import Plan
+from bench.prepare import Environments
 from bench.results import RunFolder
 from bench.scenarios import DATABASE, LOCUSTFILES, Scenario
 from bench.stacks import Say
@@ -68,13 +69,18 @@ def serve(asked: Asked, say: Say) -> None:
         UserError: something the user has to mend first.
     """
     setting = prepared(asked, say)
+    kind, _ = launchers.choose(Processes.name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interruptible())
-        stack.enter_context(cpus.pinned(setting.split.own))
         if asked.target is not None:
+            stack.enter_context(cpus.pinned(setting.split.own))
             _swarm_target(setting, stack)
-        else:
-            _serve_configurations(setting, stack)
+            return
+        having = prepare.environments(setting.plan, setting.catalogue, kind, say)
+        described = prepare.describe(NAME, setting.plan, setting.catalogue, setting.split, having)
+        # The machine has been described by now: to a process that is pinned it is smaller.
+        stack.enter_context(cpus.pinned(setting.split.own))
+        _serve_configurations(setting, kind, having, described, stack)
 
 
 def prepared(asked: Asked, say: Say) -> Setting:
@@ -136,11 +142,14 @@ def _swarm_target(setting: Setting, stack: contextlib.ExitStack) -> None:
     _run(line, Target(scratch), None)
 
 
-def _serve_configurations(setting: Setting, stack: contextlib.ExitStack) -> None:
+def _serve_configurations(
+    setting: Setting,
+    kind: Kind,
+    having: Environments,
+    described: dict[str, Any],
+    stack: contextlib.ExitStack,
+) -> None:
     asked, split, say = setting.asked, setting.split, setting.say
-    kind, _ = launchers.choose(Processes.name)
-    having = prepare.environments(setting.plan, setting.catalogue, kind, say)
-    described = prepare.describe(NAME, setting.plan, setting.catalogue, split, having)
     folder = stack.enter_context(_run_folder(asked.results))
     sampler = stack.enter_context(host.HostSampler())
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".serve-", dir=folder.path)))
@@ -167,7 +176,7 @@ def _serve_configurations(setting: Setting, stack: contextlib.ExitStack) -> None
     finally:
         # On a full disk the last run.json stays.
         with contextlib.suppress(OSError):
-            records.save("finished")
+            records.save()
     if (folder.path / "run.json").exists():
         say(f"report: make report RUN={folder.path.name}")
 

@@ -54,7 +54,7 @@ def test_run_json_has_a_plan_that_would_have_had_these_cells(records):
         [start(), start(users=8), start(scenario="index+sleep", rate_per_s=10.0), start(max_requests=500)]
     ):
         failed(records, asked, number)
-    records.save("finished")
+    records.save()
     run = json.loads((records.path / "run.json").read_text())
     assert (run["status"], run["cells_planned"], run["load_s"]) == ("finished", 4, 0.0)
     recorded = dict(run["plan"])

@@ -62,6 +62,9 @@ def test_from_the_form_to_a_recorded_cell(open_ui):
     check_figures(ui.live(), cell, folder)
     assert ui.end() == 0 and "make report" in ui.said
     assert ui.run()["status"] == "finished" and ui.run()["cells_planned"] == 1
+    assert ui.run()["host"]["cpus"] == len(os.sched_getaffinity(0)), (
+        "the machine, not what bench is pinned to"
+    )
     assert not list(folder.parents[3].glob(".serve-*"))
     read = analysed.load(folder.parents[3])
     assert list(read.finished["configuration"]) == ["single"] and not read.notes
