@@ -26,15 +26,16 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
     served = summary[summary["treatment"] == "none"]
     # The steps of a search overshoot on purpose.
     asked = opened[opened["search_p99_ms"].isna() & (opened["treatment"] == "none")]
+    database = results.run.database
     findings = [
         *completeness.missing(results.run, results.notes),
         *host.cpu_split(results.run.cpu_split),
-        *host.company(summary, results.run.database),
+        *host.company(summary, database),
         *completeness.alone(served),
         *completeness.unmetered(summary),
         *completeness.failed(results.cells),
         *generator.bound(closed),
-        *saturation.unsaturated(closed, server_cpus),
+        *saturation.unsaturated(closed, server_cpus, database),
         *generator.loop_wait(summary),
         *completeness.errors(results, served),
         *generator.little(closed, usable, window_s),

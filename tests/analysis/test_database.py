@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
@@ -77,3 +78,20 @@ def test_a_database_that_hardly_works_is_not_told(run):
         run(others=0.01, scenarios={"sleep": (64,)}), database=DATABASE | {"scenarios": ["sleep"]}
     )
     assert found(folder, "database") == found(folder, "others") == []
+
+
+def test_a_server_that_waits_for_its_database_is_a_note(run):
+    folder = run(generator_limit=5000)
+    # The generator is idle, too, and answers come at once, now and then.
+    for path in folder.rglob("generator.csv"):
+        frame = pd.read_csv(path)
+        frame.assign(cpu_s=frame["cpu_s"] / 3, spin_s=0).to_csv(path, index=False)
+    for path in folder.rglob("latency.csv"):
+        frame = pd.read_csv(path)
+        frame.assign(bucket_us=frame["bucket_us"] / 10).to_csv(path, index=False)
+    (warned,) = found(folder, "unsaturated")
+    assert warned.severity == "warning" and "database" not in warned.text
+    with_keys(folder, database=DATABASE | {"scenarios": ["index"]})
+    (noted,) = found(folder, "unsaturated")
+    assert noted.severity == "note" and "which leaves the database" in noted.message
+    assert (noted.scenario, noted.loads) == (warned.scenario, warned.loads)
