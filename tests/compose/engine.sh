@@ -61,22 +61,26 @@ choose_iptables() {
         "$(iptables --table nat --list 2>&1 | tail -n 1)"
 }
 
+bridges() {
+    ip -oneline link show type bridge | awk -F ': ' '{ print $2 }'
+}
+
 # What an engine changes of the host's network, to be put back when it has ended.
 remember_network() {
     iptables-save --table nat >"$folder/nat.rules"
     iptables-save --table filter >"$folder/filter.rules"
     cat /proc/sys/net/ipv4/ip_forward >"$folder/ip_forward"
-    ls /sys/class/net >"$folder/interfaces"
+    bridges >"$folder/bridges"
 }
 
 restore_network() {
-    local interface
-    [ -e "$folder/interfaces" ] || return 0
+    local bridge
+    [ -e "$folder/bridges" ] || return 0
     iptables-restore --wait 10 --table nat <"$folder/nat.rules"
     iptables-restore --wait 10 --table filter <"$folder/filter.rules"
     cat "$folder/ip_forward" >/proc/sys/net/ipv4/ip_forward
-    for interface in $(ls /sys/class/net | grep -vxF -f "$folder/interfaces" | grep -E '^(docker0|br-)'); do
-        ip link delete "$interface"
+    for bridge in $(bridges | grep -vxF -f "$folder/bridges" | grep -E '^(docker0|br-)'); do
+        ip link delete "$bridge"
     done
 }
 

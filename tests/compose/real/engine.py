@@ -5,6 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
+# Of the images.
+TAG = os.environ.get("WHICHWORKER_TAG", "latest")
+
 
 def docker(*arguments):
     """What the client printed; the test fails with its words if it did."""
@@ -56,7 +59,7 @@ def built_steps(image):
     """The steps of an image as `(when it was built, command)`; one from the cache keeps its time."""
     form = "{{.CreatedAt}}\t{{.CreatedBy}}"
     lines = docker_lines("history", "--no-trunc", "--human=false", "--format", form, image)
-    return [tuple(line.split("\t", 1)) for line in lines]
+    return [(time, command) for time, _, command in (line.partition("\t") for line in lines)]
 
 
 def label(image, name):

@@ -3,9 +3,9 @@
 import json
 
 from tests.compose.real.checkout import cells
-from tests.compose.real.engine import built_steps, label
+from tests.compose.real.engine import TAG, built_steps, label
 
-IMAGES = ("whichworker-current:latest", "whichworker-sanic-21.12:latest", "whichworker-suite:latest")
+IMAGES = [f"whichworker-{name}:{TAG}" for name in ("current", "sanic-21.12", "suite")]
 
 
 def when(image, part):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.compose.real.checkout import cells, under_way
-from tests.compose.real.engine import containers, docker, docker_lines, running, things_of
+from tests.compose.real.engine import TAG, containers, docker, docker_lines, running, things_of
 from tests.targets.conftest import wait_until
 
 STRANGERS_CHECKOUT = "whichworker.checkout=of-somebody-else"
@@ -38,7 +38,7 @@ def stranger(built):
         "--detach",
         "--network=none",
         *labels,
-        "whichworker-suite:latest",
+        f"whichworker-suite:{TAG}",
         "-c",
         "import signal; signal.pause()",
     )
