@@ -107,6 +107,8 @@ def test_the_interval_decides_about_a_limit():
     assert 20 < rate.low < 100 < rate.high < 300
     assert judged(server, "lost_per_1000", lost_per_1000=0).outcome == "failed"
     assert judged(server, "lost_per_1000", lost_per_1000=0).figure.endswith("; allowed: 0")
+    # Above the lower end of the interval and below the figure itself.
+    assert judged(server, "lost_per_1000", lost_per_1000=60).outcome == "not shown"
     assert judged(server, "lost_per_1000", lost_per_1000=100).outcome == "not shown"
     assert judged(server, "lost_per_1000", lost_per_1000=300).outcome == "passed"
 
