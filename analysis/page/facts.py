@@ -1,5 +1,6 @@
 """How and what was measured, as the page tells it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ import pandas as pd
 
 from analysis.schema import SCHEMA, CpuSplit, Database, Run
 from analysis.study import Study
+
+# Where a command says its port: "127.0.0.1:8000", "--port 8000".
+_PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=--port )\d+")
 
 
 def facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
@@ -47,17 +51,25 @@ def _database(database: Database) -> str:
 
 
 def configurations(analysed: Study) -> list[dict[str, Any]]:
-    """Every measured configuration with its exact commands, one per number of workers."""
+    """Every measured configuration with its exact commands; of those that differ in their port one."""
     cells = analysed.results.finished
     return [
         {
             "about": configuration,
-            "commands": cells.loc[cells["configuration"] == configuration.name, "command"].unique().tolist(),
+            "commands": _commands(cells.loc[cells["configuration"] == configuration.name, "command"]),
             "serves_with": _serves_with(analysed, configuration.name),
         }
         for configuration in analysed.results.run.configurations
         if (cells["configuration"] == configuration.name).any()
     ]
+
+
+def _commands(column: pd.Series) -> list[str]:
+    """The first of each command; where every cell has a server of its own, each has another port."""
+    first: dict[str, str] = {}
+    for command in column:
+        first.setdefault(_PORT.sub("", command), command)
+    return list(first.values())
 
 
 def _serves_with(analysed: Study, name: str) -> str:

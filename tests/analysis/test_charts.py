@@ -1,9 +1,11 @@
+import io
 import math
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis import charts, style, timelines
 from analysis.study import study
@@ -166,3 +168,28 @@ def test_many_panels_wrap(run):
     studied = study(run(scenarios={"index": (8,), "json": (8,), "cpu": (8,), "sleep": (8,)}, workers=(1, 2)))
     figure = timelines.over_time(studied)
     assert len(figure.axes) == 16 and figure.get_size_inches()[0] == style.WIDTH_IN
+
+
+def test_a_picture_keeps_the_colours_of_what_it_shows(analysed):
+    """A palette is smaller; which configuration is which must survive it."""
+    with style.styled():
+        figure, ((axis,),) = style.panels(1)
+        for place, look in enumerate(style.looks([str(number) for number in range(9)]).values()):
+            axis.plot([place], [0], linestyle="none", **look.dots() | {"markersize": 5})
+        style.finish(figure, "Colours.", "As they are.", "here")
+    with Image.open(io.BytesIO(style.png(figure))) as picture:
+        assert picture.mode == "P" and picture.width >= 1500
+        shown = {colour for _, colour in picture.convert("RGB").getcolors()}
+    for colour in style.COLOURS:
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        nearest = min(max(abs(a - b) for a, b in zip(each, wanted, strict=True)) for each in shown)
+        assert nearest <= 4, colour
+
+
+def test_what_looks_like_a_formula_is_written_as_it_is(analysed, tmp_path):
+    with style.styled():
+        figure, ((axis,),) = style.panels(1)
+        axis.set_title(r"$\frac{$")
+        style.finish(figure, r"It costs $5\nto $6, and $\frac{$.", "Read it.", "here")
+    style.save(figure, tmp_path, "chart")
+    assert r"$\frac{$." in (tmp_path / "chart.svg").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from itertools import pairwise
 
@@ -164,3 +165,14 @@ def test_open_loops_and_searches_have_their_tables(run):
         "highest rate with p99 within 5 ms",
         "constant arrivals",
     ]
+
+
+def test_commands_that_differ_in_their_port_are_one(run):
+    folder = run(configurations=("sanic",), repeats=3)
+    starts = [["--port", "8001", "--n", "5"], ["--bind=127.0.0.1:7", "x"], ["--port", "8002", "--n", "5"]]
+    for path, more in zip(sorted(folder.rglob("cell.json")), starts, strict=True):
+        cell = json.loads(path.read_text())
+        cell["server"]["command"] = ["sanic", *more]
+        path.write_text(json.dumps(cell))
+    commands = [each.text for each in Page(page_of(study(folder), folder)).all("pre")]
+    assert commands == ["sanic --port 8001 --n 5", "sanic --bind=127.0.0.1:7 x"]
