@@ -23,7 +23,8 @@ MOST_RUN_TIME_S: Final = 24 * 3600
 
 COMMON: Final = frozenset({"user_count", "spawn_rate"})
 OWN: Final = frozenset({"configuration", "server_workers", "recycle_after", "arrivals_per_second"})
-AT_START: Final = frozenset({"user_classes", "shape_class", "host", "run_time", "profile"})
+PICKED: Final = frozenset({"user_classes"})
+AT_START: Final = frozenset({"shape_class", "host", "run_time", "profile"})
 """Fields of Locust's own form that its dialog for a running test has not got."""
 
 Form = MultiDict[str, str]
@@ -57,7 +58,7 @@ def read_start(form: Form, offer: Offer, classes: Collection[str], known_hosts: 
     `known_hosts` are URLs that this cockpit has served itself: the page repeats what it was last told.
     Raises Refused.
     """
-    _check_keys(form, COMMON | OWN | AT_START)
+    _check_keys(form, COMMON | OWN | PICKED | AT_START)
     _check_unused(form)
     configuration, workers, max_requests = _server(form, offer)
     return Ask(
@@ -75,16 +76,17 @@ def read_start(form: Form, offer: Offer, classes: Collection[str], known_hosts: 
 
 def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
     """What an edit of the running load asks for: other users, or another ramp-up. Raises Refused."""
-    _check_keys(form, COMMON | OWN | AT_START)
+    _check_keys(form, COMMON | OWN | PICKED | AT_START)
     _check_unused(form)
-    if "user_classes" in form and set(form.getlist("user_classes")) != set(running.classes):
+    if form.get("run_time"):
+        raise Refused(_only_users("the run time"))
+    # Locust's dialog for a running test has no list of user classes, but always sends all there are.
+    if AT_START & set(form) and set(form.getlist("user_classes")) != set(running.classes):
         raise Refused(_only_users("the scenario"))
     if offer.target is None and form.get("configuration"):
         _check_same(_server(form, offer), running)
     if "arrivals_per_second" in form and _rate(form) != running.rate_per_s:
         raise Refused(_only_users("the arrival rate"))
-    if form.get("run_time"):
-        raise Refused(_only_users("the run time"))
     users = _users(form, offer)
     rate = _number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S)
     return Ask(**{**vars(running), "users": users, "spawn_rate": rate})

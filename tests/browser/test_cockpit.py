@@ -41,6 +41,7 @@ def test_a_load_from_start_to_stop(browse, shot, ui):
     page.locator("input[name=userCount]").fill("8")
     locust.press("Update")
     expect(live.locator("#facts")).to_contain_text("8 users")
+    ui.measured()
     locust.press("Stop")
     locust.wait_stopped()
     expect(live.locator("#notices")).to_contain_text("recorded in sanic/index+sleep/")

@@ -39,8 +39,9 @@ FORM = {
     "recycle_after": "",
     "arrivals_per_second": "",
 }
-AT_START = ("user_classes", "shape_class", "host", "run_time", "profile")
+AT_START = ("shape_class", "host", "run_time", "profile")
 EDIT = {key: value for key, value in FORM.items() if key not in AT_START}
+"""Locust's dialog for a running test; it sends all user classes there are."""
 
 
 def later(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -56,8 +56,9 @@ def target_form(**changes):
 
 
 def edit_form(**changes):
-    only = dict.fromkeys(("user_classes", "shape_class", "host", "run_time", "profile"))
-    return form(**{**only, **changes})
+    """As Locust's dialog sends it: without some fields, and with all user classes, whatever runs."""
+    only = dict.fromkeys(("shape_class", "host", "run_time", "profile"))
+    return form(**{**only, "user_classes": CLASSES, **changes})
 
 
 def test_the_form_as_the_page_sends_it():
@@ -145,7 +146,7 @@ def test_users_and_ramp_can_change_while_it_runs():
         ({"server_workers": "1"}, "the number of workers"),
         ({"recycle_after": "501"}, "when workers are replaced"),
         ({"arrivals_per_second": "10"}, "the arrival rate"),
-        ({"user_classes": ["Sleep"]}, "the scenario"),
+        ({"user_classes": ["Sleep"], "shape_class": "Default"}, "the scenario"),
         ({"run_time": "10"}, "the run time"),
     ],
 )
