@@ -53,9 +53,6 @@ def browse(chromium, ui):
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on(
-            "response", lambda told: print(told.request.method, told.url, told.request.post_data, told.status)
-        )
         page.on("request", lambda asked: elsewhere(asked.url, ui.url, wrong))
         page.goto(url)
         return page
