@@ -1,5 +1,4 @@
-	@docker version >/dev/null 2>&1 || { \
-		echo "make test-compose: no Docker engine answers (docker version says why); tests/compose/engine.sh starts one" >&2; exit 1; }# Thin on purpose: it makes the environments and passes what was asked for to `python -m bench`.
+# Thin on purpose: it makes the environments and passes what was asked for to `python -m bench`.
 # Start with `make bench`; `make help` lists the rest.
 
 .DEFAULT_GOAL := help
