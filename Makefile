@@ -56,7 +56,7 @@ help: ## List what can be made.
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
 	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing)
 
-recycle: $(VENV)/.suite ## Have workers replaced after N requests: who loses what (70 minutes; PLAN=recycle-smoke: two).
+recycle: $(VENV)/.suite ## Have workers replaced after N requests: who loses what (80 minutes; PLAN=recycle-smoke: two).
 	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.

@@ -290,8 +290,9 @@ def test_aliases_are_checked_and_measured_like_configurations(write, entries):
 
 
 @pytest.mark.parametrize("name", plan.names())
-def test_the_plans_that_come_with_the_suite(name, catalogue):
+def test_the_plans_that_come_with_the_suite(name):
     chosen = plan.load(name)
+    catalogue = prepare.catalogue(chosen)
     chosen = plan.resolve(chosen, catalogue.configurations, prepare.scenarios(chosen), name)
     blocks = expand(chosen, 1, prepare.named(chosen, catalogue))
     seconds = estimate_s(chosen, blocks)
