@@ -130,7 +130,9 @@ def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> En
             why = missing[stack.name]
             unavailable.append({"configuration": name, "reason": why.reason, "remedy": why.remedy})
             say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
-    return Environments(ready, unavailable, kind.name, kind.suite(say))
+    # Without anything to serve, nothing is measured: the generator is not made for that.
+    suite = kind.suite(say) if ready else {}
+    return Environments(ready, unavailable, kind.name, suite)
 
 
 def database_source(

@@ -150,7 +150,9 @@ def _build(engine: Engine, name: str, wanted: str, say: Say) -> None:
             raise
     if client.returncode != 0:
         base = bool(_BASE.match(step))
-        words = last[-1] if base and last else "".join(f"\n  {line}" for line in last)
+        # Docker's own words; the line that Compose adds says only that it was the build.
+        said = [line for line in last if not line.endswith("failed to build : Build failed")]
+        words = said[-1] if base and said else "".join(f"\n  {line}" for line in said)
         raise _BuildError(words, base=base)
 
 

@@ -35,7 +35,8 @@ def _build(service):
     say("Step 1/3 : ARG BASE=python:3.13-slim-bookworm")
     say("Step 2/3 : FROM ${BASE} AS environment")
     if trouble == "base":
-        raise FailError("pull access denied for our-python, repository does not exist")
+        say("pull access denied for our-python, repository does not exist")
+        raise FailError("Service 'bench-current' failed to build : Build failed")
     say("Step 3/3 : RUN pip install")
     if trouble == "hang":
         time.sleep(600)
