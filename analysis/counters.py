@@ -173,7 +173,8 @@ def unmetered_ends(results: Results) -> pd.Series:
     begin = np.maximum(seen.fillna(born.reindex(died.index)), cells["window_start"].reindex(cell).to_numpy())
     until = np.minimum(died, cells["window_end"].reindex(cell).to_numpy())
     unseen = (until - begin).clip(lower=0.0)
-    return unseen.groupby(level="cell").sum().reindex(cells.index).fillna(0.0)
+    total: pd.Series = unseen.groupby(level="cell").sum().reindex(cells.index).fillna(0.0)
+    return total
 
 
 def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
