@@ -63,7 +63,7 @@ def replay(
 
     A pool of processes, each sending requests in turn with a synchronous httpx client, to every server, with
     and without a split of the CPUs; beside it what the suite measures. It takes about half an hour;
-    everything is kept in results/<time>-replay.
+    everything is kept in `results/TIME-replay`.
 
     Exit status: 0 everything was measured; 1 something was not, or requests failed; 2 wrong names or
     options; 130 interrupted.
