@@ -26,7 +26,7 @@ from bench.cockpit.line import Event, Line
 from bench.cockpit.metering import Meter, at
 from bench.cockpit.sitting import Asked, Setting, open_line
 from bench.errors import UserError
-from bench.launch import Launcher
+from bench.launch import Launcher, ServerError
 from bench.launch_processes import Processes
 from bench.launchers import Work
 from bench.nullserver import NullServer
@@ -83,9 +83,13 @@ def measure(setting: Setting, pairs: int, seconds: float, say: Say) -> Cost:
         having = prepare.environments(only, setting.catalogue, kind, say)
         if not having.ready:
             raise UserError(f"{reference.name}, which is metered meanwhile, is unavailable")
-        launcher = stack.enter_context(kind.launcher(Work(having.ready, scratch, say)))
+        own = prepare.own_catalogue(setting.plan)
+        launcher = stack.enter_context(kind.launcher(Work(having.ready, scratch, say, own)))
         cpus = setting.split.for_workers(1)
-        server = launcher.start(reference, 1, scratch / "serve", cpus)
+        try:
+            server = launcher.start(reference, 1, scratch / "serve", cpus)
+        except ServerError as failure:
+            raise UserError(str(failure)) from failure
         null = stack.enter_context(NullServer(launcher, server.url, cpus[0], scratch / "nullserver.log"))
         windows, table = _load(setting, launcher, null.url, scratch, server.directory, pairs, seconds)
     return cost(windows, table)
