@@ -86,14 +86,16 @@ def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docke
     (folder,) = results.iterdir()
     kept = {path: path.read_text() for path in folder.rglob("cell.json")}
 
-    status, output = finish(["--results", str(results), "--resume", folder.name])
-    assert status == 0 and "launcher: containers" in output, output
+    status, resumed = finish(["--results", str(results), "--resume", folder.name])
+    assert status == 0 and "launcher: containers" in resumed, resumed
     assert all(path.read_text() == text for path, text in kept.items())
     assert (docker.containers(), docker.networks()) == ({}, [])
     assert not list(folder.glob(".serve-*"))
     record = json.loads((folder / "run.json").read_text())
     assert (record["launcher"], record["status"], record["unavailable"]) == ("compose", "finished", [])
-    assert [each["users"] for each in record["ceilings"]] == [4]
+    # On a machine that is busy otherwise there may be none, and why is told.
+    held_up = "no ceiling: the generator was held up" in output + resumed
+    assert [each["users"] for each in record["ceilings"]] == [4] or held_up, output + resumed
     assert "locust" in record["suite"]["packages"]
     cells = list(folder.rglob("cell.json"))
     assert len(cells) == 2
