@@ -34,11 +34,11 @@ LINES: tuple[Line, ...] = ("-", "--", ":")
 
 INK, FAINT, GRID = "#222222", "#666666", "#DDDDDD"
 # What is left of the shades between them when a picture is kept.
-COLOURS_OF_A_PICTURE = 256
+COLOURS_OF_A_PICTURE = 128
 WIDTH_IN = 10.0
 _RC: Any = {
     "figure.dpi": 110,
-    "savefig.dpi": 180,  # twice what most screens have, so that a chart may be enlarged
+    "savefig.dpi": 165,  # more than a screen shows beside the contents, so that a chart may be enlarged
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 11,
