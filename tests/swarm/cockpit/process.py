@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gevent
+import gevent.monkey
 
 from tests.swarm.processes import LIMIT_S, alive, family, start
 
@@ -45,7 +46,12 @@ EDIT = {key: value for key, value in FORM.items() if key not in AT_START}
 
 
 def later(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Do what blocks in a thread of its own, whatever of this process gevent has patched."""
+    """Do what waits beside the test: in a greenlet where gevent has patched this process, else in a thread.
+
+    What is patched waits for the hub of the thread that made it, so that no other thread can.
+    """
+    if gevent.monkey.is_module_patched("subprocess"):
+        return gevent.spawn(function, *arguments)
     return gevent.get_hub().threadpool.spawn(function, *arguments)
 
 
