@@ -5,7 +5,7 @@ import pytest
 
 from analysis import charts, ratecharts, style, tables, timelines
 from analysis.aliases import alike
-from analysis.report import render
+from analysis.report import THRESHOLDS, render
 from analysis.study import study
 from tests.fixtures.make_run import Open, Search, Spec, make_run
 
@@ -192,5 +192,5 @@ def test_the_report_holds_it_all(folder):
     for listing in rendered.ranking:
         assert listing.title in page.replace("&#39;", "'")
     assert len(rendered.ranking) == 1 + 1 + 2 + 1
-    assert "Not within the thresholds of the plan" in page and rendered.violations[0].path in page
+    assert f">{THRESHOLDS}</h2>" in page and rendered.violations[0].path in page
     assert 'id="latency_by_rate"' in page and "closed loop and open loop" in page
