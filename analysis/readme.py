@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.ranking import Table
 from analysis.recycling_shown import each, page
 from analysis.recycling_shown.table import deciding
+from analysis.reproduction import command
 from analysis.schema import Run
 from analysis.study import Study, study
 
@@ -120,18 +121,9 @@ def _markdown(heading: str, columns: Sequence[str], rows: list[list[str]]) -> It
 
 
 def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
-    command = f"make {'recycle' if recycling else 'bench'} PLAN={run.plan['name']}"
-    if recycling:
-        # An hour and more as it is, the plan is often narrowed: say to what.
-        scenarios = [*run.plan["scenarios"], *(probe["scenario"] for probe in run.plan.get("probes", []))]
-        command += f" SCENARIOS={','.join(dict.fromkeys(scenarios))}" if scenarios else ""
-        command += f" WORKERS={','.join(map(str, run.plan['workers']))}"
-        chosen = run.plan.get("configurations", [])
-        if 0 < len(chosen) < len(run.configurations):
-            command += f" CONFIGURATIONS={','.join(chosen)}"
     over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)
-    yield f"Measured on {date:%Y-%m-%d} by `{command}`"
+    yield f"Measured on {date:%Y-%m-%d} by `{command(run)}`"
     if run.wall_s and run.load_s:
         yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
     yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"

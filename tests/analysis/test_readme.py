@@ -109,14 +109,13 @@ def test_the_projects_readme_has_been_filled():
 
 def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, tmp_path):
     analysed = study(recycled)
-    plan = {"name": "recycle", "scenarios": {"index": {}, "slow": {}}, "workers": [1, 2]}
-    plan["probes"] = [{"scenario": "index"}, {"scenario": "long"}]
-    plan["configurations"] = ["sanic", "uvicorn"]
-    narrowed = of_plan(analysed, plan)
+    recycling = {"max_requests": 500, "replacements": 8}
+    narrowed = of_plan(analysed, {"name": "recycle", "workers": [2], "recycling": recycling})
     path = readme(tmp_path, f"{BEGIN_RECYCLING}\n{END}\n")
     rewrite(path, narrowed, tmp_path / "figures")
-    command = "make recycle PLAN=recycle SCENARIOS=index,slow,long WORKERS=1,2 CONFIGURATIONS=sanic,uvicorn"
-    assert f"by `{command}`" in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert "by `make recycle PLAN=recycle " in text
+    assert " WORKERS=2 " in text and " REPLACEMENTS=8` in " in text
 
 
 def of_plan(analysed, plan):

@@ -1,0 +1,100 @@
+"""The command that a document names for a run, against plans written for it."""
+
+import json
+import tomllib
+
+import pytest
+
+from analysis.reproduction import PLANS, command
+from analysis.schema import Run
+
+CATALOGUE = """
+[configuration.one]
+[configuration.two]
+[configuration.two-preload]
+variant_of = "two"
+"""
+BUSY = """
+configurations = "all"
+catalogue = "catalogue.toml"
+workers = [1, 2]
+repeats = 3
+measured_s = 60
+[[probes]]
+scenario = "long"
+[scenarios.index]
+users = [1, 64]
+[[scenarios.sleep.open]]
+rates_per_s = [3000]
+users = 16
+[recycling]
+max_requests = 500
+replacements = 20
+"""
+
+
+@pytest.fixture
+def narrowed(tmp_path, recorded_run):
+    """Gives the command of a run of the plan above with some of its keys changed."""
+    (tmp_path / "catalogue.toml").write_text(CATALOGUE)
+    (tmp_path / "busy.toml").write_text(BUSY)
+    run = Run.model_validate(recorded_run)
+
+    def of(*, name="busy", **changes):
+        plan = {"name": name, **tomllib.loads(BUSY), "configurations": ["one", "two"]}
+        # As plans are recorded: with every default.
+        plan["scenarios"]["index"] |= {"open": [], "search": None}
+        plan["scenarios"]["sleep"] |= {"users": None, "search": None}
+        plan["scenarios"]["sleep"]["open"][0]["arrivals"] = "constant"
+        return command(run.model_copy(update={"plan": plan | changes}), tmp_path)
+
+    return of
+
+
+@pytest.fixture
+def recorded_run(run):
+    return json.loads((run() / "run.json").read_text())
+
+
+def test_a_plan_as_it_is_needs_nothing_else(narrowed):
+    assert narrowed() == "make recycle PLAN=busy"
+    assert narrowed(recycling=None) == "make bench PLAN=busy"
+
+
+def test_whatever_narrows_a_plan_is_named(narrowed):
+    scenarios = {"sleep": {"open": [{"rates_per_s": [3000], "users": 16, "arrivals": "constant"}]}}
+    assert narrowed(
+        configurations=["two"],
+        scenarios=scenarios,
+        probes=[],
+        workers=[2],
+        repeats=1,
+        measured_s=5,
+        recycling={"max_requests": 100, "replacements": 8},
+    ) == (
+        "make recycle PLAN=busy CONFIGURATIONS=two SCENARIOS=sleep WORKERS=2 REPEATS=1 DURATION=5 "
+        "MAX_REQUESTS=100 REPLACEMENTS=8"
+    )
+
+
+def test_a_variant_and_other_loads_are_named(narrowed):
+    assert narrowed(configurations=["one", "two", "two-preload"]).endswith(
+        " CONFIGURATIONS=one,two,two-preload"
+    )
+    assert narrowed(probes=[]).endswith(" SCENARIOS=index,sleep")
+    closed = {name: {"users": [8, 16], "open": [], "search": None} for name in ("index", "sleep")}
+    assert narrowed(scenarios=closed).endswith(" USERS=8,16")
+    opened = {"rates_per_s": [1000.0, 2500.5], "arrivals": "poisson", "users": 32}
+    both = {name: {"users": None, "open": [opened]} for name in ("index", "sleep")}
+    assert narrowed(scenarios=both).endswith(" RATES=1000,2500.5 ARRIVALS=poisson USERS=32")
+
+
+def test_of_a_plan_that_has_no_file_everything_is_named(narrowed):
+    assert narrowed(name="mine") == (
+        "make recycle PLAN=mine CONFIGURATIONS=one,two SCENARIOS=index,sleep,long WORKERS=1,2 REPEATS=3 "
+        "DURATION=60 MAX_REQUESTS=500 REPLACEMENTS=20"
+    )
+
+
+def test_the_suites_own_plans_are_found():
+    assert (PLANS / "recycle.toml").is_file()
