@@ -154,6 +154,7 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "server_started": server.started if server else None,
         "server_cpus": server.cpus if server else None,
         "command": shlex.join(server.command) if server else None,
+        "environment": server.environment if server else None,
         "loop": server.whoami.get("loop") if server else None,
         "parser": server.whoami.get("parser") if server else None,
         "generator_cpus": generator.cpus if generator else None,

@@ -60,6 +60,8 @@ class Configuration(_Record):
     recycle: str
     keep_alive_s: float | None = None
     backlog: int | None = None
+    # Runs from before it was recorded have none.
+    variant_of: str | None = None
 
 
 class Ceiling(_Record):
@@ -172,9 +174,13 @@ class Window(_Record):
 
 
 class Server(_Record):
-    """The server as it was started, and the CPUs it was pinned to."""
+    """The server as it was started, and the CPUs it was pinned to.
+
+    `environment` is what its configuration sets, null in runs from before that was recorded.
+    """
 
     command: list[str]
+    environment: dict[str, str] | None = None
     started: float
     ready_s: float | None
     whoami: dict[str, Any]

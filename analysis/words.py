@@ -2,6 +2,8 @@
 
 import math
 import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MIB = 2.0**20  # bytes
@@ -61,6 +63,11 @@ def duration(seconds: float) -> str:
     if round(seconds * 1000) < 1000:
         return f"{seconds * 1000:.0f} ms"
     return f"{figures(seconds)} s"
+
+
+def assignments(variables: Mapping[str, str]) -> list[str]:
+    """Environment variables as a shell takes them in front of a command."""
+    return [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def plain(text: str) -> str:

@@ -159,7 +159,7 @@ def describe(
     name: str, chosen: Plan, catalogue: Catalogue, split: CpuSplit, having: Environments
 ) -> dict[str, Any]:
     """``run.json`` as far as it is known before anything runs."""
-    shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog")
+    shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog", "variant_of")
     entries = [{key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()]
     for alias, original in chosen.aliases.items():
         (entry,) = [entry for entry in entries if entry["name"] == original]

@@ -191,6 +191,7 @@ class Server:
         content = {
             "configuration": order.configuration.name,
             "command": order.command,
+            "environment": dict(order.configuration.environment),
             "url": f"http://[{host}]:{order.port}" if ":" in host else f"http://{host}:{order.port}",
             "pid": self._tree.root,
             "workers": order.workers,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.schema import SCHEMA, CpuSplit, Database, Run
 from analysis.study import Study
+from analysis.words import assignments
 
 # Where a command says its port: "127.0.0.1:8000", "--port 8000".
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=--port )\d+")
@@ -56,7 +57,7 @@ def configurations(analysed: Study) -> list[dict[str, Any]]:
     return [
         {
             "about": configuration,
-            "commands": _commands(cells.loc[cells["configuration"] == configuration.name, "command"]),
+            "commands": _commands(cells[cells["configuration"] == configuration.name]),
             "serves_with": _serves_with(analysed, configuration.name),
         }
         for configuration in analysed.results.run.configurations
@@ -64,11 +65,15 @@ def configurations(analysed: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _commands(column: pd.Series) -> list[str]:
-    """The first of each command; where every cell has a server of its own, each has another port."""
+def _commands(cells: pd.DataFrame) -> list[str]:
+    """The first of each command, behind the variables that its configuration sets.
+
+    Where every cell has a server of its own, each has another port.
+    """
     first: dict[str, str] = {}
-    for command in column:
-        first.setdefault(_PORT.sub("", command), command)
+    for command, environment in zip(cells["command"], cells["environment"], strict=True):
+        line = " ".join([*assignments(environment or {}), command])
+        first.setdefault(_PORT.sub("", line), line)
     return list(first.values())
 
 

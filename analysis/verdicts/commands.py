@@ -8,6 +8,7 @@ from pathlib import PurePath
 from analysis.verdicts.evidence import Known, Served
 from analysis.verdicts.model import Command
 from analysis.verdicts.requirements import Requirements
+from analysis.words import assignments
 
 # The app of the suite, and what stands for it: the app of whoever copies the command.
 APP, YOURS = "targets.app:app", "app:app"
@@ -44,7 +45,7 @@ def command(known: Known, asked: Requirements) -> Command | None:
     by_app = replacing and known.recycle == "app"
     return Command(
         configuration=known.name,
-        line=" ".join([*(f"{name}={value}" for name, value in variables.items()), shlex.join(words)]),
+        line=" ".join([*assignments(variables), shlex.join(words)]),
         app_lines=_app_lines(asked) if by_app else (),
         needs=tuple(_needs(known, workers, modules, by_app=by_app, replacing=replacing)),
         settings={
@@ -93,8 +94,15 @@ def _filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     return [values.get(flag, word) for flag, word in zip(flags, words, strict=True)]
 
 
-def _environment(known: Known, served: Served, program: str) -> dict[str, str]:
-    """What Sanic's own HTTP server reads from its environment, as the catalogue sets it."""
+def _environment(known: Known, served: Served, program: str) -> Mapping[str, str]:
+    """What a configuration sets for its command, whichever cell recorded it."""
+    recorded = (each.environment for each in (served, *known.served))
+    found = next((each for each in recorded if each is not None), None)
+    return _unrecorded(known, served, program) if found is None else found
+
+
+def _unrecorded(known: Known, served: Served, program: str) -> dict[str, str]:
+    """What the catalogue set when runs did not record it: only Sanic's own HTTP server was told anything."""
     if served.parser != "sanic":
         return {}
     variables = {}

@@ -96,7 +96,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class Served:
-    """A command as it served `workers` workers; with `replacing` they were replaced, `jitter` apart."""
+    """A command as it served `workers` workers; with `replacing` they were replaced, `jitter` apart.
+
+    `environment` are the variables that its configuration sets, None where the run did not record them.
+    """
 
     workers: int
     words: tuple[str, ...]
@@ -104,6 +107,7 @@ class Served:
     loop: str | None
     replacing: bool
     jitter: bool
+    environment: Mapping[str, str] | None = None
 
 
 NOTHING = Seen("not shown", "not measured")

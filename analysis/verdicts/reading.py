@@ -127,6 +127,7 @@ def _served(study: Study, name: str) -> Iterator[Served]:
             loop=None if pd.isna(row["loop"]) else str(row["loop"]),
             replacing=bool(row["replacing"]),
             jitter=bool(row["max_requests_jitter"] >= 0),
+            environment=row["environment"],
         )
 
 

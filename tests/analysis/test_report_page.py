@@ -175,4 +175,16 @@ def test_commands_that_differ_in_their_port_are_one(run):
         cell["server"]["command"] = ["sanic", *more]
         path.write_text(json.dumps(cell))
     commands = [each.text for each in Page(page_of(study(folder), folder)).all("pre")]
-    assert commands == ["sanic --port 8001 --n 5", "sanic --bind=127.0.0.1:7 x"]
+    sets = "SERVED_BY=sanic "
+    assert commands == [f"{sets}sanic --port 8001 --n 5", f"{sets}sanic --bind=127.0.0.1:7 x"]
+
+
+def test_a_run_that_did_not_record_the_environment_shows_the_command_alone(run):
+    folder = run(configurations=("sanic",))
+    for path in folder.rglob("cell.json"):
+        cell = json.loads(path.read_text())
+        del cell["server"]["environment"]
+        path.write_text(json.dumps(cell))
+    assert [each.text for each in Page(page_of(study(folder), folder)).all("pre")] == [
+        "sanic app:app --workers 1"
+    ]

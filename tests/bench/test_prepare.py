@@ -24,6 +24,7 @@ def test_a_run_lists_the_catalogue_and_then_the_aliases(aliased, catalogue):
     assert entries["again"]["summary"] == "the same as sanic, under another name (A/A)"
     rest = {key: value for key, value in entries["sanic"].items() if key not in ("name", "summary")}
     assert rest.items() <= entries["again"].items()
+    assert entries["gunicorn-uvicorn-preload"]["variant_of"] == "gunicorn-uvicorn"
     assert described["ceilings"] == []
     assert (described["schema"], described["methodology"]) == (3, 2)
 

@@ -53,6 +53,7 @@ def test_a_configuration_is_served_and_metered(serve, name):
     assert server["url"] == f"http://127.0.0.1:{served.port}"
     assert server["workers"] == workers
     assert server["max_requests"] is None
+    assert server["environment"] == configuration.environment
     assert 0 < server["ready_s"] < 30
     assert alive(server["pid"])
     assert served.metrics.joinpath("server.log").exists()

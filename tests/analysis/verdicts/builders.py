@@ -44,8 +44,11 @@ def recycled(outcome="replaced", workers=2, scenario="index", stall_s=0.02) -> R
     return Recycled(f"r/{scenario}-w{workers}-{outcome}", scenario, workers, outcome, "as imagined", stall_s)
 
 
-def served(line: str, *, replacing=True, jitter=True, workers=2, parser="httptools") -> Served:
-    return Served(workers, tuple(line.split()), parser, "uvloop", replacing, jitter)
+def served(
+    line: str, *, replacing=True, jitter=True, workers=2, parser="httptools", environment=()
+) -> Served:
+    words = tuple(line.split())
+    return Served(workers, words, parser, "uvloop", replacing, jitter, dict(environment))
 
 
 def latency(p99_ms=10.0, spread=1.1, *, scenario="index", rate_per_s=1000.0, workers=1, **changes) -> Latency:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from analysis.verdicts.commands import command
 from analysis.verdicts.requirements import Requirements
 from tests.analysis.verdicts.builders import known, served
@@ -42,7 +44,8 @@ def test_nobody_is_replaced_where_that_is_not_required():
 
 
 def test_sanics_own_server_needs_its_environment_and_two_lines_in_the_app():
-    server = known("sanic", "app", served=(served(SANIC, parser="sanic"),), backlog=100)
+    kept = {"SANIC_KEEP_ALIVE_TIMEOUT": "75"}
+    server = known("sanic", "app", served=(served(SANIC, environment=kept),), backlog=100)
     found = command(server, Requirements(max_requests=5000, max_requests_jitter=500))
     assert found.line == (
         "SANIC_KEEP_ALIVE_TIMEOUT=75 sanic app:app --host 127.0.0.1 --port 8000 --workers 2 --no-motd "
@@ -55,16 +58,33 @@ def test_sanics_own_server_needs_its_environment_and_two_lines_in_the_app():
     (need,) = found.needs
     assert "targets/recycle.py" in need
     alone = command(
-        known("sanic", "app", served=(served(SANIC, parser="sanic", replacing=False),)),
+        known("sanic", "app", served=(served(SANIC, replacing=False),)),
         Requirements(restart="none"),
     )
     assert alone.app_lines == alone.needs == ()
 
 
-def test_sanics_worker_under_gunicorn_is_told_by_its_environment_too():
+def test_what_the_configuration_sets_in_the_environment_is_in_front_of_the_command():
     line = "gunicorn targets.app:app --bind 127.0.0.1:1 --worker-class sanic.worker.GunicornWorker"
-    found = command(known("gunicorn-sanic", served=(served(line, parser="sanic"),)), Requirements())
-    assert found.line.startswith(
+    variables = {"SANIC_ACCESS_LOG": "false", "SANIC_REQUEST_ID": "x y"}
+    found = command(known(served=(served(line, environment=variables),)), Requirements())
+    assert found.line.startswith("SANIC_ACCESS_LOG=false SANIC_REQUEST_ID='x y' gunicorn app:app --bind ")
+
+
+def test_an_environment_that_only_another_cell_recorded_is_that_of_the_configuration():
+    older = replace(served(GUNICORN), environment=None)
+    later = served(GUNICORN, replacing=False, environment={"A": "1"})
+    assert command(known(served=(older, later)), Requirements()).line.startswith("A=1 gunicorn ")
+
+
+def test_runs_from_before_it_was_recorded_had_an_environment_for_sanics_own_server_alone():
+    def line(words, parser):
+        older = replace(served(words, parser=parser), environment=None)
+        return command(known(served=(older,)), Requirements()).line
+
+    assert line(GUNICORN, "httptools").startswith("gunicorn ")
+    assert line(SANIC, "sanic").startswith("SANIC_KEEP_ALIVE_TIMEOUT=75 sanic ")
+    assert line(GUNICORN, "sanic").startswith(
         "SANIC_KEEP_ALIVE_TIMEOUT=75 SANIC_ACCESS_LOG=false gunicorn app:app --bind "
     )
 
@@ -117,7 +137,7 @@ def test_preload_and_an_app_of_ones_own_stay():
 def test_words_that_a_shell_would_split_are_quoted():
     server = known(served=(served(GUNICORN),))
     words = (*server.served[0].words, "--name", "my app")
-    spaced = known(served=(server.served[0].__class__(2, words, None, None, True, False),))
+    spaced = known(served=(replace(server.served[0], words=words),))
     assert command(spaced, Requirements()).line.endswith("--name 'my app'")
 
 

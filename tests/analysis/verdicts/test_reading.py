@@ -129,6 +129,7 @@ def test_commands_of_cells_that_worked_are_kept_by_workers_and_treatment(told):
     kinds = [(each.workers, each.replacing, each.jitter) for each in found.served]
     assert kinds == [(1, False, False), (1, True, True), (2, True, True)]
     assert found.served[2].words == ("sanic", "app:app", "--workers", "2")
+    assert found.served[2].environment == {"SERVED_BY": "sanic"}
     assert found.versions == {"python": "3.11.7", "sanic": "25.12.1", "uvicorn": "0.54.0"}
     assert (found.keep_alive_s, found.backlog, found.recycle) == (75.0, 2048, "app")
 
@@ -205,7 +206,7 @@ def test_from_two_runs_to_a_recommendation(tmp_path):
     assert [each.configuration for each in verdict.candidates] == ["sanic", "uvicorn", "sanic-single"]
     assert verdict.candidates[2].why == "restart: has no way to replace workers"
     (command,) = verdict.commands
-    assert command.line == "sanic app:app --workers 1"
+    assert command.line == "SERVED_BY=sanic sanic app:app --workers 1"
     assert command.app_lines[1] == "recycle_after(app, max_requests=10_000, jitter=1_000)"
     without = judge([fast, recycling], Requirements(restart="none"))
     assert without.decision == "tie" and set(without.recommended) == {"sanic", "sanic-single"}
