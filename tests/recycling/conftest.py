@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from targets.configurations import load
+from tests.ports import free_port
 from tests.recycling.recycler import read_books
-from tests.targets.conftest import PROJECT, free_port, stack_python, wait_until
+from tests.targets.conftest import PROJECT, stack_python, wait_until
 
 HERE = Path(__file__).parent
 
@@ -32,7 +33,7 @@ class Served:
             ],
             cwd=PROJECT, env=os.environ, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        wait_until(self.ready, f"{name} gets ready", timeout=40)
+        wait_until(self.ready, f"{name} gets ready")
 
     def ready(self):
         assert self.process.poll() is None, self.process.communicate()[1]
@@ -40,7 +41,7 @@ class Served:
 
     def visit(self, count):
         """What became of requests 1 to `count`: statuses, or names of exceptions."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         outcomes = []
         for number in range(1, count + 1):
             try:
@@ -56,7 +57,7 @@ class Served:
 
     def whoami(self):
         """The pid that answers `/whoami` on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", "/whoami", headers={"Connection": "close"})
         try:
             return json.loads(connection.getresponse().read())["pid"]
@@ -90,7 +91,7 @@ class Served:
         """Ask it to stop; its exit status."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import socket
 import subprocess
 import urllib.request
 from itertools import pairwise
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.ports import free_port
 from tests.swarm.harness import until
 from tests.swarm.processes import ROOT, alive, family, finish, start
 from tests.swarm.scripted import reply
@@ -141,11 +141,6 @@ def test_open_loops_that_cannot_be_are_said(locust, arguments, message):
     assert status != 0
     assert message in errors
     assert "Traceback" not in errors
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def test_master_and_worker(serve, locust, tmp_path):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from targets.configurations import load
+from tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 APPS = f"{PROJECT}:{Path(__file__).parent / 'apps'}"
@@ -45,12 +45,6 @@ def _runs(program):
     return path is not None and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def alive(pid):
     """Whether a process still runs (a zombie does not)."""
     try:
@@ -59,7 +53,8 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, what, timeout=15):
+def wait_until(condition, what, timeout=60):
+    """Wait for an event; `timeout` seconds are far more than it needs, on a busy machine as well."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s in vain: {what}"
@@ -117,11 +112,11 @@ class Serve:
         return self.wait()
 
     def wait(self):
-        stderr = self.process.communicate(timeout=30)[1]
+        stderr = self.process.communicate(timeout=60)[1]
         return self.process.returncode, stderr
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def request(self, method, path, body=None):
         """Status, headers and body of a request on a connection of its own."""
@@ -147,7 +142,7 @@ def serving(folder, name, *options, **more):
         if serve.process.poll() is None:
             serve.process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                serve.process.communicate(timeout=15)
+                serve.process.communicate(timeout=30)
         serve.process.kill()
         serve.process.communicate()
 

@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from targets import health
-
-from .conftest import free_port
+from tests.ports import free_port
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
