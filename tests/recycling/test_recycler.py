@@ -108,7 +108,7 @@ def test_one_that_ends_after_n_requests_ends_serve(recycler):
     outcomes = server.visit(25)
     assert outcomes[:20] == [200] * 20
     assert 200 not in outcomes[20:]
-    assert server.process.wait(timeout=10) == 5
+    assert server.process.wait(timeout=60) == 5
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,10 @@ def test_what_becomes_of_a_server_whose_worker_is_killed(recycler, name, left):
     os.kill(killed, signal.SIGKILL)
     await_deaths(server, 1 if left else 2)
     if left:
-        wait_until(lambda: len(server.events("ready")) == left + 1 or name == "deserted", "a successor")
+        serving = set()
+        wait_until(lambda: serving.add(server.whoami()) or len(serving) == left, "as many serve as are left")
         assert server.visit(20) == [200] * 20
         assert killed not in server.handled()
         assert len(server.handled()) == left
     else:
-        assert server.process.wait(timeout=10) == 5
+        assert server.process.wait(timeout=60) == 5

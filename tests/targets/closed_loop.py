@@ -22,9 +22,9 @@ def closed_loop(port, path, clients, requests, keep_alive=True):
     def client():
         connection = None
         for number in ids:
-            if connection is None or closed_while_idle(connection):
-                connection = socket.create_connection(("127.0.0.1", port), timeout=20)
             try:
+                if connection is None or closed_while_idle(connection):
+                    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
                 answer = exchange(connection, path, number, keep_alive)
             except OSError as error:
                 tally.lost[str(number)] = repr(error)

@@ -85,11 +85,12 @@ def test_a_configuration_is_served_and_metered(serve, name):
     connection.close()
     assert "/index" not in served.metrics.joinpath("server.log").read_text()
 
-    weighed = [
-        row
-        for row in of(served, worker)
-        if row["rss_bytes"] and float(row["time"]) > server["started"] + server["ready_s"]
-    ]
+    def weighed_since_ready():
+        ready_at = server["started"] + server["ready_s"]
+        return [row for row in of(served, worker) if row["rss_bytes"] and float(row["time"]) > ready_at]
+
+    wait_until(weighed_since_ready, "the worker is weighed")
+    weighed = weighed_since_ready()
     assert 10e6 < int(weighed[0]["rss_bytes"]) < 500e6
     assert 0 < int(weighed[0]["pss_bytes"]) <= int(weighed[0]["rss_bytes"])
     assert len(weighed) < len(of(served, worker)) / 2, "memory is read once a second only"

@@ -141,7 +141,8 @@ def test_a_full_disk_ends_the_server(serve):
 
 
 def test_asked_to_stop_while_starting(serve):
-    served = serve("sanic", "--workers", "2")
+    # Which never says that it is ready, however long the test takes.
+    served = serve("sanic", "--workers", "2", "--app", "silent:app", environment=ENVIRONMENT)
     wait_until((served.metrics / "server.log").exists, "the server is started")
     assert served.end(signal.SIGINT) == (0, "")
     assert not (served.metrics / "server.json").exists()
@@ -155,5 +156,5 @@ def run(*arguments):
 
 
 def subprocess_result(command):
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
     return result.returncode, result.stderr

@@ -56,9 +56,10 @@ async def pid(_):
 
 @app.get("/block")
 async def block(request):
-    """Keep the whole worker from doing anything for so long."""
+    """Keep the whole worker from doing anything until the file exists that is named."""
     note("blocks")
-    time.sleep(float(request.args.get("seconds")))
+    while not os.path.exists(request.args["file"][0]):  # noqa: PTH110
+        time.sleep(0.02)
     return text("unblocked")
 
 
