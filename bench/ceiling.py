@@ -28,7 +28,7 @@ from targets.configurations import Configuration
 WARMUP_S, MEASURED_S = 0.3, 1
 # Busier than this of its CPUs, a generator has reached what it can do.
 FULL = 0.9
-# So many windows, where in the first one something was asked for the first time, or others disturbed it.
+# At most so many windows, where something was asked for the first time, or others disturbed or held it up.
 _ATTEMPTS = 2
 # Where others took more than this of the CPUs of server and generator, the ceiling is this moment's only.
 DISTURBED = 0.1
@@ -50,6 +50,10 @@ class Usage:
 
 class NoCeilingError(Exception):
     """A ceiling could not be measured; the text is the reason for people."""
+
+
+class HeldUpError(NoCeilingError):
+    """... because the machine was busy with something else: another attempt may succeed."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,11 @@ class Rig:
     def processes(self) -> int:
         """How many processes the generator has: one for each of its CPUs."""
         return len(self.split.generator)
+
+    @property
+    def null_cpu(self) -> int:
+        """Where the null server runs: in the place of a server, which an external one does not have."""
+        return (self.split.server or self.split.spare or self.split.generator)[0]
 
 
 def subjects(chosen: Plan, paths: Mapping[str, Path]) -> list[Subject]:
@@ -185,11 +194,13 @@ def _scenario(
     """Measure one scenario under its loads, on a null server of its own: two may ask the same differently."""
     left = list(group)
     try:
-        with NullServer(rig.launcher, real, rig.split.server[0], scratch / "nullserver.log") as null:
+        with NullServer(rig.launcher, real, rig.null_cpu, scratch / "nullserver.log") as null:
             while left:
                 try:
                     outcome: Outcome = _settled(rig, left[0], null, scratch)
-                except (NoCeilingError, CellError) as failure:
+                except NoCeilingError as failure:
+                    outcome = failure
+                except CellError as failure:
                     outcome = NoCeilingError(str(failure))
                 done(left.pop(0), outcome)
     except NullServerError as failure:
@@ -200,14 +211,21 @@ def _scenario(
 def _settled(rig: Rig, subject: Subject, null: NullServer, scratch: Path) -> Measured:
     """A cell in which nothing new was asked; the last of some, if others kept disturbing them."""
     found: Measured | None = None
+    held_up: HeldUpError | None = None
     for _ in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            measured = _cell(rig, subject, null, Path(folder))
+            try:
+                measured = _cell(rig, subject, null, Path(folder))
+            except HeldUpError as error:
+                held_up = error
+                continue
         last_asked = null.last_asked()
         if last_asked is None or last_asked < measured.start:
             found = measured
             if not found.disturbed:
                 break
+    if found is None and held_up is not None:
+        raise held_up
     if found is None:
         raise NoCeilingError(
             "it goes on asking for what it never asked before, which a null server cannot know; "
@@ -218,7 +236,7 @@ def _settled(rig: Rig, subject: Subject, null: NullServer, scratch: Path) -> Mea
 
 def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measured:
     """One cell against the null server."""
-    cpus = {rig.split.server[0], *rig.split.generator}
+    cpus = {rig.null_cpu, *rig.split.generator}
     usages: list[Usage] = []
 
     def watch() -> str | None:
@@ -279,7 +297,7 @@ def generator_cpus(table: Path, start: float, end: float) -> tuple[float, float]
     ``table`` is the cell's generator.csv; each process reports once a second.
 
     Raises:
-        NoCeilingError: a process did not report near the window's edges.
+        HeldUpError: a process did not report near the window's edges.
     """
     with table.open(newline="", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: int(row["process"]))
@@ -289,7 +307,7 @@ def generator_cpus(table: Path, start: float, end: float) -> tuple[float, float]
         first = min(reports, key=lambda report: abs(report[0] - start))
         last = min(reports, key=lambda report: abs(report[0] - end))
         if first is last or max(abs(first[0] - start), abs(last[0] - end)) > _EDGE_S:
-            raise NoCeilingError("the generator was held up: is the machine busy with something else?")
+            raise HeldUpError("the generator was held up: is the machine busy with something else?")
         time_s, cpu_s, spin_s = (after - before for before, after in zip(first, last, strict=True))
         work += (cpu_s - spin_s) / time_s
         spin += spin_s / time_s
@@ -300,7 +318,7 @@ def cpus_used(usages: Sequence[Usage], start: float, end: float) -> tuple[float,
     """How many CPUs the null server used between two times, and how many everyone did.
 
     Raises:
-        NoCeilingError: the times lie outside of the usages.
+        HeldUpError: the times lie outside of the usages.
     """
     before, after = _usage_at(usages, start), _usage_at(usages, end)
     return (after.server_s - before.server_s) / (end - start), (after.all_s - before.all_s) / (end - start)
@@ -313,4 +331,4 @@ def _usage_at(usages: Sequence[Usage], at: float) -> Usage:
             part = (at - low.at) / (high.at - low.at)
             server_s = low.server_s + part * (high.server_s - low.server_s)
             return Usage(at, server_s, low.all_s + part * (high.all_s - low.all_s))
-    raise NoCeilingError("the null server was not watched for the whole of the window")
+    raise HeldUpError("bench was held up: the null server was not watched for the whole of the window")

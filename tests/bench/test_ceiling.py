@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -8,14 +9,18 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from bench import ceiling, ceilings, ceilings_cache, cpus, host, plan
-from bench.ceiling import Ceiling, Measured, NoCeilingError, Rig, Subject, Usage
+from bench import ceiling, ceilings, ceilings_cache, cpus, experiment, host, plan
+from bench.ceiling import Ceiling, HeldUpError, Measured, NoCeilingError, Rig, Subject, Usage
 from bench.ceilings_cache import Cache
+from bench.cli import app
 from bench.experiment import generator
 from bench.launch import ServerError
 from bench.launch_processes import Processes
 from bench.nullserver import NullServer
+from bench.prepare import Request
 from bench.processes import ROOT
 
 INDEX = ROOT / "locustfiles" / "index.py"
@@ -253,6 +258,15 @@ def children():
     return psutil.Process().children(recursive=True)
 
 
+def unless_held_up(attempt):
+    """What an attempt returns that came to something else than that this busy machine held it up."""
+    for _ in range(5):
+        found = attempt()
+        if found is not None:
+            return found
+    pytest.fail("the generator was held up again and again")
+
+
 def scenario_file(folder, text):
     path = folder / "scenario.py"
     path.write_text(text)
@@ -262,9 +276,15 @@ def scenario_file(folder, text):
 def test_the_ceiling_of_a_real_scenario_is_measured_once_and_then_known(tmp_path, make_rig):
     rig, said = make_rig(INDEX), []
     cache, machine = Cache(said.append, tmp_path / "ceilings.json"), host.facts()
-    wanted = [Subject("index", INDEX, 2), Subject("index", INDEX, 16)]
+    wanted, cold = [Subject("index", INDEX, 2), Subject("index", INDEX, 16)], tmp_path / "cold.json"
     before = children()
-    measured = ceilings.kept_or_measured(rig, wanted, machine, cache, said.append)
+
+    def both():
+        said.clear()
+        found = ceilings.kept_or_measured(rig, wanted, machine, Cache(said.append, cold), said.append)
+        return found if len(found) == 2 else None
+
+    measured = unless_held_up(both)
     assert [(c.scenario, c.users, c.processes) for c in measured] == [
         ("index", 2, rig.processes),
         ("index", 16, rig.processes),
@@ -284,10 +304,13 @@ def test_the_ceiling_of_a_real_scenario_is_measured_once_and_then_known(tmp_path
 
 
 def measured_one(rig, path):
-    outcomes = []
-    ceiling.measure(rig, [Subject("own", path, 2)], lambda subject, outcome: outcomes.append(outcome))
-    (outcome,) = outcomes
-    return outcome
+    def once():
+        outcomes = []
+        ceiling.measure(rig, [Subject("own", path, 2)], lambda subject, outcome: outcomes.append(outcome))
+        (outcome,) = outcomes
+        return None if isinstance(outcome, HeldUpError) else outcome
+
+    return unless_held_up(once)
 
 
 def test_requests_that_are_always_new_have_no_ceiling(tmp_path, make_rig):
@@ -307,6 +330,24 @@ def test_users_of_locust_that_wait_have_a_ceiling_of_at_least(tmp_path, make_rig
     outcome = measured_one(make_rig(path), path)
     assert isinstance(outcome, Measured) and outcome.ceiling.at_least
     assert outcome.ceiling.requests_per_s <= 2 / 0.05 + 2
+
+
+def test_a_generator_that_is_held_up_is_given_another_attempt(monkeypatch, tmp_path):
+    said = [HeldUpError("held up"), Measured(a_ceiling(), 1.0, 0.0)]
+
+    def cell(*_):
+        outcome = said.pop(0)
+        if isinstance(outcome, HeldUpError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(ceiling, "_cell", cell)
+    null = SimpleNamespace(last_asked=lambda: None)
+    subject = Subject("index", INDEX, 2)
+    assert ceiling._settled(None, subject, null, tmp_path).ceiling == a_ceiling()
+    said += [HeldUpError("held up"), HeldUpError("held up again")]
+    with pytest.raises(HeldUpError, match="held up again"):
+        ceiling._settled(None, subject, null, tmp_path)
 
 
 class NeverStarts(Processes):
@@ -340,14 +381,18 @@ def bench(*arguments):
 
 
 def test_the_command_prints_a_table():
-    done = subprocess.run(
-        bench("--scenarios", "index", "--users", "2"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={**os.environ, "COLUMNS": "150"},
-    )
+    def once():
+        done = subprocess.run(
+            bench("--scenarios", "index", "--users", "2"),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**os.environ, "COLUMNS": "150"},
+        )
+        return None if "held up" in done.stdout + done.stderr else done
+
+    done = unless_held_up(once)
     assert done.returncode == 0, done.stderr
     assert "null server busy" in done.stdout and "CPU µs/request" in done.stdout
     assert done.stdout.splitlines()[-1].split()[:3] == ["index", "2", "1"]
@@ -362,8 +407,8 @@ def test_the_command_prints_a_table():
     ],
 )
 def test_a_wrong_word_is_one_line_and_status_2(arguments, message):
-    done = subprocess.run(bench(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr
+    done = CliRunner().invoke(app, ["ceiling", *arguments], env={"COLUMNS": "200"})
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1) and message in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -379,7 +424,7 @@ def test_an_interrupted_command_leaves_no_process(number):
             time.sleep(0.05)
             family = alive(psutil.Process(process.pid).children(recursive=True))
         process.send_signal(number)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 130 and "interrupted" in output
         assert alive(family) == []
     finally:
@@ -403,9 +448,13 @@ measured_s = 1
 users = [3]
 """
     (tmp_path / "tiny.toml").write_text(text)
-    arguments = ["run", "--plan", str(tmp_path / "tiny.toml"), "--results", str(tmp_path / "results")]
-    command = [sys.executable, "-m", "bench", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
-    (path,) = (tmp_path / "results").glob("*/run.json")
-    (recorded,) = json.loads(path.read_text())["ceilings"]
-    assert Ceiling.model_validate(recorded).users == 3, done.stdout + done.stderr
+
+    def once():
+        said = io.StringIO()
+        request = Request(tmp_path / "results", str(tmp_path / "tiny.toml"), fresh=True)
+        folder = experiment.run(request, Console(file=said, width=200)).folder
+        record = json.loads((folder / "run.json").read_text())
+        return None if "held up" in said.getvalue() else record
+
+    (recorded,) = unless_held_up(once)["ceilings"]
+    assert Ceiling.model_validate(recorded).users == 3
