@@ -1,12 +1,14 @@
 """A stand-in for swarm.session: the same protocol, a trickle of requests from one thread.
 
-Argument: a mode, what goes wrong: dies, hangs, or "limit N": in open loops above N arrivals per second
+Argument: a mode, what goes wrong: dies, hangs, "kills N": it kills the server in the windows of its first N
+cells, or "limit N": in open loops above N arrivals per second
 it says that answers took 100 ms instead of 1 ms; "late N": that it was itself late by 100 ms. In the mode
 echo it leaves the command it was given beside its files.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 MODE, _, LIMIT = (sys.argv[1] if len(sys.argv) > 1 else "well").partition(" ")
+victims = int(LIMIT) if MODE == "kills" else 0
 aborted = threading.Event()
 enough = threading.Event()
 
@@ -29,6 +32,7 @@ def cell(command):
     start = time.time() + command["warmup_s"]
     end = start + command["measured_s"]
     requests = failures = 0
+    to_kill = victims > 0
     reported = time.time()
     while time.time() < end and not enough.is_set():
         if aborted.wait(0.02):
@@ -57,6 +61,9 @@ def cell(command):
             os._exit(7)
         if MODE == "hangs":
             time.sleep(3600)
+        if to_kill and requests > 0 and time.time() > start:
+            to_kill = False
+            kill(command["host"])
     (Path(command["directory"]) / "latency.csv").write_text("second,method,name,kind,bucket_us,count\n")
     if MODE == "echo":
         (Path(command["directory"]) / "command.json").write_text(json.dumps(command))
@@ -64,6 +71,13 @@ def cell(command):
     return say(
         event="finished", window=window, requests=requests, failures=failures, **schedule(command["arrivals"])
     )
+
+
+def kill(host):
+    global victims
+    victims -= 1
+    with urllib.request.urlopen(host + "/whoami", timeout=5) as answer:
+        os.kill(json.load(answer)["pid"], signal.SIGKILL)
 
 
 def schedule(arrivals):

@@ -1,5 +1,7 @@
+import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +11,11 @@ from contextlib import suppress
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from bench.launch_processes import free_port
+from bench.cli import app
 from bench.processes import ROOT
+from tests.ports import free_port
 
 # On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.
 pytestmark = pytest.mark.timeout(400)
@@ -34,6 +38,19 @@ def bench(*arguments, **options):
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=180, env=environment, **options
     )
+
+
+def told(*arguments):
+    """What a command says, in this process: one of its own takes seconds to begin."""
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    return done
+
+
+@pytest.fixture
+def unreported(monkeypatch):
+    """Has runs in this process make no report, which takes longer than what they measure here."""
+    monkeypatch.setattr("bench.cli._render", lambda folder: None)
 
 
 @pytest.fixture
@@ -79,35 +96,41 @@ def tiny(tmp_path):
     ],
 )
 def test_a_wrong_word_is_one_line_and_status_2(tmp_path, arguments, message):
-    done = bench("run", "--results", str(tmp_path / "results"), *arguments)
-    assert done.returncode == 2
+    done = told("run", "--results", str(tmp_path / "results"), *arguments)
+    assert done.exit_code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 
+def test_the_program_ends_with_the_status_and_the_line_of_its_command(tmp_path):
+    done = bench("run", "--results", str(tmp_path / "results"), "--plan", "quik")
+    assert done.returncode == 2 and done.stdout == ""
+    assert 'unknown plan "quik"; did you mean "quick"?' in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_what_there_is_can_be_listed():
-    configurations = bench("configurations").stdout
+    configurations = told("configurations").stdout
     assert "granian; restarts after N requests: no, at a size in memory" in configurations
     assert "gunicorn-uvicorn-preload (variant of gunicorn-uvicorn); restarts after N requests: yes" in (
         configurations
     )
-    assert "locustfiles/index.py" in bench("scenarios").stdout
-    plans = bench("plans").stdout
+    assert "locustfiles/index.py" in told("scenarios").stdout
+    plans = told("plans").stdout
     assert all(name in plans for name in ("smoke", "quick", "full", "aa", "recycle"))
 
 
 def test_the_doctor_says_what_this_machine_has(tmp_path):
-    done = bench("doctor", "--results", str(tmp_path))
+    done = told("doctor", "--results", str(tmp_path))
     for name in ("CPUs", "CPU steal", "other load", "open files", "disk space", 'stack "current"', "Docker"):
         assert name in done.stdout
-    assert done.returncode == (1 if "bad" in done.stdout else 0)
+    assert done.exit_code == (1 if "bad" in done.stdout else 0)
 
 
 def test_unknown_names_elsewhere(tmp_path):
-    assert 'did you mean "granian"' in bench("serve", "granion").stderr
-    empty = bench("report", "--results", str(tmp_path))
-    assert empty.returncode == 2 and "make bench" in empty.stderr
+    assert 'did you mean "granian"' in told("serve", "granion").stderr
+    empty = told("report", "--results", str(tmp_path))
+    assert empty.exit_code == 2 and "make bench" in empty.stderr
 
 
 @pytest.mark.parametrize(
@@ -122,8 +145,8 @@ def test_unknown_names_elsewhere(tmp_path):
     ],
 )
 def test_what_a_server_cannot_do_is_told_before_it_starts(arguments, message):
-    done = bench("serve", *arguments)
-    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+    done = told("serve", *arguments)
+    assert done.exit_code == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
@@ -137,7 +160,7 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
         while len(pids) < 2 and time.monotonic() < deadline:
             assert server.poll() is None
             with (
-                suppress(OSError),
+                suppress(OSError, http.client.HTTPException),
                 urllib.request.urlopen(url, timeout=5) as answer,
             ):
                 pids.add(json.load(answer)["pid"])
@@ -145,23 +168,23 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
         assert len(pids) >= 2
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def test_a_report_that_cannot_be_made_says_how_to_retry(tmp_path):
     folder = tmp_path / "20260101-000000-quick"
     folder.mkdir()
     (folder / "run.json").write_text('{"schema": 1}')
-    done = bench("report", "--results", str(tmp_path))
-    assert done.returncode == 1 and "no report" in done.stderr
+    done = told("report", "--results", str(tmp_path))
+    assert done.exit_code == 1 and "no report" in done.stderr
     assert f"make report RUN={folder.name}" in done.stderr and "Traceback" not in done.stderr
     assert list(folder.iterdir()) == [folder / "run.json"]
 
 
 def test_results_that_cannot_be_written_are_told(tmp_path, tiny):
     (tmp_path / "results").write_text("a file, not a folder")
-    done = bench("run", *tiny)
-    assert done.returncode == 1 and "Not a directory" in done.stderr and "Traceback" not in done.stderr
+    done = told("run", *tiny)
+    assert done.exit_code == 1 and "Not a directory" in done.stderr and "Traceback" not in done.stderr
 
 
 def processes_of(folder):
@@ -191,22 +214,22 @@ def start(arguments):
     )
 
 
-def await_cells(results, count):
+def await_cell(results, number):
+    """Wait until so many cells have begun; each has a folder from then on, and the last no cell.json yet."""
     deadline = time.monotonic() + 120
-    while len(list(results.rglob("cell.json"))) < count:
+    while len(list(results.glob("*/*/*/*/r?"))) < number:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.6)  # into the next cell
 
 
-def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny):
+def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny, unreported):
     results = tmp_path / "results"
     run = start(tiny)
-    await_cells(results, 1)
+    await_cell(results, 2)
     tree = psutil.Process(run.pid).children(recursive=True)
     assert len(tree) >= 3  # the generator, serve, the server
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=6)
+    output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
     (folder,) = results.iterdir()
     assert f"go on:  make bench RUN={folder.name}" in output and "Traceback" not in output
@@ -216,7 +239,7 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
     assert record["status"] == "interrupted" and record["ended"] and 1 <= len(kept) < 4
     assert not [path for path in folder.rglob("r?") if not (path / "cell.json").exists()]
 
-    again = bench("run", *tiny)
+    again = told("run", *tiny)
     assert f"going on with {folder.name}" in again.stdout
     assert list(results.iterdir()) == [folder]
     after = json.loads((folder / "run.json").read_text())
@@ -230,43 +253,45 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
             assert (path.parent / name).stat().st_size > 0
     assert after["load_s"] < after["wall_s"]
 
-    resumed = bench("run", "--results", str(results), "--resume", folder.name)
+    resumed = told("run", "--results", str(results), "--resume", folder.name)
     assert "nothing is left to measure" in resumed.stdout
-    changed = bench("run", "--results", str(results), "--resume", folder.name, "--users", "3")
-    assert changed.returncode == 2 and "it cannot change: users" in changed.stderr
+    changed = told("run", "--results", str(results), "--resume", folder.name, "--users", "3")
+    assert changed.exit_code == 2 and "it cannot change: users" in changed.stderr
     record = json.loads((folder / "run.json").read_text())
     record["host"]["machine_id"] = "another"
     (folder / "run.json").write_text(json.dumps(record))
-    foreign = bench("run", "--results", str(results), "--resume", folder.name)
-    assert foreign.returncode == 1 and "host differ" in foreign.stderr
+    foreign = told("run", "--results", str(results), "--resume", folder.name)
+    assert foreign.exit_code == 1 and "host differ" in foreign.stderr
 
 
 def test_nothing_outlives_a_run_that_is_killed(tmp_path, tiny):
     run = start(tiny)
-    await_cells(tmp_path / "results", 1)
+    await_cell(tmp_path / "results", 2)
     tree = psutil.Process(run.pid).children(recursive=True)
     assert len(tree) >= 3
     run.kill()
     run.communicate()
-    assert psutil.wait_procs(tree, 15)[1] == []
-    assert processes_of(tmp_path) == []
+    assert psutil.wait_procs(tree, 60)[1] == []
+    assert psutil.wait_procs(processes_of(tmp_path), 60)[1] == []  # what was started in the last moment
     (folder,) = (tmp_path / "results").iterdir()
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
 
 
 def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path, tiny):
+    # Whichever of them is the second: its server dies in it, who has that long to kill it.
     narrowed = [*tiny, "--configurations", "sanic-single", "--repeats", "1", "--users", "4,5"]
+    narrowed += ["--duration", "3"]
     run = start(narrowed)
-    await_cells(tmp_path / "results", 1)
+    await_cell(tmp_path / "results", 2)
     (server,) = [
         p
         for p in processes_of(ROOT / ".venvs")
         if "--single-process" in p.cmdline() and run.pid in [parent.pid for parent in p.parents()]
     ]
     server.kill()
-    output, _ = run.communicate(timeout=120)
+    output, _ = run.communicate(timeout=180)
     assert run.returncode == 1
-    assert "failed sanic-single, index, 5 users, repeat 1: the server ended by itself" in output
+    assert re.search("failed sanic-single, index, [45] users, repeat 1: the server ended by itself", output)
     assert "1 cell failed" in output
 
 
@@ -290,11 +315,18 @@ scenario = "long"
 rate_per_s = 5
 users = 32
 after_s = 0.5
-measured_s = 10
+measured_s = 20
 """
 
 
-def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes_on(tmp_path):
+def served_last(results):
+    """The log of the server of the third block, as far as it goes."""
+    with suppress(FileNotFoundError):  # it may be taken away meanwhile
+        return "".join(log.read_text() for log in results.glob("*/.serve-*/3-*/*/server.log"))
+    return ""
+
+
+def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes_on(tmp_path, unreported):
     """The server has 30 s to answer what it has, which nobody waits for then."""
     path = tmp_path / "recycling.toml"
     path.write_text(RECYCLING)
@@ -303,12 +335,12 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
     arguments = ["--plan", str(path), "--results", str(results), "--seed", "5"]
     run = start(arguments)
     deadline = time.monotonic() + 120
-    while not any("Shutting down" in log.read_text() for log in results.rglob(".serve-*/3-*/*/server.log")):
+    while "Shutting down" not in served_last(results):
         assert time.monotonic() < deadline and run.poll() is None
         time.sleep(0.05)
     tree = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=6)
+    output, _ = run.communicate(timeout=20)
     assert run.returncode == 130 and "Traceback" not in output
     assert alive(tree) == []
     (folder,) = results.iterdir()
@@ -318,7 +350,7 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
         "o100-constant-w1-n50",
     ]
 
-    again = bench("run", *arguments)
+    again = told("run", *arguments)
     assert f"going on with {folder.name}" in again.stdout
     cells = {path: json.loads(path.read_text()) for path in folder.rglob("cell.json")}
     assert len(cells) == 3 and {cell["status"] for cell in cells.values()} == {"finished"}
@@ -329,5 +361,5 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
         traced = (path.parent / "trace.csv").read_text().count("\n") - 1
         assert traced >= cell["measured"]["requests"] > 0
         assert (path.parent / "requests.csv").read_text().count(",finished\n") > 0
-    more = bench("run", "--results", str(results), "--resume", folder.name, "--max-requests", "3")
-    assert more.returncode == 2 and "it cannot change: max_requests" in more.stderr
+    more = told("run", "--results", str(results), "--resume", folder.name, "--max-requests", "3")
+    assert more.exit_code == 2 and "it cannot change: max_requests" in more.stderr

@@ -26,13 +26,13 @@ def test_cpu_times_are_seconds_for_each_cpu(tmp_path):
 def test_the_sampler_samples_at_whole_seconds_and_ends():
     with host.HostSampler() as sampler:
         start = time.time()
-        while len(sampler.rows(start, time.time())) == 0 and time.time() < start + 5:
+        while len(sampler.rows(start, time.time())) == 0 and time.time() < start + 60:
             time.sleep(0.05)
     rows = sampler.rows(start, time.time())
     assert not sampler.is_alive()
     fields = rows[0].split(",")
     assert len(fields) == len(host.HOST_FIELDS)
-    assert start <= float(fields[0]) <= start + 5
+    assert start <= float(fields[0]) <= start + 60
     assert sampler.rows(start - 100, start - 50) == []
 
 

@@ -36,7 +36,7 @@ def broken(tmp_path):
     return make
 
 
-def gone(processes, timeout_s=5.0):
+def gone(processes, timeout_s=30.0):
     _, alive = psutil.wait_procs(processes, timeout_s)
     return not alive
 
@@ -95,7 +95,7 @@ def test_how_a_server_ended(tmp_path, current, sanic):
         assert server.running and server.ending() is None and not server.asked_to_end
         before = time.time()
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.child.wait(10)
+        server.process.child.wait(60)
         ending = server.ending()
         assert ending.exit_status == -9 and before <= ending.time <= time.time()
         assert not server.running and not server.asked_to_end
@@ -105,7 +105,7 @@ def test_a_serve_that_was_killed_tells_no_ending(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         server.process.child.kill()
-        server.process.child.wait(10)
+        server.process.child.wait(60)
         assert server.ending() is None and "SIGKILL" in server.failure()
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
     with Processes({"current": current}) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.child.wait(10)
+        server.process.child.wait(60)
         (server.directory / "server.log").write_text("it was\nthe butler\n")
         assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
@@ -146,8 +146,8 @@ def test_a_server_that_does_not_start_shows_its_last_lines(tmp_path, broken, san
 
 def test_a_serve_that_never_gets_ready_is_killed_with_all_below_it(tmp_path, broken, sanic, monkeypatch):
     environments = broken(f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; wait")
-    monkeypatch.setattr(launch, "_STARTUP_SLACK_S", 0.5)
-    launcher = Processes(environments, startup_timeout_s=0.5)
+    monkeypatch.setattr(launch, "_STARTUP_SLACK_S", 1.0)
+    launcher = Processes(environments, startup_timeout_s=1.0)
     with launcher, pytest.raises(ServerError, match="SIGKILL"):
         launcher.start(sanic, 1, tmp_path / "m", [0])
     pid = int((tmp_path / "pid").read_text())
@@ -175,14 +175,14 @@ with Processes({{"current": environment}}) as launcher:
     assert len(tree) >= 3
     suite.kill()
     suite.communicate()
-    assert gone(tree, 15)
+    assert gone(tree)
 
 
 def test_a_tethered_program_does_not_start_without_its_parent():
     tether = ROOT / "bench" / "tether.py"
     command = [sys.executable, str(tether), str(os.getppid()), "0", "echo", "started"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stdout == ""
     assert "is gone" in done.stderr
     command[2] = str(os.getpid())
-    assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "started\n"
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "started\n"

@@ -196,7 +196,7 @@ def test_kill_ends_the_worker_that_has_served_for_longest(rig, sleeper):
     assert seen.observer.watch() is None and seen.observer.probe is None  # nobody is ready
     seen.happens(f"904,ready,{sleeper.pid},worker,", "905,ready,1,worker,")
     assert seen.observer.watch() is None
-    assert sleeper.wait(10) == -9
+    assert sleeper.wait(60) == -9
     assert seen.observer.probe["kind"] == "kill" and seen.observer.probe["pid"] == sleeper.pid
     assert now <= seen.observer.probe["time"] <= time.time()
     before = dict(seen.observer.probe)
@@ -210,7 +210,7 @@ def test_terminate_stops_the_server_by_way_of_the_launcher(rig):
     seen.observer.watch()
     seen.report(0, None, window_start=None)
     seen.observer.watch()
-    seen.report(0, 0, window_start=now - 2.0)
+    seen.report(0, 0, window_start=now + 1000)
     seen.observer.watch()
     assert seen.stopped == [] and seen.observer.probe is None  # in the warm-up, and before it is due
     seen.report(0, 0, window_start=now - 3.0)

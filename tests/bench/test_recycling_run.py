@@ -10,7 +10,7 @@ from bench.blocks import expand
 from bench.results import RunFolder
 from bench.run import remaining
 from targets.configurations import NEVER
-from tests.bench.test_run import Deadly, Reluctant, cells
+from tests.bench.test_run import Reluctant, cells
 
 # On a busy machine it may take its time, but never as long as this: cells end when they have seen enough.
 LONGEST_S = 40
@@ -88,10 +88,9 @@ def test_a_server_that_is_respawned_and_its_control(tmp_path, make, blocks_of, r
     assert "index, 50/s constant, not recycled: 0 replaced, 0 of " in output
 
 
-def test_a_server_that_ends_in_mid_cell_is_an_answer(tmp_path, make, blocks_of, run_blocks, current):
+def test_a_server_that_ends_in_mid_cell_is_an_answer(tmp_path, make, blocks_of, run_blocks):
     chosen = make("sanic-single", scenarios=["index"], recycling=RECYCLING | {"requests": 100_000})
-    launcher = Deadly({"current": current}, deaths=1)
-    runner, output = run_blocks(chosen, blocks_of(chosen), launcher=launcher)
+    runner, output = run_blocks(chosen, blocks_of(chosen), mode="kills 1")
     (cell,) = cells(tmp_path).values()
     assert cell["status"] == "finished" and cell["reason"] is None and cell["measured"]["failures"] > 0
     assert cell["server_ended"]["exit_status"] == -9
@@ -120,7 +119,7 @@ def test_probes_send_their_signals_and_say_when(tmp_path, make, blocks_of, run_b
 
 
 def test_one_of_two_workers_is_killed_and_replaced(tmp_path, make, blocks_of, run_blocks):
-    chosen = make("gunicorn-uvicorn", probes=[probe("kill", measured_s=4)], workers=[1, 2])
+    chosen = make("gunicorn-uvicorn", probes=[probe("kill", measured_s=10)], workers=[1, 2])
     run_blocks(chosen, blocks_of(chosen))
     ((path, cell),) = cells(tmp_path).items()
     assert path == "gunicorn-uvicorn/index/o50-constant-w2-kill/r1" and cell["server_ended"] is None

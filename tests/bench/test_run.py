@@ -1,9 +1,6 @@
 import errno
 import json
-import os
-import signal
 import subprocess
-import threading
 
 import psutil
 import pytest
@@ -28,25 +25,6 @@ def cells(folder):
         str(path.parent.relative_to(folder)): json.loads(path.read_text())
         for path in sorted(folder.rglob("cell.json"))
     }
-
-
-# A moment, in which the warm-up of 0.2 s is over.
-DEATH_AFTER_S = 0.6
-
-
-class Deadly(Processes):
-    """Kills each of its first servers a moment after it became ready."""
-
-    def __init__(self, environments, deaths):
-        super().__init__(environments)
-        self.deaths = deaths
-
-    def start(self, *arguments):
-        server = super().start(*arguments)
-        if self.deaths > 0:
-            self.deaths -= 1
-            threading.Timer(DEATH_AFTER_S, os.kill, (server.facts["pid"], signal.SIGKILL)).start()
-        return server
 
 
 class Reluctant(Processes):
@@ -96,12 +74,10 @@ def runner_state(folder):
     return len(cells(folder))
 
 
-def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
-    tmp_path, make_plan, run_blocks, current
-):
+def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", users=(2, 3))
     blocks = blocks_of(chosen)
-    runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=1))
+    runner, output = run_blocks(chosen, blocks, mode="kills 1")
     first, second = cells(tmp_path).values()
     assert (first["status"], second["status"]) == ("failed", "finished")
     assert "the server ended by itself (SIG" in first["reason"]
@@ -110,10 +86,10 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(
     assert "failed sanic-single, index, 2 users, repeat 1: the server ended by itself" in output
 
 
-def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan, run_blocks, current):
+def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan, run_blocks):
     chosen = make_plan("sanic-single", users=(2, 3, 4))
     blocks = blocks_of(chosen)
-    run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=2))
+    run_blocks(chosen, blocks, mode="kills 2")
     reasons = [cell["reason"] for cell in cells(tmp_path).values()]
     assert len(reasons) == 3 and "died twice" in reasons[2]
 
@@ -263,13 +239,11 @@ def test_a_generator_that_is_late_makes_the_answer_at_least(tmp_path, make_plan,
     assert "index, p99 within 10 ms up to at least 28.3/s" in output
 
 
-def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(
-    tmp_path, make_plan, run_blocks, current
-):
+def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(tmp_path, make_plan, run_blocks):
     chosen = search_plan(make_plan)
     blocks = blocks_of(chosen)
     # More deaths than a block allows for its other cells.
-    runner, output = run_blocks(chosen, blocks, launcher=Deadly({"current": current}, deaths=3))
+    runner, output = run_blocks(chosen, blocks, mode="kills 3")
     steps = sorted(cells(tmp_path).values(), key=lambda cell: cell["started"])
     assert [(cell["load"]["rate_per_s"], cell["status"]) for cell in steps] == [
         (20, "failed"),

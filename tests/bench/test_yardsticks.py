@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from bench.errors import UserError
 from bench.launch_processes import Processes
 from bench.processes import ROOT
 from bench.yardsticks import clocks, command, measure, readings, report, tools
-from bench.yardsticks.readings import Arm, MeasurementError, Reading
+from bench.yardsticks.readings import Arm, HiccupError, MeasurementError, Reading
 
 WRK = """Running 3s test @ http://127.0.0.1:42459/index
   1 threads and 64 connections
@@ -136,10 +137,15 @@ def test_the_clock_of_a_process_is_its_cpu_time():
 
 
 def test_a_window_is_spanned_by_readings_or_there_is_no_figure():
+    rates, deadline = None, time.monotonic() + 60
     with clocks.Trail(clocks.Clocks({"own": [os.getpid()]})) as trail:
-        time.sleep(2.1)
-    end = int(time.time())
-    assert 0 <= trail.between(end - 1, end)["own"] < 1
+        while rates is None:
+            assert time.monotonic() < deadline
+            time.sleep(1.1)
+            end = int(time.time())
+            with suppress(HiccupError):  # on a busy machine: the next second may be read in time
+                rates = trail.between(end - 1, end)
+    assert 0 <= rates["own"] < 1
     with pytest.raises(MeasurementError, match="not read"):
         trail.between(end - 10, end)
 
@@ -168,7 +174,7 @@ def sleeper():
 
 
 def await_status(pid, stopped):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (psutil.Process(pid).status() == psutil.STATUS_STOPPED) != stopped:
         assert time.monotonic() < deadline, f"stopped: {not stopped}"
         time.sleep(0.01)
@@ -328,12 +334,12 @@ def test_an_interrupted_measurement_leaves_nothing(tmp_path):
             time.sleep(0.1)
         family = parent.children(recursive=True)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 130 and "nothing was kept" in output
-    assert psutil.wait_procs(family, 5)[1] == []
+    assert psutil.wait_procs(family, 30)[1] == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,14 +33,14 @@ def serving(make_launcher, run_folder, sanic):
         yield launcher, launcher.start(sanic, 1, run_folder / "m", [0])
 
 
-def await_end(server, timeout_s=10):
+def await_end(server, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while server.running:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def gone(pids, timeout_s=10):
+def gone(pids, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -224,7 +224,7 @@ def test_a_program_of_the_suite_has_its_streams_here(docker, make_launcher):
     with make_launcher() as launcher:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         program = launcher.suite(["-c", ECHO], [0], **pipes)
-        output, _ = program.communicate(b"hello\n", timeout=20)
+        output, _ = program.communicate(b"hello\n", timeout=60)
         assert output == b"{0}\nhello\n" and program.returncode == 0
         assert {facts["service"] for facts in docker.containers().values()} == {"loopback"}
 
@@ -237,7 +237,7 @@ def test_signals_reach_the_program_and_its_cpu_time_is_known(docker, make_launch
         assert program.stdout.readline() == b"heard\n"
         assert launcher.cpu_s(program) >= 0.05  # of its 0.1 s, in whole ticks
         program.terminate()
-        assert program.wait(20) == 128 + signal.SIGTERM
+        assert program.wait(60) == 128 + signal.SIGTERM
         with pytest.raises(ProcessLookupError):
             launcher.cpu_s(program)
         program.stdout.close()
@@ -258,7 +258,7 @@ def test_a_program_ends_with_its_launcher(docker, make_launcher):
         program = launcher.suite(["-c", SIGNALLED], [0], stdout=subprocess.PIPE)
         assert program.stdout.readline() == b"ready\n"
     assert docker.containers() == {}
-    program.wait(20)
+    program.wait(60)
     program.stdout.close()
 
 
@@ -336,5 +336,5 @@ with launcher.Compose(engine.find(), Path({str(run_folder)!r}), print) as opened
     assert clients
     bench.kill()
     bench.communicate()
-    assert psutil.wait_procs(clients, 15)[1] == []
+    assert psutil.wait_procs(clients, 60)[1] == []
     assert len(docker.containers()) == 2
