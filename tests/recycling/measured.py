@@ -1,11 +1,16 @@
 """A run of known servers, as the analysis sees it, beside the books that the servers kept."""
 
+import io
 import subprocess
-import sys
 from functools import cached_property
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 from analysis.study import study
+from bench import experiment
+from bench.prepare import Request
 from tests.recycling.recycler import read_books
 from tests.targets.conftest import PROJECT
 
@@ -13,20 +18,30 @@ from tests.targets.conftest import PROJECT
 EDGE_S = 1.0
 
 
-def bench_run(results, plan):
-    """The command that measures a plan."""
-    return [sys.executable, "-m", "bench", "run", "--plan", plan, "--results", results]
+def measured(results, plan):
+    """Measure a plan, but for the generator's ceilings and the report, which test_real.py has."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "kept_or_measured", lambda *_: [])
+        request = Request(results, str(plan), launcher="processes")
+        result = experiment.run(request, Console(file=said, width=200))
+    return Measured(result.folder, said.getvalue(), 1 if result.outcome.failed else 0)
+
+
+def made(results, command):
+    """What a command makes of a plan in a folder of results of its own."""
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    output = done.stdout + done.stderr
+    folders = list(Path(results).glob("*/run.json"))
+    assert len(folders) == 1, output
+    return Measured(folders[0].parent, output, done.returncode)
 
 
 class Measured:
-    """What a command made of a plan in a folder of results of its own."""
+    """A run in its folder, what was said of it, and the exit status of who measured it."""
 
-    def __init__(self, results, command):
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-        self.output, self.status = done.stdout + done.stderr, done.returncode
-        folders = list(Path(results).glob("*/run.json"))
-        assert len(folders) == 1, self.output
-        self.folder = folders[0].parent
+    def __init__(self, folder, output, status):
+        self.folder, self.output, self.status = folder, output, status
 
     @cached_property
     def study(self):

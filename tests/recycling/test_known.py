@@ -7,7 +7,7 @@ but that a stall cannot be shorter than the server's sleep.
 import pytest
 
 from tests.recycling.conftest import HERE
-from tests.recycling.measured import EDGE_S, Measured, bench_run
+from tests.recycling.measured import EDGE_S, measured
 
 N, JITTER, STALL_S = 200, 40, 0.3
 RECYCLES = ["honest", "jittered", "lossy", "stalling", "respawned"]
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(420)
 def run(tmp_path_factory):
     """The plan, measured once."""
     folder = tmp_path_factory.mktemp("known")
-    return Measured(folder, bench_run(folder, HERE / "plan.toml"))
+    return measured(folder, HERE / "plan.toml")
 
 
 def test_every_cell_is_finished_whatever_the_server_did(run):

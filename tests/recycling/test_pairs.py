@@ -3,7 +3,7 @@
 import pytest
 
 from tests.recycling.conftest import HERE
-from tests.recycling.measured import Measured, bench_run
+from tests.recycling.measured import measured
 
 N = 100
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(300)
 def run(tmp_path_factory):
     """The plan, measured once."""
     folder = tmp_path_factory.mktemp("pairs")
-    return Measured(folder, bench_run(folder, HERE / "pairs.toml"))
+    return measured(folder, HERE / "pairs.toml")
 
 
 def test_every_cell_is_finished(run):

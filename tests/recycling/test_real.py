@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.recycling.measured import Measured
+from tests.recycling.measured import made
 
 N, RECYCLED = 100, ["sanic", "uvicorn", "gunicorn-uvicorn"]
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 def run(tmp_path_factory):
     """The smallest plan of recycling, by the command of the README."""
     folder = tmp_path_factory.mktemp("real")
-    return Measured(folder, ["make", "recycle", "PLAN=recycle-smoke", f"RESULTS={folder}"])
+    return made(folder, ["make", "recycle", "PLAN=recycle-smoke", f"RESULTS={folder}"])
 
 
 def test_every_cell_is_finished_and_every_configuration_has_its_row(run):

@@ -5,7 +5,7 @@ import pytest
 from bench import stacks
 from targets.configurations import load
 from tests.recycling.conftest import HERE
-from tests.recycling.measured import Measured, bench_run
+from tests.recycling.measured import measured
 
 CATALOGUE = HERE / "sanic_worker_311.toml"
 NAME = "gunicorn-sanic-311"
@@ -32,7 +32,7 @@ def test_it_is_the_configuration_of_the_suite_on_another_python():
 def run(tmp_path_factory, python):
     """It and a server that does recycle, measured with one and with two workers."""
     folder = tmp_path_factory.mktemp("sanic-311")
-    return Measured(folder, bench_run(folder, HERE / "sanic_worker_311_plan.toml"))
+    return measured(folder, HERE / "sanic_worker_311_plan.toml")
 
 
 def test_the_deciding_table_calls_it_broken_and_says_why(run):
