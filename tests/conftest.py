@@ -1,8 +1,32 @@
 """For every room."""
 
 import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+_HERE = Path(__file__).parent
 
 # pytest-xdist tells its workers how wide a terminal is, which would be the width of every console tested.
 os.environ.pop("COLUMNS", None)
 # Whether a Docker engine answers here must not decide what is tested: tests of containers ask for them.
 os.environ["WHICHWORKER_LAUNCHER"] = "processes"
+
+# The same examples each time, however busy the machine is: what fails fails for who has changed it.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
+
+# The rooms whose files take longest, in the order of the files' lengths.
+_LONG = ("recycling", "bench", "targets")
+
+
+def pytest_collection_modifyitems(items):
+    """Have long files begin first: the short ones at the end leave no process without work for long."""
+
+    def place(item):
+        room = item.path.relative_to(_HERE).parts[0]
+        return _LONG.index(room) if room in _LONG else len(_LONG)
+
+    items.sort(key=place)

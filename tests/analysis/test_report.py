@@ -1,5 +1,6 @@
 import os
 import re
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,7 @@ from analysis import results
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from analysis.execute import execute, notebooks
+from analysis.publish import REPORT_VARIABLE
 from analysis.recycling_shown import page as recycled
 from analysis.report import SECTIONS, render
 from analysis.study import RUN_VARIABLE, open_study, study
@@ -32,23 +34,39 @@ def rendered(small):
     return render(small, told.append), told
 
 
-def test_the_pipeline_runs_on_every_run_there_is(run_folder, tmp_path):
+@pytest.fixture
+def executed(run_folder, small, request, tmp_path):
+    """Where the notebooks were executed on a run: those of the synthetic one, for its report."""
+    if run_folder == small:
+        return request.getfixturevalue("rendered")[0].html.parent
     execute(run_folder.resolve(), tmp_path, lambda _: None)
+    return tmp_path
+
+
+def test_the_pipeline_runs_on_every_run_there_is(executed):
     for notebook in notebooks():
-        executed = nbformat.read(tmp_path / f"{notebook.stem}.ipynb", as_version=4)
-        nbformat.validate(executed)
-        code = [cell for cell in executed.cells if cell.cell_type == "code"]
+        read = nbformat.read(executed / f"{notebook.stem}.ipynb", as_version=4)
+        nbformat.validate(read)
+        code = [cell for cell in read.cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
         # Every cell but the one that opens the study shows something.
         assert all(cell.outputs for cell in code[1:])
-    assert {path.stem for path in tmp_path.glob("*.png")} >= {"throughput", "percentiles", "memory"}
-    assert {path.stem for path in tmp_path.glob("*.svg")} == {path.stem for path in tmp_path.glob("*.png")}
-    assert len(pd.read_csv(tmp_path / "ranking.csv")) >= 1
+    assert {path.stem for path in executed.glob("*.png")} >= {"throughput", "percentiles", "memory"}
+    assert {path.stem for path in executed.glob("*.svg")} == {path.stem for path in executed.glob("*.png")}
+    assert len(pd.read_csv(executed / "ranking.csv")) >= 1
+
+
+@pytest.fixture
+def run_alone(small, tmp_path, monkeypatch):
+    """Runs a notebook with nothing but what it defines itself; what it publishes goes to `tmp_path`."""
+    monkeypatch.setenv(RUN_VARIABLE, str(small))
+    monkeypatch.setenv(REPORT_VARIABLE, str(tmp_path))
+    return lambda notebook: runpy.run_path(str(notebook))
 
 
 @pytest.mark.parametrize("notebook", notebooks(), ids=lambda path: path.stem)
-def test_a_notebook_stands_alone_and_holds_no_logic(notebook, small, tmp_path):
-    execute(small, tmp_path, lambda _: None, [notebook])
+def test_a_notebook_stands_alone_and_holds_no_logic(notebook, run_alone):
+    run_alone(notebook)
     assert not re.search(r"^\s*(def|class|for|if|while|with|lambda)\b", notebook.read_text(), re.MULTILINE)
 
 
@@ -243,9 +261,9 @@ def test_what_recycling_did_is_kept_beside_the_page(recycling):
     assert list(cells["verdict"]) == list(found.cells["verdict"]) and cells["path"].notna().all()
 
 
-def test_a_run_without_recycling_says_so_once(small, tmp_path):
-    last = [path for path in notebooks() if "recycling" in path.name]
-    execute(small, tmp_path, lambda _: None, last)
-    text = (tmp_path / "06_recycling.ipynb").read_text(encoding="utf-8")
+def test_a_run_without_recycling_says_so_once(run_alone, rendered, tmp_path):
+    (last,) = [path for path in notebooks() if "recycling" in path.name]
+    run_alone(last)
+    text = (rendered[0].html.parent / "06_recycling.ipynb").read_text(encoding="utf-8")
     assert text.count("This run has no cells of recycling") == 1
     assert not list(tmp_path.glob("*.png"))
