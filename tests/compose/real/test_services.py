@@ -47,10 +47,10 @@ def up(checkout, project):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_serves(up, name):
-    wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", timeout=90)
+    wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", timeout=150)
     status, body = get(PORTS[name], "/whoami")
     assert (status, json.loads(body)["configuration"]) == (200, name)
-    wait_until(lambda: inspect(up[name])["State"]["Health"]["Status"] == "healthy", f"{name} is healthy", 60)
+    wait_until(lambda: inspect(up[name])["State"]["Health"]["Status"] == "healthy", f"{name} is healthy", 150)
 
 
 @pytest.mark.parametrize("name", NAMES)
