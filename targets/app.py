@@ -41,9 +41,8 @@ from sanic.exceptions import InvalidUsage
 from sanic.response import HTTPResponse, json, raw, text
 
 from targets.identity import identify
-from targets.recycle import recycle_after
 from targets.refusals import NoDatabaseError, RefusedError
-from targets.request_log import log_requests
+from targets.told import do_as_told
 
 INDEX = "Hello, world!"
 DOCUMENT = {
@@ -61,14 +60,7 @@ LARGEST = 2**31 - 1  # of an integer column
 
 app = Sanic("whichworker")
 identify(app)
-if "WHICHWORKER_MAX_REQUESTS" in os.environ:
-    recycle_after(
-        app,
-        max_requests=int(os.environ["WHICHWORKER_MAX_REQUESTS"]),
-        jitter=int(os.environ["WHICHWORKER_MAX_REQUESTS_JITTER"]),
-    )
-if "WHICHWORKER_REQUEST_LOG" in os.environ:
-    log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
+do_as_told(app)
 app.ctx.database = None
 if os.environ.get("DATABASE_URL"):
     # Only here: the memory and the start-up time of a driver are no part of the other scenarios.

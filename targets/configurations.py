@@ -32,11 +32,17 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True)
 class Stack:
-    """An environment to serve in: interpreter versions, best first, and a pinned requirements file."""
+    """An environment to serve in: interpreter versions, best first, and a pinned requirements file.
+
+    `fixed` are packages without whose pinned version the stack is not what it is for; `own` is a further
+    requirements file, of somebody's own app, whose versions take the place of the pinned ones.
+    """
 
     name: str
     pythons: tuple[str, ...]
     requirements: Path
+    fixed: tuple[str, ...] = ()
+    own: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ NEVER = Recycling()
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to serve the app. The keys are those of docs/contracts.md; a missing number is None."""
+    """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known."""
 
     name: str
     summary: str
@@ -81,10 +87,10 @@ class Configuration:
     recycle: str
     recycle_argv: tuple[str, ...]
     environment: Mapping[str, str]
-    loop: str
-    parser: str
-    keep_alive_s: float
-    backlog: int
+    loop: str | None
+    parser: str | None
+    keep_alive_s: float | None
+    backlog: int | None
     max_workers: int | None
     variant_of: str | None
 
@@ -249,7 +255,8 @@ class _Table:
 
 
 def _stack(name: str, table: _Table, folder: Path) -> Stack:
-    stack = Stack(name, table.words("python"), folder / table.text("requirements"))
+    requirements = folder / table.text("requirements")
+    stack = Stack(name, table.words("python"), requirements, table.words("fixed", required=False))
     table.finish()
     if not stack.requirements.is_file():
         raise table.error("requirements", f"there is no file {stack.requirements}")

@@ -1,17 +1,20 @@
 """What a worker says about itself: that it has started, and what really serves its requests.
 
-`identify(app)` makes a Sanic app fit to be served by `targets.serve`. It costs nothing per request:
-only `/whoami` looks around.
+`identify(app)` makes a Sanic app fit to be served by `targets.serve`, by a route; `attest(app, name)` does it
+for an app that is somebody else's, by listeners alone. Neither costs anything per request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json as plain_json
 import os
 import platform
+import sys
 import time
 from collections import deque
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Iterator
 
 from sanic import Request, Sanic
@@ -25,6 +28,16 @@ PARSERS = {
     "granian._granian": "hyper",
 }
 """Module of a live parser object (Granian: of the compiled protocol around it) to the parser's name."""
+
+LOADED = {
+    "uvicorn.protocols.http.httptools_impl": "httptools",
+    "uvicorn.protocols.http.h11_impl": "h11",
+    "gunicorn_h1c": "gunicorn_h1c",
+    "gunicorn.asgi.protocol": "gunicorn-python",
+    "granian._granian": "hyper",
+    "hypercorn.protocol.h11": "h11",
+}
+"""Module that an ASGI server loads for its HTTP parser, and for no other, to the parser's name."""
 
 PACKAGES = (
     "sanic",
@@ -45,6 +58,23 @@ def identify(app: Sanic) -> None:
     app.register_listener(announce, "after_server_start")
 
 
+def attest(app: Sanic, name: str) -> None:
+    """Let each worker of somebody's app announce that it has started, and write down who serves it.
+
+    What `/whoami` answers, and the app's `name`, goes into the file `$WHICHWORKER_IDENTITY`, whole.
+    """
+
+    async def write(*_: Any) -> None:
+        path = Path(os.environ["WHICHWORKER_IDENTITY"])
+        if not path.exists():  # one worker speaks for all, and for those that follow them
+            own = path.with_name(f"{path.name}.{os.getpid()}")
+            own.write_text(plain_json.dumps({**_described(loaded_parser(app)), "app": name}))
+            own.replace(path)
+
+    app.register_listener(write, "after_server_start")
+    app.register_listener(announce, "after_server_start")
+
+
 async def announce(*_: Any) -> None:
     """Append `time,pid` to the file named by `$WHICHWORKER_READY`, if there is one."""
     path = os.environ.get("WHICHWORKER_READY")
@@ -56,16 +86,28 @@ async def announce(*_: Any) -> None:
 
 async def whoami(request: Request) -> HTTPResponse:
     """Answer which configuration this is, and which loop and parser carried this very request."""
-    return json(
-        {
-            "configuration": os.environ.get("WHICHWORKER_CONFIGURATION"),
-            "pid": os.getpid(),
-            "python": platform.python_version(),
-            "loop": type(asyncio.get_running_loop()).__module__.split(".")[0],
-            "parser": parser_of(request),
-            "versions": dict(_versions()),
-        }
-    )
+    return json(_described(parser_of(request)))
+
+
+def _described(parser: str | None) -> dict[str, Any]:
+    return {
+        "configuration": os.environ.get("WHICHWORKER_CONFIGURATION"),
+        "pid": os.getpid(),
+        "python": platform.python_version(),
+        "loop": type(asyncio.get_running_loop()).__module__.split(".")[0],
+        "parser": parser,
+        "versions": dict(_versions()),
+    }
+
+
+def loaded_parser(app: Sanic) -> str | None:
+    """Name of the HTTP parser that this server has loaded, or None if it is not a known one.
+
+    Without a request there is no parser to be found at work, but each server loads its own only.
+    """
+    if not app.asgi:
+        return "sanic"
+    return next((parser for module, parser in LOADED.items() if module in sys.modules), None)
 
 
 def parser_of(request: Request) -> str | None:

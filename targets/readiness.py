@@ -1,10 +1,17 @@
-"""Is the server there, and is it the one that was declared? Its own answer to `/whoami` decides."""
+"""Is the server there, and is it the one that was declared?
+
+Its own answer to `/whoami` decides. Somebody's own app has no such route, and is sent no request: there it is
+what its workers have written down (`targets.identity`), and that its port is open.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+from pathlib import Path
 from typing import Any, Collection
+
+import psutil
 
 from targets.configurations import Configuration
 
@@ -34,10 +41,34 @@ def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collect
         raise NotReadyError(f"port {port} is served by configuration {whoami.get('configuration')!r}")
     if whoami["pid"] not in pids:
         raise NotReadyError(f"port {port} is served by another server's process {whoami['pid']}")
+    _check_declared(whoami, configuration)
+    return whoami
+
+
+def read_identity(
+    path: Path, port: int, configuration: Configuration, pids: Collection[int]
+) -> dict[str, Any]:
+    """What a worker of somebody's own app has written of itself, if one of these processes listens.
+
+    Raises `NotReadyError` or `UndeclaredError`.
+    """
+    try:
+        identity: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise NotReadyError("no worker has said what serves it") from error
+    _check_declared(identity, configuration)
+    if not any(
+        each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid in pids
+        for each in psutil.net_connections("tcp")
+    ):
+        raise NotReadyError(f"it does not listen on port {port}")
+    return identity
+
+
+def _check_declared(whoami: dict[str, Any], configuration: Configuration) -> None:
     for key, declared in (("loop", configuration.loop), ("parser", configuration.parser)):
         if whoami.get(key) != declared:
             raise UndeclaredError(f"its {key} is {whoami.get(key)!r}, but {declared!r} is declared")
-    return whoami
 
 
 def get_whoami(host: str, port: int, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:

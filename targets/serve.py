@@ -20,6 +20,10 @@ from targets.configurations import CONFIGURATIONS, ConfigurationError, Recycling
 from targets.metering import Meter, MeteringError
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
+from targets.surroundings import OwnApp, reserved
+
+# What stands for somebody's own app in the command of a server.
+OWN = "targets.own:app"
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
 
@@ -65,6 +69,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _order(options: argparse.Namespace) -> Order:
+    own = _own(options)
     try:
         catalogue = load(options.catalogue)
         configuration = catalogue.get(options.name)
@@ -73,7 +78,7 @@ def _order(options: argparse.Namespace) -> Order:
             host=options.host,
             port=options.port,
             workers=options.workers,
-            app=options.app,
+            app=options.app if own is None else OWN,
             recycling=recycling,
         )
     except ConfigurationError as error:
@@ -91,7 +96,20 @@ def _order(options: argparse.Namespace) -> Order:
         sample_interval=options.sample_interval,
         startup_timeout=options.startup_timeout,
         grace_period=options.grace_period,
+        own=own,
     )
+
+
+def _own(options: argparse.Namespace) -> OwnApp | None:
+    """Somebody's own app, where a folder is given for it."""
+    if options.app_folder is None:
+        return None
+    if not options.app_folder.is_dir():
+        raise ServeError(WRONG_ARGUMENTS, f"there is no folder {options.app_folder}")
+    for name in options.variable:
+        if reserved(name):
+            raise ServeError(WRONG_ARGUMENTS, f"{name} is a setting of servers, and not passed to an app")
+    return OwnApp(options.app, options.app_folder.resolve(), tuple(options.variable))
 
 
 def _program(name: str, stack: Stack) -> Path:
@@ -174,6 +192,19 @@ def _parser() -> argparse.ArgumentParser:
         help="replace a worker that exceeds so many MiB (where the server cannot count requests)",
     )
     add("--app", default="targets.app:app", metavar="MODULE:NAME", help="the app (default %(default)s)")
+    add(
+        "--app-folder",
+        type=Path,
+        metavar="DIR",
+        help="the app is somebody's own (an instance or a factory) and lies there: it is served as it is",
+    )
+    add(
+        "--variable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --app-folder: an environment variable for the app, which gets few others",
+    )
     add(
         "--metrics",
         type=Path,

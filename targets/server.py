@@ -13,9 +13,8 @@ from typing import Any
 from targets.configurations import Configuration, Recycling
 from targets.metering import Meter
 from targets.processes import ProcessTree
-from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable
-
-PROJECT = Path(__file__).resolve().parent.parent
+from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable, read_identity
+from targets.surroundings import PROJECT, RESERVED, OwnApp
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
@@ -28,7 +27,7 @@ _POLL_S = 0.01
 _STILLBORN = 2
 
 # Settings in the caller's environment would change what a configuration states.
-_FOREIGN = ("SANIC_", "UVICORN_", "GUNICORN_", "GRANIAN_", "HYPERCORN_", "WEB_CONCURRENCY", "WHICHWORKER_")
+_FOREIGN = ("SANIC_", *RESERVED)
 
 
 class NeverReadyError(Exception):
@@ -41,7 +40,10 @@ class EndedError(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What to serve and how: the command line of serve, checked. Times are seconds."""
+    """What to serve and how: the command line of serve, checked. Times are seconds.
+
+    `own` is the app that `targets.own` stands for in the command; None where the command names the app.
+    """
 
     configuration: Configuration
     command: list[str]
@@ -54,6 +56,7 @@ class Order:
     sample_interval: float
     startup_timeout: float
     grace_period: float
+    own: OwnApp | None = None
 
 
 class Server:
@@ -65,6 +68,7 @@ class Server:
         self._meter = meter
         self._log = order.metrics / "server.log"
         self._requests = order.metrics / "requests.csv"
+        self._identity = order.metrics / "identity.json"
         self._started = 0.0
         self._exit_status: int | None = None
         self._announced_before = 0
@@ -88,18 +92,16 @@ class Server:
     def _start(self) -> None:
         self._started = time.time()
         self._announced_before = self._meter.announced
+        folder = PROJECT if self._order.own is None else self._order.own.folder
         try:
-            self._tree.start(self._order.command, self._environment(), PROJECT, self._log)
+            self._tree.start(self._order.command, self._environment(), folder, self._log)
         except OSError as error:
             raise NeverReadyError(f"cannot run {self._order.command[0]}: {error.strerror}") from error
 
     def _environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         log = {"WHICHWORKER_REQUEST_LOG": str(self._requests.resolve())} if self._order.log_requests else {}
-        path = [str(PROJECT), *filter(None, [inherited.get("PYTHONPATH")])]
         return {
-            **inherited,
-            "PYTHONPATH": os.pathsep.join(path),
+            **(self._inherited() if self._order.own is None else self._of_own(self._order.own)),
             "PYTHONUNBUFFERED": "1",
             "WHICHWORKER_CONFIGURATION": self._order.configuration.name,
             "WHICHWORKER_READY": str(self._meter.announcements.resolve()),
@@ -107,8 +109,17 @@ class Server:
             **self._order.configuration.variables(self._order.recycling),
         }
 
+    def _inherited(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        path = [str(PROJECT), *filter(None, [inherited.get("PYTHONPATH")])]
+        return {**inherited, "PYTHONPATH": os.pathsep.join(path)}
+
+    def _of_own(self, own: OwnApp) -> dict[str, str]:
+        named = {"WHICHWORKER_APP": own.name, "WHICHWORKER_IDENTITY": str(self._identity.resolve())}
+        return {**own.environment(os.environ), **named}
+
     def _become_ready(self) -> dict[str, Any] | None:
-        """Wait for the right answer to `/whoami`; None if asked to stop meanwhile."""
+        """Wait until it says the right things of itself; None if asked to stop meanwhile."""
         timeout = self._order.startup_timeout
         deadline = time.monotonic() + timeout
         while True:
@@ -134,7 +145,10 @@ class Server:
         missing = self._order.workers - len(self._meter.workers)
         if missing > 0:
             raise NotReadyError(f"{missing} of {self._order.workers} workers have not started the app")
-        return ask_whoami(self._order.host, self._order.port, self._order.configuration, self._tree.pids())
+        order, pids = self._order, self._tree.pids()
+        if order.own is None:
+            return ask_whoami(order.host, order.port, order.configuration, pids)
+        return read_identity(self._identity, order.port, order.configuration, pids)
 
     def _serve(self) -> None:
         """Meter until asked to stop."""
