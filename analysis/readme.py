@@ -103,7 +103,7 @@ def _lines(analysed: Study, figures: dict[str, str]) -> Iterator[str]:
         yield ""
     for ranking in analysed.verdict.tables:
         yield from _table(ranking)
-    yield " ".join(_provenance(analysed.results.run, recycling=table is not None))
+    yield " ".join(provenance(analysed.results.run, recycling=table is not None))
     for finding in analysed.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield ""
@@ -120,7 +120,8 @@ def _markdown(heading: str, columns: Sequence[str], rows: list[list[str]]) -> It
     yield ""
 
 
-def _provenance(run: Run, *, recycling: bool) -> Iterator[str]:
+def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
+    """Sentences that say when, by which command and on which machine a run was measured."""
     over = "replacements" if recycling else f"{run.plan['repeats']} repeats"
     date = datetime.fromtimestamp(run.started, UTC)
     yield f"Measured on {date:%Y-%m-%d} by `{command(run)}`"
