@@ -1,7 +1,8 @@
 """`python -m analysis.readme RUN_DIR`: put a run's tables and figures into the project's documents.
 
-A run of recycling goes into docs/recycling.md, between the markers of its plan, any other into the README.
-What stands there between the two markers is replaced, so that no figure is written by hand.
+A run of recycling goes into docs/recycling.md, between the markers of its plan, one of the database into the
+methodology, any other into the README. What stands there between the two markers is replaced, so that no
+figure is written by hand.
 """
 
 import shutil
@@ -23,6 +24,8 @@ BEGIN = "<!-- measured: make readme-figures -->"
 BEGIN_RECYCLING = "<!-- measured: recycling -->"
 # Plans that ask why recycling costs what it costs: cell by cell, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
+# Plans of performance whose tables are elsewhere, by the page that has the marker.
+PAGES = {"database": "docs/methodology.md"}
 END = "<!-- /measured -->"
 FIGURES = {"throughput": "requests per second", "cpu_per_request": "CPU time per request"}
 
@@ -57,6 +60,8 @@ def rewrite(document: Path, analysed: Study, figures: Path) -> None:
 
 def begin_of(analysed: Study) -> str:
     """The line after which a run's figures belong; an experiment on one configuration has its own."""
+    if _plan(analysed) in PAGES:
+        return f"<!-- measured: {_plan(analysed)} -->"
     if analysed.recycling is None:
         return BEGIN
     if _plan(analysed) not in EXPERIMENTS:
@@ -65,12 +70,19 @@ def begin_of(analysed: Study) -> str:
     return f"<!-- measured: {' '.join([_plan(analysed), *(chosen if len(chosen) == 1 else [])])} -->"
 
 
+def document_of(analysed: Study) -> str:
+    """The page that shows a run, relative to the project."""
+    return PAGES.get(_plan(analysed), "README.md" if analysed.recycling is None else "docs/recycling.md")
+
+
 def _plan(analysed: Study) -> str:
     return str(analysed.results.run.plan["name"])
 
 
 def _figures(analysed: Study, report: Path) -> dict[str, str]:
     """The figures that a document shows of a run, by their names, with what they show."""
+    if _plan(analysed) in PAGES:
+        return {}
     if analysed.recycling is None:
         return FIGURES
     return {} if _plan(analysed) in EXPERIMENTS else _recycling_figures(analysed, report)
@@ -157,8 +169,7 @@ def main() -> int:
         return 2
     try:
         analysed = study(Path(sys.argv[1]).resolve())
-        document = ROOT / ("README.md" if analysed.recycling is None else "docs/recycling.md")
-        rewrite(document, analysed, ROOT / "docs" / "figures")
+        rewrite(ROOT / document_of(analysed), analysed, ROOT / "docs" / "figures")
     except AnalysisError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -1,10 +1,22 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.readme import BEGIN, BEGIN_RECYCLING, END, EXPERIMENTS, FIGURES, ROOT, begin_of, rewrite
+from analysis.readme import (
+    BEGIN,
+    BEGIN_RECYCLING,
+    END,
+    EXPERIMENTS,
+    FIGURES,
+    PAGES,
+    ROOT,
+    begin_of,
+    document_of,
+    rewrite,
+)
 from analysis.recycling_shown import each
 from analysis.study import study
 from tests.fixtures.make_recycling import STORIES, Life, Story, make_recycling
@@ -159,3 +171,21 @@ def test_a_cell_stands_beside_its_own_control(tmp_path):
     assert title == "index (keep-alive), 1 worker, 100/s over 64 connections"
     cells = dict(zip(each.COLUMNS, row, strict=True))
     assert cells["longest stall (control)"] == "810 ms (10 ms)"
+
+
+def test_a_plan_with_a_page_of_its_own_goes_there_with_tables_and_no_charts(rendered, tmp_path):
+    record = json.loads((rendered / "run.json").read_text())
+    record["plan"]["name"] = "database"
+    (rendered / "run.json").write_text(json.dumps(record))
+    analysed = study(rendered)
+    assert document_of(analysed) == PAGES["database"]
+    path = readme(tmp_path, f"{begin_of(analysed)}\nold\n{END}\n")
+    rewrite(path, analysed, tmp_path / "figures")
+    text = path.read_text(encoding="utf-8")
+    assert "| sanic |" in text and "old" not in text and "![" not in text
+
+
+def test_every_page_has_its_markers():
+    for plan, page in PAGES.items():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert f"<!-- measured: {plan} -->" in text and END in text
