@@ -20,9 +20,9 @@ URL = "DATABASE_URL"
 
 _AGAIN = "Then give the same command again: the run goes on where it stopped."
 _REMEDIES = {
-    "given": f"Start it, mend {URL}, or unset that and the suite brings its own. {_AGAIN}",
-    "private": f"Mend that, or set {URL} to a database that runs. {_AGAIN}",
-    "compose": f"Look at the service bench-postgres of docker-compose.yml. {_AGAIN}",
+    "given": f"Start it, mend {URL}, or unset that and the suite brings its own.",
+    "private": f"Mend that, or set {URL} to a database that runs.",
+    "compose": "Look at the service bench-postgres of docker-compose.yml.",
 }
 
 
@@ -144,7 +144,8 @@ def needing(scenarios: Mapping[str, Scenario], names: Collection[str]) -> frozen
 class Database:
     """The database of a run, as a context within that of its launcher, to which it tells the URL.
 
-    ``scenarios`` are those that need it, ``stack`` one whose environment is ready.
+    ``scenarios`` are those that need it, ``stack`` one whose environment is ready, ``again`` what people are
+    told to do after they have mended it.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Database:
         stack: str,
         run: Path,
         cpus: Sequence[int],
+        again: str = _AGAIN,
     ) -> None:
         self._source = source
         self._launcher = launcher
@@ -162,6 +164,7 @@ class Database:
         self._stack = stack
         self._run = run
         self._cpus = cpus
+        self._again = again
         self._open = contextlib.ExitStack()
         self._running: Running | None = None
         self._version = ""
@@ -172,7 +175,7 @@ class Database:
             running = stack.enter_context(self._source.open(self._run, self._cpus, self._launcher))
             self._launcher.variables[URL] = running.url
             self._running = running
-            self._version = self._prepare(self._stack)
+            self._version = self.make_tables(self._stack)
             self._open = stack.pop_all()
         return self
 
@@ -206,10 +209,14 @@ class Database:
         """
         searched = (scenario for scenario, _ in block.searches)
         if any(name in self._scenarios for name in (*(cell.scenario for cell in block.cells), *searched)):
-            self._prepare(stack)
+            self.make_tables(stack)
 
-    def _prepare(self, stack: str) -> str:
-        """Prepare the tables by the environment of a stack; returns the version of the server."""
+    def make_tables(self, stack: str) -> str:
+        """Have the tables as they are to be, by the environment of a stack; returns the server's version.
+
+        Raises:
+            UserError: the database does not do it.
+        """
         try:
             done = self._launcher.once(stack, ["-m", "targets.database", "prepare"])
         except subprocess.TimeoutExpired as late:
@@ -219,4 +226,4 @@ class Database:
         return done.stdout.strip().splitlines()[-1]
 
     def _error(self, why: str) -> UserError:
-        return UserError(f"{self.failure() or why}\n{_REMEDIES[self._source.where]}")
+        return UserError(f"{self.failure() or why}\n{_REMEDIES[self._source.where]} {self._again}")

@@ -113,10 +113,12 @@ class Server:
 class Launcher(ABC):
     """What every launcher can do; how it does it, and where, is in its subclasses.
 
-    ``variables`` reach the environment of every server; they are to be filled before the first ``start``.
+    ``variables`` reach the environment of every server that is started from then on. ``own_network``: what
+    it starts has another 127.0.0.1 than this process.
     """
 
     name: ClassVar[str]
+    own_network: ClassVar[bool] = False
 
     def __init__(self, *, catalogue: Path | None, startup_timeout_s: float, stop_timeout_s: float) -> None:
         """``catalogue`` is the file that declares the configurations, if it is not the suite's own."""

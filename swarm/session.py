@@ -17,8 +17,6 @@ import json
 import logging
 import math
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -35,6 +33,7 @@ from locust import User, events
 from locust.runners import LocalRunner, MasterRunner
 
 from .cell import Cell, CellFailed
+from .distributed import NotReadyError, Workers
 from .locust_csv import locust_csv
 from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
@@ -49,7 +48,6 @@ RAMP_USERS: Final = 64
 RAMP_STEPS: Final = 20
 RAMP_PAUSE_S: Final = 0.03
 """Users are spawned 64 at a time, or in 20 steps where there are more, 30 ms apart."""
-WORKERS_LIMIT_S: Final = 30.0
 REPORT_INTERVAL_S: Final = 1.0
 """How often Locust workers report: by default every 3 s, which is as long as some cells."""
 
@@ -61,10 +59,12 @@ class Session:
         self._scenarios = scenarios
         self._processes = processes
         self._environment = environment_of(scenarios)
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers = Workers(self._environment, list(scenarios), processes) if processes > 1 else None
         self._runner: LocalRunner | MasterRunner = (
-            self._environment.create_local_runner() if processes == 1 else self._distributed(list(scenarios))
+            self._environment.create_local_runner() if self._workers is None else self._workers.runner
         )
+        if self._workers is not None:
+            self._workers.await_ready()
         self._aborted: str | None = None
         events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
         self._coordinator: Coordinator = coordinator_of(self._environment)
@@ -74,21 +74,6 @@ class Session:
         self._spawned = gevent.event.Event()
         self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
 
-    def _distributed(self, files: list[str]) -> MasterRunner:
-        port = _free_port()
-        runner = self._environment.create_master_runner("127.0.0.1", port)
-        command = [sys.executable, "-m", "swarm.session", "--worker", str(port)]
-        for file in files:
-            command += ["--scenario", file]
-        self._workers = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            for _ in range(self._processes)
-        ]
-        with gevent.Timeout(WORKERS_LIMIT_S, CellFailed("the Locust workers did not connect")):
-            while runner.worker_count < self._processes:
-                gevent.sleep(0.05)
-        return runner
-
     def abort(self, reason: str) -> None:
         """End the current cell as failed."""
         self._aborted = reason
@@ -96,11 +81,8 @@ class Session:
     def close(self) -> None:
         """Stop users and worker processes."""
         self._runner.quit()
-        for worker in self._workers:
-            if worker.stdin is not None:
-                worker.stdin.close()
-        for worker in self._workers:
-            worker.wait()
+        if self._workers is not None:
+            self._workers.close()
 
     def run_cell(self, cell: Cell) -> dict[str, Any]:
         """Warm up, measure, stop and write one cell; returns its `finished` event.
@@ -193,21 +175,17 @@ class Session:
     def _stop(self) -> None:
         """Stop the users and wait until the runner can start again: workers say when they are ready."""
         self._runner.stop()
-        if not isinstance(self._runner, MasterRunner):
+        if self._workers is None:
             return
-        with gevent.Timeout(WORKERS_LIMIT_S, CellFailed("the Locust workers did not become ready again")):
-            while len(self._runner.clients.ready) < self._processes:
-                gevent.sleep(0.02)
+        try:
+            self._workers.await_ready()
+        except NotReadyError as error:
+            raise CellFailed(str(error)) from error
 
     def _why_silent(self) -> str:
         for exception in self._runner.exceptions.values():
             return f"no request was made: the scenario raised {exception['msg']}"
         return "no request was completed in the measured window"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _serve(session: Session) -> None:

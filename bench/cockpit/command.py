@@ -13,7 +13,8 @@ from bench.cockpit import cost, sitting
 from bench.cockpit.sitting import Asked
 from bench.errors import UsageError
 from bench.experiment import interruptible
-from bench.terminal import ResultsOption, console, reports_errors
+from bench.launch_processes import Processes
+from bench.terminal import LauncherOption, ResultsOption, console, reports_errors
 
 PASSWORD = "WHICHWORKER_UI_PASSWORD"
 _SHORTEST = 8
@@ -53,16 +54,17 @@ def ui(
         int | None,
         typer.Option("--cost", help="Measure instead what watching costs the generator, in so many pairs."),
     ] = None,
+    launcher: LauncherOption = None,
     results_folder: ResultsOption = Path("results"),
 ) -> None:
     """Open Locust's web UI with every configuration behind it; Ctrl-C ends it.
 
     Start serves the chosen configuration and swarms it, Stop takes it down; what was measured between is a
-    cell of a run like any other. The page /server shows the server live. Servers are local processes.
+    cell of a run like any other. The page /server shows the server live.
 
     For example: `bench ui`, `bench ui --target-url http://127.0.0.1:8000`
     """
-    _check_target(target_url)
+    _check_target(target_url, launcher)
     asked = Asked(
         host=host,
         port=port,
@@ -72,6 +74,7 @@ def ui(
         warmup_s=warmup,
         catalogue=catalogue,
         locustfiles=locustfiles,
+        launcher=launcher,
         results=results_folder,
     )
     if cost_pairs is not None:
@@ -112,9 +115,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_target(url: str | None) -> None:
+def _check_target(url: str | None, launcher: str | None) -> None:
     if url is None:
         return
+    if launcher not in (None, Processes.name):
+        raise UsageError(f"--target-url is swarmed by local processes: leave out --launcher {launcher}")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"--target-url takes a URL like http://127.0.0.1:8000, not {url}")

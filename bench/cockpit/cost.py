@@ -15,11 +15,10 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from bench import launchers, prepare
 from bench.cockpit.line import Event, Line
@@ -74,6 +73,7 @@ def measure(setting: Setting, pairs: int, seconds: float, say: Say) -> Cost:
     """
     if pairs < _LEAST_PAIRS:
         raise UserError(f"{pairs} pairs have no interval: give {_LEAST_PAIRS} or more")
+    setting = _with_one_process(setting)
     say(f"{pairs} pairs of windows of {seconds:g} s, about {pairs * 2 * (seconds + _SETTLE_S):.0f} s")
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-ui-cost-")))
@@ -100,7 +100,8 @@ def _load(
 ) -> tuple[list[Window], list[tuple[float, float]]]:
     """Run the load; returns the windows, and how many requests were completed until when."""
     with contextlib.ExitStack() as stack:
-        line = open_line(setting, stack, launcher, scratch, [], None, target=url)
+        swarming = replace(setting, asked=replace(setting.asked, target=url))
+        line = open_line(swarming, stack, launcher, scratch, scratch / "generator.log")
         address = f"http://127.0.0.1:{line.port}"
         folder = scratch / "load"
         folder.mkdir()
@@ -132,6 +133,8 @@ def _windows(line: Line, watcher: "_Watcher", metered: Path, pairs: int, seconds
 
 def cost(windows: Collection[Window], table: list[tuple[float, float]]) -> Cost:
     """The cost, by how many requests were completed until when (Unix seconds, a row a second)."""
+    from scipy import stats  # here, because it takes a second, which no other command needs
+
     rates = {
         (each.pair, each.watched): (at(table, each.end) - at(table, each.start)) / (each.end - each.start)
         for each in windows
@@ -206,6 +209,13 @@ def _form(setting: Setting) -> dict[str, str]:
     return {"user_count": str(USERS), "spawn_rate": "1000"}
 
 
+def _with_one_process(setting: Setting) -> Setting:
+    """The generator as one process: that which serves the web UI does all of the load, too."""
+    generator = setting.split.generator
+    spare = (*setting.split.spare, *generator[1:])
+    return replace(setting, split=replace(setting.split, generator=generator[:1], spare=spare))
+
+
 def _await(line: Line, name: str) -> Event:
     deadline = time.monotonic() + _ANSWER_S
     while time.monotonic() < deadline:
@@ -217,5 +227,5 @@ def _await(line: Line, name: str) -> Event:
 
 def asked_for_cost(asked: Asked) -> Asked:
     """What a sitting needs for it: a port of its own, on loopback, without a login."""
-    changed = {"host": "127.0.0.1", "port": 0, "password": None}
-    return Asked(**{**vars(asked), **changed, "scenarios": asked.scenarios or ["index"]})
+    scenarios = asked.scenarios or ["index"]
+    return replace(asked, host="127.0.0.1", port=0, password=None, scenarios=scenarios)

@@ -24,7 +24,7 @@ _END_S, _TERMINATE_S = 3.0, 1.0
 
 
 class Line:
-    """A web UI that runs while the context lasts; ``port`` is where it listens."""
+    """A web UI that runs while the context lasts; ``port`` is where it listens, ``None`` by a Unix socket."""
 
     def __init__(self, launcher: Launcher, cpus: Sequence[int], log: Path, offer: Mapping[str, Any]) -> None:
         """``offer`` is its first line, ``log`` takes what it says on stderr."""
@@ -34,7 +34,7 @@ class Line:
         self._offer = offer
         self._process: subprocess.Popen[bytes] | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self.port = 0
+        self.port: int | None = None
 
     def __enter__(self) -> Self:
         """Start it and wait until it listens; raises ``UserError`` where it does not."""
@@ -75,15 +75,15 @@ class Line:
             raise UserError("the web UI ended by itself" + last_lines(self._log))
         return event
 
-    def _await_ready(self) -> int:
+    def _await_ready(self) -> int | None:
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             event = self.next(0.5)
             if event is None:
                 continue
             if event["event"] == "failed":
-                raise UserError(f"no web UI: {event['reason']}. Free it, or ask for another one with --port")
-            port: int = event["port"]
+                raise UserError(f"no web UI: {event['reason']}")
+            port: int | None = event["port"]
             return port
         raise UserError("the web UI did not become ready" + last_lines(self._log))
 

@@ -1,6 +1,8 @@
 """What the web UI is told to offer: its first line (docs/contracts.md, *The cockpit*)."""
 
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench import host
@@ -38,9 +40,19 @@ def most_workers(configuration: Configuration, cpus: Sequence[int]) -> int:
     return most if configuration.max_workers is None else min(most, configuration.max_workers)
 
 
-def scenarios(known: Iterable[Scenario], inside: Callable[[Scenario], str]) -> list[dict[str, str]]:
-    """The scenarios; ``inside`` is their file as the web UI knows it."""
-    return [{"name": each.name, "file": inside(each)} for each in known]
+def scenarios(
+    known: Iterable[Scenario], unavailable: Sequence[Mapping[str, str]], inside: Callable[[Path], str]
+) -> list[dict[str, Any]]:
+    """The scenarios; ``inside`` gives a path as the web UI knows it."""
+    reasons = {each["scenario"]: each for each in unavailable if "scenario" in each}
+    return [
+        {
+            "name": each.name,
+            "file": inside(each.path.resolve()),
+            "unavailable": _why(reasons.get(each.name)),
+        }
+        for each in known
+    ]
 
 
 def most_users() -> int:
@@ -57,7 +69,7 @@ def most_users() -> int:
 
 def common() -> dict[str, Any]:
     """What is the same whatever is loaded."""
-    return {"most_users": most_users(), "full": FULL}
+    return {"most_users": most_users(), "full": FULL, "names": [socket.gethostname()]}
 
 
 def _why(entry: Mapping[str, str] | None) -> str | None:

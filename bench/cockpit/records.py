@@ -22,12 +22,16 @@ _ARRIVALS: Final = "constant"
 
 @dataclass(frozen=True)
 class Start:
-    """What is to be served: the web UI's ``start``. ``host`` is a URL that runs already, or ``None``."""
+    """What is to be served: the web UI's ``start``. ``host`` is a URL that runs already, or ``None``.
+
+    ``scenario`` is what the cell is called by, ``scenarios`` the names of all that it is a mix of.
+    """
 
     configuration: str | None
     workers: int
     max_requests: int | None
     scenario: str
+    scenarios: list[str]
     users: int
     rate_per_s: float | None
     host: str | None
@@ -106,6 +110,10 @@ class Records:
         """Put kept ceilings into ``run.json``."""
         known = {(each["scenario"], each["users"]): each for each in [*self._record["ceilings"], *ceilings]}
         self._record["ceilings"] = list(known.values())
+
+    def note_database(self, facts: dict[str, Any]) -> None:
+        """Put the database that a load needs into ``run.json``."""
+        self._record["database"] = facts
 
     def save(self) -> None:
         """Write ``run.json``, if there is any cell: it is finished at any time, as nobody has planned it."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bench import files
 from bench.cells import Cell
 from bench.cockpit.metering import Meter
+from bench.cockpit.ondemand import OnDemand
 from bench.cockpit.records import Records, Start
 from bench.cpus import CpuSplit
 from bench.errors import UserError
@@ -50,7 +51,7 @@ class _Running:
     record: CellRecord
     server: Server
     meter: Meter
-    told: bool = False  # that the server has ended by itself
+    told: bool = False  # that the server, or the database, has ended by itself
 
 
 class Configurations:
@@ -62,6 +63,7 @@ class Configurations:
         configurations: Mapping[str, Configuration],
         split: CpuSplit,
         records: Records,
+        database: OnDemand,
         ceilings: Callable[[str], list[dict[str, Any]]],
         scratch: Path,
     ) -> None:
@@ -70,6 +72,7 @@ class Configurations:
         self._configurations = configurations
         self._split = split
         self._records = records
+        self._database = database
         self._ceilings = ceilings
         self._scratch = scratch
         self._running: _Running | None = None
@@ -85,6 +88,7 @@ class Configurations:
             raise Refused("another load is running")
         try:
             files.check_space(self._records.path)
+            self._have_database(start)
             server = self._launch(start)
         except ServerError as failure:
             self._record_failure(start, str(failure))
@@ -109,10 +113,18 @@ class Configurations:
             "ceilings": [{key: each[key] for key in shown} for each in kept],
         }
 
-    def _launch(self, start: Start) -> Server:
+    def _configuration(self, start: Start) -> Configuration:
         assert start.configuration is not None
+        return self._configurations[start.configuration]
+
+    def _have_database(self, start: Start) -> None:
+        facts = self._database.set_up(start.scenarios, self._configuration(start).stack)
+        if facts is not None:
+            self._records.note_database(facts)
+
+    def _launch(self, start: Start) -> Server:
         return self._launcher.start(
-            self._configurations[start.configuration],
+            self._configuration(start),
             start.workers,
             self._folder("serve"),
             self._split.for_workers(start.workers),
@@ -126,10 +138,14 @@ class Configurations:
             return
         for second in running.meter.seconds():
             yield "server", second
-        failure = running.server.failure()
+        failure = running.server.failure() or self._database_failure(running.start)
         if failure is not None and not running.told:
             running.told = True
             yield "ended", {"reason": failure}
+
+    def _database_failure(self, start: Start) -> str | None:
+        database = self._database.needed_by(start.scenarios)
+        return None if database is None else database.failure()
 
     def finish(self, event: Mapping[str, Any]) -> Told | None:
         """See ``Served``."""
@@ -155,7 +171,8 @@ class Configurations:
     def _generator(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         if event["engine"] is None:
             return None
-        return {"cpus": list(self._split.generator), "processes": 1, "engine": event["engine"]}
+        used = self._split.generator
+        return {"cpus": list(used), "processes": len(used), "engine": event["engine"]}
 
     def _record_failure(self, start: Start, reason: str) -> None:
         """A server that never became ready."""

@@ -4,8 +4,8 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from bench.ceilings_cache import Cache, key
 from bench.cockpit import offer
 from bench.cockpit.cockpit import Cockpit
 from bench.cockpit.line import Line
+from bench.cockpit.ondemand import OnDemand
 from bench.cockpit.records import Records
+from bench.cockpit.relay import Relay
 from bench.cockpit.reports import Reports
 from bench.cockpit.served import Configurations, Served, Target
+from bench.database import Database, Source, needing
 from bench.errors import UsageError, unknown
 from bench.experiment import generator, interruptible
 from bench.launch import Launcher
@@ -27,11 +30,13 @@ from bench.launchers import Kind, Work
 from bench.plan import Plan
 from bench.prepare import Environments
 from bench.results import RunFolder
-from bench.scenarios import DATABASE, LOCUSTFILES, Scenario
+from bench.scenarios import LOCUSTFILES, Scenario
 from bench.stacks import Say
 from targets.configurations import Catalogue
 
 NAME = "ui"
+# The Unix socket of a web UI that has a network of its own.
+_SOCKET = "ui.sock"
 _SUMMARY = "What was run from the web UI."
 
 
@@ -47,6 +52,7 @@ class Asked:
     warmup_s: float
     catalogue: str | None
     locustfiles: str | None
+    launcher: str | None
     results: Path
 
 
@@ -61,6 +67,11 @@ class Setting:
     split: cpus.CpuSplit
     say: Say
 
+    @property
+    def needing(self) -> frozenset[str]:
+        """The scenarios that need a database."""
+        return needing(self.scenarios, self.scenarios)
+
 
 def serve(asked: Asked, say: Say) -> None:
     """Serve the web UI until it is interrupted. Call it from the main thread.
@@ -69,24 +80,26 @@ def serve(asked: Asked, say: Say) -> None:
         UserError: something the user has to mend first.
     """
     setting = prepared(asked, say)
-    kind, _ = launchers.choose(Processes.name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(interruptible())
         if asked.target is not None:
             stack.enter_context(cpus.pinned(setting.split.own))
             _swarm_target(setting, stack)
             return
+        kind, why = launchers.choose(asked.launcher)
+        say(why)
         having = prepare.environments(setting.plan, setting.catalogue, kind, say)
+        source = prepare.database_source(kind.name, setting.needing, having, say)
         described = prepare.describe(NAME, setting.plan, setting.catalogue, setting.split, having)
         # The machine has been described by now: to a process that is pinned it is smaller.
         stack.enter_context(cpus.pinned(setting.split.own))
-        _serve_configurations(setting, kind, having, described, stack)
+        _serve_configurations(setting, kind, having, source, described, stack)
 
 
 def prepared(asked: Asked, say: Say) -> Setting:
     """What a sitting is made of; raises ``UsageError`` for names that do not exist."""
     folder = LOCUSTFILES if asked.locustfiles is None else Path(asked.locustfiles)
-    known = {name: each for name, each in scenario_files.load(folder).items() if _offered(each, say)}
+    known = scenario_files.load(folder)
     for name in asked.scenarios or []:
         if name not in known:
             raise UsageError(unknown("scenario", name, known))
@@ -113,31 +126,18 @@ def prepared(asked: Asked, say: Say) -> Setting:
     )
     catalogue = prepare.catalogue(of_plan)
     of_plan = plan.resolve(of_plan, catalogue.configurations, chosen, "bench ui")
-    split = _split(say)
-    return Setting(asked, of_plan, catalogue, chosen, split, say)
-
-
-def _split(say: Say) -> cpus.CpuSplit:
-    """As many CPUs for servers as there can be, and one for the web UI, which is one process."""
+    # As many CPUs for servers as there can be.
     split = cpus.split_here(len(os.sched_getaffinity(0)))
     if split.note:
         say(f"note: {split.note}")
-    rest = split.generator[1:]
-    return replace(split, generator=split.generator[:1], spare=(*split.spare, *rest))
-
-
-def _offered(scenario: Scenario, say: Say) -> bool:
-    if DATABASE in scenario.needs:
-        say(f"not offered: {scenario.name}, which needs a database; `bench run` brings one")
-        return False
-    return True
+    return Setting(asked, of_plan, catalogue, chosen, split, say)
 
 
 def _swarm_target(setting: Setting, stack: contextlib.ExitStack) -> None:
     """Swarm what runs already: there is no run, and what is written goes with the web UI."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-ui-")))
     launcher = stack.enter_context(Processes({}))
-    line = open_line(setting, stack, launcher, scratch, [], None)
+    line = open_line(setting, stack, launcher, scratch, scratch / "generator.log")
     setting.say(f"swarming {setting.asked.target}; nothing is started, metered or recorded")
     _run(line, Target(scratch), None)
 
@@ -146,6 +146,7 @@ def _serve_configurations(
     setting: Setting,
     kind: Kind,
     having: Environments,
+    source: Source | None,
     described: dict[str, Any],
     stack: contextlib.ExitStack,
 ) -> None:
@@ -153,8 +154,7 @@ def _serve_configurations(
     folder = stack.enter_context(_run_folder(asked.results))
     sampler = stack.enter_context(host.HostSampler())
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".serve-", dir=folder.path)))
-    own = prepare.own_catalogue(setting.plan)
-    launcher = stack.enter_context(kind.launcher(Work(having.ready, folder.path, say, own)))
+    launcher = stack.enter_context(kind.launcher(_work(setting, having, folder.path)))
     rig = Rig(
         launcher=launcher,
         session=generator(launcher, [], split, scratch),  # never entered: nothing is measured with it
@@ -165,12 +165,17 @@ def _serve_configurations(
     )
     records = Records(folder, described, asked.warmup_s, sampler)
     reports = Reports(folder.path, split.own, scratch / "report.log")
-    available = setting.catalogue.configurations
     served = Configurations(
-        launcher, available, split, records, _kept(rig, setting, described["host"]), scratch
+        launcher,
+        setting.catalogue.configurations,
+        split,
+        records,
+        stack.enter_context(_database(setting, source, launcher, having, folder.path)),
+        _kept(rig, setting, described["host"]),
+        scratch,
     )
-    offered = offer.configurations(available.values(), having.unavailable, split.server)
-    line = open_line(setting, stack, launcher, folder.path, offered, str(reports.folder))
+    log = folder.path / "generator.log"
+    line = open_line(setting, stack, launcher, scratch, log, having.unavailable, reports.folder)
     try:
         _run(line, served, reports)
     finally:
@@ -179,6 +184,25 @@ def _serve_configurations(
             records.save()
     if (folder.path / "run.json").exists():
         say(f"report: make report RUN={folder.path.name}")
+
+
+def _work(setting: Setting, having: Environments, folder: Path) -> Work:
+    paths = [scenario.path for scenario in setting.scenarios.values()]
+    read = prepare.files_read(setting.plan, setting.catalogue, paths)
+    return Work(having.ready, folder, setting.say, prepare.own_catalogue(setting.plan), read)
+
+
+def _database(
+    setting: Setting, source: Source | None, launcher: Launcher, having: Environments, folder: Path
+) -> OnDemand:
+    """What brings the database up when a load needs it; it is not there yet."""
+    if source is None or not having.ready:
+        return OnDemand(launcher, None, ())
+    stack, needing = next(iter(having.ready)), setting.needing
+    database = Database(
+        source, launcher, needing, stack, folder, setting.split.own, "Then press Start again."
+    )
+    return OnDemand(launcher, database, needing)
 
 
 def _run(line: Line, served: Served, reports: Reports | None) -> None:
@@ -191,29 +215,37 @@ def open_line(
     setting: Setting,
     stack: contextlib.ExitStack,
     launcher: Launcher,
-    folder: Path,
-    configurations: list[dict[str, Any]],
-    report: str | None,
-    *,
-    target: str | None = None,
+    scratch: Path,
+    log: Path,
+    unavailable: Sequence[Mapping[str, str]] = (),
+    report: Path | None = None,
 ) -> Line:
-    """Start the web UI, and say where it is; ``target`` is what it swarms if it starts nothing."""
-    asked = setting.asked
+    """Start the web UI, and say where it is.
+
+    ``log`` takes what it says itself. ``unavailable`` is as in the run's ``run.json``, ``report`` the folder
+    of the run's reports; without a run there is neither.
+    """
+    asked, split = setting.asked, setting.split
+    relay = None
+    if launcher.own_network:
+        relay = stack.enter_context(Relay(asked.host, asked.port, scratch / _SOCKET))
+    known = setting.catalogue.configurations.values() if asked.target is None else ()
     offered = {
-        "configurations": configurations,
-        "scenarios": offer.scenarios(
-            setting.scenarios.values(), lambda scenario: launcher.inside(scenario.path.resolve())
-        ),
+        "configurations": offer.configurations(known, unavailable, split.server),
+        "scenarios": offer.scenarios(setting.scenarios.values(), unavailable, launcher.inside),
+        "processes": len(split.generator),
         "warmup_s": asked.warmup_s,
         "host": asked.host,
         "port": asked.port,
+        "socket": None if relay is None else launcher.inside(scratch / _SOCKET),
         "password": asked.password,
-        "target": target or asked.target,
-        "report": report,
+        "target": asked.target,
+        "report": None if report is None else launcher.inside(report),
         **offer.common(),
     }
-    line = stack.enter_context(Line(launcher, setting.split.generator, folder / "generator.log", offered))
-    address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{line.port}"
+    line = stack.enter_context(Line(launcher, split.generator, log, offered))
+    port = line.port if relay is None else relay.port
+    address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{port}"
     setting.say(f"web UI: {address}   server: {address}/server   (Ctrl-C ends it)")
     return line
 

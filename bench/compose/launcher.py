@@ -38,6 +38,7 @@ class Compose(Launcher):
     """See ``Launcher``."""
 
     name = "compose"
+    own_network = True
 
     def __init__(
         self,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from math import isfinite
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ PICKED: Final = frozenset({"user_classes"})
 AT_START: Final = frozenset({"shape_class", "host", "run_time", "profile"})
 """Fields of Locust's own form that its dialog for a running test has not got."""
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 Form = MultiDict[str, str]
 
 
@@ -52,8 +54,14 @@ class Ask:
     host: str | None
 
 
-def read_start(form: Form, offer: Offer, classes: Collection[str], known_hosts: Collection[str] = ()) -> Ask:
-    """What a start asks for. `classes` are the user classes there are.
+def read_start(
+    form: Form,
+    offer: Offer,
+    classes: Collection[str],
+    lacking: Mapping[str, str] = NOTHING,
+    known_hosts: Collection[str] = (),
+) -> Ask:
+    """What a start asks for. `classes` are what the class picker lists, `lacking` says of some why not.
 
     `known_hosts` are URLs that this cockpit has served itself: the page repeats what it was last told.
     Raises Refused.
@@ -61,17 +69,19 @@ def read_start(form: Form, offer: Offer, classes: Collection[str], known_hosts: 
     _check_keys(form, COMMON | OWN | PICKED | AT_START)
     _check_unused(form)
     configuration, workers, max_requests = _server(form, offer)
-    return Ask(
+    ask = Ask(
         configuration=configuration,
         workers=workers,
         max_requests=max_requests,
-        classes=_classes(form, classes),
+        classes=_classes(form, classes, lacking),
         users=_users(form, offer),
         spawn_rate=_number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S),
         rate_per_s=_rate(form),
         run_time_s=_run_time(form),
         host=_host(form, offer, known_hosts),
     )
+    _check_share(ask, offer)
+    return ask
 
 
 def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
@@ -89,7 +99,18 @@ def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
         raise Refused(_only_users("the arrival rate"))
     users = _users(form, offer)
     rate = _number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S)
-    return Ask(**{**vars(running), "users": users, "spawn_rate": rate})
+    ask = replace(running, users=users, spawn_rate=rate)
+    _check_share(ask, offer)
+    return ask
+
+
+def _check_share(ask: Ask, offer: Offer) -> None:
+    """An open loop's arrivals are shared out among the processes of the generator: each needs a user."""
+    if ask.rate_per_s is not None and ask.users < offer.processes:
+        raise Refused(
+            f"an open loop needs a user in each of the {offer.processes} processes of the load generator: "
+            f"at least {offer.processes} users"
+        )
 
 
 def _check_same(server: tuple[str | None, int, int | None], running: Ask) -> None:
@@ -148,7 +169,7 @@ def _max_requests(form: Form, choice: Choice) -> int | None:
     return count
 
 
-def _classes(form: Form, classes: Collection[str]) -> tuple[str, ...]:
+def _classes(form: Form, classes: Collection[str], lacking: Mapping[str, str]) -> tuple[str, ...]:
     picked = tuple(dict.fromkeys(form.getlist("user_classes"))) or tuple(classes)  # none is all, to Locust
     for name in picked:
         if name not in classes:
@@ -158,6 +179,9 @@ def _classes(form: Form, classes: Collection[str]) -> tuple[str, ...]:
             f"{len(picked)} user classes are picked, and at most {MOST_MIXED} can run at once: "
             "untick all of them by the box above the list, then tick what you want"
         )
+    for name in picked:
+        if name in lacking:
+            raise Refused(lacking[name])
     return picked
 
 

@@ -10,7 +10,6 @@ Locust's WebUI lets every origin read it (CORS) and listens to any name. The gua
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from typing import Any, Final
@@ -90,8 +89,3 @@ class Guard:
         except ValueError:
             return name in self._names
         return True
-
-
-def names_of_this_machine() -> set[str]:
-    """The name by which others may call it, as the system has it: a resolver could keep one waiting."""
-    return {socket.gethostname().lower()}

@@ -16,7 +16,9 @@ from typing import Any, Final
 import gevent
 from locust import User
 from locust.env import Environment
+from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from ..distributed import NotReadyError, Workers
 from ..locust_csv import locust_csv
 from ..pacemaker import LEAD_S, NONE, not_swarm
 from ..plugin import coordinator_of
@@ -81,12 +83,15 @@ class Loads:
         live: Live,
         offer: Offer,
         scenarios: Mapping[str, list[type[User]]],
+        workers: Workers | None,
     ) -> None:
         """The environment has its runner, and the suite's listeners, which are called before these.
 
-        `scenarios` maps locustfiles to the user classes they define.
+        `scenarios` maps locustfiles to the user classes they define. `workers` are those of a master.
         """
         self._scenarios = scenarios
+        self._names = {file: [each.__name__ for each in found] for file, found in scenarios.items()}
+        self._workers = workers
         self._environment = environment
         self._link = link
         self._live = live
@@ -109,6 +114,11 @@ class Loads:
         """Have the page say something: `kind` is "note" or "error"."""
         self.notices.append({"time": time(), "kind": kind, "text": text})
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Why some entries of the class picker cannot be had."""
+        return self._offer.lacking(self._names)
+
     # -- Start, change, stop
 
     def begin(self, ask: Ask) -> Load:
@@ -121,11 +131,14 @@ class Loads:
         self.state = "starting"
         self._cancelled = None
         try:
-            answer = self._link.ask("start", scenario=self._scenario(ask), **_asked(ask))
+            picked = self._offer.picked(self._names, ask.classes)
+            named = {"scenario": "+".join(picked.values()), "scenarios": list(picked)}
+            answer = self._link.ask("start", **named, **_asked(ask))
             if answer["command"] != "served":
                 raise Refused(answer["reason"])
             self.load = Load(ask, answer["url"], Path(answer["directory"]), answer["ceilings"], time())
             self.urls.add(answer["url"])
+            self._await_workers()
             self._prepare(self.load)
             if self._cancelled is not None:
                 self.abandon(self._cancelled)
@@ -157,6 +170,16 @@ class Loads:
             self.abandon(f"cannot write to {load.directory}: {error.strerror}")
             raise Refused(f"cannot write to {load.directory}: {error.strerror}") from error
 
+    def _await_workers(self) -> None:
+        """Locust workers want a moment after each load."""
+        if self._workers is None:
+            return
+        try:
+            self._workers.await_ready()
+        except NotReadyError as error:
+            self.abandon(f"{error}: see generator.log")
+            raise Refused(f"{error}: end the web UI, and start it again") from error
+
     def abandon(self, reason: str) -> None:
         """The load that was begun does not come about."""
         assert self.load is not None
@@ -185,9 +208,12 @@ class Loads:
             gevent.spawn(self._stop)
 
     def _stop(self) -> None:
-        runner = self._environment.runner
-        assert runner is not None
+        runner, web_ui = self._environment.runner, self._environment.web_ui
+        assert runner is not None and web_ui is not None
         while self.state == "running":
+            starting = web_ui._swarm_greenlet
+            if starting is not None and runner.state in (STATE_SPAWNING, STATE_RUNNING):
+                starting.kill()  # as Locust's button does: a master would go on spawning users
             runner.stop()  # does nothing as long as Locust has not begun to spawn users
             gevent.sleep(STOP_AGAIN_S)
 
@@ -251,19 +277,6 @@ class Loads:
     def _classes(self, ask: Ask) -> list[type[User]]:
         known = [each for found in self._scenarios.values() for each in found]
         return [each for each in known if each.__name__ in ask.classes]
-
-    def _scenario(self, ask: Ask) -> str:
-        """The scenarios of the user classes, in the order of the offer, joined by "+".
-
-        Of a file of which only some classes were picked, their names are said, too.
-        """
-        names = []
-        for scenario in self._offer.scenarios:
-            of_file = [each.__name__ for each in self._scenarios[scenario.file]]
-            picked = [name for name in of_file if name in ask.classes]
-            if picked:
-                names.append(scenario.name if picked == of_file else ".".join([scenario.name, *picked]))
-        return "+".join(names)
 
 
 def _asked(ask: Ask) -> dict[str, Any]:

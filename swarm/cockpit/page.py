@@ -77,9 +77,10 @@ class Page:
                     for each in live.workers
                 ],
                 "restarts": live.restarts,
-                "last_restart": live.last_restart(),
+                "last_restarts": live.last_restarts(),
                 "cpu_us": live.cpu_us(),
                 "generator_cpu": live.generator_cpu(),
+                "generator_processes": live.processes,
                 "generator_is_full": live.generator_is_full(),
                 "ceiling": tab.ceiling(self._loads),
                 "notices": list(self._loads.notices),

@@ -101,11 +101,9 @@ def _server(live: Live) -> dict[str, Any]:
 
 
 def _restarts(live: Live) -> dict[str, Any]:
-    last = live.last_restart()
-    said = f"{live.restarts} so far"
-    if last is not None:
-        said += f"; around the last death (pid {last['pid']}): {losses_words(last['losses'])}"
-    return _row("restarts", said=said)
+    said = [f"{live.restarts} so far"]
+    said += [f"around pid {each['pid']}: {losses_words(each['losses'])}" for each in live.last_restarts()]
+    return _row("restarts", said="; ".join(said))
 
 
 def losses_words(losses: dict[str, int]) -> str:
@@ -116,10 +114,12 @@ def losses_words(losses: dict[str, int]) -> str:
 def _generator(live: Live) -> dict[str, Any]:
     used = live.generator_cpu()
     full = "it is the limit: what you see is the generator's speed, not the server's"
+    several = f"{live.processes} processes" if live.processes > 1 else ""
+    said = [several, full if live.generator_is_full() else ""]
     return _row(
         "generator",
         cpu=UNKNOWN if used is None else _percent(used),
-        said=full if live.generator_is_full() else UNKNOWN,
+        said="; ".join(filter(None, said)),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from argparse import ArgumentParser
 from collections.abc import Callable
+from pathlib import Path
 from time import time
 from typing import Any, Final
 
 from flask import Response, jsonify, request
+from gevent import socket
 from gevent.pywsgi import WSGIServer
 from locust import events
 from locust.env import Environment
@@ -19,7 +22,7 @@ from ..locust_csv import ExactCSV
 from ..samples import locust_bucket
 from . import login, tab
 from .form import OWN, Ask, Refused, read_edit, read_start
-from .guard import Guard, names_of_this_machine
+from .guard import Guard
 from .live import Live
 from .loads import Loads
 from .offer import Offer
@@ -28,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 MOST_BYTES: Final = 64 << 10
 """Of a request's body: the form is a few hundred."""
+BACKLOG: Final = 128
+"""Connections that may wait to be accepted."""
 SHOWN: Final = {"users": 64, "spawn_rate": 64}
 """What the form has before anybody has changed it."""
 HELP: Final = {
@@ -72,7 +77,7 @@ class CockpitUI(WebUI):
         assert self.app is not None
         # Locust sets both for its own developers, or for pages of other origins.
         self.app.debug = False
-        self.app.wsgi_app = Guard(self.app.wsgi_app, {offer.host, *names_of_this_machine()})  # type: ignore[method-assign]
+        self.app.wsgi_app = Guard(self.app.wsgi_app, {offer.host, *offer.names})  # type: ignore[method-assign]
         self.app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
         self.template_args |= tab.TEMPLATE
         if offer.password is not None:
@@ -80,7 +85,9 @@ class CockpitUI(WebUI):
 
     def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
-        self.server = WSGIServer((self.host, self.port), self.app, log=None, error_log=logger)
+        path = self._offer.socket
+        where = (self.host, self.port) if path is None else _listener(Path(path))
+        self.server = WSGIServer(where, self.app, log=None, error_log=logger)
         self.server.start()
 
     def update_template_args(self) -> None:
@@ -109,6 +116,21 @@ class CockpitUI(WebUI):
         assert self.app is not None
         views = self.app.view_functions
         views[endpoint] = self.auth_required_if_enabled(made(views[endpoint]))  # type: ignore[no-untyped-call]
+
+
+def _listener(path: Path) -> socket.socket:
+    """A Unix socket that listens; raises OSError.
+
+    It is named by way of its folder's descriptor: the kernel takes no more than 107 bytes of path.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    listener.listen(BACKLOG)
+    return listener
 
 
 class Views:
@@ -147,7 +169,7 @@ class Views:
     def _begun(self) -> ImmutableMultiDict[str, str]:
         environment = self._web_ui.environment
         classes = list(environment.available_user_classes or {})
-        ask = read_start(request.form, self._offer, classes, self._loads.urls)
+        ask = read_start(request.form, self._offer, classes, self._loads.lacking, self._loads.urls)
         load = self._loads.begin(ask)
         self._web_ui.show(ask)
         self._stops_at = None if ask.run_time_s is None else time() + ask.run_time_s

@@ -1,6 +1,7 @@
 """The web UI in a real browser: `make test-browser`. It needs Playwright and the system's Chromium.
 
-Screenshots of every state are left in `shots/`, which git ignores.
+One web UI serves all tests: each finds it idle. Screenshots of every state are left in `shots/`, which git
+ignores.
 """
 
 import os
@@ -17,6 +18,21 @@ HERE = Path(__file__).parent
 SHOTS = HERE / "shots"
 PATIENCE_MS = 60_000
 """How long anything may take before a test fails: far more than it needs."""
+UNAVAILABLE = """
+[stack.old]
+python = ["2.7"]
+requirements = "current.txt"
+
+[configuration.museum]
+summary = "Needs a Python that nobody has."
+stack = "old"
+argv = ["python", "-m", "nothing"]
+recycle = "none"
+loop = "uvloop"
+parser = "sanic"
+keep_alive_s = 75
+backlog = 100
+"""
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -42,11 +58,11 @@ def chromium():
 
 
 @pytest.fixture
-def browse(chromium, ui):
-    """Opens pages of the web UI; whatever goes wrong in one of them fails the test."""
+def browse(chromium):
+    """Opens pages of a web UI; whatever goes wrong in one of them fails the test."""
     contexts, wrong = [], []
 
-    def make(url, **options):
+    def make(ui, path="/", **options):
         context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -54,7 +70,7 @@ def browse(chromium, ui):
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("request", lambda asked: elsewhere(asked.url, ui.url, wrong))
-        page.goto(url)
+        page.goto(ui.url + path)
         return page
 
     yield make
@@ -69,25 +85,50 @@ def elsewhere(asked, url, wrong):
         wrong.append(f"another host was asked: {asked}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shot():
     """Keeps a screenshot: `shot(page, "name")`."""
-    SHOTS.mkdir(exist_ok=True)
+    shutil.rmtree(SHOTS, ignore_errors=True)
+    SHOTS.mkdir()
 
     def take(page, name, **options):
-        page.screenshot(path=SHOTS / f"{name}.png", **options)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True, **options)
 
     return take
 
 
-@pytest.fixture
-def ui(tmp_path):
+@pytest.fixture(scope="session")
+def open_ui(tmp_path_factory):
+    """Opens a web UI with options of its own, which ends with the tests: `open_ui("--login")`."""
     stacks.ensure(load().stacks["current"], print)
-    catalogue = tmp_path / "configurations.toml"
-    catalogue.write_text(CATALOGUE)
-    opened = Ui(
-        tmp_path / "results", "--catalogue", str(catalogue), "--scenarios", "index,sleep,json-document"
-    )
-    assert opened.url, opened.said
-    yield opened
-    opened.close()
+    opened = []
+
+    def make(*options, **environment):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            opened.append(Ui(tmp_path_factory.mktemp("ui") / "results", *options))
+        assert opened[-1].url, opened[-1].said
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def cockpit(open_ui, tmp_path_factory):
+    """The web UI that most tests share, with a catalogue of their own."""
+    catalogue = tmp_path_factory.mktemp("catalogue") / "configurations.toml"
+    requirements = load().stacks["current"].requirements
+    catalogue.write_text(CATALOGUE + UNAVAILABLE.replace("current.txt", str(requirements)))
+    return open_ui("--catalogue", str(catalogue), "--scenarios", "index,sleep,json-document")
+
+
+@pytest.fixture
+def ui(cockpit):
+    """The same, when no load runs."""
+    if cockpit.live()["state"] != "idle":
+        cockpit.stop()
+    cockpit.until(lambda told: told["state"] == "idle", "no load")
+    return cockpit

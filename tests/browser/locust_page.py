@@ -30,6 +30,15 @@ class LocustPage:
         ):
             page.locator(f"input[name={field}]").fill(value)
 
+    def new(self):
+        """Come to the form for another load, wherever the page is: where one has run, it shows that first."""
+        again = self.page.get_by_role("button", name="New", exact=True)
+        begin = self.page.locator("input[name=userCount]")
+        again.or_(begin).first.wait_for()
+        if again.is_visible():
+            again.click()
+        begin.wait_for()
+
     def unfold(self):
         heading = self.page.get_by_role("button", name="Custom parameters")
         if heading.get_attribute("aria-expanded") != "true":

@@ -9,85 +9,114 @@ from tests.browser.locust_page import LocustPage
 
 pytestmark = pytest.mark.timeout(600)
 
+DRAWN = """() => document.querySelectorAll("#charts polyline").length >= 5
+    && [...document.querySelectorAll("#charts polyline")].every(line => line.points.numberOfItems >= 3)"""
+"""Whether all charts have lines of three seconds or more (that of failures is one)."""
+
 
 def server_page(browse, ui, **options):
-    page = browse(f"{ui.url}/server", **options)
+    page = browse(ui, "/server", **options)
     page.locator("#charts svg").first.wait_for()
     return page
 
 
+def test_the_server_page_before_any_load(browse, shot, ui):
+    page = server_page(browse, ui)
+    expect(page.locator("#state")).to_contain_text("no load")
+    expect(page.get_by_role("button", name="Make and open the report")).to_be_enabled()
+    shot(page, "01-server-page-before")
+
+
 def test_a_load_from_start_to_stop(browse, shot, ui):
-    page = browse(ui.url)
+    page = browse(ui)
     locust = LocustPage(page)
+    shot(page, "02-form")
     locust.choose("sanic", workers="2", scenarios=("Index", "Sleep"))
-    shot(page, "1-form", full_page=True)
+    unavailable = page.locator("select[name=configuration] option", has_text="museum")
+    expect(unavailable).to_contain_text("unavailable:")
+    shot(page, "03-form-filled-in")
     locust.press("Start")
     locust.expect_requests("/index")
     locust.expect_requests("/sleep")
-    shot(page, "2-statistics")
+    shot(page, "04-statistics")
     locust.tab("Server")
     for number in (1, 2):
         row = page.locator("tbody tr", has_text=f"worker {number}")
         expect(row.locator("td").nth(1)).to_have_text(re.compile("^[0-9]+$"))
     expect(page.locator("tbody tr", has_text="whole server")).to_contain_text("CPU µs per request")
-    shot(page, "3-server-tab")
+    shot(page, "05-server-tab")
     live = server_page(browse, ui)
     expect(live.locator("#workers tbody tr")).to_have_count(2)
     expect(live.locator("#state")).to_have_text("sanic: running")
-    expect(live.locator("#charts figure", has=live.locator("polyline"))).to_have_count(4)
-    live.wait_for_timeout(5000)  # for the eye: a few seconds to be drawn
-    shot(live, "4-server-page", full_page=True)
+    expect(live.locator("#facts")).to_contain_text("µs")
+    live.wait_for_function(DRAWN)
+    shot(live, "06-server-page")
+    locust.tab("Charts")
+    page.locator("canvas").first.wait_for()
+    shot(page, "07-charts")
     locust.press("Edit")
     page.locator("input[name=userCount]").fill("8")
+    shot(page, "08-edit")
     locust.press("Update")
     expect(live.locator("#facts")).to_contain_text("8 users")
     ui.measured()
     locust.press("Stop")
     locust.wait_stopped()
-    expect(live.locator("#notices")).to_contain_text("recorded in sanic/index+sleep/")
+    expect(live.locator("#notices li").first).to_contain_text("recorded in sanic/index+sleep/")
     expect(live.locator("#state")).to_have_text("sanic: stopped")
-    shot(page, "5-stopped")
+    shot(page, "09-stopped")
     cell, _ = ui.recorded()
     assert cell["load"]["users"] == 8
 
 
 def test_a_configuration_that_fails_says_why_in_the_form_and_another_may_be_chosen(browse, shot, ui):
-    page = browse(ui.url)
+    page = browse(ui)
     locust = LocustPage(page)
+    locust.new()
     locust.choose("broken")
     locust.press("Start")
     alert = page.locator("form").get_by_role("alert").filter(has_text="broken did not start")
     expect(alert).to_contain_text("boom: <b>these are my last words</b>")
-    shot(page, "6-does-not-start", full_page=True)
+    shot(page, "10-does-not-start")
     live = server_page(browse, ui)
-    expect(live.locator("#notices .error")).to_contain_text("<b>these are my last words</b>")
+    expect(live.locator("#notices .error").first).to_contain_text("<b>these are my last words</b>")
+    shot(live, "11-does-not-start-server-page")
     locust.choose("single")
     locust.press("Start")
     locust.expect_requests()
     expect(live.locator("#state")).to_have_text("single: running")
     locust.press("Stop")
     locust.wait_stopped()
-    locust.press("New")
+    locust.new()
     locust.choose("sanic", recycle="300")
-    shot(page, "7-another-start")
+    shot(page, "12-another-start")
     locust.press("Start")
     expect(live.locator("#state")).to_have_text("sanic: running")
-    expect(live.locator("#restarts")).to_contain_text(re.compile("restarts so far: [1-9]"))
-    expect(live.locator("#restarts")).to_contain_text("the last worker that died: pid")
-    live.wait_for_timeout(4000)  # for the eye
-    shot(live, "8-recycled", full_page=True)
+    expect(live.locator("#count")).to_have_text(re.compile("[1-9]"))
+    expect(live.locator("#restarts tbody tr").first.locator("td").nth(1)).to_have_text(re.compile("^[0-9]+$"))
+    live.wait_for_function(DRAWN)
+    shot(live, "13-recycled")
     locust.tab("Server")
     expect(page.locator("tbody tr", has_text="restarts")).to_contain_text(re.compile("[1-9][0-9]* so far"))
-    shot(page, "9-recycled-tab")
+    shot(page, "14-recycled-tab")
+    locust.press("Stop")
+    locust.wait_stopped()
 
 
-def test_everything_picked_is_refused_with_a_sentence(browse, shot, ui):
-    page = browse(ui.url)
+def test_what_cannot_be_is_refused_with_a_sentence(browse, shot, ui):
+    page = browse(ui)
     locust = LocustPage(page)
+    locust.new()
+    locust.choose("museum", users="0")
+    locust.press("Start")
+    alert = page.locator("form").get_by_role("alert").filter(has_text="unavailable")
+    expect(alert).to_contain_text("museum is unavailable")
     locust.choose("single", users="0")
     locust.press("Start")
-    expect(page.locator("form").get_by_role("alert")).to_contain_text("the number of users")
-    shot(page, "10-refused", full_page=True)
+    expect(page.locator("form").get_by_role("alert").filter(has_text="users")).to_contain_text(
+        "the number of users"
+    )
+    shot(page, "15-refused")
 
 
 def test_the_report_opens_with_its_charts(browse, shot, ui):
@@ -96,9 +125,10 @@ def test_the_report_opens_with_its_charts(browse, shot, ui):
     ui.stop()
     ui.recorded()
     page = server_page(browse, ui, color_scheme="dark")
-    shot(page, "11-server-page-dark", full_page=True)
+    shot(page, "16-server-page-dark")
     page.get_by_role("button", name="Make and open the report").click()
     expect(page.locator("#report")).to_contain_text("being made")
+    shot(page, "17-report-being-made")
     page.wait_for_url("**/report/report.html", timeout=180_000)
     charts = page.locator("a.enlarge img")
     expect(charts.first).to_be_visible()
@@ -109,20 +139,50 @@ def test_the_report_opens_with_its_charts(browse, shot, ui):
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    shot(page, "12-report", full_page=True)
+    shot(page, "18-report-dark")
+    shot(browse(ui, "/report/report.html"), "19-report")
 
 
-def test_the_server_page_before_any_load(browse, shot, ui):
-    page = browse(f"{ui.url}/server")
+def test_what_runs_already_is_swarmed(browse, shot, ui, open_ui):
+    ui.start()
+    url = ui.live()["load"]["url"]
+    other = open_ui("--target-url", url)
+    page = browse(other)
+    expect(page.locator("input[name=host]")).to_have_value(url)
+    shot(page, "20-target-url-form")
+    LocustPage(page).press("Start")
+    LocustPage(page).expect_requests()
+    live = server_page(browse, other)
+    expect(live.locator("#state")).to_contain_text("runs already")
+    live.wait_for_function("() => document.querySelectorAll('#charts polyline').length >= 3")
+    shot(live, "21-target-url-server-page")
+    LocustPage(page).press("Stop")
+    LocustPage(page).wait_stopped()
+
+
+def test_who_does_not_know_the_password_sees_nothing(browse, shot, open_ui):
+    ui = open_ui("--host", "0.0.0.0", "--login", WHICHWORKER_UI_PASSWORD="correct horse")
+    ui.url = ui.url.replace("0.0.0.0", "127.0.0.1")
+    page = browse(ui, "/server")
+    expect(page).to_have_url(re.compile("/login"))
+    page.locator("input[name=password]").fill("wrong horse")
+    page.get_by_role("button", name="Login").click()
+    expect(page.locator("body")).to_contain_text("That is not the password.")
+    shot(page, "22-login")
+    page.locator("input[name=password]").fill("correct horse")
+    page.get_by_role("button", name="Login").click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    page.goto(f"{ui.url}/server")
     expect(page.locator("#state")).to_contain_text("no load yet")
-    expect(page.get_by_role("button", name="Make and open the report")).to_be_enabled()
-    shot(page, "13-before")
+    shot(page, "23-logged-in")
 
 
-def test_when_the_web_ui_has_ended_its_page_says_so(chromium, ui):
+def test_when_the_web_ui_has_ended_its_page_says_so(chromium, shot, open_ui):
+    ui = open_ui()
     page = chromium.new_page()
     page.goto(f"{ui.url}/server")
     expect(page.locator("#state")).to_contain_text("no load yet")
     assert ui.end() == 0
-    expect(page.locator("#state")).to_contain_text("does not answer", timeout=20_000)
+    expect(page.locator("#state")).to_contain_text("does not answer")
+    shot(page, "24-ended")
     page.close()

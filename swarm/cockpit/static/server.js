@@ -57,6 +57,10 @@ function roundUp(value) {
   return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
 }
 
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString();
+}
+
 function draw(chart, seconds, deaths) {
   const newest = seconds.length ? seconds[seconds.length - 1][SECOND] : 0;
   const values = seconds.flatMap((row) => chart.lines.map(([, at, factor]) => (row[at] ?? 0) * factor));
@@ -103,7 +107,7 @@ function drawAll(told) {
   const newest = Math.max(...rows.keys(), 0);
   const seconds = [...rows.values()].filter((row) => row[SECOND] > newest - SHOWN_S);
   seconds.sort((one, other) => one[SECOND] - other[SECOND]);
-  const deaths = told.last_restart ? [told.last_restart.time] : [];
+  const deaths = told.last_restarts.map((each) => each.time);
   byId("charts").replaceChildren(...CHARTS.map((chart) => {
     const figure = element("figure");
     const caption = element("figcaption", chart.title);
@@ -136,8 +140,9 @@ function showFacts(told) {
       facts.push(["workers", `${load.workers}, ${recycle}`]);
       facts.push(["CPU per request now", told.cpu_us === null ? "not known yet" : `${number(told.cpu_us, 1)} µs`]);
     }
-    const used = told.generator_cpu === null ? "not known yet" : `${number(told.generator_cpu * 100)} % of a CPU`;
-    facts.push(["generator", used]);
+    const used = told.generator_cpu === null ? "not known yet" : `${number(told.generator_cpu * 100)} % of one CPU`;
+    const processes = told.generator_processes > 1 ? `, ${told.generator_processes} processes` : "";
+    facts.push(["generator", used + processes]);
     const ceiling = told.ceiling;
     facts.push(["the generator itself reaches", ceiling === null ? "not measured" :
       `${ceiling.at_least ? "at least " : ""}${number(ceiling.requests_per_s)} requests/s (null server, ${number(ceiling.users)} users)`]);
@@ -156,13 +161,16 @@ function showWorkers(told) {
     row.append(...cells.map((text) => element("td", text)));
     return row;
   }));
-  const last = told.last_restart;
-  let text = `restarts so far: ${told.restarts}`;
-  if (last) {
-    const losses = Object.entries(last.losses).map(([kind, count]) => `${number(count)} ${kind}`).join(", ");
-    text += `; the last worker that died: pid ${last.pid}; failed requests in the seconds around it: ${losses || "none"}`;
-  }
-  byId("restarts").textContent = text;
+  byId("count").textContent = number(told.restarts);
+  byId("restarts").hidden = told.last_restarts.length === 0;
+  byId("restarts").tBodies[0].replaceChildren(...told.last_restarts.map((death) => {
+    const row = element("tr");
+    const gap = death.successor === null ? "not yet" : number(death.successor - death.time, 2);
+    const losses = Object.entries(death.losses).map(([kind, count]) => `${number(count)} ${kind}`).join(", ");
+    const cells = [clock(death.time), String(death.pid), death.exit_status ?? "", gap, losses || "none"];
+    row.append(...cells.map((text) => element("td", text)));
+    return row;
+  }));
 }
 
 function showReport(told) {
@@ -182,8 +190,7 @@ function showReport(told) {
 
 function showNotices(told) {
   byId("notices").replaceChildren(...[...told.notices].reverse().map((notice) => {
-    const time = new Date(notice.time * 1000).toLocaleTimeString();
-    return element("li", `${time}  ${notice.text}`, notice.kind);
+    return element("li", `${clock(notice.time)}  ${notice.text}`, notice.kind);
   }));
 }
 

@@ -10,7 +10,7 @@ from bench.errors import UserError
 
 START = {
     "event": "start", "request": 5, "configuration": "sanic", "workers": 1, "max_requests": None,
-    "scenario": "index", "users": 4, "rate_per_s": None, "host": None,
+    "scenario": "index", "scenarios": ["index"], "users": 4, "rate_per_s": None, "host": None,
 }  # fmt: skip
 FINISHED = {"event": "finished", "reason": None}
 

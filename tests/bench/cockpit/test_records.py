@@ -17,6 +17,7 @@ FAILED = {"window": None, "users": None, "reason": "it did not start:\n  last wo
 
 def start(**changes):
     asked = {"configuration": "sanic", "workers": 2, "max_requests": None, "scenario": "index", "users": 64}
+    asked["scenarios"] = ["index"]
     return Start.of({"event": "start", "request": 1, **asked, "rate_per_s": None, "host": None, **changes})
 
 

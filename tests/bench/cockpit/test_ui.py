@@ -5,16 +5,17 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter, defaultdict
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from analysis import results as analysed
-from bench.launch_processes import Processes, free_port
-from tests.bench.cockpit.ui import FORM, ROOT, TARGET_FORM, Ui
+from bench.cli import app
+from bench.launch_processes import Processes
+from tests.bench.cockpit.ui import FORM, TARGET_FORM, Ui
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,7 +54,7 @@ def test_from_the_form_to_a_recorded_cell(open_ui):
     server = [each for each in ui.family() if "targets.serve" in each.cmdline()]
     ui.stop()
     cell, folder = ui.recorded()
-    assert not psutil.wait_procs(server, timeout=20)[1], "Stop takes the server down"
+    assert not psutil.wait_procs(server, timeout=60)[1], "Stop takes the server down"
     assert cell["status"] == "finished" and cell["measured"]["requests"] > 0
     assert (cell["configuration"], cell["scenario"], cell["load"]) == (
         "single", "index", {"kind": "closed", "users": 4},
@@ -114,9 +115,8 @@ def test_restarts_are_seen_and_recycled_workers_are_a_configuration_of_their_own
     assert ui.start(configuration="sanic", recycle_after="300")["success"] is True
     first = ui.until(lambda told: told["workers"], "a worker")["workers"][0]["pid"]
     told = ui.until(lambda told: told["restarts"] and told["workers"], "a restart")
-    assert told["last_restart"]["exit_status"] in (0, None) and isinstance(
-        told["last_restart"]["losses"], dict
-    )
+    newest = told["last_restarts"][0]
+    assert newest["exit_status"] in (0, None) and isinstance(newest["losses"], dict)
     assert first not in [each["pid"] for each in told["workers"]]
     ui.measured()
     ui.stop()
@@ -142,7 +142,7 @@ def test_ctrl_c_stops_the_load_and_keeps_what_was_measured(open_ui):
     ui.measured()
     started = ui.family()
     assert ui.end() == 0
-    assert not psutil.wait_procs(started, timeout=20)[1]
+    assert not psutil.wait_procs(started, timeout=60)[1]
     (path,) = ui.results.glob("*/*/*/*/*/cell.json")
     cell = json.loads(path.read_text())
     assert cell["status"] == "finished" and ui.run()["status"] == "finished"
@@ -185,10 +185,9 @@ def test_what_runs_already_is_swarmed_and_nothing_is_recorded(tmp_path, current,
     ],
 )
 def test_wrong_use_is_told_in_a_line(tmp_path, options, said):
-    command = [sys.executable, "-m", "bench", "ui", "--results", str(tmp_path), *options]
-    environment = {**os.environ, "WHICHWORKER_UI_PASSWORD": "short"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    environment = {"COLUMNS": "200", "WHICHWORKER_UI_PASSWORD": "short"}
+    done = CliRunner().invoke(app, ["ui", "--results", str(tmp_path), *options], env=environment)
+    assert done.exit_code == 2 and said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,4 +197,4 @@ def test_a_port_in_use_is_told(tmp_path, open_ui):
     assert first.url.endswith(str(port))
     second = open_ui("--port", str(port))
     assert second.url is None and f"port {port} on 127.0.0.1 is in use" in second.said
-    assert second.process.wait(30) == 1 and "Traceback" not in second.said
+    assert second.process.wait(60) == 1 and "Traceback" not in second.said

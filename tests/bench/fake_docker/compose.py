@@ -124,7 +124,7 @@ def _detached(folder, command):
 
 def _attached(folder, command):
     """With the streams of this process; signals go to the program, and the container goes when it ends."""
-    talks = "swarm.session" in command
+    talks = not {"swarm.session", "swarm.cockpit"}.isdisjoint(command)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if talks else {}
     client = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
     if talks:

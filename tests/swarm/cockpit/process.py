@@ -20,8 +20,11 @@ OFFER: dict[str, Any] = {
     "configurations": [ONE, {**ONE, "name": "gone", "unavailable": "no Python"}],
     "warmup_s": 0.2,
     "most_users": 500,
+    "processes": 1,
     "host": "127.0.0.1",
     "port": 0,
+    "socket": None,
+    "names": [],
     "password": None,
     "target": None,
     "report": None,
@@ -73,7 +76,10 @@ class Cockpit:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
         self.process = start("-m", "swarm.cockpit", **pipes)
-        files = [{"name": f"s{number}", "file": str(file)} for number, file in enumerate(scenarios)]
+        files = [
+            {"name": f"s{number}", "file": str(file), "unavailable": None}
+            for number, file in enumerate(scenarios)
+        ]
         self.send("offer", **{**OFFER, "scenarios": files, **changes})
         self.ready = self.wait_for("ready", "failed")
         self.port = self.ready.get("port")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from swarm.cockpit.form import MOST_MIXED, Ask, Refused, read_edit, read_start
-from swarm.cockpit.offer import Choice, Offer
+from swarm.cockpit.offer import Choice, Offer, Scenario
 
 CLASSES = ["Index", "Sleep"]
 OFFER = Offer(
@@ -22,8 +22,11 @@ OFFER = Offer(
     scenarios=(),
     warmup_s=2.0,
     most_users=1000,
+    processes=1,
     host="127.0.0.1",
     port=8089,
+    socket=None,
+    names=(),
     password=None,
     target=None,
     report="/r",
@@ -117,8 +120,31 @@ def test_everything_that_locusts_form_begins_with_is_too_much():
     assert read_start(form(user_classes=many[1:]), OFFER, many).classes == tuple(many[1:])
 
 
+def test_a_scenario_that_cannot_be_had_is_listed_with_the_reason_and_refused():
+    offer = replace(OFFER, scenarios=(Scenario("db", "db.py", "there is no database"),))
+    lacking = offer.lacking({"db.py": ["Db"]})
+    (label,) = lacking
+    assert label == "Db (unavailable: there is no database)"
+    for picked in (["Index", label], []):
+        with pytest.raises(Refused, match="Db is unavailable: there is no database"):
+            read_start(form(user_classes=picked), offer, [*CLASSES, label], lacking)
+    assert read_start(form(), offer, [*CLASSES, label], lacking).classes == ("Index",)
+
+
+def test_an_open_loop_needs_a_user_in_each_process_of_the_generator():
+    offer = replace(OFFER, processes=3)
+    few = {"user_count": "2", "arrivals_per_second": "10"}
+    with pytest.raises(Refused, match="at least 3 users"):
+        read_start(form(**few), offer, CLASSES)
+    with pytest.raises(Refused, match="at least 3 users"):
+        read_edit(edit_form(**few), offer, replace(RUNNING, rate_per_s=10.0))
+    assert read_start(form(user_count="2"), offer, CLASSES).users == 2
+
+
 def test_the_page_may_repeat_an_address_that_was_served_here():
-    assert read_start(form(host="http://127.0.0.1:8001"), OFFER, CLASSES, {"http://127.0.0.1:8001"})
+    assert read_start(
+        form(host="http://127.0.0.1:8001"), OFFER, CLASSES, known_hosts={"http://127.0.0.1:8001"}
+    )
 
 
 def test_a_given_target_is_swarmed_wherever_the_user_says():

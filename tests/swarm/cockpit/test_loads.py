@@ -11,6 +11,7 @@ from collections import Counter
 import gevent
 import pytest
 
+from swarm.cockpit.__main__ import ANOTHER_PORT
 from tests.swarm.cockpit.process import EDIT, FORM, later
 from tests.swarm.processes import LIMIT_S, alive, family
 
@@ -53,7 +54,7 @@ def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(
     asked = {key: event[key] for key in event if key != "request"}
     assert asked == {
         "event": "start", "configuration": "one", "workers": 2, "max_requests": 500, "scenario": "s0",
-        "users": 4, "rate_per_s": None, "host": None,
+        "scenarios": ["s0"], "users": 4, "rate_per_s": None, "host": None,
     }  # fmt: skip
     told = cockpit.until(measured, "a measured second")
     assert told["state"] == "running" and told["load"]["url"] == null_server
@@ -181,6 +182,7 @@ def test_after_a_stop_another_configuration_may_be_started(open_cockpit, null_se
         null_server, tmp_path / "next", user_classes=["Index", "Sleep"], host=null_server
     )
     assert answer.json["success"] is True and event["scenario"] == "s0+s1"
+    assert event["scenarios"] == ["s0", "s1"]
     cockpit.until(measured, "a measured second")
     assert {row["name"] for row in cockpit.get("/stats/requests").json["stats"]} >= {"/Index", "/Sleep"}
 
@@ -254,4 +256,4 @@ def test_a_port_in_use_is_said(open_cockpit):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = open_cockpit(port=port).ready
-    assert told == {"event": "failed", "reason": f"port {port} on 127.0.0.1 is in use"}
+    assert told == {"event": "failed", "reason": f"port {port} on 127.0.0.1 is in use. {ANOTHER_PORT}"}
