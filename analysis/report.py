@@ -26,6 +26,8 @@ from analysis.results import NothingFinished
 from analysis.schema import Run
 from analysis.study import Study, study
 from analysis.thresholds import Violation
+from analysis.verdicts import Verdict, of_run
+from analysis.verdicts_shown import page as answered
 
 # The figures in the order of the page: its section, then the names the notebooks give them.
 SECTIONS = {
@@ -47,7 +49,8 @@ FOOTER = (
 @dataclass(frozen=True)
 class Rendered:
     """What a command line prints: the page, the sentence it opens with, all tables in the order of the page,
-    the findings, and the cells that do not keep the plan's thresholds.
+    the findings, the cells that do not keep the plan's thresholds, and which configuration to use, where the
+    run is evidence for that.
 
     `nothing`: no cell could be measured, and the page says why, cell by cell.
     """
@@ -57,6 +60,7 @@ class Rendered:
     ranking: tuple[Listing, ...]
     findings: list[Finding]
     violations: list[Violation]
+    verdict: Verdict | None = None
     nothing: bool = False
 
 
@@ -74,11 +78,14 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
         analysed = study(run_dir)
     except NothingFinished as failed:
         return _render_nothing(run_dir, failed)
+    judged = of_run(analysed, say)
 
     def fill(folder: Path) -> None:
         execute(run_dir.resolve(), folder, say)
         say("writing the page")
-        (folder / "report.html").write_text(page(analysed, folder), encoding="utf-8")
+        (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
+        if judged is not None:
+            (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
 
     return Rendered(
         _write(run_dir, fill),
@@ -86,6 +93,7 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
         _tables(analysed),
         analysed.findings,
         analysed.violations,
+        judged,
     )
 
 
@@ -134,20 +142,20 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     return (*first, *verdict.tables, *verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
 
 
-def page(analysed: Study, figures: Path) -> str:
-    """The whole page as HTML, with the pictures of the folder `figures` inside."""
+def page(analysed: Study, figures: Path, judged: Verdict | None = None) -> str:
+    """The whole page as HTML, with the pictures of the folder `figures` inside, the verdict at its top."""
     run = analysed.results.run
     return document(
         title=_title(run),
         kicker=_kicker(run),
         heading=analysed.verdict.finding,
-        sections=list(_sections(analysed, figures)),
+        sections=[*answered.section(judged), *_sections(analysed, figures)],
         footer=_footer(run, FOOTER),
     )
 
 
 def _sections(analysed: Study, figures: Path) -> Iterator[Section]:
-    """Everything on the page below its heading, in its order; parts that are empty are left out later."""
+    """What the page says of the run itself, in its order; parts that are empty are left out later."""
     results, run = analysed.results, analysed.results.run
     findings = noted(analysed.findings)
     violated = Section(THRESHOLDS, "lines", [violation.text for violation in analysed.violations])

@@ -4,11 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
-from bench import host, plan, prepare, results, scenarios
+from bench import host, plan, prepare, results, scenarios, verdict_shown
 from bench.errors import UsageError
 from bench.files import write_text
 from bench.requirements import numbers, of_options
@@ -16,11 +13,9 @@ from bench.terminal import ResultsOption, console, reports_errors
 
 if TYPE_CHECKING:
     from analysis.study import Study
-    from analysis.verdicts import Command, Requirements, Verdict
+    from analysis.verdicts import Requirements
 
 app = typer.Typer()
-
-_STYLES = {"passed": "green", "failed": "red", "not shown": "yellow"}
 
 
 @app.command()
@@ -93,7 +88,8 @@ def verdict(
     """Say which configuration to use, how to start it, and why not another.
 
     Requirements are held against what was measured: in a run of performance (`make bench`) and in one of
-    recycling (`make recycle`), the latest finished ones of this machine unless given. Each configuration has
+    recycling (`make recycle`), of this machine unless given those that measured the most, and of these the
+    latest. Each configuration has
     passed, has failed, or it is *not shown*: what was not measured, or too seldom, is never assumed. Those
     that passed are ranked by performance. docs/verdict.md explains it.
 
@@ -142,7 +138,7 @@ def verdict(
         raise UsageError(str(error)) from error
     path = json_file or results_folder / "verdict.json"
     write_text(path, judged.json_text())
-    _show(judged)
+    verdict_shown.everything(judged)
     console.print(f"verdict: {path}", markup=False, soft_wrap=True)
     if judged.decision != "recommended":
         raise typer.Exit(1)
@@ -177,72 +173,3 @@ def _asked(studies: "list[Study]", options: dict[str, Any], plan_name: str | Non
         raise UsageError(f"the plan {plan_name} has no [requirements]")
     chosen.requirements.check_scenarios(measured | set(prepare.scenarios(chosen)), plan_name)
     return requirements({plan_name: chosen.requirements.given()}, given.given())
-
-
-def _show(judged: "Verdict") -> None:
-    """Print the table, what the best one is like, the command, what is left open, and the answer."""
-    for source in judged.runs:
-        console.print(f"{source.kind}: {source.run} ({source.hostname}, {source.cpu})", markup=False)
-    console.print(f"required: {_required(judged.requirements)}", markup=False)
-    console.print(f"\n[bold]{escape(judged.title)}[/bold]", _table(judged), sep="\n")
-    console.print(f"\n{judged.method}", markup=False)
-    for candidate in judged.candidates:
-        if candidate.configuration in judged.recommended:
-            console.print(f"\n[bold]{escape(candidate.configuration)}[/bold], requirement by requirement:")
-            for each in candidate.judgements:
-                mark = "[dim]told[/dim]" if each.outcome is None else _mark(each.outcome)
-                console.print(Padding(f"{mark} {escape(each.text)}", (0, 0, 0, 2)))
-    if judged.not_covered:
-        console.print("\nNot covered by this:")
-        for text in judged.not_covered:
-            console.print(Padding(f"- {escape(text)}", (0, 0, 0, 2)))
-    if judged.measure:
-        console.print("\nMeasure next:")
-        for line in judged.measure:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(f"\n[bold]{escape(judged.finding)}[/bold]\n")
-    for command in judged.commands:
-        _show_command(command)
-
-
-def _table(judged: "Verdict") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in judged.columns:
-        table.add_column(column, justify="right" if column in ("rank", "performance") else "left")
-    for row in judged.rows:
-        rank, name, outcome, performance, why = row.texts()
-        table.add_row(rank, escape(name), _mark(outcome), performance, escape(why))
-    return table
-
-
-def _show_command(command: "Command") -> None:
-    """The command, unwrapped so that it can be copied, and what it needs."""
-    console.print(f"{command.configuration}:", markup=False)
-    console.print(f"\n  {command.line}\n", markup=False, soft_wrap=True)
-    if command.app_lines:
-        console.print("in the module that makes the app:\n")
-        for line in command.app_lines:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
-        console.print()
-    for need in command.needs:
-        console.print(Padding(f"needs {escape(need)}", (0, 0, 0, 0)))
-    settings = ", ".join(_setting(*each) for each in command.settings.items() if each[1] is not None)
-    versions = ", ".join(f"{name} {version}" for name, version in command.versions.items())
-    console.print(f"settings: {settings}\nmeasured with: {versions}\n", markup=False)
-
-
-def _required(asked: "Requirements") -> str:
-    """What was asked for, key by key, in the words of the plan."""
-    values = asked.model_dump(exclude_none=True)
-    return ", ".join(_setting(*each) for each in values.items() if each[1] is not False and each[1] != {})
-
-
-def _setting(name: str, value: object) -> str:
-    """As a plan has it."""
-    if isinstance(value, bool):
-        return f"{name} = {str(value).lower()}"
-    return f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
-
-
-def _mark(outcome: str) -> str:
-    return f"[{_STYLES[outcome]}]{outcome}[/]"

@@ -8,6 +8,7 @@ is not measured is not shown, and never assumed.
 """
 
 from analysis.verdicts.model import Candidate, Command, Judgement, Verdict
+from analysis.verdicts.reported import of_run
 from analysis.verdicts.requirements import Requirements, requirements
 from analysis.verdicts.selection import judge, latest, stated
 
@@ -19,6 +20,7 @@ __all__ = [
     "Verdict",
     "judge",
     "latest",
+    "of_run",
     "requirements",
     "stated",
 ]

@@ -60,6 +60,7 @@ def not_covered(told: Situation) -> Iterator[str]:
         yield "No run of performance was read: nothing is known of speed."
     yield from _scenarios(told)
     yield from _workers(told)
+    yield from _filled_in(told)
     undecided = [each.configuration for each in told.candidates if each.outcome == "not shown"]
     if told.recommended and undecided:
         yield f"May meet the requirements as well, which is not shown: {', '.join(undecided)}."
@@ -86,6 +87,22 @@ def _workers(told: Situation) -> Iterator[str]:
     if parts:
         text = " and ".join(parts)
         yield f"{text[0].upper()}{text[1:]}; with other numbers of workers both may differ."
+
+
+def _filled_in(told: Situation) -> Iterator[str]:
+    """What the recommended command has that nobody measured."""
+    if not told.recommended:
+        return
+    known = [each for each in told.evidence.configurations if each.name in told.recommended]
+    measured = {cell.max_requests for each in known for cell in each.recycled} - {None}
+    if told.asked.restart != "none" and measured and told.asked.max_requests not in measured:
+        counts = listed([f"{count:,}" for count in sorted(filter(None, measured))])
+        yield (
+            f"Workers were replaced after {counts} requests, so that many could be seen; with the "
+            f"{told.asked.max_requests:,} of the command nothing was measured."
+        )
+    if told.asked.workers is None:
+        yield "The command has as many workers as were measured: fill in yours with --workers."
 
 
 def _counts(workers: set[int]) -> str:

@@ -1,7 +1,7 @@
 """From evidence to a verdict: who meets the requirements, who of these performs best, what is left open."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.verdicts import advice, judging
@@ -31,6 +31,7 @@ def decide(evidence: Evidence, asked: Requirements) -> Verdict:
         finding=_finding(candidates, recommended, standings),
         recommended=tuple(recommended),
         commands=tuple(each for each in commands if each is not None),
+        caveats=tuple(_caveats(candidates, recommended)),
         candidates=tuple(candidates),
         method=standings.method,
         not_covered=tuple(advice.not_covered(told)),
@@ -64,7 +65,8 @@ class _Field:
         outcome = judging.overall(judgements)
         performance = self._performance(name)
         if outcome == "passed":
-            why = self._why(name, performance)
+            # What it loses by the way is told of it, too, though nobody requires that it does not.
+            why = "; ".join([self._why(name, performance), *_lost(judgements)])
         else:
             why = next(each.text for each in judgements if each.outcome == outcome)
         return Candidate(
@@ -110,12 +112,29 @@ class _Field:
         return "that takes two repeats without errors, better three"
 
 
+def _lost(judgements: Sequence[Judgement]) -> Iterator[str]:
+    """What is lost although no limit says how much may be."""
+    for each in judgements:
+        if each.unwanted and each.requirement == "retryable_per_1000":
+            yield each.text
+
+
+def _caveats(candidates: Sequence[Candidate], recommended: Sequence[str]) -> Iterator[str]:
+    """What speaks against the recommended, although it was not required."""
+    for each in candidates:
+        if each.configuration in recommended:
+            for judgement in each.judgements:
+                if judgement.unwanted:
+                    option = f"--{judgement.requirement.replace('_', '-')}"
+                    yield f"{each.configuration}: {judgement.text} (require otherwise with {option})"
+
+
 def times(performance: Ratio, standings: Standing) -> str:
     """A ratio in words."""
     text = f"{figures(performance.ratio)}x"
     if performance.low is not None and performance.high is not None:
         text += f" ({figures(performance.low)} to {figures(performance.high)})"
-    return f"{text} the {standings.what} of {performance.of} over {standings.where}"
+    return f"{text} the {standings.what} of {performance.of}"
 
 
 def _finding(candidates: Sequence[Candidate], recommended: Sequence[str], standings: Standing) -> str:
@@ -141,5 +160,6 @@ def _behind(others: Sequence[Candidate], standings: Standing) -> str:
     """How far the next of those that pass is behind; `others` are in their order."""
     for each in others:
         if each.rank is not None and each.performance is not None:
-            return f"; {each.configuration}, the next that does, has {times(each.performance, standings)}"
+            behind = f"{times(each.performance, standings)} over {standings.where}"
+            return f"; {each.configuration}, the next that does, has {behind}"
     return ""

@@ -26,13 +26,19 @@ class Source:
     cpu: str
     cpus: int
 
+    @property
+    def text(self) -> str:
+        """What was read, and of which machine."""
+        return f"{self.kind}: {self.run} ({self.hostname}, {self.cpu})"
+
 
 @dataclass(frozen=True)
 class Recycled:
     """A cell in which workers were to be replaced, and `reason`, what was seen.
 
     `outcome` is "replaced"; "not replaced", although there was reason enough; "too few", when there was not;
-    or "broken". `stall_s` is the longest time in which nothing was answered.
+    or "broken". `stall_s` is the longest time in which nothing was answered, `max_requests` the N that was
+    asked for, None where memory decided.
     """
 
     cell: str
@@ -41,6 +47,7 @@ class Recycled:
     outcome: Replacing
     reason: str
     stall_s: float
+    max_requests: int | None = None
 
 
 @dataclass(frozen=True)

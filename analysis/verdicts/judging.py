@@ -109,8 +109,10 @@ def _lost(requirement: str, known: Known, asked: Requirements, limit: float | No
     prices = [each for each in known.prices if each.connections in kinds and asked.counts(each.workers)]
     prices.sort(key=lambda each: _known(_rate(requirement, each).high), reverse=True)
     if limit is None:
-        figure = _price(requirement, prices[0]) if prices else NOT_MEASURED
-        return _judgement(requirement, None, figure, cells=prices[0].cells if prices else ())
+        if not prices:
+            return _judgement(requirement, None, NOT_MEASURED)
+        told = _judgement(requirement, None, _price(requirement, prices[0]), cells=prices[0].cells)
+        return told.model_copy(update={"unwanted": _rate(requirement, prices[0]).lost > 0})
     found = [_limited(requirement, each, limit, asked.enough_recycles) for each in prices]
     missing = [kind for kind in kinds if not any(each.connections == kind for each in prices)]
     found += [
@@ -192,7 +194,8 @@ def _kept(load: Latency, limit_ms: float) -> tuple[Outcome, str]:
 
 def _told(requirement: str, seen: Seen, *, required: bool) -> Judgement:
     """An answer of the deciding table as it is."""
-    return _judgement(requirement, seen.outcome if required else None, seen.text, cells=seen.cells)
+    told = _judgement(requirement, seen.outcome if required else None, seen.text, cells=seen.cells)
+    return told.model_copy(update={"unwanted": not required and seen.outcome == "failed"})
 
 
 def _judgement(

@@ -6,10 +6,22 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.verdicts.evidence import Outcome, Source
-from analysis.verdicts.requirements import Requirements
+from analysis.verdicts.requirements import Requirements, setting
 from analysis.words import MISSING
 
 Decision = Literal["recommended", "tie", "none"]
+# What a requirement is called where people read its figure.
+LABELS = {
+    "restart": "restart",
+    "process_manager": "process manager",
+    "lost_per_1000": "lost although the handler ran",
+    "retryable_per_1000": "lost before the handler ran",
+    "stall_s": "stall",
+    "memory_bounded": "memory bounded",
+    "p99_ms": "p99",
+    "survive_kill": "a worker killed",
+    "graceful_stop": "stopped under load",
+}
 
 
 class _Part(BaseModel):
@@ -19,18 +31,20 @@ class _Part(BaseModel):
 class Judgement(_Part):
     """One requirement held against one configuration: `figure` in words, and the `cells` it was read from.
 
-    `outcome` is None where nothing is required: the figure is only told.
+    `outcome` is None where nothing is required: the figure is only told. `unwanted`: it is only told, and yet
+    nothing that one wants of a server.
     """
 
     requirement: str
     outcome: Outcome | None
     figure: str
     cells: tuple[str, ...]
+    unwanted: bool = False
 
     @property
     def text(self) -> str:
-        """The requirement and the figure."""
-        return f"{self.requirement}: {self.figure}"
+        """What it is about, and the figure."""
+        return f"{LABELS[self.requirement]}: {self.figure}"
 
 
 class Ratio(_Part):
@@ -72,13 +86,23 @@ class Command(_Part):
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
 
+    @property
+    def settings_text(self) -> str:
+        """The settings that are known, as a plan has them."""
+        return ", ".join(setting(*each) for each in self.settings.items() if each[1] is not None)
+
+    @property
+    def versions_text(self) -> str:
+        """What it was measured with."""
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items())
+
 
 class Verdict(_Part):
     """Which configuration to use, by what evidence, and what that evidence leaves open.
 
     `decision`: "recommended" (one), "tie" (several that measuring cannot tell apart), "none". `commands` has
-    one for each of the `recommended`. `measure` are the commands that would close the gaps, the most useful
-    first.
+    one for each of the `recommended`; `caveats` say what speaks against these and is not required. `measure`
+    are the commands that would close the gaps, the most useful first.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -86,6 +110,7 @@ class Verdict(_Part):
     finding: str
     recommended: tuple[str, ...]
     commands: tuple[Command, ...]
+    caveats: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     method: str
     not_covered: tuple[str, ...]

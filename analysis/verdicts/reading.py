@@ -1,25 +1,23 @@
 """From the studies of two runs to the evidence of a verdict: the only part that knows their frames."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import pandas as pd
 
-from analysis.checks.limits import ERROR_RATE
-from analysis.ranking import Table
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
 from analysis.recycling.losses import rate
 from analysis.schema import Configuration, Run
 from analysis.study import Study
+from analysis.verdicts.delivered import delivered, with_variants
 from analysis.verdicts.evidence import (
     NOTHING,
     Evidence,
     Known,
     Latency,
     Outcome,
-    Performance,
     Price,
     Rate,
     Recycled,
@@ -54,13 +52,20 @@ def read(performance: Study | None, recycling: Study | None) -> Evidence:
     aliases = {alias for study in studies for alias in study.results.run.plan.get("aliases", {})}
     measured = {str(name) for study in studies for name in study.results.cells["configuration"]}
     considered = [name for name in entries if name in measured - aliases]
+    tables = () if performance is None else tuple(delivered(performance, aliases))
     return Evidence(
         runs=tuple(_source(study.results.run) for study in studies),
         configurations=tuple(_known(entries[name], performance, recycling) for name in considered),
-        performance=() if performance is None else tuple(_performance(performance, aliases)),
+        performance=with_variants(tables, _variants(studies, considered)),
         server_cpus=None if performance is None else len(performance.results.run.cpu_split.server),
         gaps=tuple(gaps(studies, considered)),
     )
+
+
+def _variants(studies: Sequence[Study], considered: Collection[str]) -> dict[str, str]:
+    """Configurations that a request cannot tell from another, each with that other."""
+    every = [entry for study in studies for entry in study.results.run.configurations]
+    return {entry.name: entry.variant_of for entry in every if entry.variant_of and entry.name in considered}
 
 
 def _source(run: Run) -> Source:
@@ -152,6 +157,7 @@ def _recycled(study: Study, name: str) -> Iterator[Recycled]:
             outcome=outcome,
             reason=reason,
             stall_s=stall_s,
+            max_requests=None if pd.isna(row["max_requests"]) else int(row["max_requests"]),
         )
 
 
@@ -240,40 +246,6 @@ def _latencies(study: Study, name: str) -> Iterator[Latency]:
             busy=float(row["busy"]),
             cells=tuple(_path(study, path) for path in mine["path"]),
         )
-
-
-def _performance(study: Study, aliases: set[str]) -> Iterator[Performance]:
-    """The ranking tables of the run, in the values that each repeat gave them."""
-    closed = study.summary[study.summary["load_kind"] == "closed"]
-    for table in study.verdict.tables:
-        yield _of_table(table, table.of(closed), aliases)
-
-
-def _of_table(table: Table, cells: pd.DataFrame, aliases: set[str]) -> Performance:
-    """By throughput where it is the server's own throughout, else by CPU per request, which always is."""
-    rows = [row for row in table.rows if row.configuration not in aliases]
-    sound = [row for row in rows if not row.error_rate > ERROR_RATE]
-    saturated = table.metric == "throughput" and all(row.saturated for row in sound)
-    delivered = cells["throughput"] if saturated else 1e6 / cells["cpu_us"]
-    values: dict[str, dict[int, float]] = {}
-    for row in sound:
-        mine = delivered[cells["configuration"] == row.configuration].dropna()
-        repeats = cells.loc[mine.index, "repeat"]
-        values[row.configuration] = {
-            int(repeat): float(each) for repeat, each in zip(repeats, mine, strict=True)
-        }
-    return Performance(
-        scenario=table.scenario,
-        workers=table.workers,
-        users=table.users,
-        metric="second" if saturated else "CPU-second",
-        values=values,
-        left_out={
-            row.configuration: f"{row.error_rate:.2%} of its requests failed in {table.scenario}"
-            for row in rows
-            if row not in sound
-        },
-    )
 
 
 def _path(study: Study, path: str) -> str:

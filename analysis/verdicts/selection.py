@@ -1,7 +1,7 @@
 """Which runs a verdict is made of, and the verdict on them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,63 @@ from analysis.verdicts.model import Verdict
 from analysis.verdicts.reading import kind, read
 from analysis.verdicts.requirements import Requirements
 
+# Repeats, from which on more of them only narrow intervals.
+_ENOUGH = 3
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A run that a verdict may go by, its folder, and how many `configurations` it was to measure."""
+
+    folder: Path
+    run: schema.Run
+    configurations: int
+
+    @property
+    def repeats(self) -> int:
+        """How often, as far as that matters."""
+        return min(_ENOUGH, int(self.run.plan.get("repeats", 1)))
+
+    @property
+    def width(self) -> tuple[int, int, int]:
+        """What narrowing a plan makes smaller: configurations, what is done to each, and how often."""
+        plan = self.run.plan
+        loads = len(plan.get("scenarios", {})) * len(plan.get("workers", [])) + len(plan.get("probes", []))
+        return self.configurations, loads, self.repeats
+
+    @property
+    def worth(self) -> tuple[int, int, float]:
+        """To choose between plans: how many were measured, how often, and when."""
+        return self.configurations, self.repeats, self.run.started
+
 
 def latest(root: Path, machine_id: str) -> list[Path]:
-    """The latest finished run of each kind of a machine under `root`: of none, one or both.
+    """The runs of a machine under `root` that a verdict goes by: of each kind one or none.
 
-    Runs of a catalogue of their own are left out: they ask other questions than which configuration to use.
+    It is the latest of those that measured the most (`_best`); the run of recycling is like that of
+    performance.
     """
-    runs: list[tuple[float, Path, str]] = []
+    every = list(_usable(root, machine_id))
+    fast = _best(each for each in every if kind(each.run) == "performance")
+    recycling = (each for each in every if kind(each.run) == "recycling")
+    like = _best(each for each in recycling if fast is None or not list(_unlike(fast.run, each.run)))
+    return [each.folder for each in (fast, like) if each is not None]
+
+
+def counterpart(folder: Path, run: schema.Run) -> Path | None:
+    """The run beside `folder` that a verdict on the run in it goes by as well, of the other kind."""
+    every = _usable(folder.parent, run.host.machine_id)
+    others = (each for each in every if kind(each.run) != kind(run) and not list(_unlike(run, each.run)))
+    best = _best(others)
+    return None if best is None else best.folder
+
+
+def _usable(root: Path, machine_id: str) -> Iterator[_Found]:
+    """The finished runs of a machine.
+
+    Those of a catalogue of their own are left out: they ask other questions than which configuration to use.
+    """
+    found: list[tuple[Path, schema.Run]] = []
     for path in root.glob("*/run.json"):
         try:
             run = schema.read(path, schema.Run)
@@ -28,9 +78,27 @@ def latest(root: Path, machine_id: str) -> list[Path]:
             continue
         theirs = run.host.machine_id != machine_id or run.plan.get("catalogue") is not None
         if run.status == "finished" and not theirs:
-            runs.append((run.started, path.parent, kind(run)))
-    last = {name: folder for _, folder, name in sorted(runs)}
-    return [last[name] for name in ("performance", "recycling") if name in last]
+            found.append((path.parent, run))
+    # Not every plan measures variants, and not every run says which of its configurations are some.
+    variants = {each.name for _, run in found for each in run.configurations if each.variant_of}
+    for folder, run in found:
+        named = set(run.plan.get("configurations", [])) - set(run.plan.get("aliases", {})) - variants
+        yield _Found(folder, run, len(named))
+
+
+def _best(found: Iterable[_Found]) -> _Found | None:
+    """The latest run that measured the most, so that no experiment on the side decides.
+
+    Of a plan's runs only the widest count, as others were narrowed; of several plans that with the most
+    configurations counts, of equals that with repeats to rank them by.
+    """
+    plans: dict[str, list[_Found]] = {}
+    for each in found:
+        plans.setdefault(str(each.run.plan.get("name")), []).append(each)
+    whole = [
+        each for runs in plans.values() for each in runs if each.width == max(other.width for other in runs)
+    ]
+    return max(whole, key=lambda each: each.worth, default=None)
 
 
 def stated(studies: Sequence[Study]) -> dict[str, Mapping[str, Any]]:

@@ -60,7 +60,7 @@ def test_a_recommendation_is_status_0_with_a_command_to_copy(verdict):
     assert lines[:2] == [
         "performance: quick (synthetic, Imagined CPU)", "recycling: recycle (synthetic, Imagined CPU)",
     ]  # fmt: skip
-    assert "  sanic app:app --workers 1" in lines
+    assert "  SERVED_BY=sanic sanic app:app --workers 1" in lines
     assert "  recycle_after(app, max_requests=10_000, jitter=1_000)" in lines
     assert any(line.startswith("Use sanic: it meets the requirements; uvicorn") for line in lines)
     assert "hypercorn" in result.output and "whose handler" not in lines[0]
@@ -68,7 +68,7 @@ def test_a_recommendation_is_status_0_with_a_command_to_copy(verdict):
     assert document["decision"] == "recommended" and document["recommended"] == ["sanic"]
     whys = {each["configuration"]: each["why"] for each in document["candidates"]}
     assert whys["sanic-single"] == "restart: has no way to replace workers"
-    assert whys["hypercorn"].startswith("lost_per_1000: 600 per 1000 recycles (")
+    assert whys["hypercorn"].startswith("lost although the handler ran: 600 per 1000 recycles (")
 
 
 def test_requirements_are_options(verdict):
@@ -150,5 +150,5 @@ def test_the_verdict_lies_beside_the_runs_unless_told_otherwise(tmp_path, monkey
 
 def test_a_narrow_terminal_folds_the_reasons_and_leaves_the_command_whole(verdict):
     result, _ = verdict(columns=80)
-    assert "  sanic app:app --workers 1" in result.output.splitlines()
+    assert "  SERVED_BY=sanic sanic app:app --workers 1" in result.output.splitlines()
     assert all(len(line) <= 80 for line in result.output.splitlines() if "verdict:" not in line)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.analysis.verdicts.builders import (
     known,
     latency,
     performance,
+    recycled,
     unrecycled,
 )
 
@@ -37,7 +39,7 @@ def test_the_requirement_decides_between_twins_of_which_one_cannot_recycle():
     )
     assert why(verdict) == {
         "sanic": "recommended",
-        "uvicorn": "0.500x (0.500 to 0.500) the requests per second of sanic over index",
+        "uvicorn": "0.500x (0.500 to 0.500) the requests per second of sanic",
         "sanic-single": "restart: has no way to replace workers",
     }
     assert [each.configuration for each in verdict.candidates] == ["sanic", "uvicorn", "sanic-single"]
@@ -65,7 +67,7 @@ def test_the_fastest_is_not_the_best_if_it_fails_and_its_figure_is_told():
     assert verdict.finding == "Use gunicorn-uvicorn: it alone is shown to meet the requirements."
     _, failed = verdict.candidates
     assert failed.outcome == "failed" and failed.rank is None
-    assert failed.why.startswith("lost_per_1000: 10,000 per 1000 recycles (9,")
+    assert failed.why.startswith("lost although the handler ran: 10,000 per 1000 recycles (9,")
     assert failed.performance.of == "gunicorn-uvicorn" and failed.performance.ratio == pytest.approx(3, 0.01)
 
 
@@ -104,7 +106,7 @@ def test_everything_is_not_shown():
     verdict = decide(evidence(known("a"), known("b", killed=YES)), Requirements(graceful_stop=True))
     assert verdict.decision == "none"
     assert verdict.finding == "No configuration is shown to meet the requirements; a and b may."
-    assert why(verdict)["a"] == "graceful_stop: not measured"
+    assert why(verdict)["a"] == "stopped under load: not measured"
     assert verdict.measure == ("make recycle CONFIGURATIONS=a,b",)
 
 
@@ -114,7 +116,7 @@ def test_what_is_not_shown_does_not_stand_in_the_way_and_is_not_forgotten():
         evidence(known("a"), few, performance=[performance({"a": 100, "b": 300})]), Requirements()
     )
     assert verdict.recommended == ("a",)
-    assert why(verdict)["b"].startswith("lost_per_1000: 0 of 8 recycles (up to 461 per 1000)")
+    assert why(verdict)["b"].startswith("lost although the handler ran: 0 of 8 recycles (up to 461 per 1000)")
     assert "May meet the requirements as well, which is not shown: b." in verdict.not_covered
     assert verdict.measure == ("make recycle CONFIGURATIONS=b",)
 
@@ -156,6 +158,35 @@ def test_as_many_replacements_are_asked_for_as_it_takes():
     assert verdict.measure[0] == "make recycle CONFIGURATIONS=a REPLACEMENTS=160 DURATION=960"
 
 
+def test_what_speaks_against_the_best_is_told_though_nobody_requires_it():
+    alone = evidence(known("a", killed=NO, terminated=YES), known("b", memory=NO, recycle="rss"))
+    verdict = decide(alone, Requirements())
+    assert verdict.recommended == ("a",)
+    assert verdict.caveats == ("a: a worker killed: no (require otherwise with --survive-kill)",)
+    assert [each.unwanted for each in verdict.candidates[0].judgements].count(True) == 1
+    required = decide(alone, Requirements(survive_kill=True))
+    assert required.recommended == required.caveats == ()
+
+
+def test_what_is_lost_before_handlers_run_is_told_of_all_that_pass():
+    lossy = known("b", prices=both(retryable=400))
+    table = performance({"a": 200, "b": 100})
+    verdict = decide(evidence(known("a"), lossy, performance=[table]), Requirements())
+    lost = "lost before the handler ran: 10,000 per 1000 recycles (9,"
+    assert why(verdict)["b"].startswith(f"0.500x (0.495 to 0.505) the requests per second of a; {lost}")
+    (caveat,) = decide(evidence(lossy), Requirements()).caveats
+    assert caveat.startswith(f"b: {lost}") and "--retryable-per-1000" in caveat
+
+
+def test_what_the_command_has_and_nobody_measured_is_told():
+    often = known("a", recycled=(replace(recycled(), max_requests=500),))
+    gaps = decide(evidence(often), Requirements()).not_covered
+    assert any("replaced after 500 requests" in text and "the 10,000 of the command" in text for text in gaps)
+    assert any("fill in yours with --workers" in text for text in gaps)
+    gaps = decide(evidence(often), Requirements(workers=2, max_requests=500)).not_covered
+    assert not any("the command" in text.lower() for text in gaps)
+
+
 def test_gaps_of_the_runs_are_told():
     verdict = decide(evidence(known(), gaps=("Not measured: granian.",)), Requirements())
     assert "Not measured: granian." in verdict.not_covered
@@ -168,8 +199,8 @@ def test_the_document_says_all_of_it():
     document = json.loads(verdict.json_text())
     assert document["schema"] == 1 and document["decision"] == "recommended"
     assert set(document) == {
-        "schema", "decision", "finding", "recommended", "commands", "candidates", "method", "not_covered",
-        "measure", "requirements", "runs",
+        "schema", "decision", "finding", "recommended", "commands", "caveats", "candidates", "method",
+        "not_covered", "measure", "requirements", "runs",
     }  # fmt: skip
     assert document["requirements"]["lost_per_1000"] == 0
     sanic, uvicorn, _ = document["candidates"]

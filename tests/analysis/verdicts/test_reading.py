@@ -1,5 +1,7 @@
 """From runs whose answers are known to evidence, and from there to a verdict."""
 
+import json
+
 import pytest
 
 from analysis.recycling.losses import rate
@@ -175,6 +177,20 @@ def test_open_loops_have_their_p99_and_its_interval(measured):
         assert 0 < each.low_ms <= each.p99_ms <= each.high_ms and each.achieved > 0.99
         assert len(each.cells) == 3 and all("/o" in cell for cell in each.cells)
     assert (sanic.latencies[0].scenario, sanic.latencies[0].workers) == ("index", 1)
+
+
+def test_a_variant_that_was_not_measured_has_what_was_measured_of_its_base(tmp_path):
+    folder = make_run(
+        tmp_path / "quick", Spec(configurations=("sanic", "uvicorn"), scenarios={"index": (64,)})
+    )
+    recycling = make_recycling(tmp_path / "recycle", [Story("granian", EVEN), Story("hypercorn", EVEN)])
+    run = json.loads((folder / "run.json").read_text())
+    for entry in run["configurations"]:
+        entry["variant_of"] = "uvicorn" if entry["name"] in ("granian", "gunicorn-asgi") else None
+    (folder / "run.json").write_text(json.dumps(run))
+    (table,) = read(study(folder), study(recycling)).performance
+    assert set(table.values) == {"sanic", "uvicorn", "granian"}
+    assert table.values["granian"] == table.values["uvicorn"]
 
 
 def test_gaps_name_what_was_not_measured_and_under_which_conditions(measured):

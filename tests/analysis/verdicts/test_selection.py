@@ -102,3 +102,61 @@ def test_the_order_of_the_runs_is_the_same_to_it(root):
     studies = [study(root / "quick"), study(root / "recycle")]
     one, other = (judge(each, Requirements()) for each in (studies, studies[::-1]))
     assert one.json_text() == other.json_text()
+
+
+def planned(folder, name, configurations, started, **plan):
+    """Make it a run of a plan: which configurations it was to measure, and when."""
+    return changed(
+        folder, started=started, plan={"name": name, "configurations": configurations.split()} | plan
+    )
+
+
+def a_run(root, folder, *plan, **keys):
+    return planned(make_run(root / folder, Spec(**SMALL)), *plan, **keys)
+
+
+def test_a_narrowed_run_gives_way_to_a_whole_one_of_its_plan(tmp_path):
+    a_run(tmp_path, "whole", "quick", "sanic uvicorn granian", 1.0)
+    a_run(tmp_path, "narrow", "quick", "sanic uvicorn", 2.0)
+    a_run(tmp_path, "one-load", "quick", "sanic uvicorn granian", 3.0, scenarios={})
+    a_run(tmp_path, "once", "quick", "sanic uvicorn granian", 4.0, repeats=1)
+    assert names(latest(tmp_path, "0")) == ["whole"]
+    a_run(tmp_path, "again", "quick", "sanic uvicorn granian", 5.0, repeats=10)
+    assert names(latest(tmp_path, "0")) == ["again"]
+
+
+def test_of_several_plans_the_one_with_most_configurations_and_enough_repeats(tmp_path):
+    a_run(tmp_path, "quick", "quick", "sanic uvicorn granian", 1.0)
+    a_run(tmp_path, "aa", "aa", "sanic sanic-again uvicorn uvicorn-again", 2.0, aliases={
+        "sanic-again": "sanic", "uvicorn-again": "uvicorn",
+    })  # fmt: skip
+    a_run(tmp_path, "smoke", "smoke", "sanic uvicorn granian", 3.0, repeats=1)
+    assert names(latest(tmp_path, "0")) == ["quick"]
+    a_run(tmp_path, "full", "full", "sanic uvicorn granian", 4.0)
+    assert names(latest(tmp_path, "0")) == ["full"]
+
+
+def test_a_variant_makes_a_plan_no_wider(tmp_path):
+    full = a_run(tmp_path, "full", "full", "sanic uvicorn granian", 1.0)
+    run = json.loads((full / "run.json").read_text())
+    for entry in run["configurations"]:
+        entry["variant_of"] = "sanic" if entry["name"] == "granian" else None
+    (full / "run.json").write_text(json.dumps(run))
+    a_run(tmp_path, "quick", "quick", "sanic uvicorn", 2.0)
+    assert names(latest(tmp_path, "0")) == ["quick"]
+
+
+def test_an_experiment_with_fewer_configurations_does_not_stand_for_recycling(root):
+    for name, configurations, started in (("recycle", "sanic uvicorn", 1.0), ("recycle-busy", "sanic", 2.0)):
+        folder = root / name
+        if not folder.exists():
+            make_recycling(folder, [Story("sanic", generation(11, 1.0))])
+        planned(folder, name, configurations, started)
+    assert names(latest(root, "0")) == ["quick", "recycle"]
+
+
+def test_the_run_of_recycling_is_like_that_of_performance(root):
+    changed(root / "recycle", methodology=1)
+    assert names(latest(root, "0")) == ["quick"]
+    make_recycling(root / "like", [Story("sanic", generation(11, 1.0))])
+    assert names(latest(root, "0")) == ["quick", "like"]
