@@ -1,0 +1,13 @@
+"""What people say about serving Sanic apps, held against what was measured.
+
+    answered = claims(gather(root, machine_id))
+
+The claims are those of one old discussion. Each is answered from the runs of one machine: one of performance,
+one of recycling, one replay of the benchmark that was argued about. What was not measured has no answer.
+"""
+
+from analysis.claims.material import Material, gather
+from analysis.claims.model import Claim, Claims
+from analysis.claims.said import claims
+
+__all__ = ["Claim", "Claims", "Material", "claims", "gather"]

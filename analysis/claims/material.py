@@ -1,0 +1,78 @@
+"""What the claims are answered from: the runs of one machine."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import results, schema
+from analysis.claims.replay import Replay
+from analysis.claims.replay import latest as latest_replay
+from analysis.errors import AnalysisError
+from analysis.study import RUN_VARIABLE, Study, study
+from analysis.verdicts import latest
+from analysis.verdicts.evidence import Evidence, Known, Price
+from analysis.verdicts.reading import kind, read
+
+
+@dataclass(frozen=True)
+class Material:
+    """A run of each kind and a replay, each of which may be missing; `evidence` is what both runs show."""
+
+    performance: Study | None
+    recycling: Study | None
+    replay: Replay | None
+    evidence: Evidence
+
+    @classmethod
+    def of(cls, studies: Sequence[Study], replayed: Replay | None) -> "Material":
+        """From one or two runs, one of each kind."""
+        of_kind = {kind(each.results.run): each for each in studies}
+        fast, recycling = of_kind.get("performance"), of_kind.get("recycling")
+        return cls(fast, recycling, replayed, read(fast, recycling))
+
+    @property
+    def studies(self) -> list[Study]:
+        """The runs that are there."""
+        return [each for each in (self.performance, self.recycling) if each is not None]
+
+    def known(self, configuration: str) -> Known | None:
+        """What is known of a configuration; None where it was not measured."""
+        found = [each for each in self.evidence.configurations if each.name == configuration]
+        return found[0] if found else None
+
+    def unavailable(self, configuration: str) -> str:
+        """Why a configuration was not measured, as a run says."""
+        for each in self.studies:
+            for entry in each.results.run.unavailable:
+                if entry.configuration == configuration:
+                    return f"{configuration} was not measured: {entry.reason}"
+        return f"{configuration} was not measured"
+
+    def worst(self, configuration: str) -> Price | None:
+        """What recycling costs it where it costs most requests whose handler ran; None without a price."""
+        known = self.known(configuration)
+        prices = [] if known is None else list(known.prices)
+        return max(prices, key=lambda each: (each.ran.per_1000, each.recycles), default=None)
+
+
+def gather(root: Path, machine_id: str) -> Material:
+    """The runs of a machine under `root` that a verdict would go by, and its latest replay."""
+    return Material.of(
+        [study(folder) for folder in latest(root, machine_id)], latest_replay(root, machine_id)
+    )
+
+
+def open_material() -> Material:
+    """For the notebook: the runs beside that of `WHICHWORKER_RUN`, else beside the latest, of its machine.
+
+    Raises:
+        AnalysisError: there is no run.
+    """
+    named = os.environ.get(RUN_VARIABLE)
+    folder = Path(named) if named else results.latest()
+    machine_id = schema.read(folder / "run.json", schema.Run).host.machine_id
+    found = gather(folder.parent, machine_id)
+    if not found.studies:
+        raise AnalysisError(f"no finished run in {folder.parent}: run `make bench` first")
+    return found

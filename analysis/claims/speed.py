@@ -1,0 +1,138 @@
+"""Claims about who is faster, answered from a run of performance."""
+
+import math
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+
+from analysis.claims.material import Material
+from analysis.claims.model import Answer, Outcome
+from analysis.claims.restarts import SANIC_WORKER, UVICORN_WORKER
+from analysis.comparison import Ratio, compare
+from analysis.verdicts.evidence import Performance, Price
+from analysis.words import counted, figures
+
+OWN_SERVER = ("sanic", "sanic-single")
+NOT_MEASURED = Answer("not measured", "There is no run of performance: `make bench` measures it.")
+
+
+def sanic_worker_is_faster(material: Material) -> Answer:
+    """Under Gunicorn, the Sanic worker is faster than the Uvicorn worker."""
+    if material.performance is None:
+        return NOT_MEASURED
+    ratios = _ratios(material, [SANIC_WORKER], [UVICORN_WORKER])
+    if not ratios:
+        return _missing(material, SANIC_WORKER, UVICORN_WORKER)
+    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    texts.append(f"Sanic {_sanic(material, SANIC_WORKER)} against {_sanic(material, UVICORN_WORKER)}")
+    outcome = _all([ratio for _, ratio in ratios.values()])
+    return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
+
+
+def uvicorn_worker_is_much_better(material: Material) -> Answer:
+    """Under Gunicorn, the Uvicorn worker is much better."""
+    if material.performance is None:
+        return NOT_MEASURED
+    ratios = _ratios(material, [UVICORN_WORKER], [SANIC_WORKER])
+    if not ratios:
+        return _missing(material, UVICORN_WORKER, SANIC_WORKER)
+    speed = _all([ratio for _, ratio in ratios.values()])
+    runs = [material.performance.results.run.run]
+    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    prices = material.worst(UVICORN_WORKER), material.worst(SANIC_WORKER)
+    one, other = prices
+    if material.recycling is None or one is None or other is None:
+        texts.append("what replacing workers costs was not measured")
+        return Answer(speed, f"{'; '.join(texts)}.", tuple(runs))
+    runs.append(material.recycling.results.run.run)
+    safer = one.ran.high < other.ran.low
+    texts.append(
+        "requests lost by 1000 replaced workers although their handler ran: "
+        f"{_lost(one)} with {UVICORN_WORKER}, {_lost(other)} with {SANIC_WORKER}"
+    )
+    return Answer(_both(speed, safer=safer), f"{'; '.join(texts)}.", tuple(runs))
+
+
+def _both(speed: Outcome, *, safer: bool) -> Outcome:
+    """A claim about speed and about safety at once."""
+    if speed == "holds":
+        return "holds" if safer else "holds in part"
+    return "holds in part" if safer else speed
+
+
+def sanic_is_the_fastest(material: Material) -> Answer:
+    """Sanic's own server, directly, is the fastest."""
+    if material.performance is None:
+        return NOT_MEASURED
+    others = {name for table in material.evidence.performance for name in table.values} - set(OWN_SERVER)
+    ratios = _ratios(material, OWN_SERVER, others)
+    if not ratios:
+        return _missing(material, *OWN_SERVER[:1])
+    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    same = {name for name in others if _sanic(material, name) == _sanic(material, OWN_SERVER[0])}
+    if same != others:
+        of_version = _ratios(material, OWN_SERVER, same)
+        version = f"with the same Sanic {_sanic(material, OWN_SERVER[0])}"
+        texts += [f"{version}, {where}: {text}" for where, (text, _) in of_version.items()]
+    texts.append(f"{counted(len(others), 'other configuration')} in all")
+    outcome = _all([ratio for _, ratio in ratios.values()])
+    return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
+
+
+def _ratios(
+    material: Material, names: Collection[str], others: Collection[str]
+) -> Mapping[str, tuple[str, Ratio]]:
+    """The best of `names` against the best of `others`, for each scenario and number of workers."""
+    found: dict[str, tuple[str, Ratio]] = {}
+    for table in material.evidence.performance:
+        one, other = _best(table, names), _best(table, others)
+        if one is None or other is None:
+            continue
+        ratio = compare(pd.Series(table.values[one]), pd.Series(table.values[other]))
+        if math.isnan(ratio.ratio):
+            continue
+        text = f"{one} {figures(ratio.ratio)}x{_interval(ratio)} the requests per {table.metric} of {other}"
+        found[f"{table.scenario}, {counted(table.workers, 'worker')}"] = text, ratio
+    return found
+
+
+def _best(table: Performance, names: Collection[str]) -> str | None:
+    """Of `names` the one with the highest mean; None where none was measured."""
+    means = {name: sum(each.values()) / len(each) for name, each in table.values.items() if each}
+    return max((name for name in means if name in names), key=lambda name: means[name], default=None)
+
+
+def _interval(ratio: Ratio) -> str:
+    return "" if math.isnan(ratio.low) else f" ({figures(ratio.low)} to {figures(ratio.high)})"
+
+
+def _all(ratios: Collection[Ratio]) -> Outcome:
+    """Whether all ratios are certainly above 1, in some scenarios, or in none."""
+    above = [ratio.low > 1 for ratio in ratios]
+    if all(above):
+        return "holds"
+    if any(above):
+        return "holds in part"
+    return "does not hold" if any(ratio.high < 1 for ratio in ratios) else "not shown"
+
+
+def _missing(material: Material, *names: str) -> Answer:
+    """Why there is nothing to compare."""
+    absent = [
+        name for name in names if not any(name in table.values for table in material.evidence.performance)
+    ]
+    why = material.unavailable(absent[0]) if absent else "no scenario has both of them"
+    return Answer("not measured", f"{why}.")
+
+
+def _sanic(material: Material, configuration: str) -> str:
+    """The version of Sanic that a configuration served with."""
+    known = material.known(configuration)
+    return "unknown" if known is None else known.versions.get("sanic", "unknown")
+
+
+def _lost(price: Price) -> str:
+    rate = price.ran
+    if rate.lost == 0:
+        return f"0 of {counted(price.recycles, 'replacement')} (up to {figures(rate.high)})"
+    return f"{figures(rate.per_1000)} ({figures(rate.low)} to {figures(rate.high)})"
