@@ -29,7 +29,8 @@ LOCUST_POLICY: Final = (
 POLICY: Final = "Content-Security-Policy"
 COMMON: Final = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With "no-referrer" browsers send a form, that of the login for one, with the origin "null".
+    "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
