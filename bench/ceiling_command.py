@@ -14,6 +14,7 @@ from bench.ceilings import measure_all
 from bench.ceilings_cache import Cache
 from bench.database import needing
 from bench.errors import UsageError, UserError
+from bench.examination import session_folder
 from bench.experiment import generator, interruptible
 from bench.launchers import Work
 from bench.prepare import Request
@@ -96,7 +97,10 @@ def _measured(request: Request) -> tuple[list[Subject], list[Ceiling]]:
         stack.enter_context(interruptible())
         stack.enter_context(cpus.pinned(split.own))
         launcher = stack.enter_context(kind.launcher(Work(having.ready, folder, say, own, read)))
-        session = stack.enter_context(generator(launcher, list(paths.values()), split, folder))
+        if chosen.own_app is not None:
+            chosen.own_app.tell(launcher)
+        home = session_folder(launcher, chosen)
+        session = stack.enter_context(generator(launcher, list(paths.values()), split, folder, home))
         say(f"{len(wanted)} loads against a null server, about {estimate_s(len(wanted)):.0f} s")
         reference = prepare.named(chosen, catalogue)[name]
         rig = Rig(launcher, session, split, reference, having.suite, folder)

@@ -16,6 +16,7 @@ from bench import (
     experiment,
     known_answers,
     listings,
+    own_options,
     results,
     serve_by_hand,
     stacks,
@@ -23,6 +24,7 @@ from bench import (
 )
 from bench.cockpit import command as cockpit
 from bench.errors import UsageError
+from bench.own_options import AppDirOption, AppOption, LocustfileOption, RequirementsOption, VariablesOption
 from bench.prepare import Request
 from bench.replay import command as replay
 from bench.terminal import LauncherOption, ResultsOption, console, errors, reports_errors
@@ -110,6 +112,11 @@ def run(
     replacements: Annotated[
         int | None, typer.Option(help="In plans of recycling: replacements to be seen in each cell.")
     ] = None,
+    own_app: AppOption = None,
+    app_dir: AppDirOption = Path(),
+    requirements: RequirementsOption = None,
+    locustfile: LocustfileOption = None,
+    variables: VariablesOption = None,
     launcher: LauncherOption = None,
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
@@ -138,6 +145,7 @@ def run(
     bench run --configurations sanic,granian --users 1,16,256 --duration 5
     bench run --configurations sanic --rates 1000,3000 --arrivals poisson
     bench run --plan recycle --configurations sanic --max-requests 1000
+    bench run --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py
     bench run --resume 20261122-080000-quick
     ```
     """
@@ -154,6 +162,7 @@ def run(
         "measured_s": duration,
         "max_requests": max_requests,
         "replacements": replacements,
+        **own_options.changes(own_app, app_dir, requirements, locustfile, _words(variables)),
     }
     changes = {key: value for key, value in asked.items() if value is not None}
     request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port, launcher)

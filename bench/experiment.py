@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import cpus, files, host, launchers, plan, prepare, session
+from bench import cpus, examination, files, host, launchers, plan, prepare, session
 from bench.blocks import duration, estimate_s, expand, load_s, possible
 from bench.ceiling import Rig, subjects
 from bench.ceilings import kept_or_measured
@@ -55,6 +55,9 @@ def run(request: Request, console: Console) -> Result:
     catalogue = prepare.catalogue(chosen)
     known = prepare.scenarios(chosen)
     chosen = plan.resolve(chosen, catalogue.configurations, known, prepare.plan_file(request))
+    if chosen.own_app is not None:
+        chosen.own_app.check(catalogue)
+        chosen.own_app.values()
     host.allow_open_files(chosen.most_users)
     named = prepare.named(chosen, catalogue)
     split = cpus.split_here(max(chosen.workers))
@@ -69,16 +72,20 @@ def run(request: Request, console: Console) -> Result:
     available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
     if not possible(expand(chosen, 0, named), available, having.lacking):
         raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
+    paths = {key: known[key].path for key in chosen.loaded if key not in having.lacking}
+    examination.examine_scenarios(chosen, list(paths.values()), kind, say)
     with RunFolder(prepare.run_folder(request, described, say)) as folder:
         record = prepare.begin(folder, described, request.seed)
         planned = possible(expand(chosen, record["seed"], named), available, having.lacking)
         todo = remaining(planned, folder)
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, chosen, planned, todo))
-        paths = {key: known[key].path for key in chosen.loaded if key not in having.lacking}
         own = prepare.own_catalogue(chosen)
         read = prepare.files_read(chosen, catalogue, paths.values())
         launcher = kind.launcher(Work(having.ready, folder.path, say, own, read, request.port))
+        if chosen.own_app is not None:
+            chosen.own_app.tell(launcher)
+        home = examination.session_folder(launcher, chosen)
         database = None
         if source is not None:
             stack = next(iter(having.ready))
@@ -93,7 +100,7 @@ def run(request: Request, console: Console) -> Result:
                 cpus=split,
                 launcher=launcher,
                 database=database,
-                session=generator(launcher, list(paths.values()), split, folder.path),
+                session=generator(launcher, list(paths.values()), split, folder.path, home),
                 host=host.HostSampler(),
                 progress=progress,
             )
@@ -175,10 +182,15 @@ def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     record["ceilings"] = list({(c["scenario"], c["users"]): c for c in [*before, *ceilings]}.values())
 
 
-def generator(launcher: Launcher, scenarios: Sequence[Path], split: CpuSplit, folder: Path) -> Session:
-    """The load generator of a run for some scenarios, to be entered after its launcher."""
+def generator(
+    launcher: Launcher, scenarios: Sequence[Path], split: CpuSplit, folder: Path, home: Sequence[str] = ()
+) -> Session:
+    """The load generator of a run for some scenarios, to be entered after its launcher.
+
+    ``home`` is what tells it where its users are at home (``examination.session_folder``).
+    """
     files_inside = [launcher.inside(path) for path in scenarios]
-    words = session.arguments(files_inside, len(split.generator))
+    words = session.arguments(files_inside, len(split.generator), home)
     return Session(words, split.generator, folder / "generator.log", start=launcher.suite)
 
 

@@ -113,8 +113,9 @@ class Server:
 class Launcher(ABC):
     """What every launcher can do; how it does it, and where, is in its subclasses.
 
-    ``variables`` reach the environment of every server that is started from then on. ``own_network``: what
-    it starts has another 127.0.0.1 than this process.
+    ``variables`` reach the environment of every server that is started from then on, ``shared`` that of
+    everything; their values are shown to nobody. ``app_options`` tell serve which app it is, if it is not the
+    suite's. ``own_network``: what it starts has another 127.0.0.1 than this process.
     """
 
     name: ClassVar[str]
@@ -123,6 +124,8 @@ class Launcher(ABC):
     def __init__(self, *, catalogue: Path | None, startup_timeout_s: float, stop_timeout_s: float) -> None:
         """``catalogue`` is the file that declares the configurations, if it is not the suite's own."""
         self.variables = dict(NO_DATABASE)
+        self.shared: dict[str, str] = {}
+        self.app_options: list[str] = []
         self._catalogue = catalogue
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -163,7 +166,7 @@ class Launcher(ABC):
             directory.mkdir(parents=True, exist_ok=True)
             port = self._port()
             arguments = serve_arguments(configuration.name, port, workers, self._catalogue)
-            arguments += ["--metrics", str(place.resolve()), *options.arguments()]
+            arguments += ["--metrics", str(place.resolve()), *options.arguments(), *self.app_options]
             arguments += ["--startup-timeout", str(self._startup_timeout_s)]
             process = self._serve(configuration, arguments, place, cpus)
             self._running.append(process)

@@ -92,7 +92,12 @@ class Processes(Launcher):
         python = self._environments[configuration.stack].python
         command = [str(python), "-m", "targets.serve", *arguments]
         with own_log(place).open("wb") as log:
-            return LocalServe(spawn(command, cpus, stdout=log, stderr=log, environment=self.variables))
+            return LocalServe(spawn(command, cpus, stdout=log, stderr=log, environment=self._environment))
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """What servers get beside what this process has, which holds all that is shared already."""
+        return {**self.variables, **self.shared}
 
     def suite(
         self,
@@ -123,7 +128,7 @@ class Processes(Launcher):
         return subprocess.run(
             [str(self._environments[stack].python), *arguments],
             cwd=ROOT,
-            env={**os.environ, **self.variables},
+            env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -26,9 +26,9 @@ _OTHERWISE = f"Local processes need no Docker: LAUNCHER={Processes.name}"
 class Work:
     """What a launcher is for.
 
-    It writes to ``folder`` only. ``catalogue`` is one of the plan's own, ``files`` are all of its own that
-    programs read, ``port`` is what every local server is to listen on. ``say`` hears what others left
-    and is removed.
+    It writes to ``folder`` only. ``catalogue`` is one of the plan's own, ``files`` are all files and folders
+    of its own that programs read, ``port`` is what every local server is to listen on. ``say`` hears what
+    others left and is removed.
     """
 
     environments: Mapping[str, Environment]
@@ -91,7 +91,14 @@ class _OfContainers:
         return images.suite(self.engine, say)
 
     def launcher(self, work: Work, /) -> Compose:
-        return Compose(self.engine, work.folder, work.say, catalogue=work.catalogue, files=work.files)
+        return Compose(
+            self.engine,
+            work.folder,
+            work.say,
+            environments=work.environments,
+            catalogue=work.catalogue,
+            files=work.files,
+        )
 
 
 def choose(

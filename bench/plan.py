@@ -23,6 +23,7 @@ from pydantic import (
 from bench import thresholds
 from bench.errors import UsageError, unknown
 from bench.loads import Loads, OpenLoads, Search
+from bench.own_app import OwnApp
 from bench.processes import ROOT
 from bench.recycling import Probe, RecyclingKeys, RecyclingTable, check_probes
 from bench.requirements import RequirementsTable
@@ -40,8 +41,8 @@ Threshold = Annotated[str, AfterValidator(thresholds.check)]
 class Plan(Table):
     """A plan as written.
 
-    ``catalogue`` and ``locustfiles`` are relative to the project's root where they lie below it, so that
-    a recorded plan reads the same everywhere.
+    ``catalogue`` and ``locustfiles`` (a folder, or one file) are relative to the project's root where they
+    lie below it, so that a recorded plan reads the same everywhere.
     """
 
     summary: str
@@ -58,6 +59,7 @@ class Plan(Table):
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     # Recorded only where they are, so that runs from before there were any can go on.
     requirements: RequirementsTable | None = Field(default=None, exclude_if=lambda value: value is None)
+    own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
     catalogue: str | None = None
     locustfiles: str | None = None
 
@@ -87,8 +89,8 @@ class Plan(Table):
         path = ((info.context or ROOT) / name).resolve()
         if info.field_name == "catalogue" and not path.is_file():
             raise ValueError(f"there is no file {path}")
-        if info.field_name == "locustfiles" and not path.is_dir():
-            raise ValueError(f"there is no folder {path}")
+        if info.field_name == "locustfiles" and not path.exists():
+            raise ValueError(f"there is no file or folder {path}")
         return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
     @model_validator(mode="after")
@@ -99,6 +101,8 @@ class Plan(Table):
             self._check_recycling()
         if not self.scenarios and not self.probes:
             raise ValueError("[scenarios] names none")
+        if self.own_app is not None and self.locustfiles is None:
+            raise ValueError("an app of your own needs a locustfile for its own routes: give SCENARIO= too")
         return self
 
     def _check_without_recycling(self) -> None:
@@ -217,6 +221,8 @@ def _keys(table: Sequence[str]) -> Collection[str]:
             return Probe.model_fields
         case ["requirements"]:
             return RequirementsTable.model_fields
+        case ["own_app"]:
+            return OwnApp.model_fields
         case _:
             return Plan.model_fields
 

@@ -7,16 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import database, host, narrowing, plan, results, stacks
+from bench import database, examination, host, narrowing, own_stack, plan, results, stacks
 from bench import scenarios as scenario_files
 from bench.cpus import CpuSplit
 from bench.errors import UsageError, UserError
 from bench.launchers import Kind
+from bench.own_app import OwnApp
 from bench.plan import Plan
 from bench.processes import ROOT
 from bench.results import METHODOLOGY, SCHEMA, RunFolder
 from bench.scenarios import Scenario
-from targets.configurations import Catalogue, Configuration
+from targets.configurations import Catalogue, Configuration, Stack
 from targets.configurations import load as load_catalogue
 
 Say = Callable[[str], None]
@@ -40,13 +41,15 @@ class Request:
 class Environments:
     """The environments by stack, and what is unavailable here (as in ``run.json``).
 
-    ``launcher`` is the one they are for, ``suite`` the versions of what the generator runs on.
+    ``launcher`` is the one they are for, ``suite`` the versions of what the generator runs on, ``replaced``
+    the packages of each stack whose version is not the pinned one but that of an app's requirements.
     """
 
     ready: dict[str, stacks.Environment]
     unavailable: list[dict[str, str]]
     launcher: str = "processes"
     suite: dict[str, Any] = field(default_factory=host.suite_versions)
+    replaced: dict[str, dict[str, tuple[str, str | None]]] = field(default_factory=dict)
 
     @property
     def lacking(self) -> list[str]:
@@ -57,13 +60,21 @@ class Environments:
 def chosen_plan(request: Request) -> tuple[str, Plan]:
     """The name and the plan asked for: that of the run to resume, or a plan file narrowed."""
     if request.resume is None:
-        return Path(request.plan).stem, narrowing.narrow(plan.load(request.plan), request.changes)
+        return Path(request.plan).stem, _narrowed(plan.load(request.plan), request.changes)
     if request.changes:
         keys = ", ".join(request.changes)
         raise UsageError(f"--resume goes on with the plan of its run; it cannot change: {keys}")
     folder = results.find(request.results, request.resume)
     recorded = dict(results.read_run(folder)["plan"])
     return recorded.pop("name"), plan.validate(recorded, f"{folder}/run.json")
+
+
+def _narrowed(chosen: Plan, changes: Mapping[str, Any]) -> Plan:
+    """The plan as the command line asks; other locustfiles than the plan's are run under all of its loads."""
+    others = changes.get("locustfiles")
+    if others is not None and "scenarios" not in changes:
+        changes = {**changes, "scenarios": list(scenario_files.load(Path(others)))}
+    return narrowing.narrow(chosen, changes)
 
 
 def plan_file(request: Request) -> str:
@@ -93,10 +104,11 @@ def catalogue(chosen: Plan) -> Catalogue:
 
 
 def files_read(chosen: Plan, catalogue: Catalogue, scenarios: Iterable[Path]) -> list[Path]:
-    """The files that servers and generator read: the scenarios, and a catalogue of the plan's own."""
+    """What servers and generator read: the scenarios, and the plan's own catalogue and app."""
     own = own_catalogue(chosen)
     of_catalogue = [] if own is None else [own, *(s.requirements for s in catalogue.stacks.values())]
-    return [*scenarios, *of_catalogue]
+    of_app = [] if chosen.own_app is None else [chosen.own_app.path]
+    return [*scenarios, *of_catalogue, *of_app]
 
 
 def scenarios(chosen: Plan) -> dict[str, Scenario]:
@@ -115,15 +127,25 @@ def named(chosen: Plan, catalogue: Catalogue) -> dict[str, Configuration]:
 
 
 def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> Environments:
-    """The environments of the stacks the plan uses, and of the generator, made when missing."""
+    """The environments of the stacks the plan uses, and of the generator, made when missing.
+
+    Raises:
+        UserError: an app of one's own cannot be served in them.
+    """
     ready: dict[str, stacks.Environment] = {}
+    replaced: dict[str, dict[str, tuple[str, str | None]]] = {}
     missing: dict[str, stacks.UnavailableError] = {}
     unavailable = []
     for name in chosen.configurations:
         stack = catalogue.stacks[catalogue.get(chosen.original(name)).stack]
         if stack.name not in ready and stack.name not in missing:
             try:
-                ready[stack.name] = kind.environment(stack, say)
+                if chosen.own_app is None:
+                    ready[stack.name] = kind.environment(stack, say)
+                else:
+                    stack = chosen.own_app.over(stack)
+                    ready[stack.name] = _of_own(chosen.own_app, stack, kind, say)
+                    replaced[stack.name] = own_stack.replaced(stack, ready[stack.name])
             except stacks.UnavailableError as error:
                 missing[stack.name] = error
         if stack.name in missing:
@@ -132,7 +154,20 @@ def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> En
             say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
     # Without anything to serve, nothing is measured: the generator is not made for that.
     suite = kind.suite(say) if ready else {}
-    return Environments(ready, unavailable, kind.name, suite)
+    return Environments(ready, unavailable, kind.name, suite, replaced)
+
+
+def _of_own(own: OwnApp, stack: Stack, kind: Kind, say: Say) -> stacks.Environment:
+    """The environment of an app of one's own, in which it can be imported; raises as ``environments``."""
+    own_stack.check_before(stack)
+    environment = kind.environment(stack, say)
+    own_stack.check_after(stack, environment)
+    instead = own_stack.replaced(stack, environment)
+    if instead:
+        said = ", ".join(f"{name} {theirs} (not {ours})" for name, (ours, theirs) in instead.items())
+        say(f'of the app\'s requirements in the stack "{stack.name}": {said}')
+    examination.examine_app(own, stack, environment, kind, say)
+    return environment
 
 
 def database_source(
@@ -182,7 +217,17 @@ def describe(
         "ceilings": [],
         "unavailable": having.unavailable,
         "database": None,
+        **_own_app(chosen, having),
     }
+
+
+def _own_app(chosen: Plan, having: Environments) -> dict[str, Any]:
+    """What ``run.json`` has of an app of one's own beside the plan: nothing without one."""
+    if chosen.own_app is None:
+        return {}
+    requirements = chosen.own_app.requirements
+    digest = None if requirements is None else stacks.requirements_hash(ROOT / requirements)
+    return {"own_app": {"requirements_sha256": digest, "replaced": having.replaced}}
 
 
 def run_folder(request: Request, described: Mapping[str, Any], say: Say) -> Path:

@@ -1,4 +1,7 @@
-"""The scenarios there are: one Locust file each in ``locustfiles``, looked at but never imported."""
+"""The scenarios there are: one Locust file each in a folder, looked at but never imported.
+
+All user classes of a file are one scenario, mixed by their weights: what ``locust -f FILE`` would run.
+"""
 
 import ast
 from dataclasses import dataclass
@@ -26,10 +29,13 @@ class Scenario:
 def load(folder: Path = LOCUSTFILES) -> dict[str, Scenario]:
     """The scenarios by name (the file's stem with ``_`` as ``-``), without files that begin with ``_``.
 
+    ``folder`` may also be the only file.
+
     Raises:
         UserError: a file is not Python, or needs what nobody knows; names the file and the line.
     """
-    paths = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+    named = (path for path in folder.glob("*.py") if not path.name.startswith("_"))
+    paths = [folder] if folder.is_file() else sorted(named)
     scenarios = [_read(path) for path in paths]
     return {scenario.name: scenario for scenario in scenarios}
 

@@ -51,9 +51,12 @@ class Load:
 Event = dict[str, Any]
 
 
-def arguments(scenarios: Sequence[str], processes: int) -> list[str]:
-    """The arguments of Python for a generator of so many processes for these scenarios."""
-    words = ["-m", "swarm.session", "--processes", str(processes)]
+def arguments(scenarios: Sequence[str], processes: int, home: Sequence[str] = ()) -> list[str]:
+    """The arguments of Python for a generator of so many processes for these scenarios.
+
+    ``home`` are those that say where its users are at home.
+    """
+    words = ["-m", "swarm.session", "--processes", str(processes), *home]
     return words + [word for scenario in scenarios for word in ("--scenario", scenario)]
 
 

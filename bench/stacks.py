@@ -4,13 +4,15 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import UserError
 from targets.configurations import Stack
 
 VENVS = Path(__file__).parents[1] / ".venvs"
@@ -24,6 +26,7 @@ from importlib.metadata import distributions
 packages = {d.metadata["Name"]: d.version for d in distributions()}
 print(json.dumps({"python": platform.python_version(), "packages": dict(sorted(packages.items()))}))
 """
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s*)(\S+)", re.MULTILINE)
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
 
 
@@ -38,11 +41,12 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """A stack's environment that is ready for use."""
+    """A stack's environment that is ready for use; ``image`` is the tag of its image, if it has one's own."""
 
     python: Path
     version: str
     packages: dict[str, str]
+    image: str | None = None
 
 
 def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
@@ -50,11 +54,16 @@ def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
 
     Raises:
         UnavailableError: no suitable interpreter, or its packages cannot be installed.
+        UserError: those of somebody's own app cannot.
     """
-    folder = venvs / stack.name
     wanted = requirements_hash(stack.requirements)
+    name = stack.name
+    if stack.own is not None:  # a folder for each content: switching between apps installs nothing anew
+        wanted = hashlib.sha256(f"{wanted} {requirements_hash(stack.own)}".encode()).hexdigest()
+        name = f"{stack.name}-own-{wanted[:12]}"
+    folder = venvs / name
     venvs.mkdir(parents=True, exist_ok=True)
-    with (venvs / f".{stack.name}.lock").open("w") as lock:
+    with (venvs / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same environment
         return _ready(folder, wanted) or _create(stack, folder, wanted, say)
 
@@ -62,18 +71,22 @@ def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
 def requirements_hash(path: Path) -> str:
     """A hash of a requirements file and of the files it includes (``-r``, ``-c``)."""
     digest = hashlib.sha256()
-    for text in _texts(path):
-        digest.update(text.encode() + b"\0")
+    for file in requirement_files(path):
+        digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _texts(path: Path) -> Iterator[str]:
-    text = path.read_text(encoding="utf-8")
-    yield text
-    for line in text.splitlines():
-        option, _, included = line.strip().partition(" ")
-        if option in ("-r", "-c", "--requirement", "--constraint"):
-            yield from _texts(path.parent / included.strip())
+def requirement_files(path: Path) -> list[Path]:
+    """A requirements file, and the local ones that it includes (``-r``, ``-c``), each once."""
+    found: list[Path] = []
+    waiting = [path.resolve()]
+    while waiting:
+        file = waiting.pop(0)
+        if file not in found:
+            found.append(file)
+            included = _INCLUDE.findall(file.read_text(encoding="utf-8"))
+            waiting += [(file.parent / each).resolve() for each in included if "://" not in each]
+    return found
 
 
 def _ready(folder: Path, wanted: str) -> Environment | None:
@@ -101,23 +114,45 @@ def _create(stack: Stack, folder: Path, wanted: str, say: Say) -> Environment:
         )
     say(f'installing the stack "{stack.name}" into {folder.name} with {interpreter} (once) …')
     (folder / MARKER).unlink(missing_ok=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
-    for command in (
-        [interpreter, "-m", "venv", "--clear", str(folder)],
-        [*pip, "--disable-pip-version-check", "--requirement", str(stack.requirements)],
-    ):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            last = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-8:])
+    pip = [str(folder / "bin" / "python"), "-m", "pip"]
+    install = [*pip, "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"]
+    for command in ([interpreter, "-m", "venv", "--clear", str(folder)], [*install, str(stack.requirements)]):
+        if last := _failed(command):
             raise UnavailableError(
                 f'installing the stack "{stack.name}" failed:\n{last}',
                 f"look at {stack.requirements.name} and the lines above, then run `make setup`",
             )
+    if stack.own is not None:
+        for command in ([*install, str(stack.own)], [*pip, "check", "--disable-pip-version-check"]):
+            if last := _failed(command):
+                raise not_both(stack, last)
     (folder / MARKER).write_text(wanted + "\n")
     environment = _ready(folder, wanted)
     if environment is None:
         raise UnavailableError(f"{folder} was installed but its interpreter does not run", f"remove {folder}")
     return environment
+
+
+def _failed(command: Sequence[str]) -> str | None:
+    """The last lines of a command that failed, indented, warnings aside; ``None`` if it did not."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode == 0:
+        return None
+    lines = [line for line in done.stdout.splitlines() if line.strip() and not line.startswith("WARNING:")]
+    return "\n".join(f"  {line}" for line in lines[-8:]) or f"  (exit status {done.returncode})"
+
+
+def not_both(stack: Stack, said: str) -> UserError | UnavailableError:
+    """That an app's requirements cannot be had with a stack; ``said`` are pip's last lines.
+
+    A stack that is for a certain version of something is then unavailable; without any other nothing can be
+    measured.
+    """
+    what = f'{stack.own} cannot be installed with the servers of the stack "{stack.name}"; pip says:'
+    advice = f"name versions that both can do with in {stack.own}: what stands there goes before the stack's"
+    if stack.fixed:
+        return UnavailableError(f"{what} {said.splitlines()[-1].strip()}", advice)
+    return UserError(f"{what}\n{said.strip(chr(10))}\n{advice}")
 
 
 def find_interpreter(versions: tuple[str, ...]) -> str | None:

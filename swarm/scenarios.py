@@ -31,7 +31,8 @@ def environment_of(scenarios: Mapping[str, list[type[User]]]) -> Environment:
     """An environment with every scenario's users, in the session and in each of its workers alike."""
     classes = [user_class for found in scenarios.values() for user_class in found]
     # The real parser: locustfiles may have options of their own, and workers get them from the master.
-    return Environment(user_classes=classes, events=events, parsed_options=get_parser().parse_args(args=[]))
+    # Settings for Locust that lie in somebody's folder (locust.conf) are for other tests than ours.
+    return Environment(user_classes=classes, events=events, parsed_options=get_parser([]).parse_args(args=[]))
 
 
 def engine_name(classes: Iterable[type[User]]) -> str:

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from time import time
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from locust.runners import LocalRunner, MasterRunner
 
 from .cell import Cell, CellFailed
 from .distributed import NotReadyError, Workers
+from .home import enter
 from .locust_csv import locust_csv
 from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
 from .plugin import Coordinator, coordinator_of
@@ -234,10 +236,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--scenario", action="append", required=True, metavar="FILE")
     parser.add_argument("--processes", type=int, default=1, help="Locust workers; 1 (the default) needs none")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where its users are at home")
     parser.add_argument("--worker", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
+    enter(arguments.folder)
     if arguments.worker is not None:
         _work(arguments.scenario, arguments.worker)
         return

@@ -14,17 +14,12 @@ Replacing = Literal["replaced", "not replaced", "too few", "broken"]
 
 @dataclass(frozen=True)
 class Source:
-    """A run that was read, of one of the two kinds; `started` in Unix seconds.
-
-    `command` measures the same again; `app` is whose it is, None for the suite's own.
-    """
+    """A run that was read, of one of the two kinds; `started` in Unix seconds."""
 
     run: str
     kind: Literal["performance", "recycling"]
     started: float
     plan: str
-    command: str
-    app: str | None
     launcher: str
     methodology: int
     hostname: str

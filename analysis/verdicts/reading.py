@@ -6,7 +6,6 @@ from typing import Literal
 
 import pandas as pd
 
-from analysis import reproduction
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
 from analysis.recycling.losses import rate
@@ -40,12 +39,6 @@ _SERVERS = ("sanic", "uvicorn", "uvicorn-worker", "gunicorn", "granian", "hyperc
 def kind(run: Run) -> Literal["performance", "recycling"]:
     """What a run measured: the replacing of workers, or how fast servers are."""
     return "recycling" if run.plan.get("recycling") else "performance"
-
-
-def own_app(run: Run) -> str | None:
-    """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
-    own = run.plan.get("own_app")
-    return None if own is None else f"{own['app']} of {own['folder']}"
 
 
 def read(performance: Study | None, recycling: Study | None) -> Evidence:
@@ -82,8 +75,6 @@ def _source(run: Run) -> Source:
         kind=kind(run),
         started=run.started,
         plan=str(run.plan.get("name", "unnamed")),
-        command=reproduction.command(run),
-        app=own_app(run),
         launcher=run.launcher,
         methodology=run.methodology,
         hostname=host.hostname,

@@ -42,11 +42,13 @@ class Containers:
     """Starts services of docker-compose.yml under labels that say whose they are (``removal`` goes by them).
 
     ``mounts`` are folders of the host and whether they may be written to; they have the same path inside.
+    ``tags`` are those of the images of some services, where they are not those that everybody uses.
     ``network`` is the container in whose network namespace the others run; none at first.
     """
 
     engine: Engine
     mounts: Mapping[Path, bool] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
     network: str | None = None
 
     def start(
@@ -65,7 +67,7 @@ class Containers:
         """
         name = _new_name(service)
         command = self._run(name, ["--detach"], service, arguments, variables)
-        run(command, environment=self._settings(cpus), timeout_s=timeout_s)
+        run(command, environment=self._settings(service, cpus, variables), timeout_s=timeout_s)
         return name
 
     def attach(
@@ -89,7 +91,7 @@ class Containers:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            environment=self._settings(cpus),
+            environment=self._settings(service, cpus, variables),
             kind=partial(Attached, name, self.signal, self.remove),
         )
 
@@ -131,20 +133,28 @@ class Containers:
         arguments: Sequence[str],
         variables: Mapping[str, str] | None,
     ) -> list[str]:
-        """The command that runs a service once, under our name and labels."""
+        """The command that runs a service once, under our name and labels.
+
+        It names the ``variables``; their values, which everybody could see in it, are in its environment.
+        """
         words = ["run", *options, "--no-deps", "--name", name]
         words += ["--label", f"{identity.CHECKOUT_LABEL}={identity.checkout()}"]
         words += ["--label", f"{identity.BENCH_LABEL}={identity.bench()}"]
         for folder, writable in self.mounts.items():
             words += ["--volume", f"{folder}:{folder}:{'rw' if writable else 'ro'}"]
-        for key, value in (variables or {}).items():
-            words += ["-e", f"{key}={value}"]
+        for key in variables or {}:
+            words += ["-e", key]
         return self.engine.compose(identity.project(), *words, service, *arguments)
 
-    def _settings(self, cpus: Sequence[int]) -> dict[str, str]:
+    def _settings(
+        self, service: str, cpus: Sequence[int], variables: Mapping[str, str] | None
+    ) -> dict[str, str]:
         """What docker-compose.yml is told: on which CPUs and in whose name, and where 127.0.0.1 is."""
         listed = ",".join(map(str, cpus))
+        tag = {"WHICHWORKER_TAG": self.tags[service]} if service in self.tags else {}
         return {
+            **(variables or {}),
+            **tag,
             "WHICHWORKER_USER": f"{os.getuid()}:{os.getgid()}",
             "WHICHWORKER_SERVER_CPUS": listed,
             "WHICHWORKER_GENERATOR_CPUS": listed,

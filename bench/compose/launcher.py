@@ -3,7 +3,7 @@
 import itertools
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -18,7 +18,7 @@ from bench.compose.serve import ContainerServe
 from bench.errors import UserError
 from bench.launch import ONCE_S, Launcher, ServerError, own_log
 from bench.processes import ROOT
-from bench.stacks import Say
+from bench.stacks import Environment, Say
 from targets.configurations import Configuration
 
 # What the suite's image has of the checkout for the programs that it starts, and where.
@@ -46,12 +46,14 @@ class Compose(Launcher):
         folder: Path,
         say: Say,
         *,
+        environments: Mapping[str, Environment] | None = None,
         catalogue: Path | None = None,
         files: Iterable[Path] = (),
         startup_timeout_s: float = 30.0,
         stop_timeout_s: float = 20.0,
     ) -> None:
-        """``folder`` takes all that is written; it is mounted.
+        """``folder`` takes all that is written; it is mounted. ``environments`` say which images stacks have,
+        if not those that everybody uses.
 
         ``catalogue`` is the file that declares the configurations, if it is not the suite's own. ``files``
         are the plan's own that programs read: their folders are mounted to be read. ``say`` hears what was
@@ -62,8 +64,9 @@ class Compose(Launcher):
             startup_timeout_s=startup_timeout_s,
             stop_timeout_s=stop_timeout_s,
         )
-        read = {path.resolve().parent: False for path in files if not _is_in_image(path)}
-        self._containers = Containers(engine, read | {folder.resolve(): True})
+        read = {_folder_of(path.resolve()): False for path in files if not _is_in_image(path)}
+        own = {images.service(name): each.image for name, each in (environments or {}).items() if each.image}
+        self._containers = Containers(engine, read | {folder.resolve(): True}, own)
         self._engine = engine
         self._say = say
         self._ports = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS))
@@ -101,7 +104,7 @@ class Compose(Launcher):
     ) -> ContainerServe:
         service = images.service(configuration.stack)
         try:
-            name = self._containers.start(service, arguments, cpus, variables=self.variables)
+            name = self._containers.start(service, arguments, cpus, variables=self._environment)
         except ClientError as error:
             raise ServerError(
                 f"{configuration.name} did not start, Docker says:\n{_indented(error)}"
@@ -119,7 +122,7 @@ class Compose(Launcher):
     ) -> subprocess.Popen[bytes]:
         """See ``Launcher``."""
         return self._containers.attach(
-            images.SUITE, arguments, cpus, stdin=stdin, stdout=stdout, stderr=stderr
+            images.SUITE, arguments, cpus, variables=self.shared, stdin=stdin, stdout=stdout, stderr=stderr
         )
 
     def inside(self, path: Path) -> str:
@@ -146,7 +149,11 @@ class Compose(Launcher):
 
     def once(self, stack: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """See ``Launcher``."""
-        return self._containers.once(images.service(stack), arguments, ONCE_S, self.variables)
+        return self._containers.once(images.service(stack), arguments, ONCE_S, self._environment)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.variables, **self.shared}
 
     def database(self) -> str:
         """Start PostgreSQL where the servers are, on the CPUs of this process.
@@ -182,6 +189,10 @@ class Compose(Launcher):
 
 def _is_in_image(path: Path) -> bool:
     return any(path.resolve().is_relative_to(folder) for folder in _IN_IMAGE)
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def _indented(error: ClientError) -> str:

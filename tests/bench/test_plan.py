@@ -161,7 +161,7 @@ def test_a_wrong_plan_is_told_in_one_line_with_file_and_key(write, old, new, mes
             'key "aliases.sanic-again": input should be a',
         ),
         ("[aliases]", 'catalogue = "no.toml"\n[aliases]', 'key "catalogue": there is no file /'),
-        ("[aliases]", 'locustfiles = "no"\n[aliases]', 'key "locustfiles": there is no folder /'),
+        ("[aliases]", 'locustfiles = "no"\n[aliases]', 'key "locustfiles": there is no file or folder /'),
         ("[aliases]", 'catalog = "no.toml"\n[aliases]', 'unknown key "catalog"; did you mean "catalogue"?'),
     ],
 )

@@ -187,3 +187,33 @@ def test_a_stack_of_ones_own_has_no_image(docker, tmp_path, stack, said):
     copied = tmp_path / "copy.txt"
     copied.write_bytes(stack.requirements.read_bytes())
     assert images.ensure(engine.find(), replace(stack, requirements=copied), said.append).packages
+
+
+# -- With the requirements of somebody's own app
+
+
+@pytest.fixture
+def with_own(stack, tmp_path):
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "base.txt").write_text("h11==0.14.0\n")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "requirements.txt").write_text("-r ../common/base.txt\nmistune==3.4.0\n")
+    return replace(stack, own=tmp_path / "app" / "requirements.txt")
+
+
+def test_an_apps_requirements_have_an_image_of_their_own_for_each_content(docker, with_own, said):
+    here = engine.find()
+    tag = images.ensure(here, with_own, said.append).image
+    assert tag.startswith("own-") and (docker.state / "images" / f"whichworker-current:{tag}").exists()
+    assert images.ensure(here, with_own, said.append).image == tag
+    assert len(docker.calls("build", "--tag")) == 1
+    (with_own.own.parent.parent / "common" / "base.txt").write_text("h11==0.15.0\n")
+    assert images.ensure(here, with_own, said.append).image != tag
+
+
+def test_requirements_that_do_not_get_on_with_the_servers_are_told_in_pips_words(docker, with_own, said):
+    here = engine.find()
+    images.ensure(here, replace(with_own, own=None), said.append)
+    docker.note("build", "conflict")
+    with pytest.raises(UserError, match=r"pip says:\n.*\n.*\n  wsproto 1\.3\.2 has requirement h11<1"):
+        images.ensure(here, with_own, said.append)

@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -338,3 +340,28 @@ with launcher.Compose(engine.find(), Path({str(run_folder)!r}), print) as opened
     bench.communicate()
     assert psutil.wait_procs(clients, 60)[1] == []
     assert len(docker.containers()) == 2
+
+
+def test_an_app_of_ones_own_is_mounted_to_be_read_and_gets_values_that_nobody_can_see(
+    docker, make_launcher, run_folder, sanic, current, tmp_path
+):
+    folder = tmp_path / "my app"
+    folder.mkdir()
+    (folder / "shop.py").write_text(
+        "import os\nfrom sanic import Sanic, text\napp = Sanic('shop')\n\n"
+        "@app.get('/')\nasync def token(_):\n    return text(os.environ['TOKEN'])\n"
+    )
+    environments = {"current": replace(current, image="own-1")}
+    with make_launcher(files=[folder], environments=environments) as launcher:
+        launcher.app_options = ["--app", "shop:app", "--app-folder", str(folder), "--variable", "TOKEN"]
+        launcher.shared["TOKEN"] = "hush"
+        server = launcher.start(sanic, 1, run_folder / "m", [0])
+        assert server.facts["whoami"]["app"] == "shop:app"
+        with urllib.request.urlopen(server.url) as answer:
+            assert answer.read() == b"hush"
+        facts = docker.containers()[docker.named("bench-current")]
+        assert [str(folder), str(folder), "ro"] in facts["mounts"] and facts["tag"] == "own-1"
+        assert docker.containers()[docker.named("loopback")]["tag"] == "latest"
+        assert "hush" not in (docker.state / "calls").read_text()
+        assert launcher.once("current", ["-c", "import os; print(os.environ['TOKEN'])"]).stdout == "hush\n"
+    assert [path.name for path in folder.iterdir()] == ["shop.py"]

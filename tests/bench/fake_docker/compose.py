@@ -72,9 +72,11 @@ def _run(*words):
         "labels": dict(each.split("=", 1) for each in options["--label"]),
         "mounts": mounts,
         "user": os.environ["WHICHWORKER_USER"],
+        "tag": os.environ.get("WHICHWORKER_TAG") or "latest",
     }
     (folder / "new.json").write_text(json.dumps(described))
-    os.environ.update(each.split("=", 1) for each in options["-e"])
+    # Anybody can read a command line: values come by the client's environment.
+    assert all("=" not in name and name in os.environ for name in options["-e"])
     os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
     command = [sys.executable, str(_INIT), str(folder), *_program(service, options, arguments)]
     return _detached(folder, command) if "--detach" in flags else _attached(folder, command)

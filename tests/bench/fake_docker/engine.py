@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from state import PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
 
@@ -110,6 +111,21 @@ def image(command, option, _shown, name):
     say((STATE / "images" / name).read_text())
 
 
+def build(*words):
+    """Only an app's requirements over a stack: they, and what installs them, must be in the folder."""
+    *options, folder = words
+    assert options[::2] == ["--tag", *["--build-arg"] * 3]
+    told = dict(each.split("=", 1) for each in options[3::2])
+    here = Path(folder)
+    needed = ["Dockerfile", "install.sh", "wheels", "certificates", f"requirements/{told['REQUIREMENTS']}"]
+    assert all((here / name).exists() for name in needed) and (STATE / "images" / told["BASE"]).exists()
+    say("Step 1/9 : ARG BASE")
+    say("Step 6/9 : RUN sh install.sh")
+    if text(STATE / "build") == "conflict":
+        raise FailError("wsproto 1.3.2 has requirement h11<1,>=0.16.0, but you have h11 0.14.0.")
+    (STATE / "images" / options[1]).write_text(told["SOURCES"])
+
+
 def run(*words):
     """Only what looks into an image: `run … --entrypoint PYTHON IMAGE -c PROGRAM`."""
     at = words.index("--entrypoint")
@@ -138,5 +154,6 @@ COMMANDS = {
     "network": network,
     "volume": volume,
     "image": image,
+    "build": build,
     "run": run,
 }

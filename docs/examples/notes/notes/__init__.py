@@ -1,0 +1,1 @@
+"""Notes, kept as Markdown and shown as HTML."""
