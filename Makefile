@@ -24,6 +24,12 @@ CONFIGURATION ?= sanic
 PORT ?= 8000
 UI_PORT ?= 8089
 TARGET_URL ?=
+# Of an app of one's own. Not taken from the environment, where ENVIRONMENT may mean something else.
+APP =
+APP_DIR =
+REQUIREMENTS =
+SCENARIO =
+ENVIRONMENT =
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -42,9 +48,11 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,users,$(USERS)) $(call option,rates,$(RATES)) $(call option,arrivals,$(ARRIVALS)) \
 	$(call option,workers,$(WORKERS)) $(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
-	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN))
+	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
+	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
+	$(call option,locustfile,$(SCENARIO)) $(call option,environment,$(ENVIRONMENT))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict claims readme-figures clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -52,6 +60,8 @@ help: ## List what can be made.
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
 		echo 'MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
+	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \
+		echo '    REQUIREMENTS=../my-service/requirements.txt SCENARIO=../my-service/locustfile.py ENVIRONMENT="DATABASE_URL TOKEN"'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
 	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing)
@@ -134,6 +144,9 @@ replay: $(VENV)/.suite ## Replay the benchmark of an old answer, and say what it
 
 verdict: $(VENV)/.suite ## Say which configuration to use, by the latest runs (or RUN="A B"): ARGUMENTS="--restart none".
 	@$(PYTHON) -m bench verdict --results "$(RESULTS)" $(RUN) $(ARGUMENTS)
+
+claims: $(VENV)/.suite ## Hold what people say about it against what was measured here; measures nothing.
+	@$(PYTHON) -m bench claims --results "$(RESULTS)"
 
 readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README.
 	@$(PYTHON) -m analysis.readme "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
