@@ -24,12 +24,17 @@ CONFIGURATION ?= sanic
 PORT ?= 8000
 UI_PORT ?= 8089
 TARGET_URL ?=
+<<<<<<< ours
 # Of an app of one's own. Not taken from the environment, where ENVIRONMENT may mean something else.
 APP =
 APP_DIR =
 REQUIREMENTS =
 SCENARIO =
 ENVIRONMENT =
+=======
+URL ?=
+ALLOW_REMOTE ?=
+>>>>>>> theirs
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -49,8 +54,12 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,workers,$(WORKERS)) $(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
+<<<<<<< ours
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
 	$(call option,locustfile,$(SCENARIO)) $(call option,environment,$(ENVIRONMENT))
+=======
+	$(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote)
+>>>>>>> theirs
 
 .PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict claims readme-figures clean
 
@@ -58,7 +67,8 @@ help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
-		echo 'MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'
+		echo 'MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
+		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \
 		echo '    REQUIREMENTS=../my-service/requirements.txt SCENARIO=../my-service/locustfile.py ENVIRONMENT="DATABASE_URL TOKEN"'

@@ -17,10 +17,11 @@ from analysis.checks.limits import LOOP_WAIT, SATURATED
 from analysis.histograms import merge, quantile
 from analysis.ranking import Table
 from analysis.study import Study
-from analysis.words import MARK, figures
+from analysis.words import MARK, figures, with_workers
 
 BARS = "Bars: 95 % interval over repeats."
 HOLLOW = "Hollow: the server was not saturated, so this is a lower bound."
+UNMETERED = "Hollow: nobody knows whether the server was saturated; it may be able to do more."
 # From 0 to 99.99 %, evenly on the logarithm of what lies beyond.
 TAIL = 10.0 ** -np.linspace(0, 4, 161)
 
@@ -31,13 +32,15 @@ def throughput(study: Study) -> Figure | None:
         return None
     return _dots(
         study, "throughput", study.verdict.tables[0].finding, "requests per second",
-        f"Longer is better. {BARS} {HOLLOW} {_ceiling_reading(study)}",
+        f"Longer is better. {BARS} {_hollow(study)} {_ceiling_reading(study)}",
     )  # fmt: skip
 
 
 def cpu_per_request(study: Study) -> Figure | None:
-    """CPU time of all the server's processes per successful request."""
+    """CPU time of all the server's processes per successful request; None where nobody metered them."""
     if not study.verdict.tables:
+        return None
+    if study.results.run.external is not None:
         return None
     table = study.verdict.tables[0]
     costs = _known(study, table)["cpu_us"].dropna().sort_values()
@@ -62,7 +65,7 @@ def _dots(study: Study, metric: str, title: str, label: str, reading: str) -> Fi
         for index, ((axis,), table) in enumerate(zip(axes, tables, strict=True)):
             known = _known(study, table)
             for name, row in known[known[metric].notna()].iterrows():
-                hollow = metric == "throughput" and row["busy"] < SATURATED
+                hollow = metric == "throughput" and not row["busy"] >= SATURATED
                 _point(axis, row, metric, order.index(str(name)), looks[str(name)], hollow)
             axis.set(title=table.title, xlabel=label, ylim=(len(order) - 0.4, -0.6))
             axis.set_yticks(range(len(order)), order if index % 2 == 0 else [])
@@ -111,7 +114,7 @@ def throughput_by_concurrency(study: Study) -> Figure | None:
             axis.set(title=_heading(table), xlabel="users (closed loop)", ylabel="requests per second")
             style.from_zero(axis, "y")
             ceilings.draw(axis, panel, "y", by="users")
-        reading = f"Higher is better. {BARS} {HOLLOW} {_ceiling_reading(study)}"
+        reading = f"Higher is better. {BARS} {_hollow(study)} {_ceiling_reading(study)}"
         return style.finish(figure, title, reading, style.footer(study.results), _used(study, panels))
 
 
@@ -144,8 +147,8 @@ def latency_by_throughput(study: Study) -> Figure | None:
             ceilings.draw(axis, panel, "x")
         shown = marked(study, pd.concat([panel for _, panel in panels]))
         reading = (
-            f"Right and low is better; a line follows a server from few users to many. {BARS} {HOLLOW} "
-            f"{_ceiling_reading(study)} {marked_reading(shown)}"
+            f"Right and low is better; a line follows a server from few users to many. {BARS} "
+            f"{_hollow(study)} {_ceiling_reading(study)} {marked_reading(shown)}"
         )
         return style.finish(figure, title, reading, style.footer(study.results), shown)
 
@@ -207,7 +210,7 @@ def _line(axis: Axes, group: pd.DataFrame, x: str, y: str, look: style.Look, sca
     rows = group[group[y].notna()].sort_values("users")
     axis.plot(rows[x], rows[y] * scale, linestyle=look.line, color=look.colour, linewidth=1.3)
     for _, row in rows.iterrows():
-        dots = look.dots(hollow=row["busy"] < SATURATED)
+        dots = look.dots(hollow=not row["busy"] >= SATURATED)
         axis.errorbar(
             [row[x]], [row[y] * scale], yerr=_bars(row, y, scale), capsize=2, elinewidth=0.9, **dots
         )
@@ -224,7 +227,7 @@ def _bars(row: pd.Series, metric: str, scale: float = 1.0) -> list[list[float]] 
 
 
 def _heading(table: Table) -> str:
-    return f"{table.scenario}, {table.workers} worker" + "s" * (table.workers > 1)
+    return f"{table.scenario}, {with_workers(table.workers)}"
 
 
 def _known(study: Study, table: Table) -> pd.DataFrame:
@@ -278,6 +281,11 @@ def marked_reading(legend: dict[str, style.Look]) -> str:
     return (
         f"{MARK.strip()}: over {LOOP_WAIT:.0%} of a median is the generator's own waiting, see the findings."
     )
+
+
+def _hollow(study: Study) -> str:
+    """What a hollow marker means."""
+    return UNMETERED if study.loads["busy"].isna().all() else HOLLOW
 
 
 def _ceiling_reading(study: Study) -> str:

@@ -20,7 +20,7 @@ from analysis.errors import AnalysisError
 from analysis.results import Results
 from analysis.schema import Run
 from analysis.summary import summarise
-from analysis.words import counted
+from analysis.words import with_workers, workers_of
 
 MARGIN = 0.05
 # The share of intervals that lie on the wrong side of the truth by chance alone.
@@ -49,7 +49,7 @@ class Key:
     @property
     def text(self) -> str:
         """Scenario and load in words."""
-        workers = counted(self.load.workers, "worker")
+        workers = with_workers(self.load.workers)
         if self.search_p99_ms is None:
             treatment = "" if self.treatment == "none" else f", {self.treatment}"
             return f"{self.scenario}: {self.load.text}, {workers}{treatment}"
@@ -196,7 +196,7 @@ def _cells(run: Results) -> dict[Key, pd.DataFrame]:
         key = Key(row["configuration"], row["scenario"], Load.of(row), treatment=row["treatment"])
         found.setdefault(key, []).append(row)
     for _, row in searches(summary).iterrows():
-        load = Load(int(row["workers"]), int(row["users"]), str(row["arrivals"]))
+        load = Load(workers_of(row["workers"]), int(row["users"]), str(row["arrivals"]))
         key = Key(row["configuration"], row["scenario"], load, float(row["p99_ms"]))
         found.setdefault(key, []).append(row)
     place = {name: index for index, name in enumerate(run.configurations)}
@@ -212,7 +212,10 @@ def _differences(key: Key, one: pd.DataFrame, other: pd.DataFrame, margin: float
     is_open = key.load.rate_per_s is not None
     if not is_open:
         idle = one["busy"].mean() < SATURATED or other["busy"].mean() < SATURATED
+        unknown = one["busy"].isna().all() or other["busy"].isna().all()
         reason = "a server was not saturated" if idle else None
+        if unknown:
+            reason = "whether a server was saturated is unknown"
         yield _ratio(key, THROUGHPUT, one, other, margin, reason=reason)
     yield _ratio(key, SCHEDULE_P99 if is_open else SERVICE_P99, one, other, margin)
     yield _ratio(key, CPU, one, other, margin)

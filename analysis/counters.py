@@ -29,6 +29,16 @@ NOT_BUSY = ["idle_s", "iowait_s", "steal_s"]
 Floats = npt.NDArray[np.float64]
 
 
+def metered(cells: pd.DataFrame) -> pd.Series:
+    """Whether the server of each finished cell was metered, as all are but external ones."""
+    return cells["server_cpus"].notna()
+
+
+def server_cpus(cells: pd.DataFrame) -> pd.Series:
+    """How many CPUs the server of each finished cell was pinned to; NaN where nobody knows."""
+    return cells["server_cpus"].map(len, na_action="ignore").astype(float)
+
+
 def window(cells: pd.DataFrame, cell: Any) -> tuple[float, float]:
     """Start and end of a cell's measured window in Unix seconds."""
     start, end = cells.loc[cell, ["window_start", "window_end"]]
@@ -137,6 +147,8 @@ def steal(results: Results) -> pd.Series:
 def others(results: Results) -> pd.Series:
     """Share of the time of the server's and the generator's CPUs that neither they nor the meter used.
 
+    An external server is one of the others, and only the generator's CPUs count.
+
     The time in which the CPUs were not idle, less the server, the generator (its polling included), the
     meter, and what the server's processes may have used unseen (`unmetered_ends`). That is other processes
     and what the kernel does in nobody's name. A difference below zero is zero where the error of the
@@ -147,7 +159,8 @@ def others(results: Results) -> pd.Series:
     see too much or nothing of a load that comes in step with them (the kernel's admin-guide/cpu-load).
     """
     cells = results.finished
-    known = server_cpu(results) + generator_growth(results, "cpu_s") + meter_cpu(results)
+    known = generator_growth(results, "cpu_s")
+    known += (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0)
     total = _cpu_time(cells)
     left = total - _host_cpu(results, NOT_BUSY) - known
     seconds = cells["window_end"] - cells["window_start"]
@@ -192,7 +205,8 @@ def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
 
 def _used_cpus(cells: pd.DataFrame) -> pd.Series:
     """The CPUs that the server or the generator of each cell ran on."""
-    return (cells["server_cpus"] + cells["generator_cpus"]).map(set)
+    both = zip(cells["server_cpus"], cells["generator_cpus"], strict=True)
+    return pd.Series([{*(server or ()), *generator} for server, generator in both], cells.index, dtype=object)
 
 
 def _cpu_time(cells: pd.DataFrame) -> pd.Series:

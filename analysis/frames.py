@@ -84,6 +84,9 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
+# What is metered of a server: an external one has no such files.
+OF_SERVER = ("processes", "workers")
+
 # The files that only cells of recycling have. Their rows are so many that they have no dimensions but `cell`.
 TRACED: dict[str, dict[str, str]] = {
     "trace": {

@@ -14,7 +14,7 @@ from analysis.checks.findings import Finding, Load
 from analysis.checks.generator import generator_bound
 from analysis.checks.limits import ERROR_RATE, SATURATED
 from analysis.comparison import Ratio, compare, rank
-from analysis.words import MARK, MISSING, Value, counted, figures, listed
+from analysis.words import MARK, MISSING, Value, Workers, counted, figures, listed, with_workers, workers_of
 
 COLUMNS = (
     "rank", "configuration", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "PSS MiB", "errors", "notes",
@@ -39,13 +39,14 @@ Metric = Literal["throughput", "cpu_us"]
 class Row:
     """A configuration's place in a table; `rank` is None where it cannot be ranked.
 
-    `saturated` says whether the throughput is the server's own, `marked` that much of the latency is not.
+    `saturated` says whether the throughput is the server's own, None that nobody knows; `marked` that much of
+    the latency is not.
     """
 
     rank: int | None
     configuration: str
     throughput: Value
-    saturated: bool
+    saturated: bool | None
     p50_us: float
     p99_us: float
     marked: bool
@@ -56,7 +57,7 @@ class Row:
 
     def texts(self) -> list[str]:
         """One text for each of `COLUMNS`; "≥" before the throughput of a server that was not saturated."""
-        bound = "" if self.saturated or math.isnan(self.throughput.mean) else "≥ "
+        bound = "≥ " if self.saturated is False and not math.isnan(self.throughput.mean) else ""
         mark = MARK if self.marked else ""
         return [
             MISSING if self.rank is None else str(self.rank),
@@ -76,7 +77,7 @@ class Table:
     """The ranking of one scenario at the load that decides it, best first."""
 
     scenario: str
-    workers: int
+    workers: Workers
     users: int
     metric: Metric
     rows: tuple[Row, ...]
@@ -85,7 +86,7 @@ class Table:
     @property
     def title(self) -> str:
         """Scenario and load in words."""
-        return f"{self.scenario}: {counted(self.users, 'user')}, {counted(self.workers, 'worker')}"
+        return f"{self.scenario}: {counted(self.users, 'user')}, {with_workers(self.workers)}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -95,6 +96,8 @@ class Table:
     @property
     def basis(self) -> str:
         """What the ranking goes by, and why."""
+        if all(row.saturated is None for row in self.rows):
+            return "Not ranked: what the server used is unknown, and so is whether it was saturated."
         if self.metric == "throughput":
             return "Ranked by requests/s: every server used its CPUs up."
         return "Ranked by CPU per request: not every server was saturated, so requests/s do not compare."
@@ -120,7 +123,7 @@ def table(summary: pd.DataFrame, panel: pd.DataFrame, findings: list[Finding]) -
     """
     finished = panel.groupby("users")["configuration"].count()
     users = int(finished[finished == finished.max()].index.max())
-    scenario, workers = str(panel["scenario"].iloc[0]), int(panel["workers"].iloc[0])
+    scenario, workers = str(panel["scenario"].iloc[0]), workers_of(panel["workers"].iloc[0])
     empty = Table(scenario, workers, users, "throughput", (), "")
     chosen, cells = empty.of(panel).set_index("configuration"), empty.of(summary)
     metric: Metric = "throughput" if (chosen["busy"] >= SATURATED).all() else "cpu_us"
@@ -146,11 +149,14 @@ def _row(name: str, row: pd.Series, place: object, held_back: bool, findings: li
     notes = [note for kind, note in NOTES.items() if kind in kinds]
     if row["error_rate"] > ERROR_RATE:
         notes.append("not ranked: errors")
+    saturated = None if pd.isna(row["busy"]) else bool(row["busy"] >= SATURATED)
+    if saturated is None:
+        notes.append("saturated: unknown")
     return Row(
         rank=None if pd.isna(place) else int(place),  # type: ignore[call-overload]
         configuration=name,
         throughput=Value(row["throughput"], row["throughput_low"], row["throughput_high"]),
-        saturated=bool(row["busy"] >= SATURATED) and not held_back,
+        saturated=saturated and not held_back,
         p50_us=row["merged_p50_us"],
         p99_us=row["merged_p99_us"],
         marked="loop-wait" in kinds,
@@ -164,6 +170,10 @@ def _row(name: str, row: pd.Series, place: object, held_back: bool, findings: li
 def _sentence(where: str, metric: Metric, rows: list[Row], values: pd.DataFrame) -> str:
     """What this table says, in one sentence; ties are said to be ties."""
     ranked = [row for row in rows if row.rank is not None]
+    if not ranked and all(row.saturated is None for row in rows):
+        return (
+            f"{listed([_served(row) for row in rows])} in {where}; whether that is all they can is unknown."
+        )
     if not ranked:
         return f"Nothing can be ranked in {where}: that takes two repeats without errors, better three."
     leaders = [row.configuration for row in ranked if row.rank == 1]
@@ -177,6 +187,11 @@ def _sentence(where: str, metric: Metric, rows: list[Row], values: pd.DataFrame)
     if len(leaders) == 1:
         return f"{leader} served {where} {lead}."
     return f"{listed(leaders)} tie in {where}; {leader} served {lead}."
+
+
+def _served(row: Row) -> str:
+    """What a server delivered of which nobody knows what it used."""
+    return f"{row.configuration} served {row.throughput.text()} requests/s"
 
 
 def _surest(leaders: list[str], rival: str, metric: Metric, values: pd.DataFrame) -> tuple[str, Ratio]:

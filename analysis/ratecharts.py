@@ -16,7 +16,7 @@ from analysis.checks.limits import REACHED
 from analysis.rates import LADDER
 from analysis.study import Study
 from analysis.summary import OPEN_LOAD
-from analysis.words import counted, figures
+from analysis.words import Workers, figures, with_workers, workers_of
 
 # From-schedule p99 beyond this many times that of the service time is drawn as hidden by the latter.
 HIDDEN = 1.1
@@ -78,7 +78,7 @@ def hidden_latency(study: Study) -> Figure | None:
         return style.finish(figure, title, reading, style.footer(study.results), shown)
 
 
-def _panels(study: Study) -> Iterator[tuple[tuple[str, int, str, int], pd.DataFrame]]:
+def _panels(study: Study) -> Iterator[tuple[tuple[str, Workers, str, int], pd.DataFrame]]:
     """Each scenario, worker count, kind of arrivals and pool, with every rate measured: searches included.
 
     Cells of recycling are left out: their servers were traced, and it is not their speed that they tell.
@@ -90,7 +90,10 @@ def _panels(study: Study) -> Iterator[tuple[tuple[str, int, str, int], pd.DataFr
     every = aggregate(study.results, opened, OPEN_LOAD)
     for _, ladder in every.groupby(LADDER, observed=True):
         first = ladder.iloc[0]
-        yield (first["scenario"], int(first["workers"]), first["arrivals"], int(first["users"])), ladder
+        yield (
+            (first["scenario"], workers_of(first["workers"]), first["arrivals"], int(first["users"])),
+            ladder,
+        )
 
 
 def _line(axis: Axes, group: pd.DataFrame, metric: str, look: style.Look, line: style.Line) -> None:
@@ -104,7 +107,9 @@ def _line(axis: Axes, group: pd.DataFrame, metric: str, look: style.Look, line: 
         axis.errorbar([row["rate_per_s"]], [row[metric] / 1e3], yerr=bars, capsize=2, elinewidth=0.9, **dots)
 
 
-def _limits(axis: Axes, study: Study, key: tuple[str, int, str, int], looks: dict[str, style.Look]) -> None:
+def _limits(
+    axis: Axes, study: Study, key: tuple[str, Workers, str, int], looks: dict[str, style.Look]
+) -> None:
     """The limits of the searches, and on them the highest rate of each configuration."""
     found = study.capacity
     same = (found[LADDER] == list(key)).all(axis=1)
@@ -121,11 +126,11 @@ def _limits(axis: Axes, study: Study, key: tuple[str, int, str, int], looks: dic
             )  # fmt: skip
 
 
-def _frame(axis: Axes, key: tuple[str, int, str, int], drawn: pd.DataFrame) -> None:
+def _frame(axis: Axes, key: tuple[str, Workers, str, int], drawn: pd.DataFrame) -> None:
     """Titles and scales that both charts share; call it when `drawn` (microseconds) is."""
     scenario, workers, arrivals, _ = key
     axis.set(
-        title=f"{scenario}, {arrivals} arrivals, {counted(workers, 'worker')}",
+        title=f"{scenario}, {arrivals} arrivals, {with_workers(workers)}",
         xlabel="arrivals per second (log)",
     )
     # By the points: the interval of repeats that disagree can span many decades.

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.capacity import SEARCH, uncertainty
 from analysis.checks.findings import Finding, Load
 from analysis.checks.limits import REACHED
-from analysis.words import MARK, MISSING, Value, counted, figures, listed
+from analysis.words import MARK, MISSING, Value, Workers, figures, listed, with_workers, workers_of
 
 # What makes one table of rates.
 LADDER = ["scenario", "workers", "arrivals", "users"]
@@ -61,7 +61,7 @@ class RateTable:
     """Latency of one scenario against the rate of arrivals, best first."""
 
     scenario: str
-    workers: int
+    workers: Workers
     arrivals: str
     users: int
     rates_per_s: tuple[float, ...]
@@ -70,7 +70,7 @@ class RateTable:
     @property
     def title(self) -> str:
         """Scenario and load in words."""
-        return f"{self.scenario}: {self.arrivals} arrivals, {counted(self.workers, 'worker')}"
+        return f"{self.scenario}: {self.arrivals} arrivals, {with_workers(self.workers)}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def _rate_table(ladder: pd.DataFrame, findings: list[Finding]) -> RateTable:
         rows.append(RateRow(str(name), tuple(known.get(rate) for rate in steps)))
     return RateTable(
         scenario=str(first["scenario"]),
-        workers=int(first["workers"]),
+        workers=workers_of(first["workers"]),
         arrivals=str(first["arrivals"]),
         users=int(first["users"]),
         rates_per_s=steps,
@@ -176,7 +176,7 @@ class CapacityTable:
     """The highest rates of arrivals that keep the p99 from the schedule within `p99_ms`, best first."""
 
     scenario: str
-    workers: int
+    workers: Workers
     arrivals: str
     users: int
     p99_ms: float
@@ -189,7 +189,7 @@ class CapacityTable:
         """What was searched for."""
         return (
             f"{self.scenario}: highest rate with p99 within {self.p99_ms:g} ms, {self.arrivals} arrivals, "
-            f"{counted(self.workers, 'worker')}"
+            f"{with_workers(self.workers)}"
         )
 
     @property
@@ -227,7 +227,7 @@ def _capacity_table(capacity: pd.DataFrame, found: pd.DataFrame) -> CapacityTabl
     scenario, limit_ms = str(first["scenario"]), float(first["p99_ms"])
     return CapacityTable(
         scenario=scenario,
-        workers=int(first["workers"]),
+        workers=workers_of(first["workers"]),
         arrivals=str(first["arrivals"]),
         users=int(first["users"]),
         p99_ms=limit_ms,

@@ -141,7 +141,7 @@ def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
         yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
     yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
     split = run.cpu_split
-    yield f"server on CPU {_listed(split.server)}, generator on CPU {_listed(split.generator)},"
+    yield f"server on CPU {_listed(split.server) or 'unknown'}, generator on CPU {_listed(split.generator)},"
     yield f"launcher {run.launcher}. Intervals are 95 % over {over}."
 
 

@@ -21,10 +21,11 @@ def command(run: Run, plans: Path = PLANS) -> str:
     written = _toml(path) if path.exists() else {}
     what = "recycle" if run.plan.get("recycling") else "bench"
     every = _all(written, plans) if written.get("configurations") == "all" else written.get("configurations")
+    where = [f"URL={run.external}"] if run.external else []
     changes = (
         f"{variable}={_text(value)}" for variable, value in _changes(run.plan, written, every) if value
     )
-    return " ".join([f"make {what} PLAN={run.plan['name']}", *changes])
+    return " ".join([f"make {what} PLAN={run.plan['name']}", *where, *changes])
 
 
 def _changes(plan: Plan, written: Plan, every: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
@@ -32,7 +33,7 @@ def _changes(plan: Plan, written: Plan, every: Sequence[str] | None) -> Iterator
 
     `every` are the configurations of the plan as written.
     """
-    if plan.get("configurations") != every:
+    if plan.get("configurations") != every and "external" not in plan:
         yield "CONFIGURATIONS", plan.get("configurations")
     if _loaded(plan) != _loaded(written):
         yield "SCENARIOS", _loaded(plan)

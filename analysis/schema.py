@@ -52,12 +52,15 @@ class Git(_Record):
 
 
 class Configuration(_Record):
-    """An entry of the catalogue; its place in `Run.configurations` gives its colour in every chart."""
+    """An entry of the catalogue; its place in `Run.configurations` gives its colour in every chart.
+
+    Nothing but name and summary is known of an external server.
+    """
 
     name: str
     summary: str
-    stack: str
-    recycle: str
+    stack: str | None
+    recycle: str | None
     keep_alive_s: float | None = None
     backlog: int | None = None
     # Runs from before it was recorded have none.
@@ -132,6 +135,12 @@ class Run(_Record):
     wall_s: float | None
     load_s: float | None
 
+    @property
+    def external(self) -> str | None:
+        """The URL of a server that ran already, and that nobody metered; null where servers were started."""
+        external: dict[str, Any] | None = self.plan.get("external")
+        return None if external is None else str(external.get("url"))
+
 
 class ClosedLoad(_Record):
     """A closed loop of `users` that each wait for their answer."""
@@ -174,17 +183,17 @@ class Window(_Record):
 
 
 class Server(_Record):
-    """The server as it was started, and the CPUs it was pinned to.
+    """The server as it was started, and the CPUs it was pinned to; all null of an external one.
 
     `environment` is what its configuration sets, null in runs from before that was recorded.
     """
 
-    command: list[str]
+    command: list[str] | None
     environment: dict[str, str] | None = None
-    started: float
+    started: float | None
     ready_s: float | None
-    whoami: dict[str, Any]
-    cpus: list[int] = Field(min_length=1)
+    whoami: dict[str, Any] | None
+    cpus: Annotated[list[int], Field(min_length=1)] | None
 
 
 class Generator(_Record):
@@ -224,13 +233,13 @@ class ServerEnded(_Record):
 
 
 class Cell(_Record):
-    """`cell.json`: configuration x scenario x load x repeat."""
+    """`cell.json`: configuration x scenario x load x repeat; `workers` is null of an external server."""
 
     configuration: str
     scenario: str
     load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
     search: Search | None
-    workers: int
+    workers: int | None
     repeat: int
     block: int
     recycling: Recycling | None

@@ -66,7 +66,7 @@ def summarise(results: Results) -> pd.DataFrame:
     summary["cpu_us"] = summary["cpu_s"] * 1e6 / summary["requests"].where(summary["requests"] > 0)
     memory = counters.within(counters.server_memory(results.processes), cells).groupby("cell")
     summary[["pss_bytes", "rss_bytes"]] = memory[["pss_bytes", "rss_bytes"]].max()
-    summary["busy"] = summary["cpu_s"] / (seconds * cells["server_cpus"].map(len))
+    summary["busy"] = summary["cpu_s"] / (seconds * counters.server_cpus(cells))
     # A Locust process runs on one CPU at a time, however many it may choose from.
     usable = np.minimum(cells["generator_cpus"].map(len), cells["generator_processes"])
     summary["generator_busy"] = _generator_work(results) / (seconds * usable)

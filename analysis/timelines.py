@@ -74,16 +74,16 @@ def _trace(axis: Axes, rows: pd.DataFrame, metric: str, look: style.Look) -> Non
 def memory(study: Study) -> Figure | None:
     """PSS and RSS of all the server's processes over the life of each server.
 
-    None where there are only cells of recycling, whose memory has charts of its own.
+    None where there are only cells of recycling, whose memory has charts of its own, or nobody metered any.
     """
     looks = style.looks(study.results.configurations)
     finished = study.results.finished
     cells = finished.loc[
         finished["treatment"] == "none", ["configuration", "workers", "block", "server_started"]
     ]
-    if cells.empty:
-        return None
     processes = study.results.processes
+    if cells.empty or processes.empty:
+        return None
     samples = server_memory(processes[processes["cell"].isin(cells.index)]).join(cells, on="cell")
     samples["age"] = samples["time"] - samples["server_started"]
     counts = sorted({int(workers) for workers in samples["workers"]})

@@ -5,9 +5,13 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 MIB = 2.0**20  # bytes
 MISSING = "\N{EN DASH}"
+UNKNOWN: Final = "unknown"
+# How many workers a server has; of one that was not started for the run nobody knows.
+Workers = int | Literal["unknown"]
 # Behind a latency of which much is the generator's own waiting.
 MARK = " †"
 # C0 and C1 controls, bidirectional overrides and isolates, surrogates.
@@ -54,6 +58,16 @@ def span(low: float, high: float) -> str:
 def counted(count: int, what: str) -> str:
     """A number of things: "1 user", "64 users"."""
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def workers_of(value: Any) -> Workers:
+    """A value of a column `workers`."""
+    return UNKNOWN if value == UNKNOWN else int(value)
+
+
+def with_workers(workers: Workers) -> str:
+    """How many there are: "2 workers", or that nobody knows."""
+    return f"workers {UNKNOWN}" if isinstance(workers, str) else counted(workers, "worker")
 
 
 def duration(seconds: float) -> str:

@@ -61,21 +61,34 @@ def possible(
 
 def _starts(
     plan: Plan, configurations: Mapping[str, Configuration]
-) -> Iterator[tuple[str, int, Sequence[_Task]]]:
+) -> Iterator[tuple[str, int | None, Sequence[_Task]]]:
     """The starts of a server in one repeat: of what, with how many workers, and for which tasks."""
     for name in plan.configurations:
         configuration = configurations[name]
-        possible = [each for each in plan.workers if each <= (configuration.max_workers or each)]
+        possible = _possible_workers(plan, configuration)
         for workers in possible:
             if plan.recycling is None:
                 yield name, workers, [_Task(scenario, load) for scenario, load in _loads(plan)]
             else:
+                assert workers is not None
                 for task in _recycling(plan, configuration, workers):
                     yield name, workers, [task]
         for probe in plan.probes:
             if possible:
                 load = OpenLoop("constant", probe.rate_per_s, probe.users)
-                yield name, max(possible), [_Task(probe.scenario, load, NEVER, probe=probe)]
+                yield (
+                    name,
+                    max(possible, key=lambda each: each or 0),
+                    [_Task(probe.scenario, load, NEVER, probe=probe)],
+                )
+
+
+def _possible_workers(plan: Plan, configuration: Configuration) -> list[int | None]:
+    """The numbers of workers of a plan that a configuration can have; of an external server it is unknown."""
+    if plan.workers is None:
+        return [None]
+    most = configuration.max_workers
+    return [each for each in plan.workers if most is None or each <= most]
 
 
 def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop]]:

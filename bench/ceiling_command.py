@@ -79,6 +79,7 @@ def _measured(request: Request) -> tuple[list[Subject], list[Ceiling]]:
     if not wanted:
         raise UsageError("nothing to measure: only scenarios of probes, whose rate is low, or of a database")
     host.allow_open_files(max(subject.users for subject in wanted))
+    assert chosen.workers is not None  # there is no server but the suite's
     machine, split = host.facts(), cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")

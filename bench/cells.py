@@ -73,12 +73,13 @@ class Cell:
 
     In plans of recycling ``recycling`` is what serve is told (``NEVER``: a control or a probe), ``goal`` is
     what ends the cell early and ``probe`` what is done to its server; elsewhere they are ``None``.
+    ``workers`` is ``None`` where nobody knows how many an external server has.
     """
 
     configuration: str
     scenario: str
     load: ClosedLoop | OpenLoop
-    workers: int
+    workers: int | None
     repeat: int
     block: int
     search: Search | None = None
@@ -91,7 +92,8 @@ class Cell:
         """Where its folder lies below the run's."""
         load = self.load.name if self.search is None else f"s{self.load.name[1:]}"
         treatment, _ = self._treatment
-        name = f"{load}-w{self.workers}{treatment and f'-{treatment}'}"
+        workers = "" if self.workers is None else f"-w{self.workers}"
+        name = f"{load}{workers}{treatment and f'-{treatment}'}"
         return PurePosixPath(self.configuration, self.scenario, name, f"r{self.repeat}")
 
     @property
@@ -134,7 +136,7 @@ class Block:
 
     number: int
     configuration: str
-    workers: int
+    workers: int | None
     repeat: int
     cells: tuple[Cell, ...]
     searches: tuple[tuple[str, Search], ...] = ()

@@ -13,6 +13,7 @@ from rich.table import Table
 from bench import (
     ceiling_command,
     compare,
+    deployed,
     experiment,
     known_answers,
     listings,
@@ -118,6 +119,24 @@ def run(
     locustfile: LocustfileOption = None,
     variables: VariablesOption = None,
     launcher: LauncherOption = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure what runs at this base URL already, e.g. http://127.0.0.1:8000, in place of "
+            "configurations. Nothing of it is started or metered: its CPU, memory and workers stay unknown."
+        ),
+    ] = None,
+    url_name: Annotated[
+        str, typer.Option(metavar="NAME", help="What its cells, tables and charts call what runs at --url.")
+    ] = deployed.NAME,
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            deployed.CONFIRMATION,
+            help="You may load the --url although it is on another machine; what you measure is then the "
+            "network, too.",
+        ),
+    ] = False,
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     fresh: Annotated[
@@ -145,7 +164,11 @@ def run(
     bench run --configurations sanic,granian --users 1,16,256 --duration 5
     bench run --configurations sanic --rates 1000,3000 --arrivals poisson
     bench run --plan recycle --configurations sanic --max-requests 1000
+<<<<<<< ours
     bench run --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py
+=======
+    bench run --url http://127.0.0.1:8000 --scenarios index --users 64
+>>>>>>> theirs
     bench run --resume 20261122-080000-quick
     ```
     """
@@ -164,8 +187,14 @@ def run(
         "replacements": replacements,
         **own_options.changes(own_app, app_dir, requirements, locustfile, _words(variables)),
     }
+    if url is not None:
+        if configurations is not None or workers is not None:
+            raise UsageError("--url is one server, as it is: leave out --configurations and --workers")
+        asked["external"] = {"url": deployed.checked("--url", url), "name": url_name}
     changes = {key: value for key, value in asked.items() if value is not None}
-    request = Request(results_folder, plan_name or "quick", changes, resume, fresh, seed, port, launcher)
+    request = Request(
+        results_folder, plan_name or "quick", changes, resume, fresh, seed, port, launcher, allow_remote
+    )
     result = experiment.run(request, console)
     name = result.folder.name
     if result.interrupted:

@@ -21,8 +21,8 @@ class CpuSplit:
     trusted: bool
     note: str | None = None
 
-    def for_workers(self, workers: int) -> tuple[int, ...]:
-        """The CPUs of a server with that many workers: one each, as far as there are any."""
+    def for_workers(self, workers: int | None) -> tuple[int, ...]:
+        """The CPUs of a server with that many workers: one each, as far as there are any; all if unknown."""
         return self.server[:workers]
 
     @property
@@ -73,6 +73,18 @@ def split_here(workers: int) -> CpuSplit:
     """Share out the CPUs this process may use."""
     usable = sorted(os.sched_getaffinity(0))
     return split(usable, quota(), workers, {cpu: _core(cpu) for cpu in usable})
+
+
+def split_beside_external() -> CpuSplit:
+    """Share out the CPUs beside a server of somebody else, which runs wherever it does.
+
+    If that is here, it has the CPUs that a server of the suite would have, as far as the generator leaves
+    others.
+    """
+    here = split_here(len(os.sched_getaffinity(0)))
+    spare = () if here.server == here.generator else (*here.server, *here.spare)
+    note = "the server is not pinned: if it runs on this machine, it may run on the generator's CPUs"
+    return CpuSplit((), here.generator, spare, here.trusted, f"{here.note}; {note}" if here.note else note)
 
 
 @contextlib.contextmanager

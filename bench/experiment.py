@@ -19,6 +19,7 @@ from bench.ceilings_cache import Cache
 from bench.cells import Block
 from bench.cpus import CpuSplit
 from bench.database import Database, needing
+from bench.deployed import check_permission
 from bench.errors import UsageError, UserError
 from bench.launch import Launcher
 from bench.launchers import Work
@@ -55,21 +56,28 @@ def run(request: Request, console: Console) -> Result:
     catalogue = prepare.catalogue(chosen)
     known = prepare.scenarios(chosen)
     chosen = plan.resolve(chosen, catalogue.configurations, known, prepare.plan_file(request))
+<<<<<<< ours
     if chosen.own_app is not None:
         chosen.own_app.check(catalogue)
         chosen.own_app.values()
+=======
+    if chosen.external is not None:
+        check_permission(chosen.external.url, confirmed=request.allow_remote)
+>>>>>>> theirs
     host.allow_open_files(chosen.most_users)
     named = prepare.named(chosen, catalogue)
-    split = cpus.split_here(max(chosen.workers))
+    split = cpus.split_beside_external() if chosen.workers is None else cpus.split_here(max(chosen.workers))
     if split.note:
         say(f"note: {split.note}")
-    kind, why = launchers.choose(request.launcher or prepare.recorded_launcher(request), request.port)
+    asked = request.launcher or prepare.recorded_launcher(request)
+    kind, why = launchers.choose(asked, request.port, chosen.external)
     say(why)
     having = prepare.environments(chosen, catalogue, kind, say)
-    asking = needing(known, chosen.loaded)
+    # The database of an external server is its own affair.
+    asking = [] if chosen.external else needing(known, chosen.loaded)
     source = prepare.database_source(kind.name, asking, having, say)
     described = prepare.describe(name, chosen, catalogue, split, having)
-    available = {key: entry for key, entry in named.items() if entry.stack in having.ready}
+    available = {key: entry for key, entry in named.items() if chosen.external or entry.stack in having.ready}
     if not possible(expand(chosen, 0, named), available, having.lacking):
         raise UsageError(f"nothing to measure: {_why_nothing(chosen, having)}")
     paths = {key: known[key].path for key in chosen.loaded if key not in having.lacking}
@@ -177,7 +185,9 @@ def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     )
     wanted = subjects(runner.plan, runner.scenarios)
     say = runner.progress.say
-    ceilings = [c.model_dump() for c in kept_or_measured(rig, wanted, record["host"], Cache(say), say)]
+    # What an external server answers may be another thing in each run.
+    cache = Cache(say) if runner.plan.external is None else None
+    ceilings = [c.model_dump() for c in kept_or_measured(rig, wanted, record["host"], cache, say)]
     before = record["ceilings"]  # of an earlier sitting
     record["ceilings"] = list({(c["scenario"], c["users"]): c for c in [*before, *ceilings]}.values())
 
@@ -250,8 +260,6 @@ def _why_nothing(chosen: Plan, having: Environments) -> str:
         entry = next(entry for entry in having.unavailable if "scenario" in entry)
         return f"{', '.join(having.lacking)}: {entry['reason']}; {entry['remedy']}"
     missing = {u["configuration"]: u["reason"] for u in having.unavailable if "configuration" in u}
-    reasons = [
-        missing.get(name, f"{name} cannot have {' or '.join(map(str, chosen.workers))} workers")
-        for name in chosen.configurations
-    ]
+    workers = " or ".join(map(str, chosen.workers or []))
+    reasons = [missing.get(name, f"{name} cannot have {workers} workers") for name in chosen.configurations]
     return "; ".join(dict.fromkeys(reasons))

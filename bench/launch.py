@@ -77,7 +77,7 @@ class Server:
     url: str
     facts: dict[str, Any]  # server.json
     directory: Path  # where its metrics and log grow
-    cpus: tuple[int, ...]
+    cpus: tuple[int, ...] | None  # None where nobody knows
     process: Serve = field(repr=False)
     options: Options = ORDINARY
 
@@ -148,7 +148,7 @@ class Launcher(ABC):
     def start(
         self,
         configuration: Configuration,
-        workers: int,
+        workers: int | None,
         directory: Path,
         cpus: Sequence[int],
         options: Options = ORDINARY,
@@ -156,11 +156,13 @@ class Launcher(ABC):
         """Start a server and wait until it answers as the right configuration.
 
         ``directory`` takes its metrics and logs; where there is a folder of the run, it lies below that.
+        ``workers`` is ``None`` only where the server is not started.
 
         Raises:
             ServerError: it never did; says why with the server's last lines.
             UserError: the port asked for is in use, or what it is to run on is not there any more.
         """
+        assert workers is not None
         for attempt in range(_PORT_TRIES):
             place = directory / str(attempt)
             directory.mkdir(parents=True, exist_ok=True)

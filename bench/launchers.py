@@ -10,14 +10,16 @@ from bench import host, stacks
 from bench.compose import engine as docker
 from bench.compose import images
 from bench.compose.launcher import Compose
+from bench.deployed import Deployed
 from bench.errors import UsageError, UserError, unknown
 from bench.launch import Launcher
+from bench.launch_external import External, check_presence
 from bench.launch_processes import Processes
 from bench.stacks import Environment, Say
 from targets.configurations import Stack
 
 VARIABLE = "WHICHWORKER_LAUNCHER"
-NAMES = (Processes.name, Compose.name)
+NAMES = (Processes.name, Compose.name, External.name)
 
 _OTHERWISE = f"Local processes need no Docker: LAUNCHER={Processes.name}"
 
@@ -101,21 +103,53 @@ class _OfContainers:
         )
 
 
+@dataclass(frozen=True)
+class _OfNobody:
+    """A server that runs already: only the suite has an environment here."""
+
+    deployed: Deployed
+    name: str = External.name
+
+    def environment(self, stack: Stack, _say: Say, /) -> Environment:
+        raise AssertionError(f"nothing is served from {stack.name}")
+
+    def suite(self, _say: Say, /) -> dict[str, Any]:
+        return host.suite_versions()
+
+    def launcher(self, _work: Work, /) -> External:
+        return External(self.deployed)
+
+
 def choose(
-    asked: str | None, port: int | None = None, environment: Mapping[str, str] = os.environ
+    asked: str | None,
+    port: int | None = None,
+    external: Deployed | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> tuple[Kind, str]:
     """The launcher that was asked for, here or by the environment, else the best there is; and why.
 
+    ``external`` is a server that runs already, which no other launcher is for.
+
     Raises:
         UsageError: there is no such launcher, or it cannot give servers a ``port``.
-        UserError: it cannot be used here.
+        UserError: it cannot be used here, or the server is not there.
     """
-    kind, why = _chosen(asked, environment)
-    if port is not None and kind.name != Processes.name:
+    kind, why = _chosen(asked, environment) if external is None else _there(asked, port, external)
+    if port is not None and kind.name == Compose.name:
         raise UsageError(
             f"--port is for local processes, give --launcher {Processes.name} too: containers share no ports"
         )
     return kind, why
+
+
+def _there(asked: str | None, port: int | None, external: Deployed) -> tuple[Kind, str]:
+    """The launcher of a server that is there."""
+    if asked not in (None, External.name):
+        raise UsageError(f"--url is a server that runs already: leave out --launcher {asked}")
+    if port is not None:
+        raise UsageError(f"{external.url} has its port: leave out --port")
+    check_presence(external.url)
+    return _OfNobody(external), f"launcher: none, what runs at {external.url} is measured and not metered"
 
 
 def _chosen(asked: str | None, environment: Mapping[str, str]) -> tuple[Kind, str]:
@@ -124,6 +158,8 @@ def _chosen(asked: str | None, environment: Mapping[str, str]) -> tuple[Kind, st
         return _best()
     if name not in NAMES:
         raise UsageError(unknown("launcher", name, NAMES))
+    if name == External.name:
+        raise UsageError("the launcher external needs a server that runs already: bench run --url http://…")
     if name == Processes.name:
         return _OfProcesses(), f"launcher: local processes, {by}"
     try:

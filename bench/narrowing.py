@@ -23,7 +23,7 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     Raises:
         UsageError: a value is out of range; names the key.
     """
-    changed = dict(changes)
+    changed = {**changes, **_external(changes)}
     loads = {key: changed.pop(key) for key in _LOADS if key in changed}
     instead = _only(**loads) if loads else None
     recycling = {key: changed.pop(key) for key in _RECYCLING if key in changed}
@@ -41,6 +41,14 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
         name: limits for name, limits in plan.thresholds.items() if name == "all" or name in chosen
     }
     return validate(plan.model_dump() | changed, "command line")
+
+
+def _external(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What else a server that runs already changes: it is alone, and nobody knows how many workers it has."""
+    if "external" not in changes:
+        return {}
+    only = {"configurations": [changes["external"]["name"]], "variants": False, "catalogue": None}
+    return {**only, "workers": None}
 
 
 def _recycling(plan: Plan, changes: Mapping[str, Any]) -> dict[str, Any]:

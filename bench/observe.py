@@ -99,6 +99,7 @@ class Observer:
         return ", ".join(said)
 
     def _count(self, since: float) -> int:
+        assert self._cell.workers is not None  # no server that is observed is external
         return workers.replaced(workers.read(self._server.directory), self._cell.workers, since)
 
     def _seen_enough(self, event: Event) -> bool:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from bench import thresholds
+from bench.deployed import Deployed
 from bench.errors import UsageError, unknown
 from bench.loads import Loads, OpenLoads, Search
 from bench.own_app import OwnApp
@@ -50,7 +51,8 @@ class Plan(Table):
     variants: bool = False
     recycling: RecyclingTable | None = None
     scenarios: dict[str, Loads]
-    workers: Counts
+    # None: not known, as the server is external.
+    workers: Counts | None
     repeats: PositiveInt
     warmup_s: Annotated[float, Field(gt=0, le=600)]
     measured_s: Window
@@ -59,7 +61,11 @@ class Plan(Table):
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     # Recorded only where they are, so that runs from before there were any can go on.
     requirements: RequirementsTable | None = Field(default=None, exclude_if=lambda value: value is None)
+<<<<<<< ours
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
+=======
+    external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
+>>>>>>> theirs
     catalogue: str | None = None
     locustfiles: str | None = None
 
@@ -101,8 +107,15 @@ class Plan(Table):
             self._check_recycling()
         if not self.scenarios and not self.probes:
             raise ValueError("[scenarios] names none")
+<<<<<<< ours
         if self.own_app is not None and self.locustfiles is None:
             raise ValueError("an app of your own needs a locustfile for its own routes: give SCENARIO= too")
+=======
+        if self.external is not None:
+            self._check_external()
+        elif self.workers is None:
+            raise ValueError('"workers" may be unknown of an external server only')
+>>>>>>> theirs
         return self
 
     def _check_without_recycling(self) -> None:
@@ -124,6 +137,18 @@ class Plan(Table):
             if any(limit.startswith("requests_per_second") for limit in limits):
                 rate = '"requests_per_second" is for closed loops'
                 raise ValueError(f'[thresholds] {name}: {rate}, and {only}; use "achieved"')
+
+    def _check_external(self) -> None:
+        """Nobody starts, signals or meters that server."""
+        cannot = "cannot be measured at a URL"
+        if self.recycling is not None:
+            raise ValueError(f"a plan of recycling {cannot}: only servers that bench starts replace workers")
+        if self.aliases:
+            raise ValueError(f"a plan with [aliases] {cannot}: there is nothing to have another name")
+        for name, limits in self.thresholds.items():
+            for limit in limits:
+                if limit.split()[0] in thresholds.METERED:
+                    raise ValueError(f'[thresholds] {name}: "{limit}" {cannot}: nobody meters that server')
 
     def original(self, configuration: str) -> str:
         """The configuration that a name of this plan stands for: an alias's target, else itself."""

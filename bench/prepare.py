@@ -35,6 +35,7 @@ class Request:
     seed: int | None = None
     port: int | None = None
     launcher: str | None = None
+    allow_remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def own_catalogue(chosen: Plan) -> Path | None:
 
 
 def catalogue(chosen: Plan) -> Catalogue:
-    """The catalogue a plan chooses from: its own, or the suite's."""
+    """The catalogue a plan chooses from: its own, or the suite's; or an external server alone."""
+    if chosen.external is not None:
+        return chosen.external.catalogue()
     own = own_catalogue(chosen)
     return load_catalogue() if own is None else load_catalogue(own)
 
@@ -127,11 +130,17 @@ def named(chosen: Plan, catalogue: Catalogue) -> dict[str, Configuration]:
 
 
 def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> Environments:
+<<<<<<< ours
     """The environments of the stacks the plan uses, and of the generator, made when missing.
 
     Raises:
         UserError: an app of one's own cannot be served in them.
     """
+=======
+    """The environments of the stacks the plan uses, and of the generator, made when missing."""
+    if chosen.external is not None:
+        return Environments({}, [], kind.name, kind.suite(say))
+>>>>>>> theirs
     ready: dict[str, stacks.Environment] = {}
     replaced: dict[str, dict[str, tuple[str, str | None]]] = {}
     missing: dict[str, stacks.UnavailableError] = {}
@@ -196,6 +205,8 @@ def describe(
     """``run.json`` as far as it is known before anything runs."""
     shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog", "variant_of")
     entries = [{key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()]
+    if chosen.external is not None:
+        entries = [chosen.external.entry()]
     for alias, original in chosen.aliases.items():
         (entry,) = [entry for entry in entries if entry["name"] == original]
         also = f"the same as {original}, under another name (A/A)"

@@ -137,10 +137,11 @@ class RunProgress:
         self._done_s += self._left_s.pop(block.number)
         done = self._blocks - len(self._left)
         self._pace = (time.monotonic() - self._started) / self._done_s
-        workers = f"{block.workers} worker{'s' if block.workers > 1 else ''}"
+        count = block.workers
+        workers = "" if count is None else f", {count} worker{'s' if count > 1 else ''}"
         left = "" if self._bar is not None else f"; {self._eta()}"
         self.say(
-            f"[{done}/{self._blocks}] {block.configuration}, {workers}, repeat {block.repeat}: "
+            f"[{done}/{self._blocks}] {block.configuration}{workers}, repeat {block.repeat}: "
             f"{'; '.join(self._line)}{left}"
         )
 

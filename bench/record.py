@@ -108,7 +108,7 @@ class CellRecord:
             "started": self._started,
             "ended": ended,
             "generator": self.generator,
-            "server": None if server is None else server.facts | {"cpus": list(server.cpus)},
+            "server": None if server is None else server.facts | {"cpus": server.cpus and list(server.cpus)},
         }
         write_json(self.folder / "cell.json", record | self._facts | end)
 

@@ -17,6 +17,8 @@ METRICS = (
     "pss_mib",
     "achieved",
 )
+# Those that nobody knows of a server that is not metered.
+METERED = ("cpu_us", "pss_mib")
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 

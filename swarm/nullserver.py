@@ -86,13 +86,13 @@ class Answer(NamedTuple):
 
 
 class LearningServer:
-    """Answers each request line as the server at `url` did. Raises ValueError for no `http://host:port`."""
+    """Answers each request line as the server at `url` did. Raises ValueError for no `http://host[:port]`."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname is None or parts.port is None:
+        if parts.scheme != "http" or parts.hostname is None:
             raise ValueError(f"not a URL such as http://127.0.0.1:8000: {url}")
-        self._real = (parts.hostname, parts.port)
+        self._real = (parts.hostname, parts.port or 80)
         self._known: dict[bytes, Answer] = {}
         self._known_bytes = 0
         self._asked = 0

@@ -6,6 +6,7 @@ found in: it names the configurations and loads of one scenario, or the whole ru
 
 import pandas as pd
 
+from analysis import counters
 from analysis.checks import completeness, generator, host, open_loop, saturation, steadiness
 from analysis.checks.findings import Finding
 from analysis.results import Results
@@ -16,7 +17,7 @@ __all__ = ["Finding", "check"]
 def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
     """All findings, warnings first; `summary` has a row per finished cell."""
     finished = results.finished
-    server_cpus = finished["server_cpus"].map(len)
+    server_cpus = counters.server_cpus(finished)
     # A Locust process runs on one CPU at a time, however many it may choose from.
     usable = finished["generator_cpus"].map(len).clip(upper=finished["generator_processes"])
     window_s = finished["window_end"] - finished["window_start"]
@@ -30,9 +31,10 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
     findings = [
         *completeness.missing(results.run, results.notes),
         *host.cpu_split(results.run.cpu_split),
-        *host.company(summary, database),
+        *host.company(summary, database, results.run.external),
         *completeness.alone(served),
-        *completeness.unmetered(summary),
+        *completeness.external(results.run),
+        *completeness.unmetered(summary[counters.metered(finished)]),
         *completeness.failed(results.cells),
         *generator.bound(closed),
         *saturation.unsaturated(closed, server_cpus, database),

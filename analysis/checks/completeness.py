@@ -36,6 +36,18 @@ def alone(summary: pd.DataFrame) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def external(run: Run) -> Iterator[Finding]:
+    """Whether the server was there already: then nobody metered it."""
+    if run.external is not None:
+        yield Finding(
+            "external", "note",
+            f"what ran at {run.external} was not started for this run: the CPU time, memory, workers and "
+            "settings of the server are unknown",
+            "throughput: whether the server was saturated is unknown, so it may be able to do more",
+            "see CPU and memory where it runs, or have bench serve the app itself",
+        )  # fmt: skip
+
+
 def unmetered(summary: pd.DataFrame) -> Iterator[Finding]:
     """Cells without CPU time."""
     missing = int(summary["cpu_s"].isna().sum())

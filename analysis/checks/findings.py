@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 import pandas as pd
 
+from analysis.words import UNKNOWN, Workers, workers_of
+
 
 @dataclass(frozen=True)
 class Load:
@@ -14,7 +16,7 @@ class Load:
     In an open loop `users` is the most that may be in flight.
     """
 
-    workers: int
+    workers: Workers
     users: int
     arrivals: str | None = None
     rate_per_s: float | None = None
@@ -23,8 +25,10 @@ class Load:
     def of(cls, row: pd.Series) -> Self:
         """The load of a row that has `workers` and `users`, and in open loops `arrivals` and `rate_per_s`."""
         if pd.isna(row.get("rate_per_s")):
-            return cls(int(row["workers"]), int(row["users"]))
-        return cls(int(row["workers"]), int(row["users"]), str(row["arrivals"]), float(row["rate_per_s"]))
+            return cls(workers_of(row["workers"]), int(row["users"]))
+        return cls(
+            workers_of(row["workers"]), int(row["users"]), str(row["arrivals"]), float(row["rate_per_s"])
+        )
 
     @property
     def text(self) -> str:
@@ -106,6 +110,8 @@ def worst(rows: pd.DataFrame, by: pd.Series) -> pd.Series:
 
 
 def shares(values: pd.Series) -> str:
-    """The range of some shares in whole percent."""
+    """The range of some shares in whole percent; or that they are unknown."""
+    if values.isna().all():
+        return UNKNOWN
     low, high = f"{values.min():.0%}", f"{values.max():.0%}"
     return low if low == high else f"{low} to {high}"

@@ -55,7 +55,8 @@ def _strain(rows: pd.DataFrame) -> str:
     known = rows["ceiling_share"].dropna()
     ceiling = f" and {shares(known)} of its ceiling" if len(known) else ""
     used = f"{shares(rows['generator_busy'])} of its CPUs"
-    return f"{shares(rows['busy'])} busy under a generator at {used}{ceiling}"
+    busy = "not metered," if rows["busy"].isna().all() else f"{shares(rows['busy'])} busy"
+    return f"{busy} under a generator at {used}{ceiling}"
 
 
 def loop_wait(summary: pd.DataFrame) -> Iterator[Finding]:

@@ -19,10 +19,11 @@ def cpu_split(split: CpuSplit) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def company(summary: pd.DataFrame, database: Database | None) -> Iterator[Finding]:
+def company(summary: pd.DataFrame, database: Database | None, external: str | None) -> Iterator[Finding]:
     """CPU time that other guests of the host, or other processes of the machine, took in the windows.
 
-    `database` is that of the run: where it was asked, it is expected to be one of these processes.
+    `database` is that of the run: where it was asked, it is expected to be one of these processes. So is a
+    server at the URL `external`, if it runs on this machine.
     """
     stolen = summary["steal"][summary["steal"] > STEAL]
     if len(stolen):
@@ -36,12 +37,15 @@ def company(summary: pd.DataFrame, database: Database | None) -> Iterator[Findin
     asked = summary["scenario"].isin(database.scenarios if database else [])
     others = summary["others"][(summary["others"] > OTHERS) & ~asked]
     if len(others):
+        whose = "server and generator" if external is None else "the generator"
         yield Finding(
             "others", "warning",
-            f"other processes took up to {others.max():.0%} of the CPUs of server and generator "
-            f"({cells(len(others))} above {OTHERS:.0%})",
+            f"other processes{'' if external is None else ', the server perhaps,'} took up to "
+            f"{others.max():.0%} of the CPUs of {whose} ({cells(len(others))} above {OTHERS:.0%})",
             "throughput and latency, and least of all CPU per request",
-            "end what else runs on this machine (top shows it), then run again",
+            "end what else runs on this machine (top shows it), then run again"
+            if external is None else
+            "pin the server to other CPUs than the generator's, or load it from another machine",
         )  # fmt: skip
     beside = summary["others"][(summary["others"] > OTHERS) & asked]
     if len(beside):

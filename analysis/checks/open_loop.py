@@ -23,6 +23,10 @@ CAUSES = {
         "all users were busy, so arrivals had to wait for one although the server was not saturated",
         "more users in the open load (`users`)",
     ),
+    "unmetered": (
+        "whether the server was saturated is unknown",
+        "see the CPU time of the server where it runs, or measure with a lower rate",
+    ),
     "unknown": (
         "neither server nor generator nor the number of users explains it",
         "see the chart over time and server.log for stalls",
@@ -38,6 +42,7 @@ def in_flight_share(rows: pd.DataFrame) -> pd.Series:
 def cause(rows: pd.DataFrame) -> pd.Series:
     """Which of `CAUSES` kept a cell from its rate; the first that holds."""
     found = pd.Series("unknown", index=rows.index)
+    found[rows["busy"].isna()] = "unmetered"
     found[in_flight_share(rows) > POOL_FULL] = "pool"
     found[nearly_full(rows)] = "generator"
     found[rows["busy"] >= SATURATED] = "server"
@@ -53,7 +58,7 @@ def unreached(opened: pd.DataFrame) -> Iterator[Finding]:
             "rate-not-reached", "warning",
             f"the rate was not reached at {at_loads(group)}, because {explanation}: "
             + each(group, lambda rows: f"{shares(rows['achieved'])} of the arrivals")
-            if why != "unknown" else
+            if why not in ("unknown", "unmetered") else
             f"the rate was not reached at {at_loads(group)}, and {explanation}: "
             + each(group, lambda rows: f"{shares(rows['achieved'])} of the arrivals"),
             "latency from the schedule there, which grows for as long as one measures",

@@ -25,13 +25,13 @@ def sanic_app_is_no_call(material: Material) -> Answer:
 def _served(study: Study) -> Answer | None:
     """The cells of a run that were served by `sanic MODULE:NAME`; None without any."""
     cells = study.results.finished
-    calls = cells["command"].map(_call).dropna()
+    calls = cells["command"].dropna().map(_call).dropna()
     if calls.empty:
         return None
     seconds = study.results.seconds
     mine = seconds[seconds["cell"].isin(calls.index) & seconds["in_window"]]
     names = list(dict.fromkeys(str(name) for name in cells.loc[calls.index, "configuration"]))
-    stacks = {each.stack for each in study.results.run.configurations if each.name in names}
+    stacks = {each.stack for each in study.results.run.configurations if each.name in names and each.stack}
     versions = sorted(study.results.run.stacks[stack].packages["sanic"] for stack in stacks)
     figure = (
         f"`{calls.iloc[0]} …` answered {mine['requests'].sum():,} requests in "

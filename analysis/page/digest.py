@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.checks import Finding
 from analysis.checks.findings import at_loads
-from analysis.page.facts import cpus
+from analysis.page.facts import cpus, launcher
 from analysis.ranking import Table
 from analysis.recycling import QUESTIONS
 from analysis.schema import Run
@@ -92,7 +92,8 @@ def asked(run: Run, cells: pd.DataFrame) -> list[Line]:
     workers = [str(each) for each in sorted(cells["workers"].unique())]
     counts = "1 worker" if workers == ["1"] else f"{listed(workers)} workers"
     planned = cells[cells["search_p99_ms"].isna()]
-    parts = [f"{who} under {where}, with {counts}"]
+    whose = f"with {counts}" if run.external is None else f"at {run.external}"
+    parts = [f"{who} under {where}, {whose}"]
     if len(planned):
         parts.append(at_loads(planned))
     limits = sorted(cells["search_p99_ms"].dropna().unique())
@@ -110,7 +111,7 @@ def machine(run: Run) -> list[Line]:
     shared = "" if run.cpu_split.trusted else "; they had to share CPUs"
     return [
         Line(f"{host.hostname}: {host.cpu}, {host.cpus} CPUs, {host.system}; {cpus(run.cpu_split)}{shared}."),
-        Line(f"Launcher: {run.launcher}."),
+        Line(f"Launcher: {launcher(run)}."),
     ]
 
 

@@ -26,7 +26,7 @@ def facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
         "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
         + (" (in a container)" if host.container else ""),
         "CPU split": cpus(run.cpu_split) + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
-        "Launcher": run.launcher,
+        "Launcher": launcher(run),
         "Load": f"Locust {run.suite.packages.get('locust', '')}{engine}, {loops}",
         "Plan": f"{run.plan.get('name', 'unnamed')}, seed {run.seed}",
         "Cells": f"{len(finished)} finished of {run.cells_planned} planned",
@@ -71,7 +71,8 @@ def _commands(cells: pd.DataFrame) -> list[str]:
     Where every cell has a server of its own, each has another port.
     """
     first: dict[str, str] = {}
-    for command, environment in zip(cells["command"], cells["environment"], strict=True):
+    known = cells[cells["command"].notna()]
+    for command, environment in zip(known["command"], known["environment"], strict=True):
         line = " ".join([*assignments(environment or {}), command])
         first.setdefault(_PORT.sub("", line), line)
     return list(first.values())
@@ -81,8 +82,15 @@ def _serves_with(analysed: Study, name: str) -> str:
     """The event loop and HTTP parser the server said it uses."""
     cells = analysed.results.finished
     first = cells[cells["configuration"] == name].iloc[0]
-    parts = [f"{label} {first[label]}" for label in ("loop", "parser") if first[label]]
+    parts = [f"{label} {first[label]}" for label in ("loop", "parser") if not pd.isna(first[label])]
     return ", ".join(parts)
+
+
+def launcher(run: Run) -> str:
+    """What started the servers."""
+    if run.external is None:
+        return run.launcher
+    return f"{run.launcher}: what ran at {run.external} was neither started nor metered"
 
 
 def _packages(packages: dict[str, str]) -> str:
@@ -91,7 +99,8 @@ def _packages(packages: dict[str, str]) -> str:
 
 def cpus(split: CpuSplit) -> str:
     """Who ran on which CPUs."""
-    return f"server on CPU {_numbers(split.server)}, generator on CPU {_numbers(split.generator)}"
+    server = f"server on CPU {_numbers(split.server)}" if split.server else "server on CPUs that are unknown"
+    return f"{server}, generator on CPU {_numbers(split.generator)}"
 
 
 def _numbers(values: Sequence[int]) -> str:

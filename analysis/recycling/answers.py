@@ -46,7 +46,7 @@ def table(
     return tuple(rows)
 
 
-def _restarts(recycle: str, recycled: pd.DataFrame, failed: pd.DataFrame) -> Answer:
+def _restarts(recycle: str | None, recycled: pd.DataFrame, failed: pd.DataFrame) -> Answer:
     """Whether workers are replaced after N requests, and by what."""
     paths = _paths(recycled, failed)
     broken = recycled[recycled["verdict"] == "broken"]
@@ -58,7 +58,7 @@ def _restarts(recycle: str, recycled: pd.DataFrame, failed: pd.DataFrame) -> Ans
     works = recycled[recycled["verdict"] == "recycles"]
     if works.empty:
         return Answer(f"no: {recycled['reason'].iloc[0]}", "bad", paths)
-    text = _respawned(works) if recycle == "respawn" else WORKS.get(recycle, "yes")
+    text = _respawned(works) if recycle == "respawn" else WORKS.get(str(recycle), "yes")
     others = recycled.drop(works.index)
     if len(others):
         text += f", but not in {_where(others)}"

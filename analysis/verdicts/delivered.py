@@ -31,6 +31,7 @@ def _of_table(table: Table, cells: pd.DataFrame, aliases: Collection[str]) -> Pe
         values[row.configuration] = {
             int(repeat): float(each) for repeat, each in zip(repeats, mine, strict=True)
         }
+    assert not isinstance(table.workers, str)  # external servers are no candidates (`selection.judge`)
     return Performance(
         scenario=table.scenario,
         workers=table.workers,

@@ -125,7 +125,7 @@ class Known:
     """All that is known of a configuration: `recycle` as in the catalogue, `versions` of what served it."""
 
     name: str
-    recycle: str
+    recycle: str | None
     keep_alive_s: float | None = None
     backlog: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -102,10 +102,10 @@ def _known(entry: Configuration, performance: Study | None, recycling: Study | N
     )
 
 
-def _versions(studies: Sequence[Study], stack: str) -> dict[str, str]:
+def _versions(studies: Sequence[Study], stack: str | None) -> dict[str, str]:
     """The Python and the servers that a stack had in the first run that used it."""
     for study in studies:
-        found = study.results.run.stacks.get(stack)
+        found = study.results.run.stacks.get(stack or "")
         if found is not None:
             servers = {name: v for name, v in found.packages.items() if name.lower() in _SERVERS}
             return {"python": found.python, **servers}

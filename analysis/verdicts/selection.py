@@ -111,10 +111,16 @@ def judge(studies: Sequence[Study], asked: Requirements, *, across: bool = False
     """The verdict on one or two runs, one of each kind.
 
     Raises:
-        AnalysisError: two of a kind, or of unlike hosts or methodology versions and not `across`.
+        AnalysisError: one measured an external server, two are of a kind, or of unlike hosts or methodology
+            versions and not `across`.
     """
     of_kind: dict[str, Study] = {}
     for study in studies:
+        if (url := study.results.run.external) is not None:
+            raise AnalysisError(
+                f"{study.results.run.run} measured what ran at {url}: nobody knows the command that serves "
+                "it, so that it is no candidate. Give runs of the suite's configurations"
+            )
         name = kind(study.results.run)
         if name in of_kind:
             both = f"{of_kind[name].results.run.run} and {study.results.run.run}"

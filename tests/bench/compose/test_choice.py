@@ -87,7 +87,7 @@ def test_nobody_is_asked_who_is_not_needed(docker):
 
 
 def test_what_cannot_be_is_an_error_that_says_what_to_do(docker):
-    with pytest.raises(UsageError, match='unknown launcher "dokcer"; known: compose, processes'):
+    with pytest.raises(UsageError, match='unknown launcher "dokcer"; known: compose, external, processes'):
         launchers.choose("dokcer")
     with pytest.raises(UsageError, match="--port is for local processes, give --launcher processes too"):
         launchers.choose("compose", port=8000)
