@@ -214,7 +214,12 @@ class Live:
         return dict(lost)
 
     def served(self, ready: float) -> int | None:
-        """Requests completed since a moment: of a lone worker, what it served. None: it is forgotten."""
+        """Requests completed since a moment: of a lone worker, what it served.
+
+        None where that is forgotten, or where workers have died: two may have served at a time.
+        """
+        if self.deaths:
+            return None
         if self._forgotten is not None and self._forgotten >= floor(ready):
             return None
         return sum(each.requests for number, each in self.seconds.items() if number >= floor(ready))

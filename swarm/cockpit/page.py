@@ -37,7 +37,7 @@ class Page:
         self._loads = loads
         self._live = live
         self._offer = offer
-        self._report: dict[str, Any] = {"state": "none", "reason": None}
+        self._report: dict[str, Any] = {"state": "none", "reason": None, "since": None}
         blueprint = Blueprint("cockpit", __name__)
         routes = (
             ("/server", self._page, "GET"),
@@ -99,16 +99,16 @@ class Page:
         if self._loads.state != "idle":
             return jsonify({"message": "stop the load first: making the report would disturb it"}), 409
         if self._report["state"] != "making":
-            self._report = {"state": "making", "reason": None}
+            self._report = {"state": "making", "reason": None, "since": time()}
             answer = self._link.ask("report")
             if answer["command"] == "refused":
-                self._report = {"state": "failed", "reason": answer["reason"]}
+                self._report |= {"state": "failed", "reason": answer["reason"]}
         return jsonify(self._report), 202
 
     def reported(self, told: dict[str, Any]) -> None:
         """It was made, or why not: bench's `reported` line."""
         failed = told["failed"]
-        self._report = {"state": "ready" if failed is None else "failed", "reason": failed}
+        self._report |= {"state": "ready" if failed is None else "failed", "reason": failed}
 
     def _of_report(self, name: str) -> Response:
         """A file of the report's folder, and of no other."""

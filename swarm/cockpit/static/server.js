@@ -2,6 +2,8 @@
 // The Server page: asks once a second for the seconds it has not got yet, and draws them.
 // Whatever comes from outside is put in as text, never as markup.
 
+// Charts begin with the load, and show no less and no more than this.
+const LEAST_S = 30;
 const SHOWN_S = 120;
 const KEPT_S = 600;
 const MIB = 1024 * 1024;
@@ -11,13 +13,13 @@ const SVG = "http://www.w3.org/2000/svg";
 // The columns of a row of "seconds".
 const [SECOND, REQUESTS, FAILURES, P50, P99, SERVER_CPU, GENERATOR_CPU, RSS] = [0, 1, 2, 3, 4, 5, 6, 7];
 
+// Of each line: what it is called, its column, by what it is multiplied, how it looks.
 const CHARTS = [
-  { title: "Per second", lines: [["requests", REQUESTS, 1], ["failed", FAILURES, 1]] },
-  { title: "CPU (% of one)", lines: [["server", SERVER_CPU, 100], ["generator", GENERATOR_CPU, 100]] },
-  { title: "Latency of the second (ms)", lines: [["median", P50, 0.001], ["99 %", P99, 0.001]] },
-  { title: "Memory of the server (MiB)", lines: [["RSS", RSS, 1 / MIB]] },
+  { title: "Per second", lines: [["requests", REQUESTS, 1, "one"], ["failed", FAILURES, 1, "bad"]] },
+  { title: "CPU (% of one)", lines: [["server", SERVER_CPU, 100, "one"], ["generator", GENERATOR_CPU, 100, "two"]] },
+  { title: "Latency of the second (ms)", lines: [["median", P50, 0.001, "one"], ["99 %", P99, 0.001, "two"]] },
+  { title: "Memory of the server (MiB)", lines: [["RSS", RSS, 1 / MIB, "one"]] },
 ];
-const CLASSES = ["one", "two"];
 
 const rows = new Map();
 let began = null;
@@ -61,13 +63,19 @@ function clock(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString();
 }
 
+// How long after something it was, or before.
+function moment(seconds) {
+  return `${number(Math.abs(seconds), 2)} s ${seconds < 0 ? "before" : "after"}`;
+}
+
 function draw(chart, seconds, deaths) {
-  const newest = seconds.length ? seconds[seconds.length - 1][SECOND] : 0;
+  const newest = seconds[seconds.length - 1][SECOND];
+  const span = Math.max(LEAST_S, newest - seconds[0][SECOND]);
   const values = seconds.flatMap((row) => chart.lines.map(([, at, factor]) => (row[at] ?? 0) * factor));
   const top = roundUp(Math.max(0, ...values));
   const right = SIZE.width - SIZE.right;
   const bottom = SIZE.height - SIZE.bottom;
-  const x = (second) => right - ((newest - second) / SHOWN_S) * (right - SIZE.left);
+  const x = (second) => right - ((newest - second) / span) * (right - SIZE.left);
   const y = (value) => bottom - (value / top) * (bottom - SIZE.top);
   const svg = shape("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": chart.title });
   for (const part of [0, 0.5, 1]) {
@@ -76,15 +84,15 @@ function draw(chart, seconds, deaths) {
     const label = number(top * part, digitsFor(top / 2));
     svg.append(shape("text", { x: SIZE.left - 6, y: level + 4, "text-anchor": "end" }, label));
   }
-  svg.append(shape("text", { x: SIZE.left, y: SIZE.height - 5 }, `${SHOWN_S} s ago`));
+  svg.append(shape("text", { x: SIZE.left, y: SIZE.height - 5 }, `${span} s ago`));
   svg.append(shape("text", { x: right, y: SIZE.height - 5, "text-anchor": "end" }, "now"));
-  for (const death of deaths.filter((each) => each > newest - SHOWN_S)) {
+  for (const death of deaths.filter((each) => each > newest - span)) {
     svg.append(shape("line", { class: "death", x1: x(death), x2: x(death), y1: SIZE.top, y2: bottom }));
   }
-  chart.lines.forEach(([, at, factor], index) => {
+  chart.lines.forEach(([, at, factor, look]) => {
     for (const points of runs(seconds, at)) {
       const path = points.map(([second, value]) => `${x(second).toFixed(1)},${y(value * factor).toFixed(1)}`);
-      svg.append(shape("polyline", { class: CLASSES[index], points: path.join(" ") }));
+      svg.append(shape("polyline", { class: look, points: path.join(" ") }));
     }
   });
   return svg;
@@ -108,14 +116,15 @@ function drawAll(told) {
   const seconds = [...rows.values()].filter((row) => row[SECOND] > newest - SHOWN_S);
   seconds.sort((one, other) => one[SECOND] - other[SECOND]);
   const deaths = told.last_restarts.map((each) => each.time);
-  byId("charts").replaceChildren(...CHARTS.map((chart) => {
+  const known = ([, at]) => seconds.some((row) => row[at] !== null);
+  byId("charts").replaceChildren(...CHARTS.filter((chart) => chart.lines.some(known)).map((chart) => {
     const figure = element("figure");
     const caption = element("figcaption", chart.title);
-    chart.lines.forEach(([name, at, factor], index) => {
-      const known = seconds.filter((row) => row[at] !== null);
-      const value = known.length ? known[known.length - 1][at] * factor : null;
-      caption.append(element("span", `${name} ${number(value, digitsFor(value ?? 0))}`, CLASSES[index]));
-    });
+    for (const [name, at, factor, look] of chart.lines.filter(known)) {
+      const value = seconds.findLast((row) => row[at] !== null)[at] * factor;
+      caption.append(element("span", `${name} ${number(value, digitsFor(value))}`, look));
+    }
+    if (deaths.length) caption.append(element("span", "┊ a worker died", "death"));
     figure.append(caption, draw(chart, seconds, deaths));
     return figure;
   }));
@@ -124,7 +133,7 @@ function drawAll(told) {
 function words(told) {
   const load = told.load;
   if (!load) return told.state === "starting" ? "a server is being started …" : "no load yet: press Start on Locust’s page";
-  const what = load.configuration ?? "a server that runs already, which is not metered, and nothing is recorded";
+  const what = load.configuration ?? load.url;
   const state = { idle: "stopped", starting: "another is being started …", running: "running", stopping: "stopping …" };
   return `${what}: ${state[told.state]}`;
 }
@@ -139,18 +148,23 @@ function showFacts(told) {
       const recycle = load.max_requests === null ? "never replaced" : `replaced after ${number(load.max_requests)} requests`;
       facts.push(["workers", `${load.workers}, ${recycle}`]);
       facts.push(["CPU per request now", told.cpu_us === null ? "not known yet" : `${number(told.cpu_us, 1)} µs`]);
+    } else {
+      facts.push(["server", "runs already: it is not metered, and nothing is recorded"]);
     }
     const used = told.generator_cpu === null ? "not known yet" : `${number(told.generator_cpu * 100)} % of one CPU`;
     const processes = told.generator_processes > 1 ? `, ${told.generator_processes} processes` : "";
     facts.push(["generator", used + processes]);
     const ceiling = told.ceiling;
-    facts.push(["the generator itself reaches", ceiling === null ? "not measured" :
+    facts.push(["the generator itself reaches", ceiling === null ? "not measured for this scenario and number of users (make ceiling)" :
       `${ceiling.at_least ? "at least " : ""}${number(ceiling.requests_per_s)} requests/s (null server, ${number(ceiling.users)} users)`]);
   }
   byId("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
 }
 
 function showWorkers(told) {
+  byId("metered").hidden = told.load !== null && told.load.configuration === null;
+  byId("workers").hidden = told.workers.length === 0;
+  byId("nobody").hidden = told.workers.length > 0;
   byId("workers").tBodies[0].replaceChildren(...told.workers.map((worker) => {
     const row = element("tr");
     const memory = worker.rss_bytes === null ? null : worker.rss_bytes / MIB;
@@ -165,7 +179,7 @@ function showWorkers(told) {
   byId("restarts").hidden = told.last_restarts.length === 0;
   byId("restarts").tBodies[0].replaceChildren(...told.last_restarts.map((death) => {
     const row = element("tr");
-    const gap = death.successor === null ? "not yet" : number(death.successor - death.time, 2);
+    const gap = death.successor === null ? "not yet" : moment(death.successor - death.time);
     const losses = Object.entries(death.losses).map(([kind, count]) => `${number(count)} ${kind}`).join(", ");
     const cells = [clock(death.time), String(death.pid), death.exit_status ?? "", gap, losses || "none"];
     row.append(...cells.map((text) => element("td", text)));
@@ -174,12 +188,12 @@ function showWorkers(told) {
 }
 
 function showReport(told) {
-  const { state, reason, possible } = told.report;
+  const { state, reason, possible, since } = told.report;
   byId("make").disabled = !possible || state === "making" || told.state !== "idle";
   byId("open").hidden = state !== "ready";
   byId("report").textContent = {
     none: possible ? "" : "Nothing is recorded here, so there is no report.",
-    making: "The report is being made …",
+    making: `The report is being made … ${number(told.now - since)} s so far`,
     ready: "",
     failed: `No report: ${reason}`,
   }[state];

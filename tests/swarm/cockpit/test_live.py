@@ -115,6 +115,9 @@ def test_what_a_lone_worker_served_is_what_was_answered_since_it_was_ready(live)
         live.add(batch(second, [1] * 10))
     assert live.served(NOW + 1.5) == 30
     assert live.served(NOW - 5.0) == 40, "it was ready before the load began"
+    live.metered(server(NOW, deaths=[{"time": NOW, "pid": 1, "exit_status": 0, "successor": NOW}]))
+    assert live.served(NOW + 1.5) is None, "its predecessor may have answered some of them"
+    live.metered(server(NOW))
     live.add(batch(NOW + KEPT_S + 2, [1] * 10))
     assert live.served(NOW - 5.0) is None, "what it served at first is forgotten"
     assert live.served(NOW + 2.5) == 30
