@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import frames, schema
+from analysis.apps import SUITES, named
 from analysis.errors import AnalysisError
-from analysis.words import UNKNOWN, counted
+from analysis.words import counted
 
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
 # Columns of `Results.cells` that may be missing in every cell.
@@ -24,8 +25,7 @@ class Results:
     """A run. Every frame but `cells` has the `frames.DIMENSIONS` of its cell beside its file's columns;
     `trace` and `handled` have `cell` alone, for their length.
 
-    `cells` has one row per cell (index: its number), failed ones with their `reason`. `workers` is "unknown",
-    and what the server is and used is missing, where it was an external one. `load_kind` is
+    `cells` has one row per cell (index: its number), failed ones with their `reason`. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
     `search_p99_ms` in cells that are no step of a search. `treatment` is "none" or, in plans of recycling,
     "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter` and `max_rss_mib` are
@@ -114,11 +114,7 @@ def load(directory: Path) -> Results:
     finished = cells[cells["status"] == "finished"]
     if finished.empty:
         raise NothingFinished(directory, run, cells)
-    metered = finished[finished["server_cpus"].notna()]
-    read = {
-        name: frames.read(directory, metered if name in frames.OF_SERVER else finished, name)
-        for name in frames.COLUMNS
-    }
+    read = {name: frames.read(directory, finished, name) for name in frames.COLUMNS}
     recycling = finished[finished["treatment"] != "none"]
     return Results(
         directory=directory,
@@ -140,11 +136,10 @@ def load(directory: Path) -> Results:
 def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     """One row of `Results.cells`; what a failed cell does not have is missing."""
     window, server, generator = cell.window, cell.server, cell.generator
-    whoami = (server and server.whoami) or {}
     return {
         "configuration": cell.configuration,
         "scenario": cell.scenario,
-        "workers": UNKNOWN if cell.workers is None else cell.workers,
+        "workers": cell.workers,
         **_load(cell.load),
         "search_p99_ms": cell.search.p99_ms if cell.search else None,
         "repeat": cell.repeat,
@@ -159,10 +154,11 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "window_end": window.end if window else None,
         "server_started": server.started if server else None,
         "server_cpus": server.cpus if server else None,
-        "command": shlex.join(server.command) if server and server.command else None,
+        "command": shlex.join(named(server.command, server.app or SUITES)) if server else None,
+        "app": server.app if server else None,
         "environment": server.environment if server else None,
-        "loop": whoami.get("loop"),
-        "parser": whoami.get("parser"),
+        "loop": server.whoami.get("loop") if server else None,
+        "parser": server.whoami.get("parser") if server else None,
         "generator_cpus": generator.cpus if generator else None,
         "generator_processes": generator.processes if generator else None,
         "engine": generator.engine if generator else None,

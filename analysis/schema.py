@@ -195,6 +195,11 @@ class Server(_Record):
     whoami: dict[str, Any] | None
     cpus: Annotated[list[int], Field(min_length=1)] | None
 
+    @property
+    def app(self) -> str | None:
+        """Somebody's own app that was served, None for the suite's; that of a factory ends in `()`."""
+        return self.whoami.get("app")
+
 
 class Generator(_Record):
     """The Locust processes that made the load, and the CPUs they were pinned to."""

@@ -98,10 +98,13 @@ def locust_users(finished: pd.DataFrame) -> Iterator[Finding]:
     for scenario, group in finished[finished["engine"] == "locust"].groupby("scenario"):
         yield Finding(
             "locust-users", "note",
-            "the load came from Locust's own users, whose ceiling is thousands of requests per second and "
-            "process, below what most of these servers answer (make bench-self measures it here)",
-            "throughput of fast servers, and every latency, which contains their greenlet switches",
-            "write the scenario as a SwarmUser (docs/adding-a-scenario.md)",
+            "the load came from Locust's own users: their ceiling is thousands of requests per second and "
+            "process, below what most of these servers answer (make bench-self measures it here), and a "
+            "request on a connection that the server has closed may be sent again without a word",
+            "throughput of fast servers; every latency, which contains their greenlet switches and, as each "
+            "user waits for its answer, not what a stall keeps others waiting; the count of lost requests, "
+            "which may be higher; the times in locust_*.csv, in whole milliseconds (latency.csv is exact)",
+            "go by CPU per request, or write the scenario as a SwarmUser (docs/adding-a-scenario.md)",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
 

@@ -5,13 +5,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from analysis.apps import named
 from analysis.verdicts.evidence import Known, Served
 from analysis.verdicts.model import Command
 from analysis.verdicts.requirements import Requirements
 from analysis.words import assignments
 
-# The app of the suite, and what stands for it: the app of whoever copies the command.
-APP, YOURS = "targets.app:app", "app:app"
+# What stands for the suite's app where none of one's own was measured: that of whoever copies the command.
+YOURS = "app:app"
 HOST, PORT = "127.0.0.1", 8000
 # Modules of the suite that a command needs.
 _MODULE = re.compile(r"\btargets\.(\w+)")
@@ -37,7 +38,8 @@ def command(known: Known, asked: Requirements) -> Command | None:
     # A server that takes no number of workers has the one it was measured with.
     workers = asked.workers if asked.workers and "--workers" in served.words else served.workers
     jitter = asked.max_requests_jitter if served.jitter else None
-    words = [YOURS if word == APP else word for word in _filled(served.words, _values(asked, workers))]
+    app = next((each.app for each in known.served if each.app is not None), YOURS)
+    words = named(_filled(served.words, _values(asked, workers)), app)
     words[0] = PurePath(words[0]).name
     modules = sorted({name for word in words for name in _MODULE.findall(word)})
     words = [_MODULE.sub(r"\1", word) for word in words]

@@ -14,12 +14,17 @@ Replacing = Literal["replaced", "not replaced", "too few", "broken"]
 
 @dataclass(frozen=True)
 class Source:
-    """A run that was read, of one of the two kinds; `started` in Unix seconds."""
+    """A run that was read, of one of the two kinds; `started` in Unix seconds.
+
+    `command` measures the same again; `app` is whose it is, None for the suite's own.
+    """
 
     run: str
     kind: Literal["performance", "recycling"]
     started: float
     plan: str
+    command: str
+    app: str | None
     launcher: str
     methodology: int
     hostname: str
@@ -105,7 +110,8 @@ class Latency:
 class Served:
     """A command as it served `workers` workers; with `replacing` they were replaced, `jitter` apart.
 
-    `environment` are the variables that its configuration sets, None where the run did not record them.
+    `environment` are the variables that its configuration sets, None where the run did not record them;
+    `app` is somebody's own, None for the suite's.
     """
 
     workers: int
@@ -115,6 +121,7 @@ class Served:
     replacing: bool
     jitter: bool
     environment: Mapping[str, str] | None = None
+    app: str | None = None
 
 
 NOTHING = Seen("not shown", "not measured")

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis import reproduction
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
 from analysis.recycling.losses import rate
@@ -39,6 +40,12 @@ _SERVERS = ("sanic", "uvicorn", "uvicorn-worker", "gunicorn", "granian", "hyperc
 def kind(run: Run) -> Literal["performance", "recycling"]:
     """What a run measured: the replacing of workers, or how fast servers are."""
     return "recycling" if run.plan.get("recycling") else "performance"
+
+
+def own_app(run: Run) -> str | None:
+    """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
+    own = run.plan.get("own_app")
+    return None if own is None else f"{own['app']} of {own['folder']}"
 
 
 def read(performance: Study | None, recycling: Study | None) -> Evidence:
@@ -75,6 +82,8 @@ def _source(run: Run) -> Source:
         kind=kind(run),
         started=run.started,
         plan=str(run.plan.get("name", "unnamed")),
+        command=reproduction.command(run),
+        app=own_app(run),
         launcher=run.launcher,
         methodology=run.methodology,
         hostname=host.hostname,
@@ -133,6 +142,7 @@ def _served(study: Study, name: str) -> Iterator[Served]:
             replacing=bool(row["replacing"]),
             jitter=bool(row["max_requests_jitter"] >= 0),
             environment=row["environment"],
+            app=None if pd.isna(row["app"]) else str(row["app"]),
         )
 
 

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from analysis.verdicts.commands import command
 from analysis.verdicts.requirements import Requirements
 from tests.analysis.verdicts.builders import known, served
@@ -150,3 +152,28 @@ def test_a_number_of_workers_that_the_server_does_not_take_changes_nothing():
 
 def test_without_a_cell_there_is_no_command():
     assert command(known(served=()), Requirements()) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (SANIC, "sanic notes.app:create_app --host 127.0.0.1 --port 8000 --workers 2 --no-motd"),
+        (SANIC, "--no-access-logs --factory"),
+        (GUNICORN, "gunicorn 'notes.app:create_app()' --bind 127.0.0.1:8000 --workers 2 --worker-class"),
+    ],
+)
+def test_an_app_of_ones_own_is_named_as_its_server_wants_it(line, wanted):
+    own = served(line.replace("targets.app", "targets.own"), replacing=False)
+    own = replace(own, app="notes.app:create_app()")
+    found = command(known(served=(own,)), Requirements(restart="none"))
+    assert wanted in found.line and "targets" not in found.line
+    assert not any("targets/own.py" in need for need in found.needs)
+
+
+def test_an_app_of_ones_own_is_named_where_only_the_suites_was_recycled():
+    fast = replace(
+        served(GUNICORN.replace("targets.app", "targets.own"), replacing=False), app="notes.app:app"
+    )
+    recycles = served(f"{GUNICORN} --max-requests 500 --max-requests-jitter 50")
+    found = command(known(served=(recycles, fast)), Requirements())
+    assert found.line.startswith("gunicorn notes.app:app --bind ") and "--max-requests 10000" in found.line
