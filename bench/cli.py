@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench import (
     ceiling_command,
+    claims_command,
     compare,
     deployed,
     experiment,
@@ -22,6 +23,7 @@ from bench import (
     serve_by_hand,
     stacks,
     verdict_command,
+    verdict_shown,
 )
 from bench.cockpit import command as cockpit
 from bench.errors import UsageError
@@ -52,6 +54,7 @@ app.add_typer(known_answers.app)
 app.add_typer(ceiling_command.app)
 app.add_typer(yardsticks.app)
 app.add_typer(verdict_command.app)
+app.add_typer(claims_command.app)
 app.add_typer(replay.app)
 
 # Columns of a terminal that has room for intervals and notes in the ranking.
@@ -280,6 +283,8 @@ def _show(rendered: "Rendered") -> None:
         for violation in rendered.violations:
             console.print(f"  {violation.text}", markup=False, soft_wrap=True)
     console.print(f"\n[bold]{escape(rendered.finding)}[/bold]\n")
+    if rendered.verdict is not None:
+        verdict_shown.answer(rendered.verdict)
     console.print(f"report: {rendered.html}", markup=False, soft_wrap=True)
 
 

@@ -74,8 +74,13 @@ def _scenarios(told: Situation) -> Iterator[str]:
     recycled = {each.scenario for known in told.evidence.configurations for each in known.recycled}
     parts = [f"performance in {listed(ranked)}"] if ranked else []
     parts += [f"replaced workers in {listed(sorted(recycled))}"] if recycled else []
+    own = {each.app for each in told.evidence.runs if each.app}
+    others = f"other apps than {listed(sorted(own))}" if own else "an app of yours"
     if parts:
-        yield f"Measured were {', '.join(parts)}: no handlers but these, and none of an app of yours."
+        yield f"Measured were {', '.join(parts)}: no handlers but these, and none of {others}."
+    if own and not all(each.app for each in told.evidence.runs):
+        suites = [str(each.kind) for each in told.evidence.runs if each.app is None]
+        yield f"The run of {listed(suites)} was one of the suite's own app: there yours may do otherwise."
 
 
 def _workers(told: Situation) -> Iterator[str]:

@@ -6,20 +6,20 @@ from analysis.errors import AnalysisError
 from analysis.study import Study, study
 from analysis.verdicts.model import Verdict
 from analysis.verdicts.requirements import requirements
-from analysis.verdicts.selection import counterpart, judge, stated
+from analysis.verdicts.selection import asks, counterpart, judge, stated
 
 
 def of_run(analysed: Study, say: Callable[[str], None]) -> Verdict | None:
     """The verdict in the report of a run, and of the other kind of run beside it, where there is one.
 
-    What the run's own plan requires goes before what the other's does. None where the run has a catalogue of
-    its own: it does not ask which configuration to use. `say` is told what is being read.
+    What the run's own plan requires goes before what the other's does. None where the run does not
+    ask which configuration to use. `say` is told what is being read.
 
     Raises:
         AnalysisError: its plan requires what is impossible.
     """
     run = analysed.results.run
-    if run.plan.get("catalogue") is not None:
+    if not asks(run):
         return None
     folder = counterpart(analysed.results.directory, run)
     others: list[Study] = []

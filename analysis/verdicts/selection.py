@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.study import Study
 from analysis.verdicts.decision import decide
 from analysis.verdicts.model import Verdict
-from analysis.verdicts.reading import kind, read
+from analysis.verdicts.reading import kind, own_app, read
 from analysis.verdicts.requirements import Requirements
 
 # Repeats, from which on more of them only narrow intervals.
@@ -35,7 +35,7 @@ class _Found:
     def width(self) -> tuple[int, int, int]:
         """What narrowing a plan makes smaller: configurations, what is done to each, and how often."""
         plan = self.run.plan
-        loads = len(plan.get("scenarios", {})) * len(plan.get("workers", [])) + len(plan.get("probes", []))
+        loads = len(plan.get("scenarios", {})) * len(plan.get("workers") or []) + len(plan.get("probes", []))
         return self.configurations, loads, self.repeats
 
     @property
@@ -45,12 +45,12 @@ class _Found:
 
 
 def latest(root: Path, machine_id: str) -> list[Path]:
-    """The runs of a machine under `root` that a verdict goes by: of each kind one or none.
+    """The runs of the suite's app on a machine under `root` that a verdict goes by: of each kind one or none.
 
     It is the latest of those that measured the most (`_best`); the run of recycling is like that of
     performance.
     """
-    every = list(_usable(root, machine_id))
+    every = [each for each in _usable(root, machine_id) if own_app(each.run) is None]
     fast = _best(each for each in every if kind(each.run) == "performance")
     recycling = (each for each in every if kind(each.run) == "recycling")
     like = _best(each for each in recycling if fast is None or not list(_unlike(fast.run, each.run)))
@@ -58,26 +58,38 @@ def latest(root: Path, machine_id: str) -> list[Path]:
 
 
 def counterpart(folder: Path, run: schema.Run) -> Path | None:
-    """The run beside `folder` that a verdict on the run in it goes by as well, of the other kind."""
+    """The run beside `folder` that a verdict on the run in it goes by as well, of the other kind.
+
+    It is one of the same app; what recycling costs may be told by one of the suite's.
+    """
     every = _usable(folder.parent, run.host.machine_id)
-    others = (each for each in every if kind(each.run) != kind(run) and not list(_unlike(run, each.run)))
-    best = _best(others)
+    others = [each for each in every if kind(each.run) != kind(run) and not list(_unlike(run, each.run))]
+    best = _best(each for each in others if own_app(each.run) == own_app(run))
+    if best is None and kind(run) == "performance":
+        best = _best(each for each in others if own_app(each.run) is None)
     return None if best is None else best.folder
 
 
-def _usable(root: Path, machine_id: str) -> Iterator[_Found]:
-    """The finished runs of a machine.
+def asks(run: schema.Run) -> bool:
+    """Whether a run asks which configuration to use: of the suite's catalogue, which it starts itself."""
+    return run.plan.get("catalogue") is None and run.plan.get("external") is None
 
-    Those of a catalogue of their own are left out: they ask other questions than which configuration to use.
-    """
+
+def _of_a_database(run: schema.Run) -> bool:
+    """Whether a run measured nothing but a database beside the server, which says little of the server."""
+    return run.database is not None and set(run.plan.get("scenarios", {})) <= set(run.database.scenarios)
+
+
+def _usable(root: Path, machine_id: str) -> Iterator[_Found]:
+    """The finished runs of a machine that ask which configuration to use, in general."""
     found: list[tuple[Path, schema.Run]] = []
     for path in root.glob("*/run.json"):
         try:
             run = schema.read(path, schema.Run)
         except AnalysisError:  # of another version of the suite, or not whole
             continue
-        theirs = run.host.machine_id != machine_id or run.plan.get("catalogue") is not None
-        if run.status == "finished" and not theirs:
+        mine = run.host.machine_id == machine_id and asks(run) and not _of_a_database(run)
+        if run.status == "finished" and mine:
             found.append((path.parent, run))
     # Not every plan measures variants, and not every run says which of its configurations are some.
     variants = {each.name for _, run in found for each in run.configurations if each.variant_of}

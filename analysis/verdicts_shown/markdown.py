@@ -61,8 +61,7 @@ def _table(verdict: Verdict) -> Iterator[str]:
 
 def _source(source: Source) -> str:
     date = datetime.fromtimestamp(source.started, UTC)
-    make = "recycle" if source.kind == "recycling" else "bench"
     return (
-        f"{source.kind} of {date:%Y-%m-%d} (`{source.run}`, `make {make} PLAN={source.plan}`) on "
+        f"{source.kind} of {date:%Y-%m-%d} (`{source.run}`, by `{source.command}`) on "
         f"{source.cpu}, {counted(source.cpus, 'CPU')}, launcher {source.launcher}"
     )

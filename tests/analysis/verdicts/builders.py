@@ -94,9 +94,11 @@ def performance(figures, scenario="index", *, workers=1, metric="second", left_o
     return Performance(scenario, workers, 64, metric, values, dict(left_out))
 
 
+def source(run: str, kind: str) -> Source:
+    machine = ("processes", 2, "host", "CPU", 2)
+    return Source(run, kind, 1.79e9, kind, f"make {kind}", None, *machine)
+
+
 def evidence(*configurations, performance=(), kinds=("performance", "recycling"), gaps=()) -> Evidence:
-    runs = tuple(
-        Source(f"20261122-08000{place}-{kind}", kind, 1.79e9, kind, "processes", 2, "host", "CPU", 2)
-        for place, kind in enumerate(kinds)
-    )
+    runs = tuple(source(f"20261122-08000{place}-{kind}", kind) for place, kind in enumerate(kinds))
     return Evidence(runs, tuple(configurations), tuple(performance), 1, tuple(gaps))

@@ -2,9 +2,11 @@ import json
 
 import pytest
 
+from analysis import schema
 from analysis.errors import AnalysisError
 from analysis.study import study
 from analysis.verdicts import Requirements, judge, latest, stated
+from analysis.verdicts.selection import counterpart
 from tests.fixtures.make_recycling import Story, generation, make_recycling
 from tests.fixtures.make_run import Spec, make_run
 
@@ -24,7 +26,7 @@ def changed(folder, **changes):
     path = folder / "run.json"
     run = json.loads(path.read_text())
     for key, value in changes.items():
-        run[key] = run[key] | value if isinstance(value, dict) else value
+        run[key] = run[key] | value if isinstance(value, dict) and key in run else value
     path.write_text(json.dumps(run))
     return folder
 
@@ -46,6 +48,9 @@ def test_the_latest_of_each_kind(root):
         {"schema": 2},
         {"host": {"machine_id": "1"}},
         {"plan": {"catalogue": "tests/other.toml"}},
+        {"plan": {"external": {"url": "http://127.0.0.1:80", "name": "external"}, "workers": None}},
+        {"plan": {"own_app": {"app": "shop:app", "folder": "../shop"}}},
+        {"database": {"where": "private", "version": "1", "cpus": None, "scenarios": ["index"]}},
     ],
 )
 def test_runs_that_say_nothing_of_this_machine_are_left_out(root, changes):
@@ -160,3 +165,33 @@ def test_the_run_of_recycling_is_like_that_of_performance(root):
     assert names(latest(root, "0")) == ["quick"]
     make_recycling(root / "like", [Story("sanic", generation(11, 1.0))])
     assert names(latest(root, "0")) == ["quick", "like"]
+
+
+SHOP = {"plan": {"own_app": {"app": "shop:app", "folder": "../shop"}}}
+
+
+def beside(root, folder):
+    found = counterpart(root / folder, schema.read(root / folder / "run.json", schema.Run))
+    return None if found is None else found.name
+
+
+def test_an_app_of_ones_own_goes_by_its_own_recycling_before_that_of_the_suites(root):
+    changed(make_run(root / "mine", Spec(**SMALL)), **SHOP)
+    assert (beside(root, "mine"), beside(root, "quick"), beside(root, "recycle")) == (
+        "recycle",
+        "recycle",
+        "quick",
+    )
+    changed(make_recycling(root / "mine-too", [Story("sanic", generation(11, 1.0))]), **SHOP)
+    assert (beside(root, "mine"), beside(root, "mine-too"), beside(root, "quick")) == (
+        "mine-too",
+        "mine",
+        "recycle",
+    )
+
+
+def test_what_recycling_of_another_app_says_is_told_to_be_another_apps(root):
+    changed(make_run(root / "mine", Spec(**SMALL)), **SHOP)
+    gaps = judge([study(root / "mine"), study(root / "recycle")], Requirements()).not_covered
+    assert any("none of other apps than shop:app of ../shop" in text for text in gaps)
+    assert any("The run of recycling was one of the suite's own app" in text for text in gaps)
