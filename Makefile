@@ -24,17 +24,14 @@ CONFIGURATION ?= sanic
 PORT ?= 8000
 UI_PORT ?= 8089
 TARGET_URL ?=
-<<<<<<< ours
 # Of an app of one's own. Not taken from the environment, where ENVIRONMENT may mean something else.
 APP =
 APP_DIR =
 REQUIREMENTS =
 SCENARIO =
 ENVIRONMENT =
-=======
 URL ?=
 ALLOW_REMOTE ?=
->>>>>>> theirs
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -54,12 +51,9 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,workers,$(WORKERS)) $(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
-<<<<<<< ours
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
-	$(call option,locustfile,$(SCENARIO)) $(call option,environment,$(ENVIRONMENT))
-=======
+	$(call option,locustfile,$(SCENARIO)) $(call option,environment,$(ENVIRONMENT)) \
 	$(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote)
->>>>>>> theirs
 
 .PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict claims readme-figures clean
 

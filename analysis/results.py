@@ -136,6 +136,8 @@ def load(directory: Path) -> Results:
 def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     """One row of `Results.cells`; what a failed cell does not have is missing."""
     window, server, generator = cell.window, cell.server, cell.generator
+    whoami = (server and server.whoami) or {}
+    command = server.command if server else None
     return {
         "configuration": cell.configuration,
         "scenario": cell.scenario,
@@ -154,11 +156,11 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "window_end": window.end if window else None,
         "server_started": server.started if server else None,
         "server_cpus": server.cpus if server else None,
-        "command": shlex.join(named(server.command, server.app or SUITES)) if server else None,
+        "command": shlex.join(named(command, server.app or SUITES)) if server and command else None,
         "app": server.app if server else None,
         "environment": server.environment if server else None,
-        "loop": server.whoami.get("loop") if server else None,
-        "parser": server.whoami.get("parser") if server else None,
+        "loop": whoami.get("loop"),
+        "parser": whoami.get("parser"),
         "generator_cpus": generator.cpus if generator else None,
         "generator_processes": generator.processes if generator else None,
         "engine": generator.engine if generator else None,

@@ -198,7 +198,7 @@ class Server(_Record):
     @property
     def app(self) -> str | None:
         """Somebody's own app that was served, None for the suite's; that of a factory ends in `()`."""
-        return self.whoami.get("app")
+        return (self.whoami or {}).get("app")
 
 
 class Generator(_Record):

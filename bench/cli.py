@@ -167,11 +167,8 @@ def run(
     bench run --configurations sanic,granian --users 1,16,256 --duration 5
     bench run --configurations sanic --rates 1000,3000 --arrivals poisson
     bench run --plan recycle --configurations sanic --max-requests 1000
-<<<<<<< ours
     bench run --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py
-=======
     bench run --url http://127.0.0.1:8000 --scenarios index --users 64
->>>>>>> theirs
     bench run --resume 20261122-080000-quick
     ```
     """

@@ -56,14 +56,11 @@ def run(request: Request, console: Console) -> Result:
     catalogue = prepare.catalogue(chosen)
     known = prepare.scenarios(chosen)
     chosen = plan.resolve(chosen, catalogue.configurations, known, prepare.plan_file(request))
-<<<<<<< ours
     if chosen.own_app is not None:
         chosen.own_app.check(catalogue)
         chosen.own_app.values()
-=======
     if chosen.external is not None:
         check_permission(chosen.external.url, confirmed=request.allow_remote)
->>>>>>> theirs
     host.allow_open_files(chosen.most_users)
     named = prepare.named(chosen, catalogue)
     split = cpus.split_beside_external() if chosen.workers is None else cpus.split_here(max(chosen.workers))
@@ -185,8 +182,9 @@ def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     )
     wanted = subjects(runner.plan, runner.scenarios)
     say = runner.progress.say
-    # What an external server answers may be another thing in each run.
-    cache = Cache(say) if runner.plan.external is None else None
+    # What an external server or somebody's own app answers may be another thing in each run.
+    ours = runner.plan.external is None and runner.plan.own_app is None
+    cache = Cache(say) if ours else None
     ceilings = [c.model_dump() for c in kept_or_measured(rig, wanted, record["host"], cache, say)]
     before = record["ceilings"]  # of an earlier sitting
     record["ceilings"] = list({(c["scenario"], c["users"]): c for c in [*before, *ceilings]}.values())

@@ -61,11 +61,8 @@ class Plan(Table):
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     # Recorded only where they are, so that runs from before there were any can go on.
     requirements: RequirementsTable | None = Field(default=None, exclude_if=lambda value: value is None)
-<<<<<<< ours
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
-=======
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
->>>>>>> theirs
     catalogue: str | None = None
     locustfiles: str | None = None
 
@@ -107,15 +104,12 @@ class Plan(Table):
             self._check_recycling()
         if not self.scenarios and not self.probes:
             raise ValueError("[scenarios] names none")
-<<<<<<< ours
         if self.own_app is not None and self.locustfiles is None:
             raise ValueError("an app of your own needs a locustfile for its own routes: give SCENARIO= too")
-=======
         if self.external is not None:
             self._check_external()
         elif self.workers is None:
             raise ValueError('"workers" may be unknown of an external server only')
->>>>>>> theirs
         return self
 
     def _check_without_recycling(self) -> None:
@@ -143,6 +137,8 @@ class Plan(Table):
         cannot = "cannot be measured at a URL"
         if self.recycling is not None:
             raise ValueError(f"a plan of recycling {cannot}: only servers that bench starts replace workers")
+        if self.own_app is not None:
+            raise ValueError(f"an app that bench is to serve {cannot}: leave out APP= or URL=")
         if self.aliases:
             raise ValueError(f"a plan with [aliases] {cannot}: there is nothing to have another name")
         for name, limits in self.thresholds.items():

@@ -130,17 +130,13 @@ def named(chosen: Plan, catalogue: Catalogue) -> dict[str, Configuration]:
 
 
 def environments(chosen: Plan, catalogue: Catalogue, kind: Kind, say: Say) -> Environments:
-<<<<<<< ours
     """The environments of the stacks the plan uses, and of the generator, made when missing.
 
     Raises:
         UserError: an app of one's own cannot be served in them.
     """
-=======
-    """The environments of the stacks the plan uses, and of the generator, made when missing."""
     if chosen.external is not None:
         return Environments({}, [], kind.name, kind.suite(say))
->>>>>>> theirs
     ready: dict[str, stacks.Environment] = {}
     replaced: dict[str, dict[str, tuple[str, str | None]]] = {}
     missing: dict[str, stacks.UnavailableError] = {}
