@@ -271,6 +271,9 @@ def _attach(environment: Environment, **_: object) -> None:
     show_submilliseconds()
     pacemaker_of(environment)
     coordinator_of(environment)
+    # Timers count from when gevent's loop last looked at the clock. It has not run yet, and what was imported
+    # meanwhile takes seconds on a busy machine: Locust's --run-time would end so much too early.
+    gevent.get_hub().loop.update_now()
 
 
 events.init_command_line_parser.add_listener(_add_option)

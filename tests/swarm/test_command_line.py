@@ -87,6 +87,31 @@ def test_headless_with_a_recording(serve, locust, tmp_path, processes):
     assert entry["total_content_length"] == 13 * recorded
 
 
+SLOW = """
+from time import perf_counter
+from locustfiles.index import Index
+began = perf_counter()
+while perf_counter() < began + 2.5:  # to sleep would let gevent's loop look at the clock
+    pass
+"""
+
+
+def test_a_run_time_is_not_shortened_by_what_took_long_to_import(serve, locust, tmp_path):
+    times = []
+
+    def answer(client, _asked):
+        times.append(perf_counter())
+        client.send(reply(b"Hello, world!"))
+
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    status, errors = finish(
+        locust("-f", slow, *HEADLESS, "-t", "2s", "--host", serve({"/index": answer}).url, "Index")
+    )
+    assert status == 0, errors
+    assert times[-1] - times[0] > 1
+
+
 def test_without_a_recording_locusts_own_numbers_are_right_too(serve, locust, tmp_path):
     server = serve({"/index": reply(b"wrong")})
     process = locust(
