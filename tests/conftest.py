@@ -19,7 +19,7 @@ settings.register_profile(
 settings.load_profile("suite")
 
 # The rooms whose files take longest, in the order of the files' lengths.
-_LONG = ("recycling", "bench", "targets")
+_LONG = ("recycling", "swarm", "bench", "targets")
 
 
 def pytest_collection_modifyitems(items):

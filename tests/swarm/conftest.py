@@ -1,8 +1,8 @@
 """Fixtures: scripted servers, swarms that are ended, and a null server in a process of its own.
 
-Importing Locust has gevent patch the whole process, which breaks the threads of other rooms' tests.
-So where these tests are asked for together with others, they run in a process of their own, as one.
-Nothing here may import Locust before a fixture is used.
+Importing Locust has gevent patch the whole process, which breaks the threads of other rooms' tests, and those
+of pytest-xdist. So where these tests are asked for together with others, or in several processes, each module
+runs in a process of its own, as one test. Nothing here may import Locust before a fixture is used.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RUN_APART = pytest.StashKey[bool]()
 
 
 def pytest_pycollect_makemodule(module_path, parent):
     config = parent.config
     asked_for = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
-    if all(path.resolve().is_relative_to(HERE) for path in asked_for):
+    in_several_processes = hasattr(config, "workerinput")
+    if not in_several_processes and all(path.resolve().is_relative_to(HERE) for path in asked_for):
         return None
     return Apart.from_parent(parent, path=module_path)
 
 
 class Apart(pytest.File):
-    """Stands in for a test module; the first one runs the whole room."""
+    """Stands in for a test module."""
 
     def collect(self):
-        if not self.config.stash.get(RUN_APART, False):
-            self.config.stash[RUN_APART] = True
-            yield Room.from_parent(self, name="all of tests/swarm, in a process of its own")
+        yield Whole.from_parent(self, name="all in a process of its own")
 
 
-class Room(pytest.Item):
+class Whole(pytest.Item):
+    """All tests of a module."""
+
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.add_marker(pytest.mark.timeout(900))
+        self.add_marker(pytest.mark.timeout(600))
 
     def runtest(self):
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", HERE],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", self.path],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -50,6 +50,9 @@ class Room(pytest.Item):
         )
         if done.returncode:
             raise AssertionError(done.stdout + done.stderr)
+        last = done.stdout.splitlines()[-1]
+        if " skipped" in last:
+            pytest.skip(last)
 
     def repr_failure(self, excinfo):
         return str(excinfo.value)

@@ -249,18 +249,17 @@ def test_on_stop_runs_when_a_waiting_user_is_stopped(server, make_swarm):
 
 
 WAITS = {
-    "constant": (constant(0.1), 0.1),
-    "between": (between(0.1, 0.12), 0.1),
-    "constant_pacing": (constant_pacing(0.1), 0.09),
-    "constant_throughput": (constant_throughput(10), 0.09),
-    "own": (lambda user: 0.1, 0.1),
+    "constant": constant(0.1),
+    "between": between(0.1, 0.12),
+    "constant_pacing": constant_pacing(0.1),
+    "constant_throughput": constant_throughput(10),
+    "own": lambda user: 0.1,
 }
 
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_wait_time(server, make_swarm, wait):
-    """Pacing shortens its waits by what the tasks took, the others do not."""
-    function, at_least = WAITS[wait]
+    """Pacing shortens its waits by what the tasks took, and by what a wait was late; the others do not."""
     times = []
 
     def steps(user):
@@ -269,23 +268,27 @@ def test_wait_time(server, make_swarm, wait):
         if len(times) == 4:
             raise StopUser
 
-    make_swarm(user_class(steps, wait_time=function), host=server.url).start().join()
-    gaps = [after - before for before, after in pairwise(times)]
-    assert all(gap >= at_least for gap in gaps)
+    make_swarm(user_class(steps, wait_time=WAITS[wait]), host=server.url).start().join()
+    if wait.startswith("constant_"):
+        assert all(moment - times[0] >= 0.1 * number - 0.01 for number, moment in enumerate(times))
+    else:
+        assert all(after - before >= 0.1 for before, after in pairwise(times))
 
 
 def test_pacing_counts_the_time_that_tasks_take(server, make_swarm):
-    times = []
+    begun, ended = [], []
 
     def steps(user):
-        times.append(perf_counter())
+        begun.append(perf_counter())
         yield user.get("/")
         yield user.pause(0.3)
-        if len(times) == 4:
+        ended.append(perf_counter())
+        if len(begun) == 4:
             raise StopUser
 
     make_swarm(user_class(steps, wait_time=constant_pacing(0.31)), host=server.url).start().join()
-    assert times[-1] - times[0] < 3 * (0.3 + 0.31)  # each round takes 0.31 s, not their sum
+    waits = [begin - end for end, begin in zip(ended, begun[1:], strict=False)]
+    assert min(waits) < 0.15  # what is left of 0.31 s; a busy machine may hold up some
 
 
 def test_a_task_set_may_have_a_wait_time_of_its_own(server, make_swarm):

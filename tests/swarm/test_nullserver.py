@@ -18,7 +18,7 @@ from tests.swarm.scripted import byte_by_byte, reply, silent, then_close
 
 PROGRAM = Path(__file__).parents[2] / "swarm" / "nullserver.py"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n"
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 class NullServer:

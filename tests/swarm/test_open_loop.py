@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from argparse import Namespace
 from itertools import pairwise
+from statistics import median
 from time import perf_counter, perf_counter_ns
 
 import gevent
@@ -316,13 +317,14 @@ def test_a_task_may_end_the_whole_test(server, make_swarm):
 def test_other_greenlets_have_their_turn_while_arrivals_never_end(null_server, make_swarm):
     swarm = make_swarm(user_class(ask, arrivals=Arrivals(500_000)), host=null_server).start(32)
     until(lambda: swarm.stats.total.num_requests > 1000, "load")
-    longest, before = 0.0, perf_counter()
+    ticks = [perf_counter()]
     for _ in range(30):
         gevent.sleep(0.01)
-        longest, before = max(longest, perf_counter() - before), perf_counter()
+        ticks.append(perf_counter())
     tally = swarm.engine.loops.tally(perf_counter_ns())
     swarm.stop()
-    assert longest < 1  # turns come every 5 to 10 ms; a starving greenlet would wait for ever
+    # Turns come every 5 to 10 ms; a starving greenlet would wait for ever, a busy machine holds up a few.
+    assert median(after - before for before, after in pairwise(ticks)) < 0.1
     assert tally.waiting > 0
 
 

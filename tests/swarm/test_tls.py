@@ -77,7 +77,7 @@ def test_a_big_upload_over_tls_to_a_slow_reader(serve_tls, live, keep_alive):
 
 
 def one(user):
-    yield user.get("/", timeout=5)
+    yield user.get("/", timeout=60)
 
 
 def test_the_certificate_is_checked_unless_told_otherwise(serve_tls, live, certificate):

@@ -15,9 +15,10 @@ from locust.exception import StopUser
 from swarm import Arrivals, FailureKind
 from swarm.batch import Batch, TraceRow
 from swarm.recording import TRACE_COLUMNS, Recording
+from tests.ports import free_port
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply, then_reset
-from tests.swarm.test_failures import LOSSES, free_port
+from tests.swarm.test_failures import LOSSES, time_out
 
 
 def rows(path):
@@ -109,7 +110,7 @@ def test_each_loss_has_its_row_and_the_same_id_among_the_failures(serve, traced,
 
     def steps(user):
         yield user.get("/ok")
-        yield user.get("/", timeout=0.2)
+        yield user.get("/", timeout=time_out(kind))
         yield user.get("/ok")
 
     traced(server.url, once(steps), keep_alive=keep_alive).start().join()
