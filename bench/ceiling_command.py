@@ -105,7 +105,8 @@ def _measured(request: Request) -> tuple[list[Subject], list[Ceiling]]:
         say(f"{len(wanted)} loads against a null server, about {estimate_s(len(wanted)):.0f} s")
         reference = prepare.named(chosen, catalogue)[name]
         rig = Rig(launcher, session, split, reference, having.suite, folder)
-        return wanted, list(measure_all(rig, wanted, machine, Cache(say), say).values())
+        cache = Cache(say) if chosen.own_app is None else None
+        return wanted, list(measure_all(rig, wanted, machine, cache, say).values())
 
 
 def _numbers(text: str) -> list[int]:
