@@ -1,6 +1,7 @@
 """For every room."""
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,11 @@ _HERE = Path(__file__).parent
 os.environ.pop("COLUMNS", None)
 # Whether a Docker engine answers here must not decide what is tested: tests of containers ask for them.
 os.environ["WHICHWORKER_LAUNCHER"] = "processes"
+
+# Who starts pytest in the background of a script has it ignore SIGINT, and so would whatever tests start and
+# interrupt. A handler, even one that does nothing, is left behind by exec.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
 
 # The same examples each time, however busy the machine is: what fails fails for who has changed it.
 settings.register_profile(
