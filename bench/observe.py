@@ -11,9 +11,10 @@ from typing import Any
 
 from bench import workers
 from bench.cells import Block, Cell
+from bench.dialogue import Event
 from bench.launch import Launcher, Server
 from bench.serve_command import ORDINARY, Options
-from bench.session import Event, Session
+from bench.session import Session
 
 # Short, because a death is noted at the next sample, and some workers live for half a second.
 _SAMPLE_INTERVAL_S, _MEMORY_INTERVAL_S = 0.05, 0.25

@@ -13,6 +13,7 @@ from bench.blocks import longest_window_s
 from bench.cells import Block, Cell
 from bench.cpus import CpuSplit
 from bench.database import Database
+from bench.dialogue import Event
 from bench.files import check_space
 from bench.host import HostSampler
 from bench.launch import Launcher, Server, ServerError
@@ -25,7 +26,7 @@ from bench.results import RunFolder
 from bench.search import Step, found, judge, next_rate
 from bench.serve_command import Options
 from bench.serving import Serving
-from bench.session import CellError, Event, Load, Session
+from bench.session import CellError, Load, Session
 from targets.configurations import Configuration, Recycling
 
 # Why configurations could not be started, by name and by how they were to recycle.

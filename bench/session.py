@@ -1,28 +1,23 @@
 """The client of ``swarm.session``: one load generator for a whole run, started again if it dies."""
 
 import contextlib
-import json
-import queue
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from bench.dialogue import NOISE, Dialogue, EndedError, Event
 from bench.launch import last_lines
-from bench.processes import spawn, terminate, wait_or_kill
+from bench.processes import spawn
 
 # Beyond warm-up, window and stop time-out a cell may take this long: spawning users, writing its files.
 _CELL_SLACK_S = 30.0
 _READY_TIMEOUT_S = 60.0
-# Time for a generator to end a cell it was told to abort, and to end itself: of its own accord (a container
-# is also removed then), and when it is told to.
+# Time for a generator to end a cell it was told to abort.
 _ABORT_S = 3.0
-_END_S = 3.0
-_TERMINATE_S = 1.0
 
 
 class CellError(Exception):
@@ -46,9 +41,6 @@ class Load:
     stop_timeout_s: float = 2.0
     arrivals: Mapping[str, Any] | None = None
     trace: bool = False
-
-
-Event = dict[str, Any]
 
 
 def arguments(scenarios: Sequence[str], processes: int, home: Sequence[str] = ()) -> list[str]:
@@ -82,8 +74,7 @@ class Session:
         self._cpus = cpus
         self._log = log
         self._slack_s = slack_s
-        self._process: subprocess.Popen[bytes] | None = None
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._dialogue: Dialogue | None = None
         self._ready: Event | None = None
 
     def __enter__(self) -> Self:
@@ -106,7 +97,7 @@ class Session:
             CellError: the cell failed, the generator died or hung, or ``watch`` gave a reason.
         """
         self._await_ready(watch)
-        self._send({"command": "cell", **vars(load), "directory": str(load.directory.resolve())})
+        self._send("cell", **vars(load) | {"directory": str(load.directory.resolve())})
         deadline = time.monotonic() + load.warmup_s + load.measured_s + load.stop_timeout_s + self._slack_s
         while time.monotonic() < deadline:
             reason = watch()
@@ -131,7 +122,7 @@ class Session:
 
         To be called by ``watch`` or ``on_progress``, once the window has begun.
         """
-        self._send({"command": "enough"})
+        self._send("enough")
 
     def describe(self, scenario: str) -> dict[str, Any]:
         """The ``generator`` object of a cell that was run just now."""
@@ -143,17 +134,12 @@ class Session:
         }
 
     def _start(self) -> None:
+        self._end()
         self._ready = None
-        self._events = queue.SimpleQueue()
-        with self._log.open("ab") as log:
-            self._process = self._spawn(
-                self._command, self._cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-            )
-        reader = threading.Thread(target=_read, args=(self._process.stdout, self._events), daemon=True)
-        reader.start()
+        self._dialogue = Dialogue(self._spawn, self._command, self._cpus, self._log)
 
     def _await_ready(self, watch: Callable[[], str | None]) -> None:
-        if self._process is None or self._process.poll() is not None:
+        if self._dialogue is None or not self._dialogue.running:
             self._start()
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while self._ready is None:
@@ -169,25 +155,23 @@ class Session:
 
     def _next(self, timeout_s: float) -> Event | None:
         """The next event, or ``None`` if there is none in time."""
+        assert self._dialogue is not None
         try:
-            event = self._events.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if event is None:
+            event = self._dialogue.next(timeout_s)
+        except EndedError as last_words:
             self._end()
-            raise CellError("the load generator died" + last_lines(self._log))
+            raise CellError(f"the load generator died{last_words}") from last_words
+        if event is not None and event["event"] == NOISE:
+            return {"event": "failed", "reason": f"the load generator wrote no event but {event['line']!r}"}
         return event
 
-    def _send(self, command: Event) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        # A generator that is gone is told by the end of its events, with its last words.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(command).encode() + b"\n")
-            self._process.stdin.flush()
+    def _send(self, command: str, **fields: Any) -> None:
+        assert self._dialogue is not None
+        self._dialogue.send(command, **fields)
 
     def _abort(self) -> None:
         """End the current cell; a generator that does not is ended and started again for the next."""
-        self._send({"command": "abort"})
+        self._send("abort")
         deadline = time.monotonic() + _ABORT_S
         with contextlib.suppress(CellError):
             while time.monotonic() < deadline:
@@ -197,25 +181,6 @@ class Session:
         self._end()
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            terminate(process)
-        wait_or_kill(process, _TERMINATE_S)
-
-
-def _read(stream: IO[bytes], events: "queue.SimpleQueue[Event | None]") -> None:
-    """Pass on the events of a generator; ``None`` says there will be no more."""
-    for line in stream:
-        try:
-            events.put(json.loads(line))
-        except ValueError:
-            events.put({"event": "failed", "reason": f"the load generator wrote no event but {line!r}"})
-    stream.close()
-    events.put(None)
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            dialogue.end()

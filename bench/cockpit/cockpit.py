@@ -3,10 +3,11 @@
 import contextlib
 import time
 
-from bench.cockpit.line import Event, Line
+from bench.cockpit.line import Line
 from bench.cockpit.records import Start
 from bench.cockpit.reports import Reports
 from bench.cockpit.served import Refused, Served
+from bench.dialogue import Event
 from bench.errors import UserError
 
 # How often the server's files are looked at.

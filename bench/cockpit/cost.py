@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from bench import launchers, prepare
-from bench.cockpit.line import Event, Line
+from bench.cockpit.line import Line
 from bench.cockpit.metering import Meter, at
 from bench.cockpit.sitting import Asked, Setting, open_line
+from bench.dialogue import Event
 from bench.errors import UserError
 from bench.launch import Launcher, ServerError
 from bench.launch_processes import Processes
