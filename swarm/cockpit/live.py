@@ -127,7 +127,7 @@ class Live:
         second = self._second(told["second"])
         second.server_cpu = told["cpu_s"]
         second.rss_bytes = told["rss_bytes"]
-        self.workers = told["workers"]
+        self.workers = [] if self._over else told["workers"]
         self.deaths = told["deaths"]
         self.restarts = told["restarts"]
         self._forget()

@@ -96,6 +96,8 @@ class CockpitUI(WebUI):
         host = "" if self._offer.target is None else self._offer.target
         warnings = dict.fromkeys(("override_host_warning", "missing_host_warning"), False)
         self.template_args |= {"host": host, **warnings}
+        for user_class in (self.template_args["users"] or {}).values():
+            user_class["host"] = None  # Locust's is that of the last load, whose server is gone
         for name, value in self._shown.items():
             if name in self.template_args["extra_options"]:
                 self.template_args["extra_options"][name]["default_value"] = value

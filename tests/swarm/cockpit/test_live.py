@@ -163,6 +163,8 @@ def test_what_was_recorded_of_the_last_second_is_shown_when_the_load_is_over():
     assert live.rows(NOW)[0][1] is None
     live.ended()
     assert live.rows(NOW)[0][1] == 4
+    live.metered(server(NOW + 1))
+    assert live.rows(NOW)[0][5] == 0.5 and live.workers == [], "its server is taken down"
 
 
 def test_a_process_that_was_held_up_for_a_second_holds_up_nothing_for_good():

@@ -177,6 +177,7 @@ def test_after_a_stop_another_configuration_may_be_started(open_cockpit, null_se
     cockpit.start(null_server, folder)
     cockpit.until(lambda told: told["load"]["settled"], "users")
     stop(cockpit)
+    assert null_server not in cockpit.get("/").body.decode(), "the form does not offer what is gone"
     (tmp_path / "next").mkdir()
     event, answer = cockpit.start(
         null_server, tmp_path / "next", user_classes=["Index", "Sleep"], host=null_server
