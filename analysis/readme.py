@@ -1,8 +1,9 @@
 """`python -m analysis.readme RUN_DIR`: put a run's tables and figures into the project's documents.
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of the database into the
-methodology, any other into the README. What stands there between the two markers is replaced, so that no
-figure is written by hand.
+methodology, any other into the README, with the verdict and the claims that it answers together with the run
+of recycling beside it. What stands there between the two markers is replaced, so that no figure is written by
+hand.
 """
 
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from analysis import readme_answer
 from analysis.errors import AnalysisError
 from analysis.ranking import Table
 from analysis.recycling_shown import each, page
@@ -18,6 +20,7 @@ from analysis.recycling_shown.table import deciding
 from analysis.reproduction import command
 from analysis.schema import Run
 from analysis.study import Study, study
+from analysis.verdicts.selection import counterpart
 
 ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- measured: make readme-figures -->"
@@ -27,35 +30,65 @@ EXPERIMENTS = ("recycle-busy", "recycle-causes")
 # Plans of performance whose tables are elsewhere, by the page that has the marker.
 PAGES = {"database": "docs/methodology.md"}
 END = "<!-- /measured -->"
-FIGURES = {"throughput": "requests per second", "cpu_per_request": "CPU time per request"}
+FIGURES = {"throughput": "requests per second"}
+# What recycling costs is shown in the README, too.
+PRICE = "what recycling costs"
 
 
-def rewrite(document: Path, analysed: Study, figures: Path) -> None:
+def rewrite(document: Path, analysed: Study, figures: Path, beside: Study | None = None) -> None:
     """Replace the measured part of `document` and copy the figures it shows into the folder `figures`.
 
+    Of `beside`, a run of recycling, it shows what recycling costs.
+
     Raises:
-        AnalysisError: the run has no report, or the document lacks the markers.
+        AnalysisError: a run has no report, or the document lacks the markers.
     """
-    opening = begin_of(analysed)
+    shown = _copied(_figures(analysed), analysed, figures)
+    if beside is not None:
+        priced = {name: what for name, what in _figures(beside).items() if what == PRICE}
+        shown = shown | _copied(priced, beside, figures)
+    folder = figures.relative_to(document.parent).as_posix()
+    addresses = {f"{folder}/{name}.png": what for name, what in shown.items()}
+    put(document, begin_of(analysed), _lines(analysed, addresses))
+
+
+def put(document: Path, opening: str, lines: Iterator[str]) -> None:
+    """Replace what stands in `document` between the line `opening` and the next end.
+
+    Raises:
+        AnalysisError: the document lacks one of them.
+    """
     text = document.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(opening)
+    before, begin, rest = text.partition(f"{opening}\n")
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise AnalysisError(f"{document} lacks the lines {opening} and {END}")
-    report = analysed.results.directory / "report"
-    remedy = f"run `make report RUN={analysed.results.directory.name}` first"
-    if not report.is_dir():
-        raise AnalysisError(f"{report} is missing: {remedy}")
-    shown = _figures(analysed, report)
+    measured = "\n".join(lines)
+    document.write_text(f"{before}{begin}{measured}\n{END}{after}", encoding="utf-8")
+
+
+def _copied(shown: dict[str, str], analysed: Study, figures: Path) -> dict[str, str]:
+    """`shown`, once its figures were copied from the run's report."""
+    report = _report(analysed)
     figures.mkdir(parents=True, exist_ok=True)
     for name in shown:
         drawn = report / f"{name}.png"
         if not drawn.exists():
-            raise AnalysisError(f"{drawn} is missing: {remedy}")
+            raise AnalysisError(f"{drawn} is missing: {_remedy(analysed)}")
         shutil.copyfile(drawn, figures / drawn.name)
-    folder = figures.relative_to(document.parent).as_posix()
-    measured = "\n".join(_lines(analysed, {f"{folder}/{name}.png": what for name, what in shown.items()}))
-    document.write_text(f"{before}{opening}\n{measured}\n{END}{after}", encoding="utf-8")
+    return shown
+
+
+def _report(analysed: Study) -> Path:
+    """The folder of a run's report."""
+    folder = analysed.results.directory / "report"
+    if not folder.is_dir():
+        raise AnalysisError(f"{folder} is missing: {_remedy(analysed)}")
+    return folder
+
+
+def _remedy(analysed: Study) -> str:
+    return f"run `make report RUN={analysed.results.directory.name}` first"
 
 
 def begin_of(analysed: Study) -> str:
@@ -79,19 +112,19 @@ def _plan(analysed: Study) -> str:
     return str(analysed.results.run.plan["name"])
 
 
-def _figures(analysed: Study, report: Path) -> dict[str, str]:
+def _figures(analysed: Study) -> dict[str, str]:
     """The figures that a document shows of a run, by their names, with what they show."""
     if _plan(analysed) in PAGES:
         return {}
     if analysed.recycling is None:
         return FIGURES
-    return {} if _plan(analysed) in EXPERIMENTS else _recycling_figures(analysed, report)
+    return {} if _plan(analysed) in EXPERIMENTS else _recycling_figures(analysed, _report(analysed))
 
 
 def _recycling_figures(analysed: Study, report: Path) -> dict[str, str]:
     """Of each section the first figure that was drawn: the first scenario, the fewest workers."""
     sections = page.sections(analysed)
-    wanted = {page.PRICE: "what recycling costs", page.MEMORY: "memory with and without recycling"}
+    wanted = {page.PRICE: PRICE, page.MEMORY: "memory with and without recycling"}
     drawn = {
         what: [name for name in sections[title] if (report / f"{name}.png").exists()]
         for title, what in wanted.items()
@@ -162,6 +195,21 @@ def _table(table: Table) -> Iterator[str]:
     yield ""
 
 
+def _rewrite(analysed: Study) -> None:
+    """Rewrite the document of a run; that of the README has the answers of several."""
+    document, figures = ROOT / document_of(analysed), ROOT / "docs" / "figures"
+    if begin_of(analysed) != BEGIN:
+        rewrite(document, analysed, figures)
+        return
+    directory = analysed.results.directory
+    folder = counterpart(directory, analysed.results.run)
+    beside = None if folder is None else study(folder)
+    rewrite(document, analysed, figures, beside)
+    studies = [analysed] if beside is None else [analysed, beside]
+    for opening, lines in readme_answer.parts(studies, directory.parent).items():
+        put(document, opening, lines)
+
+
 def main() -> int:
     """Return the exit status."""
     if len(sys.argv) != 2:
@@ -169,7 +217,7 @@ def main() -> int:
         return 2
     try:
         analysed = study(Path(sys.argv[1]).resolve())
-        rewrite(ROOT / document_of(analysed), analysed, ROOT / "docs" / "figures")
+        _rewrite(analysed)
     except AnalysisError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -7,8 +7,8 @@ from analysis.verdicts import Command, Verdict
 from analysis.verdicts.evidence import Source
 from analysis.words import counted
 
-# What a reader in a hurry needs of the table.
-_COLUMNS = ("configuration", "requirements", "performance", "why")
+# What a reader in a hurry needs of the table; the reason has the figure.
+_COLUMNS = ("configuration", "requirements", "why")
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
