@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import frames, schema
 from analysis.apps import SUITES, named
 from analysis.errors import AnalysisError
-from analysis.words import counted
+from analysis.words import UNKNOWN, counted
 
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
 # Columns of `Results.cells` that may be missing in every cell.
@@ -25,7 +25,8 @@ class Results:
     """A run. Every frame but `cells` has the `frames.DIMENSIONS` of its cell beside its file's columns;
     `trace` and `handled` have `cell` alone, for their length.
 
-    `cells` has one row per cell (index: its number), failed ones with their `reason`. `load_kind` is
+    `cells` has one row per cell (index: its number), failed ones with their `reason`. `workers` is "unknown",
+    and what the server is and used is missing, where it was an external one. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
     `search_p99_ms` in cells that are no step of a search. `treatment` is "none" or, in plans of recycling,
     "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter` and `max_rss_mib` are
@@ -114,7 +115,11 @@ def load(directory: Path) -> Results:
     finished = cells[cells["status"] == "finished"]
     if finished.empty:
         raise NothingFinished(directory, run, cells)
-    read = {name: frames.read(directory, finished, name) for name in frames.COLUMNS}
+    metered = finished[finished["server_cpus"].notna()]
+    read = {
+        name: frames.read(directory, metered if name in frames.OF_SERVER else finished, name)
+        for name in frames.COLUMNS
+    }
     recycling = finished[finished["treatment"] != "none"]
     return Results(
         directory=directory,
@@ -141,7 +146,7 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     return {
         "configuration": cell.configuration,
         "scenario": cell.scenario,
-        "workers": cell.workers,
+        "workers": UNKNOWN if cell.workers is None else cell.workers,
         **_load(cell.load),
         "search_p99_ms": cell.search.p99_ms if cell.search else None,
         "repeat": cell.repeat,

@@ -9,6 +9,7 @@ from analysis.checks.limits import ERROR_RATE
 from analysis.results import Results
 from analysis.schema import Run
 from analysis.summary import LOAD
+from analysis.words import UNKNOWN
 
 
 def missing(run: Run, notes: Sequence[str]) -> Iterator[Finding]:
@@ -68,9 +69,16 @@ def failed(cells_of_run: pd.DataFrame) -> Iterator[Finding]:
             "failed", "warning",
             f"{configuration}: {cells(len(group))} failed: {_commonest(group)}",
             "its interval, or its whole place in the ranking",
-            f"read server.log in {group['path'].iloc[0]}, then resume the run",
+            f"read {_log(group)}, then resume the run",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
+
+
+def _log(group: pd.DataFrame) -> str:
+    """Where the server of some cells wrote why; an external one did elsewhere."""
+    if (group["workers"] == UNKNOWN).all():
+        return "what that server itself has logged"
+    return f"server.log in {group['path'].iloc[0]}"
 
 
 def _commonest(failed: pd.DataFrame) -> str:
@@ -92,6 +100,7 @@ def errors(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:
             "errors", "warning" if grave else "note",
             f"{configuration}: {rate:.2%} of the requests failed ({listed})",
             "throughput and latency, which count successes only" if grave else "little, at this rate",
-            f"read failures.csv and server.log in {results.cells['path'].to_dict()[group.index[0]]}",
+            f"read failures.csv of {results.cells['path'].to_dict()[group.index[0]]}, and "
+            f"{_log(results.cells.loc[group.index])}",
             str(scenario), names(group), loads(group),
         )  # fmt: skip

@@ -6,12 +6,14 @@ import matplotlib.pyplot as plt
 import pytest
 
 from analysis import charts, ratecharts, tables, timelines
+from analysis.checks import completeness
 from analysis.checks.open_loop import cause, unreached
 from analysis.compare import compare
 from analysis.errors import AnalysisError
 from analysis.page.digest import asked, machine
 from analysis.report import page
 from analysis.reproduction import command
+from analysis.results import NothingFinished
 from analysis.study import study
 from analysis.verdicts import Requirements, judge, latest
 from analysis.verdicts.reported import of_run
@@ -169,6 +171,17 @@ def test_two_runs_compare_by_what_both_know(external, tmp_path):
     assert by_metric["throughput"].reason == "whether a server was saturated is unknown"
     assert by_metric["cpu_us"].verdict is None and by_metric["p99_us"].verdict == "same"
     assert "workers unknown" in by_metric["p99_us"].key.text
+
+
+def test_a_cell_that_failed_points_to_no_log_of_ours(external):
+    folder = external()
+    for path in folder.rglob("cell.json"):
+        cell = json.loads(path.read_text()) | dict.fromkeys(("window", "generator", "measured"))
+        path.write_text(json.dumps(cell | {"status": "failed", "reason": "it takes no connections"}))
+    with pytest.raises(NothingFinished) as failed:
+        study(folder)
+    (finding,) = completeness.failed(failed.value.cells)
+    assert "what that server itself has logged" in finding.advice and "server.log" not in finding.text
 
 
 def test_it_is_no_candidate_for_a_command(analysed):
