@@ -52,7 +52,7 @@ HEADLESS = ("--headless", "-u", 4, "-r", 4, "--stop-timeout", 5, "--skip-log")
 def test_a_trace_beside_a_recording(serve, locust, tmp_path, more):
     server = serve({"/index": reply(b"Hello, world!")})
     status, errors = finish(
-        locust(*HEADLESS, "-t", "2s", "--host", server.url, "--record", tmp_path, "--trace", *more)
+        locust(*HEADLESS, "-t", "4s", "--host", server.url, "--record", tmp_path, "--trace", *more)
     )
     assert status == 0, errors
     ids = [row["id"] for row in rows(tmp_path / "trace.csv")]
@@ -73,7 +73,7 @@ def test_headless_with_a_recording(serve, locust, tmp_path, processes):
     more = ("--processes", processes) if processes > 1 else ()
     record, stats = tmp_path / "record", tmp_path / "locust"
     process = locust(
-        *HEADLESS, "-t", "2s", "--host", server.url, "--record", record, "--json-file", stats, *more
+        *HEADLESS, "-t", "4s", "--host", server.url, "--record", record, "--json-file", stats, *more
     )
     status, errors = finish(process)
     assert status == 0, errors
@@ -115,7 +115,7 @@ def test_a_run_time_is_not_shortened_by_what_took_long_to_import(serve, locust, 
 def test_without_a_recording_locusts_own_numbers_are_right_too(serve, locust, tmp_path):
     server = serve({"/index": reply(b"wrong")})
     process = locust(
-        *HEADLESS, "-t", "1s", "--host", server.url, "--json-file", tmp_path / "locust", "--processes", 2
+        *HEADLESS, "-t", "4s", "--host", server.url, "--json-file", tmp_path / "locust", "--processes", 2
     )
     status, _ = finish(process)
     assert status == 1  # locust's way to say that requests failed
@@ -174,7 +174,7 @@ def test_master_and_worker(serve, locust, tmp_path):
     master = locust(
         *HEADLESS,
         "-t",
-        "2s",
+        "4s",
         "--host",
         server.url,
         "--record",
