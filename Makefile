@@ -117,9 +117,11 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 	@$(VENV)/bin/lint-imports
 
 test: setup lint ## Check everything: lint, then every test.
-	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile --ignore=tests/swarm --ignore=tests/known
-	@# What these two rooms hold against arithmetic must not meet other tests for a CPU.
-	@$(VENV)/bin/pytest tests/swarm
+	@# Tests of servers wait for most of their time: more processes than CPUs. Files stay whole, for the servers that
+	@# their tests share, and come in the order of tests/conftest.py, those that take longest first.
+	@$(VENV)/bin/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --ignore=tests/swarm --ignore=tests/known
+	@# What these two rooms hold against clocks must not meet the load of those above, and known alone no other test.
+	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile tests/swarm
 	@$(VENV)/bin/pytest tests/known
 
 test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.
