@@ -100,7 +100,6 @@ def errors(results: Results, summary: pd.DataFrame) -> Iterator[Finding]:
             "errors", "warning" if grave else "note",
             f"{configuration}: {rate:.2%} of the requests failed ({listed})",
             "throughput and latency, which count successes only" if grave else "little, at this rate",
-            f"read failures.csv of {results.cells['path'].to_dict()[group.index[0]]}, and "
-            f"{_log(results.cells.loc[group.index])}",
+            f"read failures.csv and {_log(results.cells.loc[group.index])}",
             str(scenario), names(group), loads(group),
         )  # fmt: skip
