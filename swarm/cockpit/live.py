@@ -7,8 +7,9 @@ server's from bench, which reads processes.csv and workers.csv: the same numbers
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from math import ceil, floor
 from typing import Any, Final
 
@@ -157,9 +158,9 @@ class Live:
             return False
         return self._over or (len(self._told) >= self._tellers and number <= min(self._told.values()))
 
-    def _whole(self) -> list[Second]:
-        """The seconds of which all that is recorded has come, oldest first."""
-        return [second for number, second in sorted(self.seconds.items()) if self._is_whole(number)]
+    def _whole(self) -> Iterator[Second]:
+        """The seconds of which all that is recorded has come, newest first; few are asked for."""
+        return (self.seconds[each] for each in sorted(self.seconds, reverse=True) if self._is_whole(each))
 
     def _used(self, second: Second) -> float | None:
         """The CPUs that the whole generator used for work in a second."""
@@ -181,13 +182,14 @@ class Live:
 
     def cpu_us(self) -> float | None:
         """The server's CPU time per request in the last seconds of which both are known, in µs."""
-        known = [each for each in self._whole() if each.server_cpu is not None][-RECENT_S:]
+        known = list(islice((each for each in self._whole() if each.server_cpu is not None), RECENT_S))
         requests = sum(each.requests for each in known)
         return sum(each.server_cpu or 0.0 for each in known) / requests * 1e6 if requests else None
 
     def generator_cpu(self) -> float | None:
         """The CPUs that the generator used for work in the last seconds."""
-        used = [used for each in self._whole() if (used := self._used(each)) is not None][-RECENT_S:]
+        known = (used for each in self._whole() if (used := self._used(each)) is not None)
+        used = list(islice(known, RECENT_S))
         return sum(used) / len(used) if used else None
 
     def generator_is_full(self) -> bool:
