@@ -188,9 +188,9 @@ class Live:
 
     def generator_cpu(self) -> float | None:
         """The CPUs that the generator used for work in the last seconds."""
-        known = (used for each in self._whole() if (used := self._used(each)) is not None)
-        used = list(islice(known, RECENT_S))
-        return sum(used) / len(used) if used else None
+        known = (cpus for each in self._whole() if (cpus := self._used(each)) is not None)
+        recent = list(islice(known, RECENT_S))
+        return sum(recent) / len(recent) if recent else None
 
     def generator_is_full(self) -> bool:
         """Whether the generator is the limit."""
