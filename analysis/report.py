@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,22 +79,26 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
         analysed = study(run_dir)
     except NothingFinished as failed:
         return _render_nothing(run_dir, failed)
-    judged = of_run(analysed, say)
+    # To read the other run takes as long as the notebooks, which have a process of their own.
+    with ThreadPoolExecutor(1) as beside:
+        judging = beside.submit(of_run, analysed, say)
 
-    def fill(folder: Path) -> None:
-        execute(run_dir.resolve(), folder, say)
-        say("writing the page")
-        (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
-        if judged is not None:
-            (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
+        def fill(folder: Path) -> None:
+            execute(run_dir.resolve(), folder, say)
+            judged = judging.result()
+            say("writing the page")
+            (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
+            if judged is not None:
+                (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
 
+        html = _write(run_dir, fill)
     return Rendered(
-        _write(run_dir, fill),
+        html,
         analysed.verdict.finding,
         _tables(analysed),
         analysed.findings,
         analysed.violations,
-        judged,
+        judging.result(),
     )
 
 

@@ -216,7 +216,7 @@ def test_a_report_of_recycling_opens_with_the_table_that_decides(recycling):
     table = report.ranking[0]
     assert report.finding == table.finding and report.finding in page.text
     titles = [head.text for head in page.all("h1", "h2")]
-    assert titles[:3] == [report.finding, "Summary", table.title]
+    assert titles[:4] == [report.finding, "Which configuration to use", "Summary", table.title]
     for row in table.rows:
         assert all(text in page.text for text in row.texts())
     for finding in report.findings:
