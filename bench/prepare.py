@@ -171,6 +171,7 @@ def _of_own(own: OwnApp, stack: Stack, kind: Kind, say: Say) -> stacks.Environme
     if instead:
         said = ", ".join(f"{name} {theirs} (not {ours})" for name, (ours, theirs) in instead.items())
         say(f'of the app\'s requirements in the stack "{stack.name}": {said}')
+    kind.suite(say)  # a launcher is not there without it
     examination.examine_app(own, stack, environment, kind, say)
     return environment
 
