@@ -31,7 +31,7 @@ summary = "for tests"
 configurations = ["sanic-single"]
 workers = [1]
 repeats = 1
-warmup_s = 0.2
+warmup_s = 1
 measured_s = {seconds}
 [scenarios.db]
 users = [4]
@@ -279,7 +279,7 @@ def test_a_run_without_a_database_measures_the_rest(tmp_path, monkeypatch, ceili
     monkeypatch.setattr(postgres, "find_binaries", lambda: None)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     thresholds = '[thresholds]\ndb = ["failures == 0"]\n'
-    result, said = run_here(tmp_path, PLAN.format(seconds=1) + INDEX + thresholds)
+    result, said = run_here(tmp_path, PLAN.format(seconds=3) + INDEX + thresholds)
     assert "unavailable: db, db-write: there is no database" in said
     assert (result.outcome.finished, result.outcome.failed) == (1, 0)
     record = json.loads((result.folder / "run.json").read_text())
@@ -293,7 +293,7 @@ def test_a_run_of_which_nothing_is_left_says_what_it_needs(tmp_path, monkeypatch
     monkeypatch.setattr(postgres, "find_binaries", lambda: None)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(UsageError, match=r"nothing to measure: db, db-write: .* apt install postgresql"):
-        run_here(tmp_path, PLAN.format(seconds=1))
+        run_here(tmp_path, PLAN.format(seconds=3))
     assert not (tmp_path / "results").exists()
 
 
@@ -318,7 +318,7 @@ def cells(folder):
 
 def test_a_run_with_a_private_database(tmp_path, monkeypatch, ceilings):
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    result, said = run_here(tmp_path, PLAN.format(seconds=1))
+    result, said = run_here(tmp_path, PLAN.format(seconds=3))
     assert result.outcome.failed == 0, said
     folder = result.folder
     record = json.loads((folder / "run.json").read_text())
@@ -338,7 +338,7 @@ def test_a_run_with_a_private_database(tmp_path, monkeypatch, ceilings):
 def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path, monkeypatch, ceilings):
     with running(tmp_path) as server:
         ask(server.url, "CREATE TABLE public.orders (mine int)")
-        twice = PLAN.format(seconds=1).replace("repeats = 1", "repeats = 2")
+        twice = PLAN.format(seconds=3).replace("repeats = 1", "repeats = 2")
         monkeypatch.setenv("DATABASE_URL", server.url)
         result, said = run_here(tmp_path, twice)
         assert result.outcome.failed == 0, said
@@ -356,7 +356,7 @@ def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path, monkeyp
 
 
 def test_a_given_database_that_does_not_answer_is_told_before_anything_is_measured(tmp_path):
-    run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app")
+    run = bench(tmp_path, PLAN.format(seconds=3), DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app")
     output, errors = run.communicate(timeout=100)
     assert run.returncode == 1 and "Traceback" not in errors
     assert "the database of DATABASE_URL cannot be used:" in errors and "secret" not in output + errors
