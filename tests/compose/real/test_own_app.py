@@ -1,4 +1,4 @@
-"""An app of one's own in containers: the example of docs/own-app.md, out of a folder that nobody may write to."""
+"""An app of one's own in containers: the example of docs/own-app.md, where nobody may write."""
 
 import json
 
