@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table as Shown
 
 from bench import cpus, host, marked, results
 from bench.errors import UserError
@@ -21,8 +19,10 @@ from bench.replay.records import Failed, Replay
 from bench.replay.sitting import Asked
 from bench.replay.summary import Summary
 from bench.replay.tables import tables
+from bench.steps import Steps
 from bench.terminal import ResultsOption, console, errors, reports_errors
 from bench.yardsticks import report
+from bench.yardsticks.shown import show
 from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
 
@@ -92,7 +92,7 @@ def replay(
     begun.write(folder)
     try:
         with _Progress(begun) as progress:
-            sitting.measure_all(begun, folder, catalogue, split, having, progress.begins, progress.done)
+            sitting.measure_all(begun, folder, catalogue, split, having, progress.block, progress.over)
     except KeyboardInterrupt:
         _end(begun, folder, "interrupted")
         console.print(f"interrupted; what there is: bench replay --show {folder.name}", soft_wrap=True)
@@ -123,58 +123,40 @@ def _end(begun: Replay, folder: Path, status: Literal["finished", "interrupted"]
     return ended
 
 
-class _Progress:
-    """What is being measured and how long the rest takes: a bar on a terminal, elsewhere a line a repeat."""
+class _Progress(Steps):
+    """The blocks of a replay, with a line a repeat and one for each that failed."""
 
     def __init__(self, replay: Replay) -> None:
-        self._replay = replay
-        self._blocks = replay.repeats * len(replay.configurations) * len(KINDS)
-        # Drawn only when something happens: a thread of its own would take time from the clients.
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            disable=not console.is_terminal,
+        super().__init__(
+            "blocks", replay.repeats * len(replay.configurations) * len(KINDS), _estimate_s(replay)
         )
-        self._task = self._bar.add_task("starting", total=self._blocks)
+        self._repeats = replay.repeats
         self._repeat = 0
 
-    def __enter__(self) -> "_Progress":
-        minutes = max(1, round(self._estimate_s() / 60))
-        console.print(f"{self._blocks} blocks, about {minutes} minute{'s' if minutes > 1 else ''}")
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def begins(self, block: Block, repeat: int) -> None:
+    def block(self, block: Block, repeat: int) -> None:
         """A block begins."""
         if repeat > self._repeat:
             self._repeat = repeat
-            console.print(f"[{repeat}/{self._replay.repeats}] repeats", markup=False)
-        self._bar.update(self._task, description=str(block), refresh=True)
+            self.part(repeat, self._repeats, "repeats")
+        self.begins(block)
 
-    def done(self, failed: Failed | None) -> None:
+    def over(self, failed: Failed | None) -> None:
         """A block was measured, or why not."""
         if failed is not None:
             where = f"{failed.configuration}, {failed.block}, repeat {failed.repeat}"
             errors.print(f"{where}: {failed.reason}", markup=False, soft_wrap=True)
-        self._bar.update(self._task, advance=1, refresh=True)
+        self.done()
 
-    def _estimate_s(self) -> float:
-        replay = self._replay
-        seconds = 0.0
-        for block in (Block(name, kind) for name in replay.configurations for kind in KINDS):
-            seconds += _BLOCK_S + (replay.seconds if block.kind == "suite" else 0)
-            for variant in variants(block):
-                requests_s = replay.processes * replay.requests * _REQUEST_S[variant.client]
-                seconds += _EXECUTION_S + requests_s
-        return seconds * replay.repeats
+
+def _estimate_s(replay: Replay) -> float:
+    """How long a replay takes."""
+    seconds = 0.0
+    for block in (Block(name, kind) for name in replay.configurations for kind in KINDS):
+        seconds += _BLOCK_S + (replay.seconds if block.kind == "suite" else 0)
+        for variant in variants(block):
+            requests_s = replay.processes * replay.requests * _REQUEST_S[variant.client]
+            seconds += _EXECUTION_S + requests_s
+    return seconds * replay.repeats
 
 
 def _show_again(folder: Path, docs: bool) -> None:
@@ -190,13 +172,7 @@ def _show_again(folder: Path, docs: bool) -> None:
 
 def _print(recorded: Replay) -> None:
     summary = Summary(recorded)
-    for table in tables(summary):
-        shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
-        for number, heading in enumerate(table.headings):
-            shown.add_column(heading, justify="right" if number else "left", no_wrap=not number)
-        for row in table.rows:
-            shown.add_row(*map(escape, row))
-        console.print("", shown, *map(escape, table.notes), sep="\n")
+    show(tables(summary))
     console.print("\n[bold]What it really measured[/bold]")
     for paragraph in account(summary):
         console.print(f"• {escape(paragraph)}")

@@ -1,7 +1,6 @@
 """The command ``bench yardsticks``."""
 
 import random
-import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,19 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table as Shown
 
 from bench import cpus, files, host, marked, stacks
 from bench.cpus import CpuSplit
 from bench.errors import UserError
 from bench.launch_processes import Processes
 from bench.processes import ROOT
+from bench.steps import Steps
 from bench.terminal import ResultsOption, console, reports_errors
 from bench.yardsticks import measure, report
 from bench.yardsticks.readings import SWARM, Arm, Reading
 from bench.yardsticks.report import Readings, Table
+from bench.yardsticks.shown import show
 from bench.yardsticks.tools import TOOLS, Tool
 from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
@@ -80,7 +78,7 @@ def yardsticks(
     files.write_json(path, _document(began, facts, split, readings))
     blocks = _blocks(Readings(readings), tools)
     for tables in blocks.values():
-        _show(tables)
+        show(tables)
     console.print(f"every reading: {path}", markup=False, soft_wrap=True)
     if update_docs:
         provenance = _provenance(began, facts, split)
@@ -124,7 +122,7 @@ def _measure(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whichworker-yardsticks-")))
         stack.enter_context(cpus.pinned(split.own))
         progress = stack.enter_context(
-            _Progress(rounds * len(todo), rounds * (len(todo) * (seconds + _ARM_S) + _ROUND_S))
+            Steps("readings", rounds * len(todo), rounds * (len(todo) * (seconds + _ARM_S) + _ROUND_S))
         )
         launcher = stack.enter_context(Processes(environments))
         null_server = stack.enter_context(measure.null_server(split.for_workers(1)))
@@ -147,7 +145,7 @@ def _measure(
             for reading in measuring.measure(number):
                 readings.append(reading)
                 progress.done()
-            progress.round_done(number, rounds)
+            progress.part(number, rounds, "rounds measured")
     return readings
 
 
@@ -157,57 +155,6 @@ def _environments(catalogue: Catalogue) -> dict[str, stacks.Environment]:
         return {name: stacks.ensure(catalogue.stacks[name], console.print) for name in sorted(names)}
     except stacks.UnavailableError as error:
         raise UserError(f"the servers cannot be run: {error.reason}\n{error.remedy}") from error
-
-
-class _Progress:
-    """What is being measured and how long the rest takes: a bar on a terminal, elsewhere a line a round."""
-
-    def __init__(self, readings: int, estimate_s: float) -> None:
-        self._total = readings
-        self._estimate_s = estimate_s
-        self._done = 0
-        self._started = time.monotonic()
-        # Drawn only when something happens: a thread of its own would take time from the generator.
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("starting", total=readings, left="")
-
-    def __enter__(self) -> "_Progress":
-        console.print(f"{self._total} readings, {self._left()}")
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def begins(self, arm: Arm) -> None:
-        """An arm begins."""
-        self._bar.update(self._task, description=str(arm), left=self._left(), refresh=True)
-
-    def done(self) -> None:
-        """An arm was measured."""
-        self._done += 1
-        self._bar.update(self._task, completed=self._done, left=self._left(), refresh=True)
-
-    def round_done(self, number: int, rounds: int) -> None:
-        """A round is over."""
-        console.print(f"[{number}/{rounds}] rounds measured; {self._left()}", markup=False)
-
-    def _left(self) -> str:
-        """By the pace so far; at first by the estimate."""
-        spent_s = time.monotonic() - self._started
-        share = self._done / self._total
-        left_s = spent_s / share * (1 - share) if share else self._estimate_s
-        minutes, seconds = divmod(round(left_s), 60)
-        return f"about {minutes}:{seconds:02d} left"
 
 
 def _document(
@@ -235,21 +182,6 @@ def _blocks(readings: Readings, tools: Sequence[Tool]) -> dict[str, list[Table]]
         LOCUST_BLOCK: report.naive(readings, CONFIGURATIONS),
         COST_BLOCK: report.cost(readings),
     }
-
-
-def _show(tables: Sequence[Table]) -> None:
-    for table in tables:
-        shown = Shown(title=table.title, title_justify="left", box=None, pad_edge=False)
-        for number, heading in enumerate(table.headings):
-            shown.add_column(heading, justify="right" if number else "left")
-        for row in table.rows:
-            shown.add_row(*map(_marked_up, row))
-        console.print("", shown, *table.notes, sep="\n")
-
-
-def _marked_up(text: str) -> str:
-    """A cell as the terminal shows it: bold in Markdown is bold there."""
-    return re.sub(r"^\*\*(.*)\*\*$", r"[bold yellow]\1[/]", escape(text))
 
 
 def _provenance(began: datetime, facts: Mapping[str, Any], split: CpuSplit) -> str:
