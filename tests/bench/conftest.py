@@ -39,6 +39,18 @@ def entries(catalogue):
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Writes a plan; returns its path."""
+
+    def written(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return written
+
+
+@pytest.fixture
 def make_plan():
     def make(*configurations, users=(2,), repeats=1, **keys):
         loads = {"users": list(users)} if users else {}

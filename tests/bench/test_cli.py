@@ -11,10 +11,9 @@ from contextlib import suppress
 
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from bench.cli import app
 from bench.processes import ROOT
+from tests.bench.commands import told
 from tests.ports import free_port
 
 # On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.
@@ -38,13 +37,6 @@ def bench(*arguments, **options):
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=180, env=environment, **options
     )
-
-
-def told(*arguments):
-    """What a command says, in this process: one of its own takes seconds to begin."""
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    return done
 
 
 @pytest.fixture

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from bench import deployed, launch_external, launchers, plan
 from bench.blocks import expand
-from bench.cli import app
 from bench.cpus import split_beside_external
 from bench.deployed import Deployed
 from bench.errors import UsageError, UserError
@@ -21,6 +19,7 @@ from bench.launch import ServerError
 from bench.launch_external import External
 from bench.narrowing import narrow
 from bench.processes import ROOT
+from tests.bench.commands import told
 from tests.ports import free_port
 
 URL = "http://127.0.0.1:8000"
@@ -34,13 +33,6 @@ measured_s = 1
 [scenarios.index]
 users = [2]
 """
-
-
-def told(*arguments):
-    """What a command says, in this process."""
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    return done
 
 
 @pytest.fixture

@@ -49,16 +49,6 @@ from_rate_per_s = 500
 
 
 @pytest.fixture
-def write(tmp_path):
-    def written(text):
-        path = tmp_path / "mine.toml"
-        path.write_text(text)
-        return str(path)
-
-    return written
-
-
-@pytest.fixture
 def small(write):
     return plan.load(write(TEXT))
 

@@ -26,16 +26,6 @@ workers = 2
 """
 
 
-@pytest.fixture
-def write(tmp_path):
-    def written(text):
-        path = tmp_path / "mine.toml"
-        path.write_text(text)
-        return str(path)
-
-    return written
-
-
 def test_a_plan_says_what_is_required(write):
     required = plan.load(write(TEXT)).requirements
     assert required.given() == {
