@@ -125,6 +125,7 @@ def _app_lines(asked: Requirements) -> tuple[str, ...]:
     jitter = f"{asked.max_requests_jitter:_}"
     return (
         "from recycle import recycle_after",
+        "",
         f"recycle_after(app, max_requests={asked.max_requests:_}, jitter={jitter})",
     )
 

@@ -55,6 +55,7 @@ def test_sanics_own_server_needs_its_environment_and_two_lines_in_the_app():
     )
     assert found.app_lines == (
         "from recycle import recycle_after",
+        "",
         "recycle_after(app, max_requests=5_000, jitter=500)",
     )
     (need,) = found.needs

@@ -223,6 +223,6 @@ def test_from_two_runs_to_a_recommendation(tmp_path):
     assert verdict.candidates[2].why == "restart: has no way to replace workers"
     (command,) = verdict.commands
     assert command.line == "SERVED_BY=sanic sanic app:app --workers 1"
-    assert command.app_lines[1] == "recycle_after(app, max_requests=10_000, jitter=1_000)"
+    assert command.app_lines[-1] == "recycle_after(app, max_requests=10_000, jitter=1_000)"
     without = judge([fast, recycling], Requirements(restart="none"))
     assert without.decision == "tie" and set(without.recommended) == {"sanic", "sanic-single"}
