@@ -1,5 +1,6 @@
 """The `make` command that measures what a run measured: its plan, and to what that was narrowed."""
 
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +23,30 @@ def command(run: Run, plans: Path = PLANS) -> str:
     what = "recycle" if run.plan.get("recycling") else "bench"
     every = _all(written, plans) if written.get("configurations") == "all" else written.get("configurations")
     where = [f"URL={run.external}"] if run.external else []
+    where += [f"{name}={shlex.quote(text)}" for name, text in _own(run.plan, written)]
     changes = (
         f"{variable}={_text(value)}" for variable, value in _changes(run.plan, written, every) if value
     )
     return " ".join([f"make {what} PLAN={run.plan['name']}", *where, *changes])
+
+
+def _own(plan: Plan, written: Plan) -> Iterator[tuple[str, str]]:
+    """The variables that bring in an app and a locustfile of one's own, unless the plan as written does."""
+    app = plan.get("own_app")
+    if app is not None and "own_app" not in written:
+        yield "APP", app["app"]
+        yield "APP_DIR", app["folder"]
+        if app.get("requirements"):
+            yield "REQUIREMENTS", app["requirements"]
+    if _other_users(plan, written):
+        yield "SCENARIO", plan["locustfiles"]
+    if app is not None and app.get("environment") and "own_app" not in written:
+        yield "ENVIRONMENT", " ".join(app["environment"])
+
+
+def _other_users(plan: Plan, written: Plan) -> bool:
+    """Whether a locustfile of one's own took the place of a plan's scenarios."""
+    return plan.get("locustfiles") is not None and "locustfiles" not in written
 
 
 def _changes(plan: Plan, written: Plan, every: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
@@ -35,7 +56,7 @@ def _changes(plan: Plan, written: Plan, every: Sequence[str] | None) -> Iterator
     """
     if plan.get("configurations") != every and "external" not in plan:
         yield "CONFIGURATIONS", plan.get("configurations")
-    if _loaded(plan) != _loaded(written):
+    if _loaded(plan) != _loaded(written) and not _other_users(plan, written):
         yield "SCENARIOS", _loaded(plan)
     yield from _loads(plan, written)
     for variable, key in (("WORKERS", "workers"), ("REPEATS", "repeats"), ("DURATION", "measured_s")):
@@ -70,7 +91,7 @@ def _loads(plan: Plan, written: Plan) -> Iterator[tuple[str, Any]]:
     """The loads that took the place of a plan's own: the same in every scenario."""
     scenarios = written.get("scenarios", {})
     for name, now in plan.get("scenarios", {}).items():
-        before = scenarios.get(name)
+        before = _every(scenarios.values()) if _other_users(plan, written) else scenarios.get(name)
         if before is None or _same(now, before):
             continue
         for entry in now.get("open") or []:
@@ -79,6 +100,19 @@ def _loads(plan: Plan, written: Plan) -> Iterator[tuple[str, Any]]:
             yield "USERS", entry["users"]
         yield "USERS", now.get("users")
         return
+
+
+def _every(scenarios: Iterable[Plan]) -> Plan:
+    """All loads of a plan's scenarios, each once: what a scenario that it does not name is run under."""
+    users = sorted({count for each in scenarios for count in each.get("users", [])})
+    opened = [
+        {**entry, "rates_per_s": [rate]}
+        for each in scenarios
+        for entry in each.get("open", [])
+        for rate in entry["rates_per_s"]
+    ]
+    distinct = {(entry.get("arrivals", "constant"), entry["rates_per_s"][0]): entry for entry in opened}
+    return {"users": users or None, "open": [distinct[key] for key in sorted(distinct)]}
 
 
 def _same(now: Plan, before: Plan) -> bool:

@@ -98,3 +98,25 @@ def test_of_a_plan_that_has_no_file_everything_is_named(narrowed):
 
 def test_the_suites_own_plans_are_found():
     assert (PLANS / "recycle.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("loads", "narrowing"),
+    [
+        ({"users": [1, 64], "open": [{"rates_per_s": [3000], "users": 16, "arrivals": "constant"}]}, ""),
+        ({"users": [4], "open": []}, " USERS=4"),
+    ],
+)
+def test_an_app_and_a_locustfile_of_ones_own_are_named(narrowed, loads, narrowing):
+    own = {
+        "app": "notes.app:create_app",
+        "folder": "/srv/my notes",
+        "requirements": None,
+        "environment": ["TOKEN", "URL"],
+    }
+    users = {"locustfile": {**loads, "search": None}}
+    told = narrowed(own_app=own, locustfiles="/srv/locustfile.py", scenarios=users, probes=[])
+    assert told == (
+        "make recycle PLAN=busy APP=notes.app:create_app APP_DIR='/srv/my notes' SCENARIO=/srv/locustfile.py "
+        f"ENVIRONMENT='TOKEN URL'{narrowing}"
+    )
