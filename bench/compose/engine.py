@@ -15,6 +15,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 
 _ANSWER_S = 10.0
 CLIENT_S = 60.0
+_FINISH_S = 20.0
 _PERMISSION = ("permission denied", "access is denied")
 
 
@@ -73,12 +74,27 @@ def run(
                 "Look whether the engine is well (docker info), and give the same command again"
             ) from None
         except BaseException:
-            kill_tree(client)
+            _await_end(client)
             raise
     if client.returncode != 0:
         words = (said or output).decode(errors="replace").strip()
         raise ClientError(words or f"`{_shown(command)}` ended with status {client.returncode}")
     return output.decode(errors="replace").strip()
+
+
+def _await_end(client: "subprocess.Popen[bytes]") -> None:
+    """Let a client end that was not to be interrupted, or kill it if it takes long.
+
+    The engine goes on with what it was asked for: a container that a killed client began to start would
+    appear after everything had been removed.
+    """
+    try:
+        client.communicate(timeout=_FINISH_S)
+    except subprocess.TimeoutExpired:
+        kill_tree(client)
+    except BaseException:  # asked to stop once more
+        kill_tree(client)
+        raise
 
 
 def find() -> Engine:
