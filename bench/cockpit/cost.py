@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bench import launchers, prepare
 from bench.cockpit.line import Line
@@ -40,6 +41,7 @@ _TICK_S = 0.25
 _POLLED = {"/server/live?since={since}": 1.0, "/stats/requests": 2.0, "/logs": 5.0}
 _ANSWER_S = 30.0
 _LEAST_PAIRS = 3
+_COUNTED = ("time", "requests", "cpu_s", "spin_s")  # of generator.csv
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,43 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Requests per second when watched in parts of those when not: geometric mean and 95 % interval."""
+class Ratio:
+    """A figure when watched in parts of the one when not: geometric mean and 95 % interval."""
 
     ratio: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.4f} (95 % interval {self.low:.4f} to {self.high:.4f})"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What became of the generator's CPU time per request, and of the requests per second.
+
+    The former is the generator's own. The latter are fewer also because browser and metering take CPU time of
+    the null server, whose CPUs they are on.
+    """
+
+    cpu: Ratio
+    throughput: Ratio
     pairs: int
 
     def __str__(self) -> str:
-        shown = f"{self.ratio:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, {self.pairs} pairs)"
-        return f"requests/s with the tab in parts of those without: {shown}"
+        return (
+            f"with the tab in parts of without, {self.pairs} pairs:\n"
+            f"  the generator's CPU per request {self.cpu}\n"
+            f"  requests/s {self.throughput}, browser and metering on the null server's CPU"
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there had been until when (Unix seconds), a row a second: requests, and seconds of CPU."""
+
+    requests: list[tuple[float, float]]
+    cpu_s: list[tuple[float, float]]
 
 
 def measure(setting: Setting, pairs: int, seconds: float, say: Say) -> Cost:
@@ -92,14 +120,14 @@ def measure(setting: Setting, pairs: int, seconds: float, say: Say) -> Cost:
         except ServerError as failure:
             raise UserError(str(failure)) from failure
         null = stack.enter_context(NullServer(launcher, server.url, cpus[0], scratch / "nullserver.log"))
-        windows, table = _load(setting, launcher, null.url, scratch, server.directory, pairs, seconds)
-    return cost(windows, table)
+        windows, counts = _load(setting, launcher, null.url, scratch, server.directory, pairs, seconds)
+    return cost(windows, counts)
 
 
 def _load(
     setting: Setting, launcher: Launcher, url: str, scratch: Path, metered: Path, pairs: int, seconds: float
-) -> tuple[list[Window], list[tuple[float, float]]]:
-    """Run the load; returns the windows, and how many requests were completed until when."""
+) -> tuple[list[Window], Counts]:
+    """Run the load; returns the windows, and what the generator had done until when."""
     with contextlib.ExitStack() as stack:
         swarming = replace(setting, asked=replace(setting.asked, target=url))
         line = open_line(swarming, stack, launcher, scratch, scratch / "generator.log")
@@ -115,7 +143,7 @@ def _load(
         windows = list(_windows(line, watcher, metered, pairs, seconds))
         with _posting(f"{address}/stop", {}):
             _await(line, "finished")
-        return windows, completed(folder / "generator.csv")
+        return windows, counted(folder / "generator.csv")
 
 
 def _windows(line: Line, watcher: "_Watcher", metered: Path, pairs: int, seconds: float) -> Iterator[Window]:
@@ -132,25 +160,37 @@ def _windows(line: Line, watcher: "_Watcher", metered: Path, pairs: int, seconds
             yield Window(pair, watched, start, start + seconds)
 
 
-def cost(windows: Collection[Window], table: list[tuple[float, float]]) -> Cost:
-    """The cost, by how many requests were completed until when (Unix seconds, a row a second)."""
+def cost(windows: Collection[Window], counts: Counts) -> Cost:
+    """The cost, by what the generator had done until when."""
+    pairs = sorted({each.pair for each in windows})
+    requests, cpu = (
+        {
+            (each.pair, each.watched): (at(table, each.end) - at(table, each.start)) / (each.end - each.start)
+            for each in windows
+        }
+        for table in (counts.requests, counts.cpu_s)
+    )
+    throughput = np.array([requests[pair, True] / requests[pair, False] for pair in pairs])
+    taken = np.array([cpu[pair, True] / cpu[pair, False] for pair in pairs])
+    return Cost(_ratio(taken / throughput), _ratio(throughput), len(pairs))
+
+
+def _ratio(ratios: npt.NDArray[np.float64]) -> Ratio:
     from scipy import stats  # here, because it takes a second, which no other command needs
 
-    rates = {
-        (each.pair, each.watched): (at(table, each.end) - at(table, each.start)) / (each.end - each.start)
-        for each in windows
-    }
-    pairs = sorted({each.pair for each in windows})
-    logarithms = np.log([rates[pair, True] / rates[pair, False] for pair in pairs])
+    logarithms = np.log(ratios)
     interval = stats.ttest_1samp(logarithms, 0.0).confidence_interval(0.95)
-    mean = float(np.exp(logarithms.mean()))
-    return Cost(mean, float(np.exp(interval.low)), float(np.exp(interval.high)), len(pairs))
+    return Ratio(float(np.exp(logarithms.mean())), float(np.exp(interval.low)), float(np.exp(interval.high)))
 
 
-def completed(table: Path) -> list[tuple[float, float]]:
-    """When how many requests had been completed, of a generator.csv of one process."""
+def counted(table: Path) -> Counts:
+    """What a generator.csv of one process counts; the CPU time without what polling burnt."""
     with table.open(newline="", encoding="utf-8") as file:
-        return [(float(row["time"]), float(row["requests"])) for row in csv.DictReader(file)]
+        rows = [{name: float(row[name]) for name in _COUNTED} for row in csv.DictReader(file)]
+    return Counts(
+        [(row["time"], row["requests"]) for row in rows],
+        [(row["time"], row["cpu_s"] - row["spin_s"]) for row in rows],
+    )
 
 
 class _Watcher(threading.Thread):
@@ -171,9 +211,10 @@ class _Watcher(threading.Thread):
             self._watching.clear()
 
     def end(self) -> None:
-        """Ask for nothing any more."""
+        """Ask for nothing any more: returns when the last answer is here."""
         self._ended.set()
         self._watching.set()
+        self.join(_ANSWER_S)
 
     def run(self) -> None:
         """Ask in turns."""

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.cockpit.cost import Window, completed, cost
+from bench.cockpit.cost import Counts, Window, cost, counted
 
 
 def windows(pairs):
@@ -24,19 +24,38 @@ def table(of_windows, rate):
     return rows
 
 
+def full(table):
+    """What a generator counts whose CPU is always full."""
+    return Counts(table, [(time, time - 99.0) for time, _ in table])
+
+
 def test_a_cost_of_two_percent_is_found_in_pairs_that_drift():
     chosen = windows(6)
-    found = cost(chosen, table(chosen, lambda each: (1000 + 100 * each.pair) * (0.98 if each.watched else 1)))
-    assert found.ratio == pytest.approx(0.98) and found.low <= 0.98 <= found.high and found.pairs == 6
+    found = cost(
+        chosen, full(table(chosen, lambda each: (1000 + 100 * each.pair) * (0.98 if each.watched else 1)))
+    )
+    requests, cpu = found.throughput, found.cpu
+    assert requests.ratio == pytest.approx(0.98) and requests.low <= 0.98 <= requests.high
+    assert cpu.ratio == pytest.approx(1 / 0.98) and found.pairs == 6
 
 
 def test_the_interval_is_as_wide_as_the_pairs_differ():
     chosen = windows(4)
-    found = cost(chosen, table(chosen, lambda each: 1000 * (1 + 0.05 * (each.pair % 2) * each.watched)))
-    assert found.low < 1 < found.high and found.ratio == pytest.approx(1.05**0.5)
+    found = cost(chosen, full(table(chosen, lambda each: 1000 * (1 + 0.05 * (each.pair % 2) * each.watched))))
+    assert found.throughput.low < 1 < found.throughput.high
+    assert found.throughput.ratio == pytest.approx(1.05**0.5)
 
 
-def test_completed_requests_are_read_of_the_generators_rows(tmp_path):
+def test_a_generator_with_time_to_spare_is_judged_by_its_own_time():
+    """Half the requests for half the CPU time is somebody else's doing."""
+    chosen = windows(4)
+    rates = table(chosen, lambda each: 500 if each.watched else 1000)
+    found = cost(chosen, Counts(rates, [(time, requests / 2000) for time, requests in rates]))
+    assert found.throughput.ratio == pytest.approx(0.5) and found.cpu.ratio == pytest.approx(1)
+    assert "CPU per request 1.0000 (95 %" in str(found) and "requests/s 0.5000" in str(found)
+
+
+def test_a_generators_rows_are_read_without_the_time_that_polling_burnt(tmp_path):
     path = tmp_path / "generator.csv"
-    path.write_text("time,process,requests\n100.5,0,10\n101.5,0,30\n")
-    assert completed(path) == [(100.5, 10.0), (101.5, 30.0)]
+    path.write_text("time,process,requests,cpu_s,spin_s\n100.5,0,10,1.5,0.25\n101.5,0,30,2.5,0.5\n")
+    assert counted(path) == Counts([(100.5, 10.0), (101.5, 30.0)], [(100.5, 1.25), (101.5, 2.0)])
