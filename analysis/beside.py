@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.comparison import MATERIAL, Ratio, compare, compare_unpaired
 from analysis.errors import AnalysisError
 from analysis.ranking import Row, Table
-from analysis.readme import END, ROOT, provenance
+from analysis.readme import ROOT, provenance, put
 from analysis.study import Study, study
 from analysis.words import Value, listed
 
@@ -139,20 +139,6 @@ def _text(ratio: Ratio) -> str:
     return Value(ratio.ratio, ratio.low, ratio.high).text()
 
 
-def rewrite(document: Path, begin: str, text: str) -> None:
-    """Replace what stands between `begin` and the end marker.
-
-    Raises:
-        AnalysisError: the document lacks the markers.
-    """
-    whole = document.read_text(encoding="utf-8")
-    before, marker, rest = whole.partition(begin)
-    _, end, after = rest.partition(END)
-    if not (marker and end):
-        raise AnalysisError(f"{document} lacks the lines {begin} and {END}")
-    document.write_text(f"{before}{begin}\n{text}{END}{after}", encoding="utf-8")
-
-
 def main(arguments: list[str], root: Path = ROOT) -> int:
     """Return the exit status: 0 written, 1 these runs cannot be shown, 2 wrong arguments."""
     if len(arguments) != 2:
@@ -165,7 +151,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
         if place is None:
             raise AnalysisError(f"no document shows launcher {launchers[0]} beside {launchers[1]}")
         name, begin = place
-        rewrite(root / name, begin, "\n".join(lines(one, other)) + "\n")
+        put(root / name, begin, lines(one, other))
     except AnalysisError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -6,7 +6,7 @@ import pytest
 
 from analysis import beside
 from analysis.errors import AnalysisError
-from analysis.readme import END
+from analysis.readme import END, put
 from analysis.study import study
 from tests.fixtures.imagined import SERVERS, Server
 from tests.fixtures.make_run import Spec, make_run
@@ -92,7 +92,8 @@ def test_runs_that_do_not_belong_together(tmp_path, processes, project, capsys, 
 def test_a_document_without_markers_is_left_alone(tmp_path):
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(AnalysisError, match="lacks the lines"):
-        beside.rewrite(tmp_path / "page.md", BEGIN, "new")
+        put(tmp_path / "page.md", BEGIN, iter(["new"]))
+    assert (tmp_path / "page.md").read_text() == "nothing"
 
 
 def test_it_says_how_it_is_called(capsys):
