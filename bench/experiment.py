@@ -25,12 +25,11 @@ from bench.launch import Launcher
 from bench.launchers import Work
 from bench.plan import Plan
 from bench.prepare import Environments, Request
+from bench.processes import INTERRUPTIONS
 from bench.progress import RunProgress
 from bench.results import RunFolder
 from bench.run import Outcome, Runner, remaining, steps_taken
 from bench.session import Session
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -207,11 +206,11 @@ def interruptible() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP interrupt once; while things are put away they are ignored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
+        for each in INTERRUPTIONS:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    previous = {each: signal.signal(each, interrupt) for each in _SIGNALS}
+    previous = {each: signal.signal(each, interrupt) for each in INTERRUPTIONS}
     try:
         yield
     finally:

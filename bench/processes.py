@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
 ROOT = Path(__file__).parents[1]
+
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _TETHER = Path(__file__).with_name("tether.py")
 
@@ -48,6 +51,29 @@ def spawn(
         env=None if environment is None else {**os.environ, **environment},
         start_new_session=True,
     )
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back SIGINT, SIGTERM and SIGHUP to the end of the block, where they do what they would have done.
+
+    For what must be whole or not be at all: a program that is started takes milliseconds until Popen returns,
+    and one that an interruption finds there would run on with nobody who knows it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Python handles no signals
+        yield
+        return
+    came: list[int] = []
+    before = {each: signal.getsignal(each) for each in INTERRUPTIONS}
+    try:
+        for each in INTERRUPTIONS:
+            signal.signal(each, lambda number, _frame: came.append(number))
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:

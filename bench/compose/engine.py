@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import UserError
-from bench.processes import ROOT, kill_tree, spawn
+from bench.processes import ROOT, kill_tree, spawn, uninterrupted
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 
@@ -57,25 +57,28 @@ def run(
 
     A Ctrl-C at the terminal does not reach it; it ends when this process does. Raises as ``Engine.docker``.
     """
-    client = spawn(
-        command,
-        sorted(os.sched_getaffinity(0)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        environment=environment,
-    )
-    with client:
-        try:
-            output, said = client.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            kill_tree(client)
-            raise EngineError(
-                f"Docker does not answer: `{_shown(command)}` took more than {timeout_s:g} s.\n"
-                "Look whether the engine is well (docker info), and give the same command again"
-            ) from None
-        except BaseException:
+    client = None
+    try:
+        with uninterrupted():
+            client = spawn(
+                command,
+                sorted(os.sched_getaffinity(0)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                environment=environment,
+            )
+        output, said = client.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        assert client is not None
+        _kill(client)
+        raise EngineError(
+            f"Docker does not answer: `{_shown(command)}` took more than {timeout_s:g} s.\n"
+            "Look whether the engine is well (docker info), and give the same command again"
+        ) from None
+    except BaseException:
+        if client is not None:
             _await_end(client)
-            raise
+        raise
     if client.returncode != 0:
         words = (said or output).decode(errors="replace").strip()
         raise ClientError(words or f"`{_shown(command)}` ended with status {client.returncode}")
@@ -91,10 +94,15 @@ def _await_end(client: "subprocess.Popen[bytes]") -> None:
     try:
         client.communicate(timeout=_FINISH_S)
     except subprocess.TimeoutExpired:
-        kill_tree(client)
+        _kill(client)
     except BaseException:  # asked to stop once more
-        kill_tree(client)
+        _kill(client)
         raise
+
+
+def _kill(client: "subprocess.Popen[bytes]") -> None:
+    with client:
+        kill_tree(client)
 
 
 def find() -> Engine:

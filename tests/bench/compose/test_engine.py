@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from bench.compose import engine
+from bench.processes import spawn
 
 
 class Interrupted(Exception):
@@ -42,6 +43,28 @@ def run_until_begun(tmp_path, interrupt, command):
 def test_what_was_begun_is_finished_before_an_interruption_goes_on(tmp_path, interrupt):
     done = tmp_path / "done"
     run_until_begun(tmp_path, interrupt, client(tmp_path, f'sleep 2; touch "{done}"'))
+    assert done.exists()
+
+
+def test_an_interruption_while_a_client_is_being_started_waits_for_it(tmp_path, monkeypatch):
+    """Else nobody would know of what the client has the engine do, and nobody would remove it."""
+    done = tmp_path / "done"
+
+    def started_and_interrupted(*arguments, **options):
+        client = spawn(*arguments, **options)
+        signal.raise_signal(signal.SIGTERM)
+        return client
+
+    def stop(*_):
+        raise Interrupted
+
+    monkeypatch.setattr(engine, "spawn", started_and_interrupted)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Interrupted):
+            engine.run(client(tmp_path, f'sleep 1; touch "{done}"'))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert done.exists()
 
 
