@@ -68,10 +68,10 @@ help: ## List what can be made.
 		echo '    REQUIREMENTS=../my-service/requirements.txt SCENARIO=../my-service/locustfile.py ENVIRONMENT="DATABASE_URL TOKEN"'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
-	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing)
+	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
 recycle: $(VENV)/.suite ## Have workers replaced after N requests: who loses what (80 minutes; PLAN=recycle-smoke: two).
-	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing)
+	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing) $(ARGUMENTS)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
 	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)
@@ -127,7 +127,9 @@ test: setup lint ## Check everything: lint, then every test.
 test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.
 	@docker version >/dev/null 2>&1 || { \
 		echo "make test-compose: no Docker engine answers (docker version says why); tests/compose/engine.sh starts one" >&2; exit 1; }
-	@$(VENV)/bin/pytest tests/compose/real
+	@# Two processes, which wait for most of their time; their images come from the cache that this leaves.
+	@$(MAKE) --no-print-directory images >/dev/null
+	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadgroup tests/compose/real
 
 test-browser: setup $(VENV)/.browser ## Check the web UI in the system's Chromium; screenshots: tests/browser/shots.
 	@$(VENV)/bin/pytest tests/browser

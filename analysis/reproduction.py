@@ -18,16 +18,27 @@ def command(run: Run, plans: Path = PLANS) -> str:
 
     A plan that has no file there is named with all that narrows one, since nobody knows what it says.
     """
-    path = plans / f"{run.plan['name']}.toml"
-    written = _toml(path) if path.exists() else {}
+    written = _written(run, plans)
     what = "recycle" if run.plan.get("recycling") else "bench"
     every = _all(written, plans) if written.get("configurations") == "all" else written.get("configurations")
     where = [f"URL={run.external}"] if run.external else []
-    where += [f"{name}={shlex.quote(text)}" for name, text in _own(run.plan, written)]
+    where += own(run, plans)
     changes = (
         f"{variable}={_text(value)}" for variable, value in _changes(run.plan, written, every) if value
     )
     return " ".join([f"make {what} PLAN={run.plan['name']}", *where, *changes])
+
+
+def own(run: Run, plans: Path = PLANS) -> tuple[str, ...]:
+    """The part of the command that brings in an app and a locustfile of one's own; empty without them."""
+    given = _own(run.plan, _written(run, plans))
+    return tuple(f"{name}={shlex.quote(text)}" for name, text in given)
+
+
+def _written(run: Run, plans: Path) -> dict[str, Any]:
+    """The plan as its file has it; empty where there is none."""
+    path = plans / f"{run.plan['name']}.toml"
+    return _toml(path) if path.exists() else {}
 
 
 def _own(plan: Plan, written: Plan) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,11 @@ class Situation:
         """Whether there is a run of this kind."""
         return any(source.kind == kind for source in self.evidence.runs)
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The variables of `make` that bring in what was measured instead of the suite's app and loads."""
+        return next((source.own for source in self.evidence.runs if source.own), ())
+
     def undecided(self, *, p99: bool) -> list[str]:
         """Who may still pass: the requirement that is not shown is `p99_ms`, or one of the others."""
         return [
@@ -119,11 +124,11 @@ def measure(told: Situation) -> Iterator[str]:
     """Commands in the order in which they help; each can be typed as it is."""
     lacking = told.undecided(p99=False)
     if told.asked.restart != "none" and not told.read("recycling"):
-        yield "make recycle"
+        yield " ".join(["make recycle", *told.own])
     elif lacking:
         yield _recycle(told, lacking)
     if not told.read("performance"):
-        yield "make bench"
+        yield " ".join(["make bench", *told.own])
         return
     ranked = list(told.standing.weights)
     late = told.undecided(p99=True)
@@ -142,7 +147,7 @@ def _recycle(told: Situation, names: Sequence[str]) -> str:
     """The recycle plan for some configurations, with as many replacements as it takes."""
     known = [each for each in told.evidence.configurations if each.name in names]
     wanted = max([_PLANNED, *(count for each in known for count in _replacements(each, told.asked))])
-    line = f"make recycle CONFIGURATIONS={','.join(names)}"
+    line = " ".join(["make recycle", *told.own, f"CONFIGURATIONS={','.join(names)}"])
     if wanted > _PLANNED:
         line += f" REPLACEMENTS={wanted} DURATION={min(_LONGEST_S, _SECONDS * wanted // _PLANNED)}"
     return line
@@ -166,11 +171,14 @@ def _bench(
     plan: str | None = None,
     repeats: int | None = None,
 ) -> str:
+    # A locustfile of one's own is the only scenario.
+    theirs = any(each.startswith("SCENARIO=") for each in told.own)
     variables = {
         "PLAN": plan,
         "CONFIGURATIONS": ",".join(names),
-        "SCENARIOS": ",".join(dict.fromkeys(scenarios)),
+        "SCENARIOS": None if theirs else ",".join(dict.fromkeys(scenarios)),
         "WORKERS": told.asked.workers,
         "REPEATS": repeats,
     }
-    return " ".join(["make bench", *(f"{name}={value}" for name, value in variables.items() if value)])
+    given = (f"{name}={value}" for name, value in variables.items() if value)
+    return " ".join(["make bench", *told.own, *given])

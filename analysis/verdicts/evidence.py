@@ -16,7 +16,8 @@ Replacing = Literal["replaced", "not replaced", "too few", "broken"]
 class Source:
     """A run that was read, of one of the two kinds; `started` in Unix seconds.
 
-    `command` measures the same again; `app` is whose it is, None for the suite's own.
+    `command` measures the same again; `app` is whose it is, None for the suite's own. `own` are the
+    variables of `make`, with their values, that bring in an app or a locustfile of one's own.
     """
 
     run: str
@@ -30,6 +31,7 @@ class Source:
     hostname: str
     cpu: str
     cpus: int
+    own: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

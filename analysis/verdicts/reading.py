@@ -89,6 +89,7 @@ def _source(run: Run) -> Source:
         hostname=host.hostname,
         cpu=host.cpu,
         cpus=host.cpus,
+        own=reproduction.own(run),
     )
 
 

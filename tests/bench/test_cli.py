@@ -40,12 +40,6 @@ def bench(*arguments, **options):
 
 
 @pytest.fixture
-def unreported(monkeypatch):
-    """Has runs in this process make no report, which takes longer than what they measure here."""
-    monkeypatch.setattr("bench.cli._render", lambda folder: None)
-
-
-@pytest.fixture
 def tiny(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
@@ -214,7 +208,7 @@ def await_cell(results, number):
         time.sleep(0.05)
 
 
-def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny, unreported):
+def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny):
     results = tmp_path / "results"
     run = start(tiny)
     await_cell(results, 2)
@@ -231,7 +225,9 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
     assert record["status"] == "interrupted" and record["ended"] and 1 <= len(kept) < 4
     assert not [path for path in folder.rglob("r?") if not (path / "cell.json").exists()]
 
-    again = told("run", *tiny)
+    again = told("run", *tiny, "--no-report")
+    assert f"make report RUN={folder.name}" in again.stdout
+    assert not (folder / "report").exists()
     assert f"going on with {folder.name}" in again.stdout
     assert list(results.iterdir()) == [folder]
     after = json.loads((folder / "run.json").read_text())
@@ -245,7 +241,7 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
             assert (path.parent / name).stat().st_size > 0
     assert after["load_s"] < after["wall_s"]
 
-    resumed = told("run", "--results", str(results), "--resume", folder.name)
+    resumed = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
     assert "nothing is left to measure" in resumed.stdout
     changed = told("run", "--results", str(results), "--resume", folder.name, "--users", "3")
     assert changed.exit_code == 2 and "it cannot change: users" in changed.stderr
@@ -318,7 +314,7 @@ def served_last(results):
     return ""
 
 
-def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes_on(tmp_path, unreported):
+def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes_on(tmp_path):
     """The server has 30 s to answer what it has, which nobody waits for then."""
     path = tmp_path / "recycling.toml"
     path.write_text(RECYCLING)
@@ -342,7 +338,7 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
         "o100-constant-w1-n50",
     ]
 
-    again = told("run", *arguments)
+    again = told("run", *arguments, "--no-report")
     assert f"going on with {folder.name}" in again.stdout
     cells = {path: json.loads(path.read_text()) for path in folder.rglob("cell.json")}
     assert len(cells) == 3 and {cell["status"] for cell in cells.values()} == {"finished"}

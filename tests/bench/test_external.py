@@ -259,13 +259,12 @@ def test_another_machine_is_asked_for_by_nobody_who_may_not(tmp_path):
 
 
 @pytest.mark.timeout(120)
-def test_a_run_of_a_server_that_is_there(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.cli._render", lambda folder: None)
+def test_a_run_of_a_server_that_is_there(server, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     results = tmp_path / "results"
     done = told(
         "run", "--url", server, "--url-name", "shop", "--plan", str(tmp_path / "tiny.toml"),
-        "--results", str(results),
+        "--results", str(results), "--no-report",
     )  # fmt: skip
     (folder,) = results.iterdir()
     assert "launcher: none" in done.output and "[1/1] shop, repeat 1: " in done.output, done.output

@@ -57,6 +57,15 @@ def test_without_the_requirement_they_tie():
     assert "make bench CONFIGURATIONS=sanic,sanic-single SCENARIOS=index REPEATS=10" in verdict.measure
 
 
+def test_what_to_measure_next_is_of_the_app_that_was_measured():
+    own = ("APP=shop:app", "APP_DIR=/srv/shop", "SCENARIO=/srv/shop/locustfile.py")
+    runs = [replace(run, own=own) if run.kind == "performance" else run for run in TWINS.runs]
+    verdict = decide(replace(TWINS, runs=tuple(runs)), Requirements(restart="none"))
+    assert f"make bench {' '.join(own)} CONFIGURATIONS=sanic,sanic-single REPEATS=10" in verdict.measure
+    verdict = decide(replace(TWINS, runs=tuple(runs[:1])), Requirements())
+    assert f"make recycle {' '.join(own)}" in verdict.measure
+
+
 def test_the_fastest_is_not_the_best_if_it_fails_and_its_figure_is_told():
     lossy = known("hypercorn", prices=both(ran=400))
     verdict = decide(

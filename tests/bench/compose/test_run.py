@@ -40,7 +40,7 @@ def asked(tmp_path, docker):
 
 def start(arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", *arguments],
+        [sys.executable, "-m", "bench", "run", "--no-report", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -88,8 +88,9 @@ class Checkout:
         return self.folder / "tests" / "compose" / "real" / "plans" / f"{name}.toml"
 
     def bench(self, *arguments, launcher="compose"):
-        """The command of a run in containers; for `run` and `start`."""
-        return (".venvs/suite/bin/python", "-m", "bench", "run", "--launcher", launcher, *arguments)
+        """The command of a run in containers, which makes no report; for `run` and `start`."""
+        options = ("--launcher", launcher, "--no-report")
+        return (".venvs/suite/bin/python", "-m", "bench", "run", *options, *arguments)
 
     def run_bench(self, results, *arguments, **more):
         """Runs the suite; returns what it printed."""

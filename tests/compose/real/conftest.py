@@ -10,12 +10,16 @@ from tests.compose.real import engine
 from tests.compose.real.checkout import Checkout
 
 HERE = Path(__file__).parent
+# Those that use the ports of docker-compose.yml cannot run beside each other. The others take as long.
+PORTS = ("test_services.py", "test_runs.py")
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.timeout(1000))  # the first one builds three images
+            group = "ports" if item.path.name in PORTS else "no ports"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

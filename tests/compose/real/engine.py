@@ -5,8 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
-# Of the images.
-TAG = os.environ.get("WHICHWORKER_TAG", "latest")
+# Of the images. Where pytest has several processes, each has its own: a test changes the sources, and the others
+# would build theirs again.
+TAG = os.environ.setdefault("WHICHWORKER_TAG", os.environ.get("PYTEST_XDIST_WORKER", "latest"))
 
 
 def docker(*arguments):

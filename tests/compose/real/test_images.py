@@ -38,11 +38,6 @@ def test_an_image_of_other_code_is_built_anew_with_what_was_installed(checkout, 
         assert when(image, "targets") != code
         # Installed anew, files would have other times in their bytecode, and this step would be another.
         assert when(image, "/opt/stack") == installed
-        code = when(image, "targets")
-        checkout.run_bench(
-            results, "--plan", checkout.plan("both-stacks"), "--configurations", "uvicorn", "--fresh"
-        )
-        assert when(image, "targets") == code
 
 
 def test_a_build_that_fails_says_why(checkout, results):

@@ -23,9 +23,9 @@ def second_cell_runs(process, results):
     wait_until(so_far, "the second cell begins", timeout=90)
 
 
-def servers():
-    """The containers of servers that bench runs now."""
-    labels = ("label=whichworker.bench", "label=com.docker.compose.service=bench-current")
+def servers(checkout):
+    """The containers of servers that the checkout's bench runs now."""
+    labels = (f"label=whichworker.checkout={checkout.hash}", "label=com.docker.compose.service=bench-current")
     return docker_lines("ps", "--quiet", *(f"--filter={label}" for label in labels))
 
 
@@ -61,6 +61,7 @@ def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger
     plan = ("--plan", checkout.plan("long-cells"))
     with checkout.benching(results, *plan) as process:
         second_cell_runs(process, results)
+        kept = {path: path.read_text() for path in results.rglob("cell.json")}
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     left = things_of(checkout)["container"]
@@ -71,13 +72,14 @@ def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger
     (run,) = results.glob("*/run.json")
     assert json.loads(run.read_text())["status"] == "finished"
     assert {cell["status"] for cell in cells(results)} == {"finished"}
+    assert kept and all(path.read_text() == text for path, text in kept.items())
 
 
 def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, nothing_left):
     # Long enough for the first cell to be met; it ends when its server does.
     with checkout.benching(results, "--plan", checkout.plan("long-cells"), "--duration", "10") as process:
         wait_until(lambda: under_way(results), "the first cell begins", timeout=90)
-        (server,) = servers()
+        (server,) = servers(checkout)
         docker("kill", server)
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 1, said
