@@ -41,7 +41,8 @@ def server_cpus(cells: pd.DataFrame) -> pd.Series:
 
 def window(cells: pd.DataFrame, cell: Any) -> tuple[float, float]:
     """Start and end of a cell's measured window in Unix seconds."""
-    start, end = cells.loc[cell, ["window_start", "window_end"]]
+    start: Any = cells["window_start"].at[cell]
+    end: Any = cells["window_end"].at[cell]
     return float(start), float(end)
 
 

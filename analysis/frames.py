@@ -3,6 +3,7 @@
 They are read strictly: no column may be missing or mistyped.
 """
 
+import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +115,9 @@ DIMENSIONS = [
     "treatment",
 ]  # fmt: skip
 
+# Files of more than that together are read one by one, by several threads.
+TOGETHER_BYTES = 64 << 20
+
 # A cell's `arrivals` is how they come, that of generator.csv how many have: the frame calls these `due`.
 RENAMED = {"generator": {"arrivals": "due"}}
 
@@ -128,9 +132,8 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     if not paths:
         kinds = {column: "category" if kind == "id" else kind for column, kind in COLUMNS_OF[name].items()}
         return empty(kinds)[["cell", *kinds]] if name in TRACED else empty(kinds)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path: _csv(path, COLUMNS_OF[name]), paths))
-    rows = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    parts, lengths = _parts(paths, COLUMNS_OF[name])
+    rows = np.repeat(np.arange(len(paths)), lengths)
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
     for dimension in [] if name in TRACED else DIMENSIONS[1:]:
         values = cells[dimension].to_numpy()
@@ -140,16 +143,53 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
         else:
             columns[dimension] = values[rows]
     names = RENAMED.get(name, {})
+    places = paths if len(parts) == len(paths) else [directory / "*" / f"{name}.csv"]
     for column, kind in COLUMNS_OF[name].items():
         pieces = [part[column] for part in parts]
         if kind == "id":
             columns[column] = identifiers.column(
-                [_numbers(each, path) for each, path in zip(pieces, paths, strict=True)]
+                [_numbers(each, place) for each, place in zip(pieces, places, strict=True)]
             )
         else:
             joined = _texts(pieces) if kind == "category" else np.concatenate(pieces)
             columns[names.get(column, column)] = joined
     return pd.DataFrame(columns)
+
+
+def _parts(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFrame], list[int]]:
+    """The files, one below the other in one or in several frames, and how many rows each file has.
+
+    A run has thousands of small files, and to begin with a file takes longer than to read it. Those that
+    can be read as one are; any that is odd, or wrong, has them all read one by one, which finds and names it.
+    """
+    together = _together(paths, columns)
+    if together is not None:
+        return together
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        parts = list(pool.map(lambda path: _csv(path, columns), paths))
+    return parts, [len(part) for part in parts]
+
+
+def _together(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFrame], list[int]] | None:
+    """As `_parts` in one frame; None if files are large, of unlike columns, or not plainly a row a line."""
+    try:
+        if sum(path.stat().st_size for path in paths) > TOGETHER_BYTES:
+            return None
+        texts = [path.read_bytes() for path in paths]
+    except OSError:
+        return None
+    header, _, _ = texts[0].partition(b"\n")
+    bodies = [text[len(header) + 1 :] for text in texts]
+    plain = (text.startswith(header + b"\n") and text.endswith(b"\n") and b'"' not in text for text in texts)
+    if not all(plain):
+        return None
+    lengths = [body.count(b"\n") for body in bodies]
+    try:
+        frame = _frame(io.BytesIO(b"".join([header, b"\n", *bodies])), columns)
+    except ValueError:
+        return None
+    whole = len(frame) == sum(lengths) and set(columns) <= set(frame.columns)
+    return ([frame], lengths) if whole else None
 
 
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
@@ -183,8 +223,7 @@ def _texts(pieces: list[pd.Series]) -> pd.Categorical:
 def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read one CSV file, strictly: every column there, every value of its type."""
     try:
-        types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+        frame = _frame(path, columns)
     except FileNotFoundError as error:
         raise AnalysisError(f"{path} is missing; remove {path.parent} and resume the run") from error
     except pd.errors.EmptyDataError as error:
@@ -195,6 +234,11 @@ def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     if missing:
         raise AnalysisError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
     return frame
+
+
+def _frame(source: Path | io.BytesIO, columns: dict[str, str]) -> pd.DataFrame:
+    types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
+    return pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
 
 
 def cut(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:

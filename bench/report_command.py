@@ -52,7 +52,7 @@ def render(folder: Path) -> "Rendered | None":
             errors.print("[red]error:[/red] no report: ", end="")
             errors.print(str(error), markup=False, soft_wrap=True)
         else:
-            _show(rendered)
+            show(rendered)
             return rendered
     except Exception:  # noqa: BLE001  (a mistake of ours: told in full, and the measurements are safe)
         traceback.print_exc()
@@ -62,7 +62,7 @@ def render(folder: Path) -> "Rendered | None":
     return None
 
 
-def _show(rendered: "Rendered") -> None:
+def show(rendered: "Rendered") -> None:
     """Print what the report opens with, the ranking of each scenario, what spoils it, and where it is."""
     wide = console.width >= _WIDE
     for ranking in rendered.ranking:

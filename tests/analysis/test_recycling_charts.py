@@ -12,7 +12,7 @@ from analysis import style
 from analysis.page.tabular import Link
 from analysis.recycling_shown import charts, lane_panels, lanes, memory, page, probes, table
 from analysis.report import Rendered
-from bench import cli
+from bench import report_command
 from tests.analysis.recycling_frames import CATALOGUE, PAIRS, Ways, broken, imagined
 
 FAST = PAIRS[:2]
@@ -349,10 +349,10 @@ def test_names_lead_to_the_lives_where_they_were_drawn(shown, tmp_path):
 @pytest.mark.parametrize("width", [60, 100, 400])
 def test_the_table_is_printed_whole_on_any_terminal(shown, width, monkeypatch, tmp_path):
     console = Console(width=width, highlight=False)
-    monkeypatch.setattr(cli, "console", console)
+    monkeypatch.setattr(report_command, "console", console)
     decides = table.deciding(shown)
     with console.capture() as capture:
-        cli._show(Rendered(tmp_path / "report.html", decides.finding, (decides,), [], []))
+        report_command.show(Rendered(tmp_path / "report.html", decides.finding, (decides,), [], []))
     printed = " ".join(capture.get().split())
     for row in decides.rows:
         assert all(word in printed for text in row.texts() for word in text.split())

@@ -5,8 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
-# Of the images. Where pytest has several processes, each has its own: a test changes the sources, and the others
-# would build theirs again.
+# Of the images. Where pytest has several processes, each has its own: a test changes the sources, and the
+# others would build theirs again for that.
 TAG = os.environ.setdefault("WHICHWORKER_TAG", os.environ.get("PYTEST_XDIST_WORKER", "latest"))
 
 
