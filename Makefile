@@ -129,7 +129,7 @@ test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engi
 		echo "make test-compose: no Docker engine answers (docker version says why); tests/compose/engine.sh starts one" >&2; exit 1; }
 	@# Two processes, which wait for most of their time; their images come from the cache that this leaves.
 	@$(MAKE) --no-print-directory images >/dev/null
-	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadgroup tests/compose/real
+	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile tests/compose/real
 
 test-browser: setup $(VENV)/.browser ## Check the web UI in the system's Chromium; screenshots: tests/browser/shots.
 	@$(VENV)/bin/pytest tests/browser

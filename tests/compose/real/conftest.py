@@ -5,21 +5,28 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.compose.real import engine
 from tests.compose.real.checkout import Checkout
 
-HERE = Path(__file__).parent
-# Those that use the ports of docker-compose.yml cannot run beside each other. The others take as long.
+# Those that use the ports of docker-compose.yml cannot run beside each other; the others take as long.
 PORTS = ("test_services.py", "test_runs.py")
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(1000))  # the first one builds three images
-            group = "ports" if item.path.name in PORTS else "no ports"
-            item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.timeout(1000))  # the first one builds three images
+
+
+class InTwo(LoadScopeScheduling):
+    """Gives each process of pytest-xdist its tests."""
+
+    def _split_scope(self, nodeid):
+        return "ports" if Path(nodeid.partition("::")[0]).name in PORTS else "no ports"
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return InTwo(config, log)
 
 
 @pytest.fixture(scope="session")
