@@ -1,7 +1,8 @@
 """`python -m analysis.beside RUN_A RUN_B`: one plan measured in two ways, side by side, in a document.
 
-Local processes and containers go into docs/compose.md, containers and their published port into
-docs/methodology.md, between markers of their own: no figure is written by hand.
+Local processes and containers go into docs/compose.md, and so do two runs of local processes, which show how
+far runs are apart that nothing tells apart; containers and their published port go into docs/methodology.md.
+Each has markers of its own: no figure is written by hand.
 """
 
 import sys
@@ -17,12 +18,13 @@ from analysis.errors import AnalysisError
 from analysis.ranking import Row, Table
 from analysis.readme import ROOT, provenance, put
 from analysis.study import Study, study
-from analysis.words import Value, listed
+from analysis.words import UNKNOWN, Value, listed
 
 # Differences that the documents explain.
 NOTABLE = 1.15
 DOCUMENTS = {
     frozenset({"processes", "compose"}): ("docs/compose.md", "<!-- measured: launchers -->"),
+    frozenset({"processes"}): ("docs/compose.md", "<!-- measured: twice -->"),
     frozenset({"compose", "external"}): ("docs/methodology.md", "<!-- measured: published port -->"),
 }
 
@@ -71,10 +73,9 @@ def panels(one: Study, other: Study) -> list[Panel]:
     Raises:
         AnalysisError: there are none, or they were decided at different loads.
     """
-    others = {(table.scenario, table.workers): table for table in other.verdict.tables}
     found = []
     for table in one.verdict.tables:
-        beside = others.get((table.scenario, table.workers))
+        beside = next((each for each in other.verdict.tables if _same(table, each)), None)
         if beside is None:
             continue
         if beside.users != table.users:
@@ -87,6 +88,13 @@ def panels(one: Study, other: Study) -> list[Panel]:
     return found
 
 
+def _same(one: Table, other: Table) -> bool:
+    """Whether two tables are of one scenario and number of workers; an external server's is unknown."""
+    return one.scenario == other.scenario and (
+        one.workers == other.workers or UNKNOWN in (one.workers, other.workers)
+    )
+
+
 def _cells(analysed: Study, table: Table) -> pd.DataFrame:
     closed = analysed.summary[analysed.summary["load_kind"] == "closed"]
     return table.of(closed)
@@ -95,6 +103,8 @@ def _cells(analysed: Study, table: Table) -> pd.DataFrame:
 def lines(one: Study, other: Study) -> Iterator[str]:
     """The measured part, in Markdown."""
     names = [each.results.run.launcher for each in (one, other)]
+    if names[0] == names[1]:
+        names = ["first run", "second run"]
     for panel in panels(one, other):
         yield from _panel(panel, *names)
     for each in (one, other):
@@ -108,11 +118,12 @@ def _panel(panel: Panel, one: str, other: str) -> Iterator[str]:
         "configuration", f"rank, {one}", f"rank, {other}", f"requests/s, {one}", f"requests/s, {other}",
         f"requests/s, {over} (95 %)", f"CPU per request, {over} (95 %)",
     ]  # fmt: skip
-    yield f"**{panel.one.title}.** {_order(panel)}"
+    yield f"**{panel.one.title}.** {_order(panel)}".rstrip()
     yield ""
     yield f"| {' | '.join(heads)} |"
     yield "|---" + "|--:" * (len(heads) - 1) + "|"
-    notable = []
+    notable: list[str] = []
+    certain: list[str] = []
     for row, beside in panel.rows():
         throughput, cpu = (panel.ratio(row.configuration, metric) for metric in ("throughput", "cpu_us"))
         (rank, name, served, *_), (other_rank, _, other_served, *_) = row.texts(), beside.texts()
@@ -120,13 +131,26 @@ def _panel(panel: Panel, one: str, other: str) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
         if max(throughput.ratio, 1 / throughput.ratio) > NOTABLE:
             notable.append(row.configuration)
+            if not throughput.low <= 1 <= throughput.high:
+                certain.append(row.configuration)
     yield ""
+    yield _apart(notable, certain)
+    yield ""
+
+
+def _apart(notable: list[str], certain: list[str]) -> str:
     limit = f"{NOTABLE - 1:.0%}"
-    yield f"More than {limit} apart: {listed(notable)}." if notable else f"None is more than {limit} apart."
-    yield ""
+    if not notable:
+        return f"None is more than {limit} apart."
+    known = (
+        f"with certainty {listed(certain)}" if certain else "none with certainty, every interval includes 1"
+    )
+    return f"More than {limit} apart: {listed(notable)}; {known}."
 
 
 def _order(panel: Panel) -> str:
+    if len(list(panel.rows())) < 2:
+        return ""
     swapped = panel.swapped()
     if not swapped:
         return (

@@ -8,6 +8,8 @@ from analysis import beside
 from analysis.errors import AnalysisError
 from analysis.readme import END, put
 from analysis.study import study
+from analysis.words import MISSING
+from tests.analysis.test_external import unmetered
 from tests.fixtures.imagined import SERVERS, Server
 from tests.fixtures.make_run import Spec, make_run
 
@@ -50,8 +52,35 @@ def test_ratios_are_those_of_the_servers(tmp_path, processes, monkeypatch):
     assert float(slower[6].split()[0]) == pytest.approx(1.5, rel=0.03), "CPU per request"
     assert float(slower[5].split()[0]) == pytest.approx(1 / 1.5, rel=0.03), "requests per second"
     assert float(alike[5].split()[0]) == pytest.approx(1, rel=0.03)
-    assert "More than 15% apart: uvicorn." in text
+    assert "More than 15% apart: uvicorn; with certainty uvicorn." in text
     assert "The order is the same up to ties" in text
+
+
+def test_two_runs_of_one_launcher_show_what_chance_does(tmp_path, processes, project):
+    (tmp_path / "again").mkdir()
+    begin = "<!-- measured: twice -->"
+    (project / DOCUMENT).write_text(f"{begin}\n{END}\n")
+    again = measured(tmp_path / "again", "processes", seed=2)
+    assert beside.main([str(processes), str(again)], project) == 0
+    text = (project / DOCUMENT).read_text()
+    assert "requests/s, second run / first run (95 %)" in text and "None is more than 15% apart." in text
+
+
+def test_what_is_not_certain_is_said_not_to_be(tmp_path, processes):
+    noisy = measured(tmp_path, "compose", seed=5, noise=0.1)
+    text = "\n".join(beside.lines(study(processes), study(noisy)))
+    assert "none with certainty, every interval includes 1." in text
+
+
+def test_an_external_server_stands_beside_what_it_is_with_any_number_of_workers(tmp_path):
+    compose = measured(tmp_path, "compose", configurations=("sanic",))
+    external = unmetered(
+        make_run(tmp_path / "external", Spec(configurations=("sanic",), scenarios={"index": (64,)}))
+    )
+    text = "\n".join(beside.lines(study(compose), study(external)))
+    cells = cells_of(text, "sanic")
+    assert float(cells[5].split()[0]) == pytest.approx(1, rel=0.1) and cells[6] == MISSING
+    assert "order" not in text
 
 
 def test_places_that_change_are_named(tmp_path, processes, monkeypatch):
@@ -77,7 +106,7 @@ def test_the_document_is_written_between_its_markers_twice_as_once(tmp_path, pro
 @pytest.mark.parametrize(
     ("changes", "launcher", "words"),
     [
-        ({}, "processes-again", "no document shows"),
+        ({}, "elsewhere", "no document shows"),
         ({"scenarios": {"sleep": (64,)}}, "compose", "no closed-loop scenario in common"),
         ({"scenarios": {"index": (8,)}}, "compose", "64 users in one run, 8 in the other"),
     ],
