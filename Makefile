@@ -119,9 +119,9 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 test: setup lint ## Check everything: lint, then every test.
 	@# Tests of servers wait for most of their time: more processes than CPUs. Files stay whole, for the servers that
 	@# their tests share, and come in the order of tests/conftest.py, those that take longest first.
-	@$(VENV)/bin/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --ignore=tests/swarm --ignore=tests/known
+	@$(VENV)/bin/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder --ignore=tests/swarm --ignore=tests/known
 	@# What these two rooms hold against clocks must not meet the load of those above, and known alone no other test.
-	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile tests/swarm
+	@$(VENV)/bin/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder tests/swarm
 	@$(VENV)/bin/pytest tests/known
 
 test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.

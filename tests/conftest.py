@@ -24,8 +24,9 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# The rooms whose files take longest, in the order of the files' lengths.
+# The rooms whose files take longest, in the order of the files' lengths; and the longest files of all.
 _LONG = ("recycling", "swarm", "bench", "targets")
+_LONGEST = ("test_session.py", "test_command_line.py", "test_loads.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -33,6 +34,10 @@ def pytest_collection_modifyitems(items):
 
     def place(item):
         room = item.path.relative_to(_HERE).parts[0]
-        return _LONG.index(room) if room in _LONG else len(_LONG)
+        name = item.path.name
+        return (
+            _LONG.index(room) if room in _LONG else len(_LONG),
+            _LONGEST.index(name) if name in _LONGEST else len(_LONGEST),
+        )
 
     items.sort(key=place)

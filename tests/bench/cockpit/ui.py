@@ -141,7 +141,7 @@ class Ui:
     def recorded(self):
         """Wait until the cell is recorded; returns its cell.json and its folder."""
         self.until(lambda told: any("recorded" in each["text"] for each in told["notices"]), "a record")
-        newest = max(self.results.glob("*/*/*/*/*/cell.json"), key=lambda path: path.stat().st_mtime_ns)
+        newest = max(self.results.glob("*/[!.]*/*/*/r?/cell.json"), key=lambda path: path.stat().st_mtime_ns)
         return json.loads(newest.read_text()), newest.parent
 
     def run(self):

@@ -131,7 +131,9 @@ def end(process):
 
 def cells(results):
     """Every `cell.json` below a folder."""
-    return [json.loads(path.read_text()) for path in Path(results).rglob("cell.json")]
+    # Not `rglob`, which fails if a folder vanishes: those of bench's own, with a dot, come and go.
+    folders = (Path(folder) for folder, _, names in os.walk(results) if "cell.json" in names)
+    return [json.loads((folder / "cell.json").read_text()) for folder in folders]
 
 
 def reasons(results):
