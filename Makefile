@@ -93,7 +93,7 @@ images: ## Build every container image: of each stack, and of the suite.
 
 ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: SCENARIOS= UI_PORT=8089 TARGET_URL=.
 	@$(PYTHON) -m bench ui --port "$(UI_PORT)" --results "$(RESULTS)" $(call option,scenarios,$(SCENARIOS)) \
-		$(call option,target-url,$(TARGET_URL)) $(call option,launcher,$(LAUNCHER)) $(ARGUMENTS)
+		$(call option,target-url,$(TARGET_URL)) $(if $(ALLOW_REMOTE),--allow-remote) $(call option,launcher,$(LAUNCHER)) $(ARGUMENTS)
 
 configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
 	@$(PYTHON) -m bench configurations

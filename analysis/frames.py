@@ -143,12 +143,11 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
         else:
             columns[dimension] = values[rows]
     names = RENAMED.get(name, {})
-    places = paths if len(parts) == len(paths) else [directory / "*" / f"{name}.csv"]
     for column, kind in COLUMNS_OF[name].items():
         pieces = [part[column] for part in parts]
         if kind == "id":
             columns[column] = identifiers.column(
-                [_numbers(each, place) for each, place in zip(pieces, places, strict=True)]
+                [_numbers(each, path) for each, path in zip(pieces, paths, strict=True)]
             )
         else:
             joined = _texts(pieces) if kind == "category" else np.concatenate(pieces)
@@ -161,8 +160,9 @@ def _parts(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFram
 
     A run has thousands of small files, and to begin with a file takes longer than to read it. Those that
     can be read as one are; any that is odd, or wrong, has them all read one by one, which finds and names it.
+    So are those with ids, which are large and are looked at file by file.
     """
-    together = _together(paths, columns)
+    together = None if "id" in columns.values() else _together(paths, columns)
     if together is not None:
         return together
     with ThreadPoolExecutor(max_workers=4) as pool:

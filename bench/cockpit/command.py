@@ -4,11 +4,10 @@ import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from bench import cpus
+from bench import cpus, deployed
 from bench.cockpit import cost, sitting
 from bench.cockpit.sitting import Asked
 from bench.errors import UsageError
@@ -38,6 +37,12 @@ def ui(
     target_url: Annotated[
         str | None, typer.Option(help="Swarm what runs there already: nothing is started, metered, recorded.")
     ] = None,
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            deployed.CONFIRMATION, help="You may load the --target-url although it is on another machine."
+        ),
+    ] = False,
     scenario_names: Annotated[
         str | None, typer.Option("--scenarios", help="Offer only these, e.g. index,sleep; all if left out.")
     ] = None,
@@ -64,7 +69,7 @@ def ui(
 
     For example: `bench ui`, `bench ui --target-url http://127.0.0.1:8000`
     """
-    _check_target(target_url, launcher)
+    _check_target(target_url, launcher, allow_remote=allow_remote)
     asked = Asked(
         host=host,
         port=port,
@@ -115,11 +120,9 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_target(url: str | None, launcher: str | None) -> None:
+def _check_target(url: str | None, launcher: str | None, *, allow_remote: bool) -> None:
     if url is None:
         return
     if launcher not in (None, Processes.name):
         raise UsageError(f"--target-url is swarmed by local processes: leave out --launcher {launcher}")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--target-url takes a URL like http://127.0.0.1:8000, not {url}")
+    deployed.check_permission(deployed.checked("--target-url", url), confirmed=allow_remote)
