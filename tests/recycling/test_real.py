@@ -42,7 +42,7 @@ def test_sanic_replaces_its_workers_and_loses_nothing_on_kept_connections(run, w
 def test_workers_are_replaced_and_none_before_its_n(run, name, workers):
     row = run.cell(name, workers=workers).row
     assert row["verdict"] == "recycles", row["reason"]
-    assert row["replaced"] >= 1  # two are wanted, and a machine that is busy may end before
+    assert row["replaced"] >= 2
     # The server counts its own question for readiness, which is not in the trace.
     assert row["served_low"] >= N - 5
     assert row["overshoot_median"] >= -5
