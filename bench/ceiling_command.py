@@ -18,7 +18,7 @@ from bench.examination import session_folder
 from bench.experiment import generator, interruptible
 from bench.launchers import Work
 from bench.prepare import Request
-from bench.terminal import LauncherOption, console, errors, reports_errors
+from bench.terminal import LauncherOption, console, errors, numbers, reports_errors, words
 
 app = typer.Typer()
 
@@ -44,11 +44,8 @@ def ceiling(
 
     For example: `bench ceiling --scenarios index,upload --users 1,64`
     """
-    changes: dict[str, Any] = {}
-    if scenario_names is not None:
-        changes["scenarios"] = scenario_names.replace(",", " ").split()
-    if users is not None:
-        changes["users"] = _numbers(users)
+    asked: dict[str, Any] = {"scenarios": words(scenario_names), "users": numbers("--users", users)}
+    changes = {key: value for key, value in asked.items() if value is not None}
     request = Request(Path("results"), plan_name, changes, launcher=launcher)
     try:
         wanted, measured = _measured(request)
@@ -107,13 +104,6 @@ def _measured(request: Request) -> tuple[list[Subject], list[Ceiling]]:
         rig = Rig(launcher, session, split, reference, having.suite, folder)
         cache = Cache(say) if chosen.own_app is None else None
         return wanted, list(measure_all(rig, wanted, machine, cache, say).values())
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        raise UsageError(f'--users takes whole numbers like "8,64", not "{text}"') from None
 
 
 def _table(measured: list[Ceiling]) -> Table:

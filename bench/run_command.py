@@ -9,7 +9,7 @@ from bench import deployed, experiment, own_options, report_command
 from bench.errors import UsageError
 from bench.own_options import AppDirOption, AppOption, LocustfileOption, RequirementsOption, VariablesOption
 from bench.prepare import Request
-from bench.terminal import LauncherOption, ResultsOption, console, errors, reports_errors
+from bench.terminal import LauncherOption, ResultsOption, console, errors, numbers, reports_errors, words
 
 app = typer.Typer()
 
@@ -111,17 +111,17 @@ def run(
     if resume is not None and plan_name is not None:
         raise UsageError("--resume goes on with the plan of its run; leave out --plan")
     asked: dict[str, Any] = {
-        "configurations": _words(configurations),
-        "scenarios": _words(scenario_names),
-        "users": _numbers("--users", users),
+        "configurations": words(configurations),
+        "scenarios": words(scenario_names),
+        "users": numbers("--users", users),
         "rates_per_s": _rates(rates),
         "arrivals": arrivals,
-        "workers": _numbers("--workers", workers),
+        "workers": numbers("--workers", workers),
         "repeats": repeats,
         "measured_s": duration,
         "max_requests": max_requests,
         "replacements": replacements,
-        **own_options.changes(own_app, app_dir, requirements, locustfile, _words(variables)),
+        **own_options.changes(own_app, app_dir, requirements, locustfile, words(variables)),
     }
     if url is not None:
         if configurations is not None or workers is not None:
@@ -153,22 +153,9 @@ def run(
         raise typer.Exit(1)
 
 
-def _words(text: str | None) -> list[str] | None:
-    """Split "a,b c" into names; ``None`` if the option was not given."""
-    return None if text is None else text.replace(",", " ").split()
-
-
-def _numbers(option: str, text: str | None) -> list[int] | None:
-    words = _words(text)
-    try:
-        return None if words is None else [int(word) for word in words]
-    except ValueError:
-        raise UsageError(f'{option} takes whole numbers like "8,64", not "{text}"') from None
-
-
 def _rates(text: str | None) -> list[float] | None:
-    words = _words(text)
+    given = words(text)
     try:
-        return None if words is None else [float(word) for word in words]
+        return None if given is None else [float(word) for word in given]
     except ValueError:
         raise UsageError(f'--rates takes numbers like "1000,3000", not "{text}"') from None

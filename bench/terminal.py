@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 from rich.console import Console
 
-from bench.errors import UserError
+from bench.errors import UsageError, UserError
 from targets.configurations import ConfigurationError
 
 console = Console(highlight=False)
@@ -38,6 +38,20 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(str(error), 1)
 
     return wrapped
+
+
+def words(text: str | None) -> list[str] | None:
+    """Split "a,b c" into names; ``None`` if the option was not given."""
+    return None if text is None else text.replace(",", " ").split()
+
+
+def numbers(option: str, text: str | None) -> list[int] | None:
+    """Split "8,64" into numbers; ``None`` if the ``option`` was not given. Raises ``UsageError``."""
+    given = words(text)
+    try:
+        return None if given is None else [int(word) for word in given]
+    except ValueError:
+        raise UsageError(f'{option} takes whole numbers like "8,64", not "{text}"') from None
 
 
 def _fail(message: str, status: int) -> NoReturn:

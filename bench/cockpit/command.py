@@ -13,7 +13,7 @@ from bench.cockpit.sitting import Asked
 from bench.errors import UsageError
 from bench.experiment import interruptible
 from bench.launch_processes import Processes
-from bench.terminal import LauncherOption, ResultsOption, console, reports_errors
+from bench.terminal import LauncherOption, ResultsOption, console, reports_errors, words
 
 PASSWORD = "WHICHWORKER_UI_PASSWORD"
 _SHORTEST = 8
@@ -75,7 +75,7 @@ def ui(
         port=port,
         password=_password(host, login),
         target=target_url,
-        scenarios=None if scenario_names is None else scenario_names.replace(",", " ").split(),
+        scenarios=words(scenario_names),
         warmup_s=warmup,
         catalogue=catalogue,
         locustfiles=locustfiles,
