@@ -306,5 +306,5 @@ def test_the_plans_that_come_with_the_suite(name):
     if name == "quick":
         assert seconds <= 300 and load >= 0.65 and chosen.repeats >= 3
     if name == "full":
-        assert seconds <= 4 * 3600 and load >= 0.8 and chosen.repeats >= 3 and chosen.measured_s >= 5
-        assert [each for each, loads in chosen.scenarios.items() if loads.search] == ["index", "sleep"]
+        assert seconds <= 80 * 60 and load >= 0.8 and chosen.repeats >= 4
+        assert [each for each, loads in chosen.scenarios.items() if loads.search] == ["index"]
