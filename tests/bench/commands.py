@@ -1,8 +1,15 @@
 """Commands of the suite, as tests give them."""
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
+import psutil
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.processes import ROOT
 
 
 def told(*arguments):
@@ -10,3 +17,25 @@ def told(*arguments):
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
     return done
+
+
+def start_run(arguments):
+    """Start a run in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def gone(processes, timeout_s=60.0):
+    """Whether processes, or those of some pids, end in time; nobody else may have the pids meanwhile."""
+    known = []
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            known.append(psutil.Process(each) if isinstance(each, int) else each)
+    return not psutil.wait_procs(known, timeout_s)[1]

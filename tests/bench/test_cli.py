@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bench.processes import ROOT
-from tests.bench.commands import told
+from tests.bench.commands import start_run, told
 from tests.ports import free_port
 
 # On a machine that is busy otherwise, what the generator can reach is measured anew by each of the runs.
@@ -188,18 +188,6 @@ def alive(processes):
     return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def start(arguments):
-    """Start a run in a process group of its own, as a terminal does."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    )
-
-
 def await_cell(results, number):
     """Wait until so many cells have begun; each has a folder from then on, and the last no cell.json yet."""
     deadline = time.monotonic() + 120
@@ -211,7 +199,7 @@ def await_cell(results, number):
 
 def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny):
     results = tmp_path / "results"
-    run = start(tiny)
+    run = start_run(tiny)
     await_cell(results, 2)
     tree = psutil.Process(run.pid).children(recursive=True)
     assert len(tree) >= 3  # the generator, serve, the server
@@ -254,7 +242,7 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
 
 
 def test_nothing_outlives_a_run_that_is_killed(tmp_path, tiny):
-    run = start(tiny)
+    run = start_run(tiny)
     await_cell(tmp_path / "results", 2)
     tree = psutil.Process(run.pid).children(recursive=True)
     assert len(tree) >= 3
@@ -270,7 +258,7 @@ def test_a_failed_cell_is_status_1_and_the_report_is_tried_all_the_same(tmp_path
     # Whichever of them is the second: its server dies in it, who has that long to kill it.
     narrowed = [*tiny, "--configurations", "sanic-single", "--repeats", "1", "--users", "4,5"]
     narrowed += ["--duration", "3"]
-    run = start(narrowed)
+    run = start_run(narrowed)
     await_cell(tmp_path / "results", 2)
     (server,) = [
         p
@@ -322,7 +310,7 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
     results = tmp_path / "results"
     # With this seed the probe comes last.
     arguments = ["--plan", str(path), "--results", str(results), "--seed", "5"]
-    run = start(arguments)
+    run = start_run(arguments)
     deadline = time.monotonic() + 120
     while "Shutting down" not in served_last(results):
         assert time.monotonic() < deadline and run.poll() is None

@@ -16,6 +16,7 @@ from bench.processes import ROOT
 from bench.serve_command import Options
 from bench.stacks import Environment
 from targets.configurations import Recycling
+from tests.bench.commands import gone
 
 
 @pytest.fixture
@@ -34,11 +35,6 @@ def broken(tmp_path):
         return {"current": Environment(python, "3", {})}
 
     return make
-
-
-def gone(processes, timeout_s=30.0):
-    _, alive = psutil.wait_procs(processes, timeout_s)
-    return not alive
 
 
 def test_a_server_is_ready_pinned_and_gone_afterwards(tmp_path, current, sanic):

@@ -14,6 +14,7 @@ import pytest
 from bench import postgres
 from bench.errors import UserError
 from bench.processes import ROOT
+from tests.bench.commands import gone
 from tests.databases import ask, postmaster, running
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run it as somebody else")
@@ -24,10 +25,6 @@ def tree(url):
     """The processes of a server."""
     first = psutil.Process(postmaster(url))
     return [first, *first.children(recursive=True)]
-
-
-def gone(processes, timeout_s=30.0):
-    return not psutil.wait_procs(processes, timeout_s)[1]
 
 
 def test_it_serves_on_loopback_alone_with_the_defaults_and_leaves_nothing(tmp_path):

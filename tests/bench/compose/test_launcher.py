@@ -19,6 +19,7 @@ from bench.launch_processes import Processes
 from bench.processes import ROOT, kill_tree
 from bench.serve_command import Options
 from targets.configurations import Recycling
+from tests.bench.commands import gone
 
 NOBODY = 1 << 30
 
@@ -40,13 +41,6 @@ def await_end(server, timeout_s=60):
     while server.running:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def gone(pids, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not any(psutil.pid_exists(pid) for pid in pids)
 
 
 def test_a_server_is_ready_pinned_labelled_and_gone_afterwards(docker, make_launcher, run_folder, sanic):

@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 
-from bench.processes import ROOT
+from tests.bench.commands import gone, start_run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,15 +37,7 @@ def asked(tmp_path, docker):
 
 
 def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "--no-report", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    return start_run(["--no-report", *arguments])
 
 
 def finish(arguments):
@@ -61,13 +51,6 @@ def await_cells(results, count):
     while len(list(results.glob("*/[!.]*/*/*/r?/cell.json"))) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def gone(pids):
-    deadline = time.monotonic() + 60
-    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(map(psutil.pid_exists, pids))
 
 
 def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docker, asked):
