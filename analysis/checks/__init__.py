@@ -7,7 +7,7 @@ found in: it names the configurations and loads of one scenario, or the whole ru
 import pandas as pd
 
 from analysis import counters
-from analysis.checks import completeness, generator, host, open_loop, saturation, steadiness
+from analysis.checks import completeness, generator, host, open_loop, saturation, steadiness, workers
 from analysis.checks.findings import Finding
 from analysis.results import Results
 
@@ -36,6 +36,7 @@ def check(results: Results, summary: pd.DataFrame) -> list[Finding]:
         *completeness.external(results.run),
         *completeness.unmetered(summary[counters.metered(finished)]),
         *completeness.failed(results.cells),
+        *workers.died(results),
         *generator.bound(closed),
         *saturation.unsaturated(closed, server_cpus, database),
         *generator.loop_wait(summary),

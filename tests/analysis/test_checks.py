@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -164,6 +165,25 @@ def test_cpu_samples_that_miss_the_window_are_said_to(run):
     (finding,) = found(folder, "unmetered")
     assert "4 cells" in finding.message
     assert study(folder).summary["cpu_us"].isna().all()
+
+
+def test_workers_that_die_unasked(run):
+    folder = run(configurations=("sanic", "uvicorn"), workers=(2,))
+    for status, cell in zip(["-9", "", "3"], sorted(folder.glob("sanic/*/*/*/cell.json")), strict=True):
+        window = json.loads(cell.read_text())["window"]
+        rows = [
+            f"{window['start'] - 0.4},died,101,worker,{status}",  # in the warm-up
+            f"{window['start'] - 0.3},died,102,helper,1",
+            f"{window['start'] - 0.2},born,103,worker,",
+            f"{window['end'] + 0.1},died,103,worker,0",  # the server is stopped
+        ]
+        workers = cell.with_name("workers.csv")
+        workers.write_text(workers.read_text() + "\n".join(rows) + "\n")
+    (finding,) = found(folder, "worker-died")
+    assert finding.configurations == ("sanic",) and finding.severity == "warning"
+    for end in ("1 by SIGKILL", "1 with an unknown exit status", "1 with exit status 3"):
+        assert end in finding.message
+    assert "server.log in sanic/index/" in finding.advice
 
 
 def test_warnings_come_first_and_read_as_sentences(run):
