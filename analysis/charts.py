@@ -17,7 +17,7 @@ from analysis.checks.limits import LOOP_WAIT, SATURATED
 from analysis.histograms import merge, quantile
 from analysis.ranking import Table
 from analysis.study import Study
-from analysis.words import MARK, figures, with_workers
+from analysis.words import MARK, figures, listed, with_workers
 
 BARS = "Bars: 95 % interval over repeats."
 HOLLOW = "Hollow: the server was not saturated, so this is a lower bound."
@@ -46,10 +46,7 @@ def cpu_per_request(study: Study) -> Figure | None:
     costs = _known(study, table)["cpu_us"].dropna().sort_values()
     title = "CPU per request is unknown."
     if len(costs):
-        title = (
-            f"A request to {table.scenario} costs {figures(costs.iloc[0])} µs of CPU on {costs.index[0]}, "
-            f"{figures(costs.iloc[-1])} µs on {costs.index[-1]}."
-        )
+        title = f"The CPU time of a request to {table.scenario} is {_ends(costs, 'µs on')}."
     reading = f"Shorter is better; hardly depends on the load generator. {BARS}"
     return _dots(study, "cpu_us", title, "CPU time per request (µs)", reading)
 
@@ -128,10 +125,7 @@ def latency_by_throughput(study: Study) -> Figure | None:
     p99 = _known(study, table)["p99_us"].dropna().sort_values()
     title = "Too few requests for a p99."
     if len(p99):
-        title = (
-            f"In {table.scenario} at {table.users} users p99 is {figures(p99.iloc[0] / 1e3)} ms with "
-            f"{p99.index[0]} and {figures(p99.iloc[-1] / 1e3)} ms with {p99.index[-1]}."
-        )
+        title = f"In {table.scenario} at {table.users} users p99 is {_ends(p99 / 1e3, 'ms with')}."
     with style.styled():
         figure, axes = style.panels(len(panels))
         for (axis,), (panel_table, panel) in zip(axes, panels, strict=True):
@@ -198,11 +192,14 @@ def _percentile_title(study: Study) -> str:
     for column, share in (("merged_p999_us", "99.9 %"), ("merged_p99_us", "99 %"), ("merged_p50_us", "50 %")):
         best = known[column].dropna().sort_values() / 1e3
         if len(best):
-            return (
-                f"{share} of the requests to {table.scenario} are answered within {figures(best.iloc[0])} ms "
-                f"by {best.index[0]}, {figures(best.iloc[-1])} ms by {best.index[-1]}."
-            )
+            return f"{share} of the requests to {table.scenario} are answered within {_ends(best, 'ms by')}."
     return "Too few requests for percentiles."
+
+
+def _ends(ordered: pd.Series, of: str) -> str:
+    """The first and the last of some values with their configurations: "3 ms by one and 9 ms by another"."""
+    ends = {name: ordered[name] for name in (ordered.index[0], ordered.index[-1])}
+    return listed([f"{figures(value)} {of} {name}" for name, value in ends.items()])
 
 
 def _line(axis: Axes, group: pd.DataFrame, x: str, y: str, look: style.Look, scale: float) -> None:

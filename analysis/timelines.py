@@ -12,7 +12,7 @@ from analysis.counters import server_memory
 from analysis.histograms import describe
 from analysis.study import Study
 from analysis.summary import LOAD
-from analysis.words import MIB, figures
+from analysis.words import MIB, counted, figures
 
 
 def over_time(study: Study) -> Figure | None:
@@ -95,7 +95,7 @@ def memory(study: Study) -> Figure | None:
             for name, look in looks.items():
                 _lives(axis, chosen[chosen["configuration"] == name], column, look)
             axis.set(
-                title=f"{label}, {workers} worker" + "s" * (workers > 1),
+                title=f"{label}, {counted(workers, 'worker')}",
                 xlabel="seconds since the server started", ylabel=f"{label} (MiB)",
             )  # fmt: skip
             style.from_zero(axis, "y")
@@ -128,9 +128,12 @@ def _memory_title(study: Study) -> str:
     fewest = summary[summary["workers"] == workers]
     for column, label in (("pss_bytes", "PSS"), ("rss_bytes", "RSS")):
         most = fewest.groupby("configuration")[column].max().dropna().sort_values() / MIB
+        if len(most) == 1:
+            needs = f"{most.index[0]} needs {figures(most.iloc[0])} MiB of memory"
+            return f"With {counted(workers, 'worker')} {needs} ({label}, at its peak)."
         if len(most):
             return (
-                f"With {workers} worker{'s' * (workers > 1)} {most.index[0]} needs the least memory, "
+                f"With {counted(workers, 'worker')} {most.index[0]} needs the least memory, "
                 f"{figures(most.iloc[0])} MiB, and {most.index[-1]} the most, {figures(most.iloc[-1])} MiB "
                 f"({label}, at their peak)."
             )

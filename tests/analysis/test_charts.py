@@ -46,6 +46,14 @@ def test_every_chart_says_something_and_where_it_comes_from(analysed, chart, tmp
     assert ElementTree.parse(tmp_path / "chart.svg").getroot().tag.endswith("svg")
 
 
+def test_a_title_names_a_single_configuration_once(run):
+    alone = study(run(configurations=("sanic",)))
+    drawn = [figure for figure in (chart(alone) for chart in CHARTS) if figure is not None]
+    assert len(drawn) == len(CHARTS) - 1  # it has one load, and throughput no line
+    for figure in drawn:
+        assert texts(figure)[0].count("sanic") <= 1, texts(figure)[0]
+
+
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 def test_charts_are_reproducible_and_leave_no_trace(analysed, chart, tmp_path):
     before = dict(mpl.rcParams)
