@@ -13,6 +13,10 @@ from analysis.verdicts.evidence import Performance, Price
 from analysis.words import counted, figures
 
 OWN_SERVER = ("sanic", "sanic-single")
+# More comparisons than that are counted, not listed.
+FEW = 4
+# By scenario and number of workers: in words, and as a number.
+Ratios = Mapping[str, tuple[str, Ratio]]
 NOT_MEASURED = Answer("not measured", "There is no run of performance: `make bench` measures it.")
 
 
@@ -23,7 +27,7 @@ def sanic_worker_is_faster(material: Material) -> Answer:
     ratios = _ratios(material, [SANIC_WORKER], [UVICORN_WORKER])
     if not ratios:
         return _missing(material, SANIC_WORKER, UVICORN_WORKER)
-    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    texts = _told(ratios)
     texts.append(f"Sanic {_sanic(material, SANIC_WORKER)} against {_sanic(material, UVICORN_WORKER)}")
     outcome = _all([ratio for _, ratio in ratios.values()])
     return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
@@ -38,7 +42,7 @@ def uvicorn_worker_is_much_better(material: Material) -> Answer:
         return _missing(material, UVICORN_WORKER, SANIC_WORKER)
     speed = _all([ratio for _, ratio in ratios.values()])
     runs = [material.performance.results.run.run]
-    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    texts = _told(ratios)
     prices = material.worst(UVICORN_WORKER), material.worst(SANIC_WORKER)
     one, other = prices
     if material.recycling is None or one is None or other is None:
@@ -68,20 +72,18 @@ def sanic_is_the_fastest(material: Material) -> Answer:
     ratios = _ratios(material, OWN_SERVER, others)
     if not ratios:
         return _missing(material, *OWN_SERVER[:1])
-    texts = [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    texts = _told(ratios)
     same = {name for name in others if _sanic(material, name) == _sanic(material, OWN_SERVER[0])}
     if same != others:
         of_version = _ratios(material, OWN_SERVER, same)
         version = f"with the same Sanic {_sanic(material, OWN_SERVER[0])}"
-        texts += [f"{version}, {where}: {text}" for where, (text, _) in of_version.items()]
+        texts += [f"{version}, {'; '.join(_told(of_version))}"] if of_version else []
     texts.append(f"{counted(len(others), 'other configuration')} in all")
     outcome = _all([ratio for _, ratio in ratios.values()])
     return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
 
 
-def _ratios(
-    material: Material, names: Collection[str], others: Collection[str]
-) -> Mapping[str, tuple[str, Ratio]]:
+def _ratios(material: Material, names: Collection[str], others: Collection[str]) -> Ratios:
     """The best of `names` against the best of `others`, for each scenario and number of workers."""
     found: dict[str, tuple[str, Ratio]] = {}
     for table in material.evidence.performance:
@@ -94,6 +96,20 @@ def _ratios(
         text = f"{one} {figures(ratio.ratio)}x{_interval(ratio)} the requests per {table.metric} of {other}"
         found[f"{table.scenario}, {counted(table.workers, 'worker')}"] = text, ratio
     return found
+
+
+def _told(ratios: Ratios) -> list[str]:
+    """Every ratio with its scenario; of many how many are certainly above or below 1, and the extremes."""
+    if len(ratios) <= FEW:
+        return [f"{where}: {text}" for where, (text, _) in ratios.items()]
+    ahead = sum(ratio.low > 1 for _, ratio in ratios.values())
+    behind = sum(ratio.high < 1 for _, ratio in ratios.values())
+    ordered = sorted(ratios, key=lambda where: ratios[where][1].ratio)
+    return [
+        f"certainly ahead in {ahead} of {len(ratios)} rankings, certainly behind in {behind}",
+        f"furthest ahead in {ordered[-1]}: {ratios[ordered[-1]][0]}",
+        f"least in {ordered[0]}: {ratios[ordered[0]][0]}",
+    ]
 
 
 def _best(table: Performance, names: Collection[str]) -> str | None:

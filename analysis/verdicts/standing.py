@@ -16,6 +16,9 @@ from analysis.verdicts.evidence import Performance
 from analysis.verdicts.requirements import Requirements
 from analysis.words import counted, listed
 
+# So many scenarios are named in a sentence.
+_FEW = 4
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -58,8 +61,10 @@ class Standing:
 
     @property
     def where(self) -> str:
-        """The scenarios and their weights, in words."""
+        """The scenarios and their weights, in words; many that weigh alike are only counted."""
         even = len(set(self.weights.values())) < 2
+        if even and len(self.weights) > _FEW:
+            return f"all {len(self.weights)} scenarios"
         return listed([name if even else f"{name} ({weight:g})" for name, weight in self.weights.items()])
 
     @property

@@ -20,7 +20,7 @@ _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "workers are replaced at a size in memory": ("--restart memory", {"restart": "memory"}),
     "no worker need be replaced: speed alone": ("--restart none", {"restart": "none"}),
-    "speed alone, awaited I/O (`sleep`) counting three times": (
+    "speed alone, awaited I/O (`sleep`) counting three times as much as `index`, and nothing else": (
         "--restart none --weights sleep=3,index=1",
         {"restart": "none", "weights": {"sleep": 3.0, "index": 1.0}},
     ),

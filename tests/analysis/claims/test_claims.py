@@ -160,6 +160,19 @@ def test_sanics_own_server_against_the_best_of_the_others(other, outcome):
     )
 
 
+def test_many_rankings_are_counted_and_their_extremes_told():
+    rates = {"a": 300, "b": 200, "c": 50, "d": 100.1, "e": 250}
+    tables = [performance({OLD: rate, LEGACY: 100}, name) for name, rate in rates.items()]
+    answer = speed.sanic_worker_is_faster(fast(*tables))
+    assert answer.outcome == "holds in part"
+    counted, most, least = answer.figure.split("; ")[:3]
+    assert counted == "certainly ahead in 3 of 5 rankings, certainly behind in 1"
+    assert most.startswith(f"furthest ahead in a, 1 worker: {OLD} 3.0")
+    assert least.startswith(f"least in c, 1 worker: {OLD} 0.5")
+    listed = speed.sanic_worker_is_faster(fast(*tables[: speed.FEW])).figure
+    assert all(f"{name}, 1 worker: {OLD} " in listed for name in "abcd")
+
+
 def replayed(together, most=1):
     """A replay of two recorded executions, one that was not, and one of another kind."""
     steps = {

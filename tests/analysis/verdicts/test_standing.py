@@ -81,6 +81,10 @@ def test_what_is_compared_is_said():
     found = standing(EVEN, Requirements(weights={"index": 1, "sleep": 3}), 1)
     assert (found.what, found.where) == ("requests per second", "index (1) and sleep (3)")
     assert standing(EVEN, Requirements(), 1).where == "index and sleep"
+    many = [performance({"a": 1}, name) for name in "abcde"]
+    assert standing(many, Requirements(), 1).where == "all 5 scenarios"
+    weighed = Requirements(weights=dict(zip("abcde", (2, 1, 1, 1, 1), strict=True)))
+    assert standing(many, weighed, 1).where.startswith("a (2), b (1), ")
     mixed = [EVEN[0], performance({"a": 1}, "sleep", metric="CPU-second")]
     assert standing(mixed, Requirements(), 1).what == "requests"
     assert "sleep: requests per CPU-second at 64 users" in standing(mixed, Requirements(), 1).method
