@@ -14,7 +14,9 @@ from pathlib import Path
 
 from analysis import readme_answer
 from analysis.errors import AnalysisError
+from analysis.overview import overview
 from analysis.ranking import Table
+from analysis.rates import CapacityTable
 from analysis.recycling_shown import each, page
 from analysis.recycling_shown.table import deciding
 from analysis.reproduction import command
@@ -31,6 +33,8 @@ EXPERIMENTS = ("recycle-busy", "recycle-causes")
 PAGES = {"database": "docs/methodology.md"}
 END = "<!-- /measured -->"
 FIGURES = {"throughput": "requests per second"}
+# In its place where there are many rankings.
+GLANCE = {"rankings": "all rankings beside each other"}
 # What recycling costs is shown in the README, too.
 PRICE = "what recycling costs"
 
@@ -117,7 +121,7 @@ def _figures(analysed: Study) -> dict[str, str]:
     if _plan(analysed) in PAGES:
         return {}
     if analysed.recycling is None:
-        return FIGURES
+        return FIGURES if overview(analysed.verdict.tables) is None else GLANCE
     return {} if _plan(analysed) in EXPERIMENTS else _recycling_figures(analysed, _report(analysed))
 
 
@@ -146,13 +150,28 @@ def _lines(analysed: Study, figures: dict[str, str]) -> Iterator[str]:
     for address, what in figures.items():
         yield f"![{what}]({address})"
         yield ""
-    for ranking in analysed.verdict.tables:
-        yield from _table(ranking)
+    yield from _rankings(analysed)
     yield " ".join(provenance(analysed.results.run, recycling=table is not None))
     for finding in analysed.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield ""
             yield f"**Warning:** {finding.text}"
+
+
+def _rankings(analysed: Study) -> Iterator[str]:
+    """The tables of closed loops and of searches; where there are many, folded under the chart of all."""
+    verdict = analysed.verdict
+    folded = overview(verdict.tables) is not None
+    if folded:
+        found = ", and the highest rates within a limit" if verdict.capacity else ""
+        yield f"<details><summary>All {len(verdict.tables)} rankings{found}</summary>"
+        yield ""
+    tables: list[Table | CapacityTable] = [*verdict.tables, *verdict.capacity]
+    for table in tables:
+        yield from _table(table)
+    if folded:
+        yield "</details>"
+        yield ""
 
 
 def _markdown(heading: str, columns: Sequence[str], rows: list[list[str]]) -> Iterator[str]:
@@ -182,7 +201,7 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: Table | CapacityTable) -> Iterator[str]:
     """A table in Markdown, without the column of notes, which the report explains."""
     columns = [column for column in table.columns if column != "notes"]
     yield f"**{table.title}.** {table.basis}"

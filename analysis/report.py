@@ -41,6 +41,8 @@ SECTIONS = {
     "What an open loop shows": ["latency_by_rate", "hidden_latency"],
     "What a request costs": ["cpu_per_request", "memory"],
 }
+# Above the tables that it is made of.
+GLANCE = {"All rankings beside each other": ["rankings"]}
 THRESHOLDS = "Thresholds that are not kept"
 FOOTER = (
     "The same figures as PNG and SVG, the numbers as CSV and the executed notebooks lie beside this page."
@@ -170,6 +172,7 @@ def _sections(analysed: Study, figures: Path) -> Iterator[Section]:
     of_the_run = [one for one in findings if one.finding.scenario is None]
     yield Section("What spoils the whole run", "findings", of_the_run)
     yield from _illustrated(figures, recycled.sections(analysed))
+    yield from _illustrated(figures, GLANCE)
     yield _ranking(analysed, findings)
     alike = [shown(analysed.alike)] if analysed.alike.rows else []
     yield Section("How often the suite cries wolf", "tables", alike)

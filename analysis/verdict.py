@@ -7,6 +7,7 @@ from typing import TypeVar
 import pandas as pd
 
 from analysis.checks.findings import Finding
+from analysis.overview import overview
 from analysis.ranking import COLUMNS as COLUMNS  # bench.cli reads it here
 from analysis.ranking import Table, table
 from analysis.rates import CapacityTable, RateTable, capacity_tables, rate_tables
@@ -72,6 +73,9 @@ def _overall(tables: tuple[Table, ...]) -> str:
     opening = ranked[0].finding
     if len(ranked) == 1:
         return opening
+    glance = overview(ranked)
+    if glance is not None:
+        return f"{opening} {glance.finding}"
     everywhere = [name for name in ranked[0].leaders if all(name in table.leaders for table in ranked)]
     if everywhere:
         verb = "leads" if len(everywhere) == 1 else "lead"

@@ -16,7 +16,7 @@
 # This notebook reads one run: the folder named by `WHICHWORKER_RUN`, else the latest under `results/`.
 
 # %%
-from analysis import publish, tables
+from analysis import overviewchart, publish, tables
 from analysis.study import open_study
 
 study = open_study()
@@ -26,6 +26,14 @@ study = open_study()
 
 # %%
 publish.text(f"**{study.verdict.finding}**")
+
+# %% [markdown]
+# ## All rankings beside each other
+#
+# Drawn for runs that have more of them than one compares table by table.
+
+# %%
+publish.show(overviewchart.rankings(study), "rankings")
 
 # %% [markdown]
 # ## What may be wrong with it

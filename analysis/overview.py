@@ -1,0 +1,76 @@
+"""All rankings of a run beside each other: what share of the best each configuration reaches in each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from analysis.ranking import Row, Table
+from analysis.words import counted, listed, span
+
+# More rankings than that nobody compares table by table; so many names are in a sentence.
+FEW = 4
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A column for each of `tables`, by its place in them, and a row for each configuration, best first.
+
+    `shares` are what configurations reach of the best of the ranking (1), by what ranks it: requests per
+    second, or per CPU-second. NaN where nothing ranks them. `ranks` are those of the tables.
+    """
+
+    tables: tuple[Table, ...]
+    shares: pd.DataFrame
+    ranks: pd.DataFrame
+
+    @property
+    def finding(self) -> str:
+        """Who leads how often, in a sentence."""
+        leads = (self.ranks == 1).sum(axis=1)
+        often = leads[leads > 0].sort_values(ascending=False, kind="stable")
+        told, others = often[:FEW], often[FEW:]
+        parts = [f"{name} in {self._of_all(str(name), int(count))}" for name, count in told.items()]
+        if len(others):
+            parts.append(f"{counted(len(others), 'other')} in {span(others.min(), others.max())}")
+        return f"Of {counted(len(self.tables), 'ranking')}, these lead or tie for the best: {listed(parts)}."
+
+    def _of_all(self, name: str, count: int) -> str:
+        """A count of rankings, and of how many, where the configuration is not in all."""
+        ranked = int(self.ranks.notna().sum(axis=1)[name])
+        return f"{count:,}" if ranked == len(self.tables) else f"{count:,} of its {ranked:,}"
+
+    def panels(self) -> list[list[int]]:
+        """The places of the tables, those with as many workers together, the fewest first."""
+        places = sorted(range(len(self.tables)), key=lambda place: str(self.tables[place].workers).zfill(4))
+        return [list(group) for _, group in groupby(places, key=lambda place: self.tables[place].workers)]
+
+
+def overview(tables: Sequence[Table]) -> Overview | None:
+    """The overview of the rankings of a run; None where `FEW` or fewer rank anything."""
+    ranked = tuple(table for table in tables if table.leaders)
+    if len(ranked) <= FEW:
+        return None
+    shares = pd.DataFrame({place: _shares(table) for place, table in enumerate(ranked)})
+    ranks = pd.DataFrame({place: _ranks(table) for place, table in enumerate(ranked)}).reindex(shares.index)
+    means = np.log(shares).mean(axis=1)
+    order = means.sort_values(ascending=False, kind="stable").index
+    return Overview(ranked, shares.loc[order], ranks.loc[order])
+
+
+def _shares(table: Table) -> dict[str, float]:
+    """By configuration; those that are not ranked are left out."""
+    values = {row.configuration: _value(table, row) for row in table.rows if row.rank is not None}
+    best = max(values.values())
+    return {name: value / best for name, value in values.items()}
+
+
+def _value(table: Table, row: Row) -> float:
+    """What a row is ranked by, turned so that more is better."""
+    return row.throughput.mean if table.metric == "throughput" else 1 / row.cpu_us.mean
+
+
+def _ranks(table: Table) -> dict[str, int]:
+    return {row.configuration: row.rank for row in table.rows if row.rank is not None}
