@@ -16,7 +16,7 @@ def main() -> int:
         Console(stderr=True).print("usage: python -m analysis RUN_DIR")
         return 2
     try:
-        rendered = render(Path(sys.argv[1]), progress=lambda text: console.print(f"[dim]{text}[/dim]"))
+        rendered = render(Path(sys.argv[1]), progress=lambda text, _: console.print(f"[dim]{text}[/dim]"))
     except AnalysisError as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
         return 1

@@ -24,6 +24,11 @@ def notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
+def step_of(path: Path) -> str:
+    """What executing a notebook is called."""
+    return f"notebook {path.name}"
+
+
 def execute(run_dir: Path, folder: Path, say: Callable[[str], None], paths: list[Path] | None = None) -> None:
     """Execute notebooks on a run; what they publish, and they themselves as `.ipynb`, go to `folder`.
 
@@ -47,7 +52,7 @@ def execute(run_dir: Path, folder: Path, say: Callable[[str], None], paths: list
         }
         with client.setup_kernel(env=environment, cwd=str(NOTEBOOKS), cleanup_kc=True):
             for path in paths or notebooks():
-                say(f"notebook {path.name}")
+                say(step_of(path))
                 _execute_one(client, path, folder)
 
 

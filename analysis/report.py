@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 from analysis.checks import Finding
 from analysis.errors import AnalysisError
-from analysis.execute import execute
+from analysis.execute import execute, notebooks, step_of
 from analysis.page import nothing
 from analysis.page.digest import Noted, digest, noted
 from analysis.page.document import Entry, Section, document
@@ -44,6 +45,7 @@ SECTIONS = {
 # Above the tables that it is made of.
 GLANCE = {"All rankings beside each other": ["rankings"]}
 THRESHOLDS = "Thresholds that are not kept"
+_READING, _WRITING = "reading the run", "writing the page"
 FOOTER = (
     "The same figures as PNG and SVG, the numbers as CSV and the executed notebooks lie beside this page."
 )
@@ -67,16 +69,16 @@ class Rendered:
     nothing: bool = False
 
 
-def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rendered:
+def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) -> Rendered:
     """Analyse a run and write `run_dir/report/`; a report that is there already is replaced as a whole.
 
-    `progress` is told, in a few words, what is being done.
+    `progress` is told, in a few words, what is being done, and which share of the usual time is over.
 
     Raises:
         AnalysisError: the run cannot be read, a notebook failed, or the report cannot be written.
     """
-    say = progress or (lambda _: None)
-    say("reading the run")
+    say = _shared(progress) if progress else lambda _: None
+    say(_READING)
     try:
         analysed = study(run_dir)
     except NothingFinished as failed:
@@ -88,7 +90,7 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
         def fill(folder: Path) -> None:
             execute(run_dir.resolve(), folder, say)
             judged = judging.result()
-            say("writing the page")
+            say(_WRITING)
             (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
             if judged is not None:
                 (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
@@ -102,6 +104,24 @@ def render(run_dir: Path, progress: Callable[[str], None] | None = None) -> Rend
         analysed.violations,
         judging.result(),
     )
+
+
+def _shared(progress: Callable[[str, float], None]) -> Callable[[str], None]:
+    """What tells `progress` how far the work is by the name of the part that begins.
+
+    The first notebook reads the run again, in its own process, and reading takes as long as two others.
+    """
+    first, *others = [step_of(path) for path in notebooks()]
+    parts = {_READING: 2.0, first: 2.0, **dict.fromkeys(others, 1.0), _WRITING: 0.1}
+    starts = dict(zip(parts, accumulate([0.0, *parts.values()]), strict=False))
+    share = 0.0
+
+    def say(text: str) -> None:
+        nonlocal share
+        share = starts.get(text, share * sum(parts.values())) / sum(parts.values())
+        progress(text, share)
+
+    return say
 
 
 def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:

@@ -1,12 +1,14 @@
 """The command that makes a report, and what a terminal is told of one: ``bench report``."""
 
+import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
 from rich.markup import escape
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from bench import results, verdict_shown
@@ -46,8 +48,8 @@ def render(folder: Path) -> "Rendered | None":
         from analysis.errors import AnalysisError
 
         try:
-            with console.status("making the report …") as status:
-                rendered = page.render(folder, status.update)
+            with _Progress() as progress:
+                rendered = page.render(folder, progress.told)
         except AnalysisError as error:
             errors.print("[red]error:[/red] no report: ", end="")
             errors.print(str(error), markup=False, soft_wrap=True)
@@ -60,6 +62,38 @@ def render(folder: Path) -> "Rendered | None":
         f"The results in {folder} are whole; try again: make report RUN={folder.name}", soft_wrap=True
     )
     return None
+
+
+class _Progress:
+    """A bar on a terminal, with what is done, and how long the rest takes at the pace so far."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("making the report", total=1.0, left="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def told(self, text: str, share: float) -> None:
+        """A part of the work begins, with this share of all done."""
+        left = ""
+        if share:
+            minutes, seconds = divmod(round((time.monotonic() - self._started) / share * (1 - share)), 60)
+            left = f"about {minutes}:{seconds:02d} left"
+        self._bar.update(self._task, description=text, completed=share, left=left)
 
 
 def show(rendered: "Rendered") -> None:

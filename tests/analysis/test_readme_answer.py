@@ -47,6 +47,7 @@ def test_the_readme_has_the_answers_of_the_run_and_of_the_recycling_beside_it(an
     situations = part(text, readme_answer.BEGIN_SITUATIONS).splitlines()
     assert "Use sanic" in situations[2] and situations[2].endswith("|  |")
     assert "No configuration" in situations[3] and "`--survive-kill`" in situations[3]
+    assert not any("--p99-ms" in line for line in situations)  # there is no open loop
     for name in ("throughput", "price_index"):
         assert f"](docs/figures/{name}.png)" in part(text, BEGIN)
         assert (page.parent / "docs" / "figures" / f"{name}.png").read_bytes() == name.encode()
@@ -67,5 +68,6 @@ def test_without_recycling_beside_it_the_readme_says_so(answered, monkeypatch):
 def test_the_projects_readme_has_the_answers():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "| configuration | requirements | why |" in part(text, readme_answer.BEGIN_VERDICT)
-    assert "`--survive-kill`" in part(text, readme_answer.BEGIN_SITUATIONS)
+    for option in ("`--survive-kill`", "`--p99-ms sleep=50`"):
+        assert option in part(text, readme_answer.BEGIN_SITUATIONS)
     assert part(text, readme_answer.BEGIN_CLAIMS).count("\n| ") == 1 + len(said._CLAIMS)

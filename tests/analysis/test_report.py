@@ -31,7 +31,7 @@ def without_notebooks(monkeypatch):
 @pytest.fixture(scope="module")
 def rendered(small):
     told = []
-    return render(small, told.append), told
+    return render(small, lambda *part: told.append(part)), told
 
 
 @pytest.fixture
@@ -91,7 +91,12 @@ def test_the_report_opens_with_the_finding_and_contains_everything(rendered, sma
         assert fact in page.text
     assert "uvicorn app:app --workers 1" in page.text and "loop uvloop" in page.text
     assert "no Python 3.9 here" in page.text and "install Python 3.9" in page.text
-    assert told[0] == "reading the run" and "notebook 01_verdict.py" in told
+    parts = [text for text, _ in told]
+    assert parts[0] == "reading the run" and parts[-1] == "writing the page"
+    executed = [each for each in parts if each.startswith("notebook")]
+    assert executed == [f"notebook {path.name}" for path in notebooks()]
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] < 1
 
 
 def test_the_report_is_one_file(rendered):
