@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,16 @@ class Whole(pytest.Item):
         self.add_marker(pytest.mark.timeout(600))
 
     def runtest(self):
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", self.path],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        # A folder of its own: in the common one, each session would remove what it takes for left by others.
+        with tempfile.TemporaryDirectory(prefix="whichworker-") as folder:
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+            done = subprocess.run(
+                [*command, f"--basetemp={folder}/t", self.path],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise AssertionError(done.stdout + done.stderr)
         last = done.stdout.splitlines()[-1]
