@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from bench import results, verdict_shown
+from bench.steps import time_left
 from bench.terminal import ResultsOption, console, errors, reports_errors
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ class _Progress:
 
     def told(self, text: str, share: float) -> None:
         """A part of the work begins, with this share of all done."""
-        left = ""
-        if share:
-            minutes, seconds = divmod(round((time.monotonic() - self._started) / share * (1 - share)), 60)
-            left = f"about {minutes}:{seconds:02d} left"
+        left = time_left(time.monotonic() - self._started, share) if share else ""
         self._bar.update(self._task, description=text, completed=share, left=left)
 
 

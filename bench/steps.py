@@ -54,8 +54,15 @@ class Steps:
 
     def _left(self) -> str:
         """By the pace so far; at first by the estimate."""
-        spent_s = time.monotonic() - self._started
         share = self._done / self._total
-        left_s = spent_s / share * (1 - share) if share else self._estimate_s
-        minutes, seconds = divmod(round(left_s), 60)
-        return f"about {minutes}:{seconds:02d} left"
+        return time_left(time.monotonic() - self._started, share) if share else _about(self._estimate_s)
+
+
+def time_left(spent_s: float, share: float) -> str:
+    """How long the rest takes, in words, where ``spent_s`` seconds did a ``share`` above 0 of all."""
+    return _about(spent_s / share * (1 - share))
+
+
+def _about(left_s: float) -> str:
+    minutes, seconds = divmod(round(left_s), 60)
+    return f"about {minutes}:{seconds:02d} left"
