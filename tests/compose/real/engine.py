@@ -28,14 +28,12 @@ def inspect(identifier):
     return found
 
 
-def containers(*labels):
-    """The ids of all containers, ended ones included, that have these labels (`KEY` or `KEY=VALUE`)."""
+def containers(*labels, running=False):
+    """The ids of all containers that have these labels (`KEY` or `KEY=VALUE`), ended ones included unless
+    `running`.
+    """
     filters = [f"--filter=label={label}" for label in labels]
-    return set(docker_lines("ps", "--all", "--quiet", "--no-trunc", *filters))
-
-
-def running(identifier):
-    return inspect(identifier)["State"]["Running"]
+    return set(docker_lines("ps", *([] if running else ["--all"]), "--quiet", "--no-trunc", *filters))
 
 
 def things_of(checkout):
