@@ -10,7 +10,7 @@ import psutil
 
 from tests.bench.cockpit.ui import FORM
 from tests.compose.real.checkout import cells, end
-from tests.compose.real.engine import docker_lines, inspect
+from tests.compose.real.engine import containers, inspect
 from tests.targets.conftest import wait_until
 
 LIMIT_S = 120
@@ -48,7 +48,7 @@ def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, re
         assert [each.laddr.ip for each in listening if each.status == "LISTEN"] == ["127.0.0.1"]
         assert ask(url, "/swarm", {**FORM, "configuration": "uvicorn"})["success"] is True
         wait_until(lambda: measured(live(url)), "it is measured", timeout=LIMIT_S)
-        ours = docker_lines("ps", "--quiet", f"--filter=label=whichworker.checkout={checkout.hash}")
+        ours = containers(f"whichworker.checkout={checkout.hash}", running=True)
         assert len(ours) == 3, "the network, the web UI and the server"
         assert not any(inspect(each)["NetworkSettings"]["Ports"] for each in ours), "nothing is published"
         ask(url, "/stop", {})
