@@ -25,9 +25,10 @@ def searches(summary: pd.DataFrame) -> pd.DataFrame:
     `rate_per_s` is the highest rate that was kept below the lowest that was not, NaN if there is none;
     `bound_per_s` is that lowest rate, NaN if every step kept the limit; `at_least` says that the rate is a
     lower bound, because no step broke the limit or because the generator was late at the bound (then a NaN
-    says nothing of the server). `steps` counts the rates that were measured.
+    says nothing of the server). `steps` counts the rates that were measured; of each the last attempt stands.
     """
-    steps = summary[summary["search_p99_ms"].notna()].rename(columns={"search_p99_ms": "p99_ms"})
+    steps = last_attempts(summary[summary["search_p99_ms"].notna()])
+    steps = steps.rename(columns={"search_p99_ms": "p99_ms"})
     steps = steps.assign(kept=_kept(steps), blamed=_generator_late(steps))
     by = ["configuration", *SEARCH, "repeat"]
     columns = [*by, "steps", "rate_per_s", "bound_per_s", "at_least"]
@@ -35,6 +36,23 @@ def searches(summary: pd.DataFrame) -> pd.DataFrame:
         dict(zip(by, key, strict=True)) | _found(group) for key, group in steps.groupby(by, observed=True)
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def last_attempts(summary: pd.DataFrame) -> pd.DataFrame:
+    """The cells without those steps of searches that were taken again, as the generator was late in them."""
+    steps = summary[summary["search_p99_ms"].notna()]
+    step = [
+        "configuration",
+        "scenario",
+        "workers",
+        "arrivals",
+        "users",
+        "search_p99_ms",
+        "repeat",
+        "rate_per_s",
+    ]
+    last = steps.groupby(step, observed=True)["search_attempt"].transform("max")
+    return summary.drop(index=steps.index[steps["search_attempt"] < last])
 
 
 def capacity(found: pd.DataFrame) -> pd.DataFrame:

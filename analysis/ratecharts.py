@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import style
 from analysis.aggregate import aggregate
+from analysis.capacity import last_attempts
 from analysis.charts import marked, marked_reading
 from analysis.checks.limits import REACHED
 from analysis.rates import LADDER
@@ -84,7 +85,7 @@ def _panels(study: Study) -> Iterator[tuple[tuple[str, Workers, str, int], pd.Da
     Cells of recycling are left out: their servers were traced, and it is not their speed that they tell.
     """
     summary = study.summary
-    opened = summary[(summary["load_kind"] == "open") & (summary["treatment"] == "none")]
+    opened = last_attempts(summary[(summary["load_kind"] == "open") & (summary["treatment"] == "none")])
     if opened.empty:
         return
     every = aggregate(study.results, opened, OPEN_LOAD)

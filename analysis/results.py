@@ -15,8 +15,8 @@ from analysis.words import UNKNOWN, counted
 RESULTS_ROOT = Path(__file__).parents[1] / "results"
 # Columns of `Results.cells` that may be missing in every cell.
 _NUMBERS = [
-    "rate_per_s", "search_p99_ms", "max_requests", "max_requests_jitter", "max_rss_mib",
-    "probe_time", "probe_pid", "server_ended", "server_exit_status",
+    "rate_per_s", "search_p99_ms", "search_attempt", "max_requests", "max_requests_jitter",
+    "max_rss_mib", "probe_time", "probe_pid", "server_ended", "server_exit_status",
 ]  # fmt: skip
 
 
@@ -28,10 +28,11 @@ class Results:
     `cells` has one row per cell (index: its number), failed ones with their `reason`. `workers` is "unknown",
     and what the server is and used is missing, where it was an external one. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
-    `search_p99_ms` in cells that are no step of a search. `treatment` is "none" or, in plans of recycling,
-    "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter` and `max_rss_mib` are
-    what the server was told, `probe_time` and `probe_pid` the signal of a probe, `server_ended` (Unix s) and
-    `server_exit_status` the end of a server that ended before its cell; all missing elsewhere.
+    `search_p99_ms` and `search_attempt` in cells that are no step of a search. `treatment` is "none" or, in
+    plans of recycling, "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter`
+    and `max_rss_mib` are what the server was told, `probe_time` and `probe_pid` the signal of a probe,
+    `server_ended` (Unix s) and `server_exit_status` the end of a server that ended before its cell; all
+    missing elsewhere.
 
     `latencies` and `failures` are cut to the measured windows; the sampled frames are not, because what
     happened in a window is interpolated between samples on either side of its edges. `seconds` counts
@@ -149,6 +150,7 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "workers": UNKNOWN if cell.workers is None else cell.workers,
         **_load(cell.load),
         "search_p99_ms": cell.search.p99_ms if cell.search else None,
+        "search_attempt": cell.search.attempt if cell.search else None,
         "repeat": cell.repeat,
         "treatment": cell.treatment,
         **_recycling(cell),

@@ -159,10 +159,14 @@ class OpenLoad(_Record):
 
 
 class Search(_Record):
-    """The limit on the from-schedule p99 that a search step was measured for, and how finely it searched."""
+    """The limit on the from-schedule p99 that a search step was measured for, and how finely it searched.
+
+    `attempt` counts how often the search had tried the rate then.
+    """
 
     p99_ms: float = Field(gt=0)
     resolution: float = Field(gt=0)
+    attempt: int = Field(1, gt=0)
 
 
 class Measured(_Record):

@@ -12,7 +12,7 @@ LOAD = ["scenario", "workers", "users"]
 OPEN_LOAD = ["scenario", "workers", "arrivals", "rate_per_s", "users", "treatment"]
 IDENTITY = [
     "configuration", "scenario", "workers", "load_kind", "arrivals", "rate_per_s", "users",
-    "search_p99_ms", "repeat", "treatment",
+    "search_p99_ms", "search_attempt", "repeat", "treatment",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.loads import Search
 from bench.recycling import Probe
-from bench.search import expected_steps
+from bench.search import Attempt, expected_steps
 from targets.configurations import Recycling
 
 
@@ -69,8 +69,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class Cell:
-    """One load on one configuration in one repeat; ``search`` if it is a step of one.
+    """One load on one configuration in one repeat.
 
+    ``search`` if it is a step of one; ``attempt`` counts how often that has tried this rate.
     In plans of recycling ``recycling`` is what serve is told (``NEVER``: a control or a probe), ``goal`` is
     what ends the cell early and ``probe`` what is done to its server; elsewhere they are ``None``.
     ``workers`` is ``None`` where nobody knows how many an external server has.
@@ -83,6 +84,7 @@ class Cell:
     repeat: int
     block: int
     search: Search | None = None
+    attempt: int = 1
     recycling: Recycling | None = None
     goal: Goal | None = None
     probe: Probe | None = None
@@ -93,14 +95,16 @@ class Cell:
         load = self.load.name if self.search is None else f"s{self.load.name[1:]}"
         treatment, _ = self._treatment
         workers = "" if self.workers is None else f"-w{self.workers}"
-        name = f"{load}{workers}{treatment and f'-{treatment}'}"
+        again = f"-try{self.attempt}" if self.attempt > 1 else ""
+        name = f"{load}{workers}{treatment and f'-{treatment}'}{again}"
         return PurePosixPath(self.configuration, self.scenario, name, f"r{self.repeat}")
 
     @property
     def words(self) -> str:
         """Scenario, load and what is done to the workers, for people."""
         _, treatment = self._treatment
-        return f"{self.scenario}, {self.load}{treatment and f', {treatment}'}"
+        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"{self.scenario}, {self.load}{treatment and f', {treatment}'}{again}"
 
     @property
     def _treatment(self) -> tuple[str, str]:
@@ -146,7 +150,8 @@ class Block:
         """How many cells it will have; of its searches, the steps they usually take."""
         return len(self.cells) + sum(expected_steps(search) for _, search in self.searches)
 
-    def step(self, scenario: str, search: Search, rate_per_s: float) -> Cell:
+    def step(self, scenario: str, search: Search, attempt: Attempt) -> Cell:
         """The cell of a step of one of the searches."""
-        load = OpenLoop(search.arrivals, rate_per_s, search.users)
-        return Cell(self.configuration, scenario, load, self.workers, self.repeat, self.number, search)
+        load = OpenLoop(search.arrivals, attempt.rate_per_s, search.users)
+        place = (self.configuration, scenario, load, self.workers, self.repeat, self.number)
+        return Cell(*place, search, attempt.number)

@@ -13,7 +13,7 @@ from bench.blocks import block_s, cell_s
 from bench.cells import Block, Cell, OpenLoop
 from bench.loads import Search
 from bench.plan import Plan
-from bench.search import Found, expected_steps
+from bench.search import Attempt, Found, expected_steps
 
 
 class RunProgress:
@@ -117,7 +117,7 @@ class RunProgress:
             self._line.append(f"{limit} up to {least}{answer.rate_per_s:,.10g}/s")
         more = steps - expected_steps(search)
         self._left[block.number] += more
-        self._left_s[block.number] += more * cell_s(self._plan, block.step(scenario, search, 1.0))
+        self._left_s[block.number] += more * cell_s(self._plan, block.step(scenario, search, Attempt(1.0)))
         if self._bar is not None and self._task is not None:
             total = self._bar.tasks[0].total
             self._draw(total=None if total is None else total + more, eta=self._eta())

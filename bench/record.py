@@ -92,13 +92,13 @@ class CellRecord:
         lines = [",".join(HOST_FIELDS), *host.rows(self._started - 1, ended)]
         write_text(self.folder / "host.csv", "\n".join(lines) + "\n")
         cell = self._cell
-        search = cell.search
+        search = cell.search and cell.search.model_dump(include={"p99_ms", "resolution"})
         record = {
             "schema": SCHEMA,
             "configuration": cell.configuration,
             "scenario": cell.scenario,
             "load": cell.load.record(),
-            "search": None if search is None else search.model_dump(include={"p99_ms", "resolution"}),
+            "search": search and search | {"attempt": cell.attempt},
             "workers": cell.workers,
             "repeat": cell.repeat,
             "block": cell.block,

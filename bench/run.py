@@ -23,7 +23,7 @@ from bench.plan import Plan
 from bench.progress import RunProgress
 from bench.record import CellRecord
 from bench.results import RunFolder
-from bench.search import Step, found, judge, next_rate
+from bench.search import Step, found, judge, next_attempt
 from bench.serve_command import Options
 from bench.serving import Serving
 from bench.session import CellError, Load, Session
@@ -134,8 +134,8 @@ class Runner:
         """Take the steps of a search that are left; one that kills its server broke the limit."""
         steps = steps_taken(self.folder, block, scenario, search)
         before = len(steps)
-        while (rate := next_rate(search, steps)) is not None:
-            cell = block.step(scenario, search, rate)
+        while (attempt := next_attempt(search, steps)) is not None:
+            cell = block.step(scenario, search, attempt)
             server = self._served(cell, serving)
             measured = None if server is None else self._cell(cell, server)
             self.outcome.steps += 1
@@ -149,7 +149,7 @@ class Runner:
                 serving.allow_another()
             else:
                 verdict = "generator"
-            steps.append(Step(rate, verdict))
+            steps.append(Step(attempt.rate_per_s, verdict))
         self.progress.searched(block, scenario, search, found(steps), len(steps) - before)
 
     def _served(self, cell: Cell, serving: Serving) -> Server | None:
@@ -253,7 +253,7 @@ def remaining(blocks: Sequence[Block], folder: RunFolder) -> list[Block]:
         searches = tuple(
             (scenario, search)
             for scenario, search in block.searches
-            if next_rate(search, steps_taken(folder, block, scenario, search)) is not None
+            if next_attempt(search, steps_taken(folder, block, scenario, search)) is not None
         )
         if cells or searches:
             left.append(replace(block, cells=cells, searches=searches))
@@ -263,9 +263,9 @@ def remaining(blocks: Sequence[Block], folder: RunFolder) -> list[Block]:
 def steps_taken(folder: RunFolder, block: Block, scenario: str, search: Search) -> list[Step]:
     """The steps of a search that are finished, up to the first that is not."""
     steps: list[Step] = []
-    while (rate := next_rate(search, steps)) is not None:
-        measured = folder.measured(block.step(scenario, search, rate))
+    while (attempt := next_attempt(search, steps)) is not None:
+        measured = folder.measured(block.step(scenario, search, attempt))
         if measured is None:
             break
-        steps.append(Step(rate, judge(search, measured)))
+        steps.append(Step(attempt.rate_per_s, judge(search, measured)))
     return steps

@@ -1,14 +1,15 @@
 """The search for the highest arrival rate at which a server keeps its p99 within a limit.
 
 It doubles the rate until the limit is broken, then halves the bracket on the logarithm, which is how rates
-compare, until the bracket is narrow enough. Everything here follows from the steps taken so far, so that
-a run that was interrupted goes on in the middle of a search.
+compare, until the bracket is narrow enough. A step in which the generator was late shows nothing and is
+taken again. Everything here follows from the steps taken so far, so that a run that was interrupted goes on
+in the middle of a search.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench.loads import Search
 
@@ -21,6 +22,9 @@ Verdict = Literal["kept", "broken", "generator"]
 COMPLETED, FAILED = 0.99, 0.001
 # A generator whose own lateness (p99) is more than this part of the limit offers another load than asked.
 LATENESS = 0.25
+
+# So often a rate is tried where the generator is late: a machine that was busy for a moment rarely is again.
+ATTEMPTS = 3
 
 _HALVINGS = 6
 _DOUBLINGS = 14
@@ -35,6 +39,13 @@ class Step:
 
     rate_per_s: float
     verdict: Verdict
+
+
+class Attempt(NamedTuple):
+    """A rate to try, in arrivals per second, and how often it will have been tried then."""
+
+    rate_per_s: float
+    number: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,18 @@ def _p99_or_max(measured: Mapping[str, Any], kind: str) -> float | None:
     return percentiles.get("max") if p99 is None else p99
 
 
-def next_rate(search: Search, steps: Sequence[Step]) -> float | None:
-    """The rate to try after these steps, with three significant digits; ``None`` when the search is over."""
+def next_attempt(search: Search, steps: Sequence[Step]) -> Attempt | None:
+    """What to try after these steps; ``None`` when the search is over."""
+    if steps and steps[-1].verdict == "generator":
+        tried = sum(step.rate_per_s == steps[-1].rate_per_s for step in steps)
+        if tried < ATTEMPTS:
+            return Attempt(steps[-1].rate_per_s, tried + 1)
+    rate = _next_rate(search, _last_attempts(steps))
+    return None if rate is None else Attempt(rate)
+
+
+def _next_rate(search: Search, steps: Sequence[Step]) -> float | None:
+    """The rate to try after these, each of another rate: after the first with three significant digits."""
     kept, bound = _bracket(steps)
     if not steps:
         return search.from_rate_per_s
@@ -93,7 +114,7 @@ def next_rate(search: Search, steps: Sequence[Step]) -> float | None:
 
 def found(steps: Sequence[Step]) -> Found:
     """The answer of a search that is over."""
-    kept, bound = _bracket(steps)
+    kept, bound = _bracket(_last_attempts(steps))
     return Found(kept, at_least=bound is None or bound.verdict == "generator")
 
 
@@ -101,6 +122,11 @@ def expected_steps(search: Search) -> int:
     """How many steps a search usually takes."""
     halvings = math.log2(math.log(2) / math.log1p(search.resolution))
     return _USUAL_DOUBLINGS + max(0, math.ceil(halvings))
+
+
+def _last_attempts(steps: Sequence[Step]) -> list[Step]:
+    """One step of each rate, in the order in which they were first tried: the last attempt stands."""
+    return list({step.rate_per_s: step for step in steps}.values())
 
 
 def _bracket(steps: Sequence[Step]) -> tuple[float | None, Step | None]:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis import results
-from analysis.capacity import capacity, searches, uncertainty
+from analysis.capacity import capacity, last_attempts, searches, uncertainty
 from analysis.summary import summarise
 from tests.fixtures.imagined import IDLE, SERVERS, SIGMA
 from tests.fixtures.make_run import Search
@@ -18,9 +18,9 @@ def step(rate, **changes):
     """A step of a search that keeps its limit of 10 ms, unless changed."""
     kept = {
         "configuration": "sanic", "scenario": "index", "workers": 1, "arrivals": "poisson", "users": 256,
-        "search_p99_ms": 10.0, "repeat": 1, "rate_per_s": float(rate), "schedule_p99_us": 9_000.0,
-        "schedule_max_us": 20_000.0, "late_p99_us": 50.0, "late_max_us": 90.0, "achieved": 1.0,
-        "error_rate": 0.0,
+        "search_p99_ms": 10.0, "search_attempt": 1, "repeat": 1, "rate_per_s": float(rate),
+        "schedule_p99_us": 9_000.0, "schedule_max_us": 20_000.0, "late_p99_us": 50.0, "late_max_us": 90.0,
+        "achieved": 1.0, "error_rate": 0.0,
     }  # fmt: skip
     return kept | changes
 
@@ -82,6 +82,17 @@ def test_a_generator_that_was_late_makes_it_a_lower_bound():
     assert (row["rate_per_s"], row["bound_per_s"], row["at_least"]) == (1000, 2000, True)
     # Its lateness does not explain this.
     assert not answer(step(1000), step(2000, **late | {"schedule_p99_us": 13_000.0}))["at_least"]
+
+
+def test_the_last_attempt_at_a_rate_stands():
+    late = {"schedule_p99_us": 12_000.0, "late_p99_us": 2_600.0}
+    again = step(2000, **BROKEN, search_attempt=2)
+    row = answer(step(1000), step(2000, **late), again)
+    assert (row["rate_per_s"], row["bound_per_s"], row["at_least"], row["steps"]) == (1000, 2000, False, 2)
+    # In every repeat, and for every configuration, by itself.
+    others = [step(2000, **late, repeat=2), step(2000, **late, configuration="uvicorn")]
+    cells = pd.DataFrame([step(1000), step(2000, **late), again, *others])
+    assert last_attempts(cells).index.tolist() == [0, 2, 3, 4]
 
 
 def test_a_generator_that_was_late_at_once_says_nothing_of_the_server():

@@ -1,9 +1,9 @@
 """A stand-in for swarm.session: the same protocol, a trickle of requests from one thread.
 
 Argument: a mode, what goes wrong: dies, hangs, "kills N": it kills the server in the windows of its first N
-cells, or "limit N": in open loops above N arrivals per second
-it says that answers took 100 ms instead of 1 ms; "late N": that it was itself late by 100 ms. In the mode
-echo it leaves the command it was given beside its files.
+cells, or "limit N": in open loops above N arrivals per second it says that answers took 100 ms instead of
+1 ms; "late N": that it was itself late by 100 ms; "hiccup N": the latter once, the former from then on. In
+the mode echo it leaves the command it was given beside its files.
 """
 
 import json
@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 MODE, _, LIMIT = (sys.argv[1] if len(sys.argv) > 1 else "well").partition(" ")
+hiccups = MODE == "hiccup"
 victims = int(LIMIT) if MODE == "kills" else 0
 aborted = threading.Event()
 enough = threading.Event()
@@ -82,15 +83,18 @@ def kill(host):
 
 def schedule(arrivals):
     """What is said of a window beside its requests; the figures are made up, but in the right places."""
+    global hiccups
     fast, slow = ({"p50": us / 2, "p90": us, "p99": us, "max": us} for us in (1000, 100_000))
     if arrivals is None:
         return {"latency_us": {"service": fast}, "arrivals": None, "completions": None}
     beyond = bool(LIMIT) and arrivals["rate_per_s"] > float(LIMIT)
+    late = beyond and (MODE == "late" or hiccups)
     latency_us = {
         "service": fast,
-        "from_schedule": slow if beyond and MODE == "limit" else fast,
-        "lateness": slow if beyond and MODE == "late" else fast,
+        "from_schedule": slow if beyond and not late and MODE in ("limit", "hiccup") else fast,
+        "lateness": slow if late else fast,
     }
+    hiccups = hiccups and not late
     return {"latency_us": latency_us, "arrivals": 50, "completions": 50}
 
 

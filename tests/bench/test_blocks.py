@@ -9,6 +9,7 @@ from bench import plan
 from bench.blocks import duration, expand
 from bench.cells import Block, Cell, ClosedLoop, OpenLoop
 from bench.loads import Search
+from bench.search import Attempt
 from targets.configurations import load as load_catalogue
 
 LIKE = load_catalogue().get("uvicorn")
@@ -36,7 +37,7 @@ def test_a_load_in_a_path_and_in_words(load, folder, words):
 
 def test_a_step_of_a_search_has_a_folder_of_its_own():
     search = Search(**SEARCH, arrivals="poisson", users=32)
-    step = Block(4, "sanic", 2, 3, ()).step("sleep", search, 1490.0)
+    step = Block(4, "sanic", 2, 3, ()).step("sleep", search, Attempt(1490.0))
     assert str(step.path) == "sanic/sleep/s1490-poisson-w2/r3"
     assert step.load == OpenLoop("poisson", 1490.0, 32) and (step.block, step.search) == (4, search)
 

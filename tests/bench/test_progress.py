@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.blocks import expand
 from bench.plan import validate
 from bench.progress import RunProgress
-from bench.search import Found
+from bench.search import Attempt, Found
 
 SEARCH = {"p99_ms": 10, "from_rate_per_s": 1000}
 MEASURED = {"requests": 1500, "failures": 0, "latency_us": {"service": {"p99": 900.0}}}
@@ -32,7 +32,7 @@ def show(chosen, entries, answer, steps, terminal):
         progress.measured(opened, OPEN, 1)
         ((scenario, search),) = first.searches
         for number in range(steps):
-            step = first.step(scenario, search, 1000.0 + number)
+            step = first.step(scenario, search, Attempt(1000.0 + number))
             progress.cell(step)
             progress.measured(step, OPEN, 1)
         progress.searched(first, scenario, search, answer, steps)

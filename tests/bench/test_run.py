@@ -202,7 +202,7 @@ def test_a_search_takes_the_steps_it_needs_after_the_other_cells(tmp_path, make_
     assert rates(tmp_path) == [20, 40, 80, 56.6]
     found = cells(tmp_path)
     step = found["sanic-single/index/s56.6-constant-w1/r1"]
-    assert step["search"] == {"p99_ms": 10, "resolution": 0.5} and step["status"] == "finished"
+    assert step["search"] == {"p99_ms": 10, "resolution": 0.5, "attempt": 1} and step["status"] == "finished"
     assert found["sanic-single/index/c2-w1/r1"]["started"] < min(
         cell["started"] for cell in found.values() if cell["search"]
     )
@@ -235,8 +235,21 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_bloc
 def test_a_generator_that_is_late_makes_the_answer_at_least(tmp_path, make_plan, run_blocks):
     chosen = search_plan(make_plan)
     _, output = run_blocks(chosen, blocks_of(chosen), mode="late 30")
-    assert rates(tmp_path) == [20, 40, 28.3]
+    assert rates(tmp_path) == [20, 40, 40, 40, 28.3]
     assert "index, p99 within 10 ms up to at least 28.3/s" in output
+
+
+def test_a_step_in_which_the_generator_was_late_is_recorded_and_taken_again(tmp_path, make_plan, run_blocks):
+    chosen = search_plan(make_plan)
+    blocks = blocks_of(chosen)
+    _, output = run_blocks(chosen, blocks, mode="hiccup 50")
+    assert rates(tmp_path) == [20, 40, 80, 80, 56.6]
+    assert "index, p99 within 10 ms up to 40/s" in output
+    step = "sanic-single/index/s80-constant-w1"
+    attempts = {path: cell["search"]["attempt"] for path, cell in cells(tmp_path).items() if step in path}
+    assert attempts == {f"{step}/r1": 1, f"{step}-try2/r1": 2}
+    with RunFolder(tmp_path) as folder:
+        assert remaining(blocks, folder) == []  # a run that goes on replays both attempts
 
 
 def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(tmp_path, make_plan, run_blocks):

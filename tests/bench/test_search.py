@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.loads import Search
-from bench.search import Found, Step, expected_steps, found, judge, next_rate
+from bench.search import ATTEMPTS, Attempt, Found, Step, expected_steps, found, judge, next_attempt
 
 SEARCH = Search(p99_ms=10, from_rate_per_s=1000)
 
@@ -11,10 +11,11 @@ SEARCH = Search(p99_ms=10, from_rate_per_s=1000)
 def take(search, verdict_at):
     """Search a server that does at each rate what ``verdict_at`` says; the steps, in order."""
     steps = []
-    while (rate := next_rate(search, steps)) is not None:
-        assert rate not in [step.rate_per_s for step in steps]
+    while (attempt := next_attempt(search, steps)) is not None:
+        rate, number = attempt
+        assert [step.verdict for step in steps if step.rate_per_s == rate] == ["generator"] * (number - 1)
         steps.append(Step(rate, verdict_at(rate)))
-        assert len(steps) < 40
+        assert len(steps) < 40 * ATTEMPTS
     return steps
 
 
@@ -56,6 +57,30 @@ def test_a_generator_that_is_the_limit_makes_the_answer_at_least():
     assert found(steps) == Found(4760, at_least=False)
 
 
+def test_a_step_in_which_the_generator_was_late_is_taken_again():
+    late = iter([2000, 5660, 5660])
+    again = next(late)
+
+    def verdict(rate):
+        nonlocal again
+        if rate == again:
+            again = next(late, None)
+            return "generator"
+        return "kept" if rate <= 5000 else "broken"
+
+    steps = take(SEARCH, verdict)
+    assert rates(steps) == [1000, 2000, 2000, 4000, 8000, 5660, 5660, 5660, 4760, 5190]
+    assert found(steps) == Found(4760, at_least=False)
+
+
+def test_a_rate_is_tried_three_times_at_most():
+    steps = take(SEARCH, lambda rate: "kept" if rate < 2000 else "generator")
+    assert rates(steps) == [1000, *3 * [2000], 1410, 1680, 1830]
+    assert found(steps) == Found(1830, at_least=True)
+    assert next_attempt(SEARCH, steps[:2]) == Attempt(2000, 2)
+    assert next_attempt(SEARCH, steps[:3]) == Attempt(2000, 3)
+
+
 @given(
     capacity=st.floats(1, 1e7),
     first=st.floats(0.1, 1e5),
@@ -68,13 +93,14 @@ def test_the_answer_is_within_the_resolution_and_every_history_goes_on_alike(
     search = Search(p99_ms=10, from_rate_per_s=first, resolution=resolution)
     steps = take(search, lambda rate: "kept" if rate <= capacity else bound)
     answer = found(steps)
-    assert len(steps) <= 15 + 7
+    tried = list(dict.fromkeys(rates(steps)))
+    assert len(tried) <= 15 + 7
     for taken in range(len(steps)):  # wherever it is interrupted, it goes on with the same step
-        assert next_rate(search, steps[:taken]) == steps[taken].rate_per_s
-    assert all(float(f"{rate:.3g}") == rate for rate in rates(steps)[1:])
+        assert next_attempt(search, steps[:taken]).rate_per_s == steps[taken].rate_per_s
+    assert all(float(f"{rate:.3g}") == rate for rate in tried[1:])
     failed = [step.rate_per_s for step in steps if step.verdict != "kept"]
     if answer.rate_per_s is None:
-        assert len(steps) == 7 and capacity < first
+        assert len(tried) == 7 and capacity < first
     elif failed:
         assert answer.rate_per_s <= capacity < min(failed)
         # Three digits round by half a percent at most: a step beyond may not exist.
