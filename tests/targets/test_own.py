@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -44,6 +45,7 @@ number = 7
 def needs(what):
     return what
 '''
+WATCHED = PROJECT / "docs" / "examples" / "collections"
 CURRENT = [name for name, each in CATALOGUE.configurations.items() if each.stack == "current"]
 
 
@@ -108,6 +110,16 @@ def test_its_workers_are_replaced_by_what_the_app_itself_lacks(serve, shop):
     for _ in range(5):
         served.get_json("/")
     wait_until(lambda: len(served.events("ready", "worker")) == 2, "a successor is ready")
+
+
+@pytest.mark.parametrize("name", ["sanic", "uvicorn"])
+def test_the_example_that_watches_collections_tells_of_them(serve, name):
+    options = ("--app", "watched:app", "--app-folder", str(WATCHED), "--variable", "FREEZE")
+    served = serve(name, *options, environment={"FREEZE": "1"}).wait_ready()
+    assert served.request("GET", "/index")[2] == b"Hello, world!"
+    assert served.end() == (0, "")
+    log = (served.metrics / "server.log").read_text()
+    assert re.search(r"^full collection: \d+ ms, [\d,]+ objects$", log, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["sanic", "uvicorn", "gunicorn-uvicorn", "granian"])

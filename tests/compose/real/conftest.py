@@ -36,6 +36,8 @@ def checkout():
     with tempfile.TemporaryDirectory(prefix="whichworker-") as folder:
         Path(folder).chmod(0o755)
         yield Checkout(Path(folder) / f"checkout-{os.getpid()}")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # else they are the user's own
+        engine.remove_images()
 
 
 @pytest.fixture(scope="session")

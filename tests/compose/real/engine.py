@@ -63,6 +63,15 @@ def built_steps(image):
     return [(time, command) for time, _, command in (line.partition("\t") for line in lines)]
 
 
+def remove_images():
+    """Take this process's tag from every image; one that has no other goes, as of changed sources."""
+    tagged = docker_lines(
+        "image", "ls", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference=whichworker-*:{TAG}"
+    )
+    if tagged:
+        docker("image", "rm", *tagged)
+
+
 def label(image, name):
     return inspect(image)["Config"]["Labels"][name]
 
