@@ -8,10 +8,29 @@ import numpy as np
 import pandas as pd
 
 from analysis.ranking import Row, Table
-from analysis.words import counted, listed, span
+from analysis.words import MISSING, counted, listed, span
 
 # More rankings than that nobody compares table by table; so many names are in a sentence.
 FEW = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a configuration comes to: the number of `rankings` that rank it, and how many of them it leads.
+
+    `mean` is the geometric mean of its shares of the best, `least` the smallest of them; NaN without any.
+    """
+
+    configuration: str
+    leads: int
+    rankings: int
+    mean: float
+    least: float
+
+    def texts(self) -> list[str]:
+        """One text for each of `Overview.columns`."""
+        shares = [MISSING if np.isnan(share) else f"{share:.2f}" for share in (self.mean, self.least)]
+        return [self.configuration, f"{self.leads:,}", f"{self.rankings:,}", *shares]
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,31 @@ class Overview:
     tables: tuple[Table, ...]
     shares: pd.DataFrame
     ranks: pd.DataFrame
+
+    columns = ("configuration", "leads or ties", "of rankings", "mean share", "least share")
+
+    @property
+    def title(self) -> str:
+        """What the rows are of."""
+        return f"{counted(len(self.tables), 'ranking')} beside each other"
+
+    @property
+    def basis(self) -> str:
+        """How to read the rows."""
+        return "Shares are of the best in each ranking, by what ranks it. The report has the table of each."
+
+    @property
+    def rows(self) -> list[Place]:
+        """A configuration each, best first."""
+        rows = zip(
+            self.shares.index,
+            (self.ranks == 1).sum(axis=1),
+            self.ranks.notna().sum(axis=1),
+            np.exp(np.log(self.shares).mean(axis=1)),
+            self.shares.min(axis=1),
+            strict=True,
+        )
+        return [Place(*row) for row in rows]
 
     @property
     def finding(self) -> str:

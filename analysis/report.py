@@ -12,6 +12,7 @@ from pathlib import Path
 from analysis.checks import Finding
 from analysis.errors import AnalysisError
 from analysis.execute import execute, notebooks, step_of
+from analysis.overview import overview
 from analysis.page import nothing
 from analysis.page.digest import Noted, digest, noted
 from analysis.page.document import Entry, Section, document
@@ -53,9 +54,11 @@ FOOTER = (
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a command line prints: the page, the sentence it opens with, all tables in the order of the page,
-    the findings, the cells that do not keep the plan's thresholds, and which configuration to use, where the
-    run is evidence for that.
+    """What a command line prints.
+
+    The page, the sentence it opens with, the tables in the order of the page (an overview for rankings that
+    are many), the findings, the cells that do not keep the plan's thresholds, and which configuration to use,
+    where the run is evidence for that.
 
     `nothing`: no cell could be measured, and the page says why, cell by cell.
     """
@@ -162,11 +165,13 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
-    """Recycling, the ranking, searches, rates, and aliases, where there are any."""
+    """Recycling, the ranking or an overview of many, searches, rates, and aliases, where there are any."""
     verdict, alike = analysed.verdict, analysed.alike
     decides = deciding(analysed)
     first = () if decides is None else (decides,)
-    return (*first, *verdict.tables, *verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
+    glance = overview(verdict.tables)
+    rankings: tuple[Listing, ...] = verdict.tables if glance is None else (glance,)
+    return (*first, *rankings, *verdict.capacity, *verdict.rates, *([alike] if alike.rows else []))
 
 
 def page(analysed: Study, figures: Path, judged: Verdict | None = None) -> str:

@@ -95,7 +95,7 @@ class _Progress:
 
 
 def show(rendered: "Rendered") -> None:
-    """Print what the report opens with, the ranking of each scenario, what spoils it, and where it is."""
+    """Print what the report opens with, its rankings, what spoils them, and where it is."""
     wide = console.width >= _WIDE
     for ranking in rendered.ranking:
         columns = [column for column in ranking.columns if wide or column != "notes"]

@@ -6,6 +6,7 @@ import pytest
 from analysis import overviewchart, style
 from analysis.overview import FEW, overview
 from analysis.readme import BEGIN, END, GLANCE, rewrite
+from analysis.report import _tables
 from analysis.study import study
 from analysis.words import MISSING
 from tests.fixtures.make_run import Search, Spec, make_run
@@ -62,6 +63,27 @@ def test_those_with_as_many_workers_stand_together(analysed):
     glance = overview(analysed.verdict.tables)
     workers = [[glance.tables[place].workers for place in places] for places in glance.panels()]
     assert workers == [[1, 1, 1], [2, 2, 2]]
+
+
+def test_a_terminal_gets_one_table_for_all_rankings(analysed):
+    glance = overview(analysed.verdict.tables)
+    rows = {row.configuration: row for row in glance.rows}
+    assert list(rows) == list(glance.shares.index)
+    assert (rows["sanic-single"].rankings, rows["sanic"].rankings) == (3, 6)
+    assert rows["hypercorn"].leads == 0 and rows["sanic"].leads >= 3
+    shares = glance.shares.loc["uvicorn"]
+    assert rows["uvicorn"].mean == pytest.approx(shares.prod() ** (1 / 6))
+    assert rows["uvicorn"].texts() == [
+        "uvicorn",
+        "0",
+        "6",
+        f"{rows['uvicorn'].mean:.2f}",
+        f"{shares.min():.2f}",
+    ]
+    assert all(len(row.texts()) == len(glance.columns) for row in glance.rows)
+    shown = _tables(analysed)
+    assert shown[0].title == "6 rankings beside each other"
+    assert len(shown) == 1 + len(analysed.verdict.capacity)
 
 
 def test_few_rankings_need_none(analysed):
