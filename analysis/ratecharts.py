@@ -1,9 +1,8 @@
 """The charts of open loops: latency against the rate of arrivals, and what a closed view of it would hide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import matplotlib.ticker as ticker
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -35,8 +34,8 @@ def latency_by_rate(study: Study) -> Figure | None:
             for name, group in ladder.groupby("configuration", observed=True):
                 _line(axis, group, "schedule_p50_us", looks[str(name)], "-")
                 _line(axis, group, "schedule_p99_us", looks[str(name)], "--")
-            _limits(axis, study, key, looks)
-            _frame(axis, key, ladder[["schedule_p50_us", "schedule_p99_us"]])
+            limits_ms = _limits(axis, study, key, looks)
+            _frame(axis, key, ladder[["schedule_p50_us", "schedule_p99_us"]], limits_ms)
             axis.set_ylabel("latency from the schedule (ms, log)")
             _styles(axis, {"p50": "-", "p99": "--"})
         shown = marked(study, pd.concat([ladder for _, ladder in panels]))
@@ -82,7 +81,8 @@ def hidden_latency(study: Study) -> Figure | None:
 def _panels(study: Study) -> Iterator[tuple[tuple[str, Workers, str, int], pd.DataFrame]]:
     """Each scenario, worker count, kind of arrivals and pool, with every rate measured: searches included.
 
-    Cells of recycling are left out: their servers were traced, and it is not their speed that they tell.
+    Cells of recycling are left out: their servers were traced, and it is not their speed that they tell. So
+    is a panel in which nothing is known, as there were too few requests for any percentile.
     """
     summary = study.summary
     opened = last_attempts(summary[(summary["load_kind"] == "open") & (summary["treatment"] == "none")])
@@ -90,6 +90,8 @@ def _panels(study: Study) -> Iterator[tuple[tuple[str, Workers, str, int], pd.Da
         return
     every = aggregate(study.results, opened, OPEN_LOAD)
     for _, ladder in every.groupby(LADDER, observed=True):
+        if ladder["schedule_p50_us"].isna().all():
+            continue
         first = ladder.iloc[0]
         yield (
             (first["scenario"], workers_of(first["workers"]), first["arrivals"], int(first["users"])),
@@ -110,24 +112,29 @@ def _line(axis: Axes, group: pd.DataFrame, metric: str, look: style.Look, line: 
 
 def _limits(
     axis: Axes, study: Study, key: tuple[str, Workers, str, int], looks: dict[str, style.Look]
-) -> None:
-    """The limits of the searches, and on them the highest rate of each configuration."""
+) -> list[float]:
+    """Draw the limits of the searches with the highest rate of each configuration; returns them in ms."""
     found = study.capacity
-    same = (found[LADDER] == list(key)).all(axis=1)
-    for limit_ms, rows in found[same].groupby("p99_ms"):
-        axis.axhline(float(str(limit_ms)), color=style.FAINT, linestyle=":", linewidth=1.2)
+    of_panel = found[(found[LADDER] == list(key)).all(axis=1)]
+    limits_ms = sorted(map(float, of_panel["p99_ms"].unique()))
+    for limit_ms in limits_ms:
+        rows = of_panel[of_panel["p99_ms"] == limit_ms]
+        axis.axhline(limit_ms, color=style.FAINT, linestyle=":", linewidth=1.2)
         axis.annotate(
-            f"p99 within {limit_ms:g} ms", (0.01, float(str(limit_ms))), (0, 3),
+            f"p99 within {limit_ms:g} ms", (0.01, limit_ms), (0, 3),
             xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8.5, color=style.FAINT,
         )  # fmt: skip
         for _, row in rows[rows["rate_per_s"].notna()].iterrows():
             axis.annotate(
-                "▼", (row["rate_per_s"], float(str(limit_ms))), (0, 1), textcoords="offset points",
+                "▼", (row["rate_per_s"], limit_ms), (0, 1), textcoords="offset points",
                 ha="center", va="bottom", fontsize=10, color=looks[row["configuration"]].colour,
             )  # fmt: skip
+    return limits_ms
 
 
-def _frame(axis: Axes, key: tuple[str, Workers, str, int], drawn: pd.DataFrame) -> None:
+def _frame(
+    axis: Axes, key: tuple[str, Workers, str, int], drawn: pd.DataFrame, limits_ms: Sequence[float] = ()
+) -> None:
     """Titles and scales that both charts share; call it when `drawn` (microseconds) is."""
     scenario, workers, arrivals, _ = key
     axis.set(
@@ -135,8 +142,7 @@ def _frame(axis: Axes, key: tuple[str, Workers, str, int], drawn: pd.DataFrame) 
         xlabel="arrivals per second (log)",
     )
     # By the points: the interval of repeats that disagree can span many decades.
-    lines = [float(np.min(line.get_ydata())) for line in axis.get_lines() if line.get_linestyle() == ":"]
-    every = [*(drawn.stack() / 1e3), *lines]
+    every = [*(drawn.stack().dropna() / 1e3), *limits_ms]
     axis.set_ylim(min(every) / 1.8, max(every) * 1.8)
     style.milliseconds(axis)
     # A search doubles its rates, and the servers' own are decades apart.

@@ -148,6 +148,28 @@ def test_what_service_time_hides_is_shown_where_it_hides_something(run):
     assert ratecharts.hidden_latency(calm) is None
 
 
+def test_rates_with_too_few_requests_for_a_percentile_are_left_out(tmp_path):
+    some = rated(tmp_path / "some", 60, 4000)
+    assert some.rates["schedule_p99_us"].isna().tolist() == [True, False]
+    for chart in (ratecharts.latency_by_rate, ratecharts.hidden_latency):
+        (p99,) = {
+            tuple(line.get_xdata())
+            for line in chart(some).axes[0].get_lines()
+            if line.get_linestyle() == "--" and len(line.get_xdata()) > 0
+        }
+        assert p99 == (4000.0,)
+    none = rated(tmp_path / "none", 2)
+    assert none.rates["schedule_p50_us"].isna().all()
+    assert ratecharts.latency_by_rate(none) is None and ratecharts.hidden_latency(none) is None
+
+
+def rated(folder, *rates):
+    """A stalled server at some rates."""
+    opened = {"index": [Open(rates)]}
+    spec = Spec(configurations=("sanic",), scenarios={}, open=opened, seconds=4, stall_at=1)
+    return study(make_run(folder, spec))
+
+
 def run_again(folder):
     """The same without the stall."""
     return make_run(folder, Spec(configurations=("sanic",), scenarios={}, open={"index": [Open((4000,))]}))
