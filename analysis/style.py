@@ -176,6 +176,15 @@ def thousands(value: float, _: int | None) -> str:
     return f"{value:,.0f}"
 
 
+def logarithmic_counts(axis: Axes) -> None:
+    """Make x logarithmic, with whole numbers that leave each other room; call it when all is drawn."""
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < 300 else (1, 3)))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.xaxis.set_major_formatter(thousands)
+
+
 def milliseconds(axis: Axes) -> None:
     """Make y logarithmic, with readable numbers even within one decade; call it when all is drawn."""
     axis.set_yscale("log")

@@ -198,15 +198,12 @@ def _bounds(axis: Axes, lives: pd.DataFrame) -> None:
     n, jitter = float(lives["max_requests"].max()), float(lives["max_requests_jitter"].max())
     for bound in (n, n + (0 if np.isnan(jitter) else jitter)):
         axis.axvline(bound, color=style.FAINT, linestyle=":", linewidth=1.2)
-    axis.set_xscale("log")
     low, high = (
         min(n / 1.5, lives["served"].clip(lower=0.8).min() / 1.2),
         max(n * 2, lives["served"].max() * 1.3),
     )
     axis.set_xlim(low, high)
-    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
-    axis.xaxis.set_major_formatter(style.thousands)
+    style.logarithmic_counts(axis)
     axis.annotate(
         f"N = {n:,.0f}", (n, 1), (-3, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
         ha="right", va="top", fontsize=8, color=style.FAINT,

@@ -132,6 +132,17 @@ def test_latency_by_rate_shows_every_configuration_and_the_limit(opened):
     style.png(figure)
 
 
+def test_a_rate_that_few_searches_tried_is_left_out(opened):
+    cells = opened.results.cells
+    steps = cells[cells["search_p99_ms"].notna()]
+    tried = steps.groupby(["configuration", "rate_per_s"])["repeat"].nunique()
+    assert set(tried) == {1, 2, 3}
+    ((_, ladder), _) = ratecharts._panels(opened)
+    planned = {(name, rate) for name in set(cells["configuration"]) for rate in (1000.0, 4000.0, 18000.0)}
+    shown = set(zip(ladder["configuration"], ladder["rate_per_s"], strict=True))
+    assert shown == {*planned, *tried[tried >= 2].index}
+
+
 def test_unreached_rates_are_hollow(opened):
     axis = ratecharts.latency_by_rate(opened).axes[0]
     white = [line for line in axis.get_lines() if line.get_markerfacecolor() == "white"]
