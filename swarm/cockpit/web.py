@@ -15,6 +15,7 @@ from gevent import socket
 from gevent.pywsgi import WSGIServer
 from locust import events
 from locust.env import Environment
+from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -95,7 +96,7 @@ class CockpitUI(WebUI):
         super().update_template_args()  # type: ignore[no-untyped-call]
         host = "" if self._offer.target is None else self._offer.target
         warnings = dict.fromkeys(("override_host_warning", "missing_host_warning"), False)
-        self.template_args |= {"host": host, **warnings}
+        self.template_args |= {"host": host, "state": _told(self.template_args["state"]), **warnings}
         for user_class in (self.template_args["users"] or {}).values():
             user_class["host"] = None  # Locust's is that of the last load, whose server is gone
         for name, value in self._shown.items():
@@ -118,6 +119,15 @@ class CockpitUI(WebUI):
         assert self.app is not None
         views = self.app.view_functions
         views[endpoint] = self.auth_required_if_enabled(made(views[endpoint]))  # type: ignore[no-untyped-call]
+
+
+def _told(state: str) -> str:
+    """A runner's state as Locust's page is told of it: while users end, the test still runs.
+
+    The page asks for news only while it takes the test for running. Where one of its questions met the
+    moment between Stop and the end, it would stay at "Loading" for ever.
+    """
+    return STATE_RUNNING if state in (STATE_CLEANUP, STATE_STOPPING) else state
 
 
 def _listener(path: Path) -> socket.socket:
@@ -218,6 +228,7 @@ class Views:
                 if entry is not None:
                     row["min_response_time"] = locust_bucket(entry.min_response_time or 0)
                     row["max_response_time"] = locust_bucket(entry.max_response_time)
+            report["state"] = _told(report["state"])
             report["total_avg_response_time"] = stats.total.avg_response_time
             report["extended_stats"] = [{"key": tab.KEY, "data": tab.rows(self._loads, self._live)}]
             return jsonify(report)

@@ -11,15 +11,20 @@ class {name}(SwarmUser):
     def work(self):
         yield self.get("/{name}")
 """
+LEAVING_S = 3
+LEAVING = f"""
+    def on_stop(self):
+        yield self.pause({LEAVING_S})
+"""
 
 
 @pytest.fixture
 def scenario(tmp_path):
-    """Writes a scenario file: `scenario("Name")`."""
+    """Writes a scenario file: `scenario("Name")`; the users of "Leaving" take `LEAVING_S` to end."""
 
     def write(name="Index"):
         path = tmp_path / f"{name.lower()}_scenario.py"
-        path.write_text(SCENARIO.format(name=name))
+        path.write_text(SCENARIO.format(name=name) + (LEAVING if name == "Leaving" else ""))
         return path
 
     return write

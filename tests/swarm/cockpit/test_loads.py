@@ -210,6 +210,23 @@ def test_a_server_that_dies_ends_the_load(open_cockpit, null_server, folder):
     assert cockpit.get("/stats/requests").json["state"] == "stopped"
 
 
+def test_the_page_goes_on_asking_until_the_last_user_has_ended(open_cockpit, null_server, folder):
+    """Locust's page asks for news while the state is "running", and never again."""
+    cockpit = open_cockpit("Leaving")
+    cockpit.start(null_server, folder, user_classes="Leaving")
+    cockpit.until(measured, "a measured second")
+    answer = later(cockpit.post, "/stop")
+    states = []
+    while not answer.ready():
+        opened = cockpit.get("/").body.decode()
+        states.append(cockpit.get("/stats/requests").json["state"])
+        assert states[-1] == "stopped" or (states[-1] == "running" and '"state": "running"' in opened)
+        gevent.sleep(0.2)
+    assert answer.get(timeout=LIMIT_S).status == 200
+    assert states.count("running") > 2
+    assert cockpit.get("/stats/requests").json["state"] == "stopped"
+
+
 def test_a_run_time_ends_it_too(open_cockpit, null_server, folder):
     cockpit = open_cockpit()
     cockpit.start(null_server, folder, run_time="3")
