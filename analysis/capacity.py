@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import MATERIAL, interval, rank
+from analysis.summary import OPEN_LOAD
 
 # What a search looked for; its answer is a rate for each configuration.
 SEARCH = ["scenario", "workers", "arrivals", "users", "p99_ms"]
@@ -40,19 +41,10 @@ def searches(summary: pd.DataFrame) -> pd.DataFrame:
 
 def last_attempts(summary: pd.DataFrame) -> pd.DataFrame:
     """The cells without those steps of searches that were taken again, as the generator was late in them."""
-    steps = summary[summary["search_p99_ms"].notna()]
-    step = [
-        "configuration",
-        "scenario",
-        "workers",
-        "arrivals",
-        "users",
-        "search_p99_ms",
-        "repeat",
-        "rate_per_s",
-    ]
-    last = steps.groupby(step, observed=True)["search_attempt"].transform("max")
-    return summary.drop(index=steps.index[steps["search_attempt"] < last])
+    step = ["configuration", *OPEN_LOAD, "search_p99_ms", "repeat"]
+    # Cells that are no steps are in no group, and have no last attempt to come before.
+    last = summary.groupby(step, observed=True)["search_attempt"].transform("max")
+    return summary[~(summary["search_attempt"] < last)]
 
 
 def capacity(found: pd.DataFrame) -> pd.DataFrame:
