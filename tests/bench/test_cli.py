@@ -139,7 +139,13 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
     port = free_port()
     url = f"http://127.0.0.1:{port}/whoami"
     command = [sys.executable, "-m", "bench", "serve", "uvicorn", "--port", str(port), "--max-requests", "3"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # it leaves its log and metrics to be looked at
+    )
     try:
         pids = set()
         deadline = time.monotonic() + 60
