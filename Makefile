@@ -14,6 +14,11 @@ ARRIVALS ?=
 WORKERS ?=
 REPEATS ?=
 DURATION ?=
+SITTINGS ?=
+PRECISION ?=
+# Seconds.
+TIME_LIMIT ?=
+BLOCKS ?=
 MAX_REQUESTS ?=
 REPLACEMENTS ?=
 LAUNCHER ?=
@@ -28,15 +33,29 @@ TARGET_URL ?=
 APP =
 APP_DIR =
 REQUIREMENTS =
+BASELINE =
+BASELINE_REQUIREMENTS =
 SCENARIO =
+SCENARIO_OPTIONS =
+SCENARIO_REQUIREMENTS =
 ENVIRONMENT =
+# Seconds.
+STARTUP_TIMEOUT ?=
+IMPORT_TIMEOUT ?=
 URL ?=
 ALLOW_REMOTE ?=
+# own or host, and STEER=host: docs/methodology.md, The network.
+NETWORK ?=
+STEER ?=
+# Of what a rotation can tell: docs/methodology.md.
+RUNS ?=
+SHARE ?=
+TURNS ?=
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
 # The first Python that is new enough, those the suite was tested with first.
-FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/.pyenv/versions/3.1[1-3].*/bin/python; do \
+FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME:-}"/.pyenv/versions/3.1[1-4].*/bin/python; do \
 	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; exit; fi; done; \
 	echo "error: Python 3.11 or newer with the venv module was not found." >&2; \
 	echo "Install it (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
@@ -44,33 +63,44 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME}"/
 FIND_COMPOSE = if docker compose version >/dev/null 2>&1; then compose='docker compose'; elif command -v docker-compose >/dev/null; then compose=docker-compose; \
 	else echo 'error: Docker Compose was not found.' >&2; echo 'Install it (Debian: apt install docker.io docker-compose) and run make again.' >&2; exit 1; fi
 
+# Tests start make themselves, which must not look for the jobs of this one.
+PYTEST := MAKEFLAGS= $(VENV)/bin/pytest
+
 option = $(if $(2),--$(1) "$(2)")
+limits = $(call option,startup-timeout,$(STARTUP_TIMEOUT)) $(call option,import-timeout,$(IMPORT_TIMEOUT))
 # What narrows a run.
 narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS)) $(call option,scenarios,$(SCENARIOS)) \
 	$(call option,users,$(USERS)) $(call option,rates,$(RATES)) $(call option,arrivals,$(ARRIVALS)) \
 	$(call option,workers,$(WORKERS)) $(call option,repeats,$(REPEATS)) $(call option,duration,$(DURATION)) \
+	$(call option,sittings,$(SITTINGS)) $(call option,precision,$(PRECISION)) $(call option,time-limit,$(TIME_LIMIT)) \
+	$(if $(BLOCKS),--blocks) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
-	$(call option,locustfile,$(SCENARIO)) $(call option,environment,$(ENVIRONMENT)) \
-	$(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote)
+	$(call option,baseline,$(BASELINE)) $(call option,baseline-requirements,$(BASELINE_REQUIREMENTS)) \
+	$(call option,locustfile,$(SCENARIO)) $(call option,locustfile-requirements,$(SCENARIO_REQUIREMENTS)) \
+	$(if $(SCENARIO_OPTIONS),--scenario-options="$(SCENARIO_OPTIONS)") $(call option,environment,$(ENVIRONMENT)) \
+	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
+	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup test test-compose test-browser ui lint ceiling bench-self known-answers yardsticks replay verdict claims readme-figures clean
+.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict claims readme-figures docs house clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
-		echo 'MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
+		echo 'SITTINGS= PRECISION= TIME_LIMIT= BLOCKS= MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
 		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \
-		echo '    REQUIREMENTS=../my-service/requirements.txt SCENARIO=../my-service/locustfile.py ENVIRONMENT="DATABASE_URL TOKEN"'
+		echo '    REQUIREMENTS=../my-service/requirements.txt SCENARIO=../my-service/locustfile.py \'; \
+		echo '    SCENARIO_REQUIREMENTS=../my-service/load.txt ENVIRONMENT="DATABASE_URL TOKEN"'
+	@echo; echo 'Is it slower than before (docs/ci.md)? Add BASELINE=../other-checkout, and BASELINE_REQUIREMENTS= for other packages.'
 
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
 	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
-recycle: $(VENV)/.suite ## Have workers replaced after N requests: who loses what (80 minutes; PLAN=recycle-smoke: two).
+recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two).
 	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing) $(ARGUMENTS)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
@@ -81,7 +111,7 @@ notebook: $(VENV)/.notebook ## Open the analysis in JupyterLab on the latest run
 		$(VENV)/bin/jupyter lab analysis/notebooks
 
 serve: $(VENV)/.suite ## Serve the app: CONFIGURATION=sanic PORT=8000 WORKERS=1.
-	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS))
+	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS)) $(call option,startup-timeout,$(STARTUP_TIMEOUT))
 
 up: ## Serve CONFIGURATION=sanic in a container (docs/compose.md).
 	@address=$$(sed -n '/^  $(CONFIGURATION):$$/,/^    ports:/s/^    ports: \["\(.*\):8000"\]$$/\1/p' docker-compose.yml); \
@@ -91,9 +121,11 @@ up: ## Serve CONFIGURATION=sanic in a container (docs/compose.md).
 images: ## Build every container image: of each stack, and of the suite.
 	@$(FIND_COMPOSE); $$compose --profile bench build
 
-ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: SCENARIOS= UI_PORT=8089 TARGET_URL=.
+ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: SCENARIOS= SCENARIO= UI_PORT=8089 TARGET_URL=.
 	@$(PYTHON) -m bench ui --port "$(UI_PORT)" --results "$(RESULTS)" $(call option,scenarios,$(SCENARIOS)) \
-		$(call option,target-url,$(TARGET_URL)) $(if $(ALLOW_REMOTE),--allow-remote) $(call option,launcher,$(LAUNCHER)) $(ARGUMENTS)
+		$(call option,locustfiles,$(SCENARIO)) $(call option,locustfile-requirements,$(SCENARIO_REQUIREMENTS)) \
+		$(if $(SCENARIO_OPTIONS),--scenario-options="$(SCENARIO_OPTIONS)") $(call option,target-url,$(TARGET_URL)) \
+		$(if $(ALLOW_REMOTE),--allow-remote) $(call option,launcher,$(LAUNCHER)) $(limits) $(ARGUMENTS)
 
 configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
 	@$(PYTHON) -m bench configurations
@@ -107,7 +139,9 @@ plans: $(VENV)/.suite ## List the plans: what is measured, how often and how lon
 doctor: $(VENV)/.suite ## Say what this machine has and lacks.
 	@$(PYTHON) -m bench doctor --results "$(RESULTS)"
 
-setup: $(VENV)/.dev ## Make every environment now: suite, tests and one for each dependency stack.
+setup: $(VENV)/.dev stacks ## Make every environment now: suite, tests and one for each dependency stack.
+
+stacks: $(VENV)/.suite ## Make the environment of each dependency stack now.
 	@$(PYTHON) -m bench setup
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports.
@@ -116,49 +150,82 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-test: setup lint ## Check everything: lint, then every test.
-	@# Tests of servers wait for most of their time: more processes than CPUs. Files stay whole, for the servers that
-	@# their tests share, and come in the order of tests/conftest.py, those that take longest first.
-	@$(VENV)/bin/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder --ignore=tests/swarm --ignore=tests/known
-	@# What these two rooms hold against clocks must not meet the load of those above, and known alone no other test.
-	@$(VENV)/bin/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder tests/swarm
-	@$(VENV)/bin/pytest tests/known
+# In this order whatever --jobs says: each part wants the CPUs for itself.
+test: lint setup ## Check everything: lint, then every test (make --jobs=3 test: what it installs, beside lint).
+	@$(MAKE) --no-print-directory test-analysis
+	@$(MAKE) --no-print-directory test-servers
+	@$(MAKE) --no-print-directory test-clocks
+
+test-analysis: $(VENV)/.dev ## Check what needs no server: the analysis and the documents (a part of make test).
+	@# It takes CPU time only, and what it finds is known after a minute or two.
+	@$(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/analysis tests/docs
+
+test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains (a part of make test).
+	@# They wait for most of their time: more processes than CPUs. Files stay whole, for the servers that their tests
+	@# share, and come in the order of tests/conftest.py, those that take longest first.
+	@$(PYTEST) --numprocesses=5 --dist=loadfile --no-loadscope-reorder \
+		--ignore=tests/analysis --ignore=tests/docs --ignore=tests/swarm --ignore=tests/known
+
+test-clocks: $(VENV)/.dev stacks ## Check what is held against clocks: the generator, known answers (a part of make test).
+	@# Nothing else may run beside these two rooms, and no other test beside known. BEFORE_CLOCKS= is a command that waits.
+	@$(BEFORE_CLOCKS)
+	@$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/swarm
+	@$(PYTEST) tests/known
 
 test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.
 	@docker version >/dev/null 2>&1 || { \
 		echo "make test-compose: no Docker engine answers (docker version says why); tests/compose/engine.sh starts one" >&2; exit 1; }
 	@# Two processes, which wait for most of their time; their images come from the cache that this leaves.
 	@$(MAKE) --no-print-directory images >/dev/null
-	@$(VENV)/bin/pytest --numprocesses=2 --dist=loadfile tests/compose/real
+	@$(PYTEST) --numprocesses=2 --dist=loadfile tests/compose/real
 
 test-browser: setup $(VENV)/.browser ## Check the web UI in the system's Chromium; screenshots: tests/browser/shots.
-	@$(VENV)/bin/pytest tests/browser
+	@$(PYTEST) tests/browser
 
 ceiling: $(VENV)/.suite ## Measure what the load generator itself can reach (the loads of PLAN=, SCENARIOS=, USERS=).
 	@$(PYTHON) -m bench ceiling $(call option,plan,$(PLAN)) $(call option,scenarios,$(SCENARIOS)) $(call option,users,$(USERS)) \
 		$(call option,launcher,$(LAUNCHER))
 
 bench-self: $(VENV)/.suite ## Measure the load generator itself, beside FastHttpUser, HttpUser and wrk.
-	@$(PYTHON) -m swarm.selfbench $(ARGUMENTS)
+	@$(PYTHON) -m bench self $(ARGUMENTS)
 
 known-answers: $(VENV)/.suite ## Hold the whole pipeline against servers whose answers are known (two minutes).
 	@$(PYTHON) -m bench known-answers $(ARGUMENTS)
 
+planted: $(VENV)/.suite ## Does a rotation see a planted cost? RUNS=10 times two minutes, SHARE=0.05 of a request's CPU time.
+	@$(PYTHON) -m bench planted --results "$(RESULTS)" $(call option,runs,$(RUNS)) $(call option,share,$(SHARE)) $(ARGUMENTS)
+
+manners: $(VENV)/.suite ## Compare a generator that polls and one that sleeps, with steering and without (SITTINGS=8).
+	@$(PYTHON) -m bench manners --results "$(RESULTS)" $(call option,sittings,$(SITTINGS)) $(ARGUMENTS)
+
+alone: $(VENV)/.suite ## Compare each server in a rotation with itself alone (TURNS=10).
+	@$(PYTHON) -m bench alone --results "$(RESULTS)" $(call option,turns,$(TURNS)) $(ARGUMENTS)
+
+calm: $(VENV)/.suite ## Show how often the latest run of PLAN=aa (or RUN=) called equals different; measures nothing.
+	@$(PYTHON) -m bench calm --results "$(RESULTS)" $(call option,show,$(RUN)) $(ARGUMENTS)
+
 yardsticks: $(VENV)/.suite ## Measure the suite beside wrk, hey and FastHttpUser, and what its metering and recording cost.
 	@$(PYTHON) -m bench yardsticks --results "$(RESULTS)" $(ARGUMENTS)
 
-replay: $(VENV)/.suite ## Replay the benchmark of an old answer, and say what it really measured (half an hour).
+replay: $(VENV)/.suite ## Replay the benchmark of an old answer, and see what it really measured (half an hour).
 	@$(PYTHON) -m bench replay --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS)) $(call option,repeats,$(REPEATS)) $(ARGUMENTS)
 
 verdict: $(VENV)/.suite ## Say which configuration to use, by the latest runs (or RUN="A B"): ARGUMENTS="--restart none".
 	@$(PYTHON) -m bench verdict --results "$(RESULTS)" $(RUN) $(ARGUMENTS)
 
-claims: $(VENV)/.suite ## Hold what people say about it against what was measured here; measures nothing.
+claims: $(VENV)/.suite ## Hold what people say against what was measured here; measures nothing.
 	@$(PYTHON) -m bench claims --results "$(RESULTS)"
 
-readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README.
-	@$(PYTHON) -m analysis.readme "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
-	@$(PYTHON) -m swarm.selfbench --readme README.md
+readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README and docs/one-machine.md.
+	@$(PYTHON) -m analysis.documents.pages "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
+	@$(PYTHON) -m bench self --readme docs/one-machine.md
+
+house: $(VENV)/.suite ## Say how large the rooms of this project are, and how they import each other.
+	@$(PYTHON) tests/house.py
+
+docs: $(VENV)/.suite ## Write the tables of docs/contracts.md and docs/methodology.md from the code that they are about.
+	@$(PYTHON) -m bench.cli.contracts
+	@$(PYTHON) -m analysis.documents.methodology
 
 clean: ## Remove environments and caches; results stay.
 	rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -168,7 +235,12 @@ clean: ## Remove environments and caches; results stay.
 $(VENV)/bin/python:
 	@python="$$($(FIND_PYTHON))"; echo "making $(VENV) with $$python …"; "$$python" -m venv $(VENV)
 
-$(VENV)/.suite: requirements/suite.txt requirements/constraints.txt | $(VENV)/bin/python
+# What runs there finds `swarm` from any folder, and nothing else of this checkout.
+$(VENV)/.swarm: | $(VENV)/bin/python
+	@ln -sfn "$(CURDIR)/swarm" "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/swarm"
+	@touch $@
+
+$(VENV)/.suite: requirements/suite.txt requirements/constraints.txt | $(VENV)/bin/python $(VENV)/.swarm
 	@echo 'installing the suite (once) …'
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/suite.txt -c requirements/constraints.txt
 	@touch $@

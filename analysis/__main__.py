@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.errors import AnalysisError
-from analysis.report import render
+from analysis.report.build import render
+from bench.model.errors import UserError
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
         return 2
     try:
         rendered = render(Path(sys.argv[1]), progress=lambda text, _: console.print(f"[dim]{text}[/dim]"))
-    except AnalysisError as error:
+    except UserError as error:
         Console(stderr=True).print(str(error), style="red", markup=False)
         return 1
     console.print(rendered.finding, rendered.html, sep="\n", markup=False)

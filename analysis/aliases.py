@@ -7,11 +7,13 @@ from statistics import median
 
 import pandas as pd
 
-from analysis.checks.findings import Load
-from analysis.comparison import CONFIDENCE, Ratio, compare
+from analysis.findings.finding import Load
 from analysis.results import Results
+from analysis.rotation import valued
 from analysis.summary import OPEN_LOAD
-from analysis.words import MISSING, counted, figures
+from analysis.table import NOTES, Cell, TableRow, number, words
+from analysis.words import counted, figures
+from bench.stats.comparison import CONFIDENCE, Ratio, compare_by
 
 # What is compared: throughput is given in open loops, and their latency counts from the schedule.
 METRICS = {
@@ -19,7 +21,11 @@ METRICS = {
     "open": {"cpu_us": "CPU/request", "schedule_p50_us": "p50", "schedule_p99_us": "p99"},
 }
 LABELS = tuple(dict.fromkeys(label for labels in METRICS.values() for label in labels.values()))
-COLUMNS = ("figure", "comparisons", "called different", "median difference", "notes")
+COLUMNS = (
+    "figure", "comparisons", "called different", "intervals without 1", "median difference", NOTES,
+)  # fmt: skip
+# Of these a rotation has a figure for each manner of the generator, and compares as rankings do.
+_BY_MANNER = ("throughput", "cpu_us")
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,18 @@ class Pair:
         return not self.versus.tie
 
     @property
+    def beside_truth(self) -> bool:
+        """Whether the interval excludes 1, by however little."""
+        return self.versus.low > 1 or self.versus.high < 1
+
+    @property
     def where(self) -> str:
         """Which pair at which load."""
         return f"{self.alias}, {self.scenario} at {self.load.text}"
 
 
 @dataclass(frozen=True)
-class Tally:
+class Tally(TableRow):
     """How often one figure of a configuration was called different from itself."""
 
     figure: str
@@ -56,16 +67,17 @@ class Tally:
         """The pairs about which the suite cried wolf."""
         return [pair for pair in self.pairs if pair.different]
 
-    def texts(self) -> list[str]:
-        """One text for each of `COLUMNS`."""
-        apart = median(abs(log(pair.versus.ratio)) for pair in self.pairs)
-        return [
-            self.figure,
-            str(len(self.pairs)),
-            str(len(self.different)),
-            f"{exp(apart) - 1:.1%}",
-            "; ".join(f"{pair.where}: {figures(pair.versus.ratio)}x" for pair in self.different) or MISSING,
-        ]
+    def cells(self) -> tuple[Cell, ...]:
+        apart = exp(median(abs(log(pair.versus.ratio)) for pair in self.pairs)) - 1
+        notes = "; ".join(f"{pair.where}: {figures(pair.versus.ratio)}x" for pair in self.different)
+        return (
+            words(self.figure),
+            number(len(self.pairs)),
+            number(len(self.different)),
+            number(sum(pair.beside_truth for pair in self.pairs)),
+            number(apart, ".1%"),
+            words(notes or None),
+        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,10 @@ class Alike:
     @property
     def basis(self) -> str:
         """The rule."""
-        return "Compared by the rule of the rankings: within repeats, 95 % interval, practical margin."
+        return (
+            "Called different by the rule of the rankings: within repeats, the whole 95 % interval beyond "
+            "the practical margin."
+        )
 
 
 def alike(results: Results, summary: pd.DataFrame) -> Alike:
@@ -112,12 +127,19 @@ def alike(results: Results, summary: pd.DataFrame) -> Alike:
 
 def _pairs(named: dict[str, str], summary: pd.DataFrame) -> Iterator[Pair]:
     for (kind, *_), group in summary.groupby(["load_kind", *OPEN_LOAD], dropna=False):
-        of = {str(name): rows.set_index("repeat") for name, rows in group.groupby("configuration")}
-        for alias, original in named.items():
-            if alias not in of or original not in of:
-                continue
-            for metric, label in METRICS[str(kind)].items():
-                versus = compare(of[alias][metric], of[original][metric])
+        for metric, label in METRICS[str(kind)].items():
+            values = _values(group, metric)
+            for alias, original in named.items():
+                if not {alias, original} <= set(values[0]):
+                    continue
+                versus = compare_by([(each[alias], each[original]) for each in values])
                 if not pd.isna(versus.low):
                     row = group.iloc[0]
                     yield Pair(alias, original, str(row["scenario"]), Load.of(row), label, versus)
+
+
+def _values(cells: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
+    """A row per repeat and a column per configuration; a frame for each manner where a figure has both."""
+    if metric in _BY_MANNER:
+        return valued(cells, metric)
+    return [cells.pivot(index="repeat", columns="configuration", values=metric)]

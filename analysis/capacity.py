@@ -1,23 +1,21 @@
 """What the searches of a run found: the highest arrival rate at which a server keeps its p99 within a limit.
 
-The rule is that of the search itself (docs/contracts.md), applied to the CSV files instead of to what the
+The rule is that of the search itself (`bench.model.search`), applied to the CSV files instead of to what the
 generator said at the time.
 """
 
+from collections.abc import Iterator
+from math import nan
 from typing import Any
 
 import pandas as pd
 
-from analysis.comparison import MATERIAL, interval, rank
 from analysis.summary import OPEN_LOAD
+from bench.model import search
+from bench.stats.comparison import MATERIAL, interval, rank
 
 # What a search looked for; its answer is a rate for each configuration.
 SEARCH = ["scenario", "workers", "arrivals", "users", "p99_ms"]
-# Of the arrivals in a window so many must be completed in it, else the server falls behind; and so many of
-# the requests may fail.
-COMPLETED, FAILED = 0.99, 0.001
-# A generator whose own lateness (p99) is more than this part of the limit offers another load than asked.
-LATENESS = 0.25
 
 
 def searches(summary: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +28,6 @@ def searches(summary: pd.DataFrame) -> pd.DataFrame:
     """
     steps = last_attempts(summary[summary["search_p99_ms"].notna()])
     steps = steps.rename(columns={"search_p99_ms": "p99_ms"})
-    steps = steps.assign(kept=_kept(steps), blamed=_generator_late(steps))
     by = ["configuration", *SEARCH, "repeat"]
     columns = [*by, "steps", "rate_per_s", "bound_per_s", "at_least"]
     rows = [
@@ -79,40 +76,29 @@ def uncertainty(found: pd.DataFrame) -> float:
     return float(max([MATERIAL, *brackets]))
 
 
-def _kept(steps: pd.DataFrame) -> pd.Series:
-    """Whether the server kept the limit. Too few requests for a p99 are judged by the largest time."""
-    return (
-        (_waited(steps) <= steps["p99_ms"] * 1000)
-        & (steps["achieved"] >= COMPLETED)
-        & (steps["error_rate"] <= FAILED)
-        & ~_generator_late(steps)
-    )
-
-
-def _generator_late(steps: pd.DataFrame) -> pd.Series:
-    """Whether nobody can tell, because the generator's own lateness may explain what went over the limit."""
-    limit_us = steps["p99_ms"] * 1000
-    late = steps["late_p99_us"].fillna(steps["late_max_us"])
-    return (late > LATENESS * limit_us) & (_waited(steps) <= limit_us + late)
-
-
-def _waited(steps: pd.DataFrame) -> pd.Series:
-    return steps["schedule_p99_us"].fillna(steps["schedule_max_us"])
-
-
 def _found(steps: pd.DataFrame) -> dict[str, Any]:
     """The answer of one search in one repeat."""
-    others = steps[~steps["kept"]].sort_values("rate_per_s")
-    bound = float(others["rate_per_s"].iloc[0]) if len(others) else float("nan")
-    kept = steps[steps["kept"]]["rate_per_s"]
-    if len(others):
-        kept = kept[kept < bound]
+    found = search.found(list(_steps(steps)))
     return {
         "steps": len(steps),
-        "rate_per_s": float(kept.max()) if len(kept) else float("nan"),
-        "bound_per_s": bound,
-        "at_least": others.empty or bool(others["blamed"].iloc[0]),
+        "rate_per_s": nan if found.rate_per_s is None else found.rate_per_s,
+        "bound_per_s": nan if found.bound_per_s is None else found.bound_per_s,
+        "at_least": found.at_least,
     }
+
+
+def _steps(steps: pd.DataFrame) -> Iterator[search.Step]:
+    """The steps with what each showed."""
+    columns = (
+        steps["rate_per_s"],
+        steps["p99_ms"] * 1000,
+        steps["schedule_p99_us"].fillna(steps["schedule_max_us"]),
+        steps["late_p99_us"].fillna(steps["late_max_us"]),
+        steps["achieved"],
+        steps["error_rate"],
+    )
+    for rate, *measured in zip(*columns, strict=True):
+        yield search.Step(float(rate), search.verdict(*measured))
 
 
 def _ranks(found: pd.DataFrame) -> dict[Any, Any]:

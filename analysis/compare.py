@@ -13,14 +13,14 @@ import pandas as pd
 
 from analysis import results
 from analysis.capacity import searches, uncertainty
-from analysis.checks.findings import Load
-from analysis.checks.limits import ERROR_RATE, SATURATED
-from analysis.comparison import MATERIAL, UNKNOWN, Ratio, compare_unpaired, difference, mean
-from analysis.errors import AnalysisError
+from analysis.findings.finding import Load
 from analysis.results import Results
-from analysis.schema import Run
 from analysis.summary import summarise
 from analysis.words import with_workers, workers_of
+from bench.model import matching
+from bench.model.errors import UserError
+from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.stats.comparison import MATERIAL, UNKNOWN, Ratio, compare_unpaired, difference, mean
 
 MARGIN = 0.05
 # The share of intervals that lie on the wrong side of the truth by chance alone.
@@ -29,7 +29,7 @@ BY_CHANCE = 0.025
 Verdict = Literal["same", "better", "worse"]
 
 
-class UnlikeError(AnalysisError):
+class UnlikeError(UserError):
     """The runs were measured under conditions whose numbers do not compare."""
 
 
@@ -148,10 +148,10 @@ def compare(one: Path, other: Path, *, margin: float = MARGIN, across: bool = Fa
 
     Raises:
         UnlikeError: host, CPU split, launcher or methodology differ, and not `across`.
-        AnalysisError: see `results.load`.
+        UserError: see `results.load`.
     """
     first, second = results.load(one), results.load(other)
-    unlike = tuple(_unlike(first.run, second.run))
+    unlike = tuple(matching.unlike(first.run, second.run))
     if unlike and not across:
         raise UnlikeError(
             f"{one.name} and {other.name} were measured under unlike conditions: {'; '.join(unlike)}. "
@@ -170,22 +170,6 @@ def compare(one: Path, other: Path, *, margin: float = MARGIN, across: bool = Fa
         tuple(key for key in before if key not in after),
         tuple(key for key in after if key not in before),
     )
-
-
-def _unlike(one: Run, other: Run) -> Iterator[str]:
-    """What keeps the numbers of two runs from being compared, in words."""
-    if one.host.machine_id != other.host.machine_id:
-        yield f"host {one.host.hostname} and {other.host.hostname}"
-    if one.host.cpu != other.host.cpu:
-        yield f"CPU {one.host.cpu} and {other.host.cpu}"
-    for side in ("server", "generator"):
-        cpus = [getattr(run.cpu_split, side) for run in (one, other)]
-        if cpus[0] != cpus[1]:
-            yield f"{side} on CPUs {cpus[0]} and {cpus[1]}"
-    if one.launcher != other.launcher:
-        yield f"launcher {one.launcher} and {other.launcher}"
-    if one.methodology != other.methodology:
-        yield f"methodology {one.methodology} and {other.methodology}"
 
 
 def _cells(run: Results) -> dict[Key, pd.DataFrame]:

@@ -7,13 +7,11 @@ where the samples do not tell.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.results import Results
+from bench.stats.counters import growth
 
-# How far beyond its samples a cumulative counter may be continued, in sampling intervals.
-MAX_REACH = 1.5
 # Rows of processes.csv closer than this are one look at the process tree.
 SAMPLE_GAP_S = 0.1
 # A row of generator.csv is about so long.
@@ -23,10 +21,8 @@ REPORT_S = 1.0
 BOOKING_ERROR = 0.05
 # ... and always to a tick (10 ms) of every CPU at both edges of the window.
 TICK_S = 0.01
-# What of a CPU's time is nobody's work on it.
+# The states of a CPU in which it does no work.
 NOT_BUSY = ["idle_s", "iowait_s", "steal_s"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def metered(cells: pd.DataFrame) -> pd.Series:
@@ -35,7 +31,7 @@ def metered(cells: pd.DataFrame) -> pd.Series:
 
 
 def server_cpus(cells: pd.DataFrame) -> pd.Series:
-    """How many CPUs the server of each finished cell was pinned to; NaN where nobody knows."""
+    """How many CPUs the server of each finished cell was pinned to; NaN where that is unknown."""
     return cells["server_cpus"].map(len, na_action="ignore").astype(float)
 
 
@@ -58,37 +54,6 @@ def reports_within(generator: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     return within(generator.assign(time=generator["time"] - REPORT_S / 2), cells)
 
 
-def growth(
-    times: Floats,
-    values: Floats,
-    start: float,
-    end: float,
-    born: float | None = None,
-    died: float | None = None,
-) -> float:
-    """How much a cumulative counter grew from `start` to `end`, interpolated linearly between samples.
-
-    It was zero until `born` and stands still after `died`, where these are known. Otherwise the nearest
-    slope is continued for at most `MAX_REACH` sampling intervals beyond the first or last sample;
-    further out nothing is known and the answer is NaN.
-    """
-    if born is not None:
-        times, values = np.append(born, times), np.append(0.0, values)
-    if died is not None:
-        times, values = np.append(times, died), np.append(values, values[-1])
-    if len(times) < 2:
-        return float("nan")
-    reach = MAX_REACH * float(np.median(np.diff(times)))
-    if (born is None and start < times[0] - reach) or (died is None and end > times[-1] + reach):
-        return float("nan")
-    at_start, at_end = np.interp([start, end], times, values)
-    if born is None and start < times[0]:
-        at_start -= (values[1] - values[0]) / (times[1] - times[0]) * (times[0] - start)
-    if died is None and end > times[-1]:
-        at_end += (values[-1] - values[-2]) / (times[-1] - times[-2]) * (end - times[-1])
-    return float(at_end - at_start)
-
-
 def server_cpu(results: Results) -> pd.Series:
     """CPU seconds of all the server's processes in each finished cell's window; the meter is not one."""
     return _processes_cpu(results, results.processes["role"] != "meter")
@@ -99,15 +64,15 @@ def meter_cpu(results: Results) -> pd.Series:
     return _processes_cpu(results, results.processes["role"] == "meter")
 
 
-def _processes_cpu(results: Results, chosen: pd.Series) -> pd.Series:
+def _processes_cpu(results: Results, selected: pd.Series) -> pd.Series:
     cells = results.finished
     events = results.workers.drop_duplicates(["cell", "pid", "event"]).set_index(["cell", "pid", "event"])
     moments: dict[Any, float] = events["time"].to_dict()
     used: dict[Any, float] = {}
-    for (cell, pid), process in results.processes[chosen].groupby(["cell", "pid"]):
+    for (cell, pid), process in results.processes[selected].groupby(["cell", "pid"]):
         grown = growth(
-            process["time"].to_numpy(),
-            process["cpu_s"].to_numpy(),
+            process["time"].tolist(),
+            process["cpu_s"].tolist(),
             *window(cells, cell),
             born=moments.get((cell, pid, "born")),
             died=moments.get((cell, pid, "died")),
@@ -121,7 +86,7 @@ def generator_growth(results: Results, column: str) -> pd.Series:
     cells = results.finished
     grown: dict[Any, float] = {}
     for (cell, _), process in results.generator.groupby(["cell", "process"]):
-        times, values = process["time"].to_numpy(), process[column].to_numpy()
+        times, values = process["time"].tolist(), process[column].tolist()
         grown[cell] = grown.get(cell, 0.0) + growth(times, values, *window(cells, cell))
     return pd.Series(grown, dtype=float).reindex(cells.index)
 
@@ -148,26 +113,35 @@ def steal(results: Results) -> pd.Series:
 def others(results: Results) -> pd.Series:
     """Share of the time of the server's and the generator's CPUs that neither they nor the meter used.
 
-    An external server is one of the others, and only the generator's CPUs count.
+    An external server is one of the others, and only the generator's CPUs count. In a rotation the share is
+    that of the whole sitting under a load, in which none of its servers and meters is one of the others: the
+    clocks of CPUs tick too seldom for slices.
 
     The time in which the CPUs were not idle, less the server, the generator (its polling included), the
     meter, and what the server's processes may have used unseen (`unmetered_ends`). That is other processes
-    and what the kernel does in nobody's name. A difference below zero is zero where the error of the
+    and what the kernel does for no process. A difference below zero is zero where the error of the
     bookkeeping explains it (`BOOKING_ERROR`, `TICK_S`), and unknown where it does not.
 
-    How long a CPU was busy is told by how long it was not idle: kernels that stop the tick of an idle CPU
+    A CPU was busy for as long as it was not idle: kernels that stop the tick of an idle CPU
     (NO_HZ, the usual ones) measure that exactly, while user and system time are counted in ticks, which
     see too much or nothing of a load that comes in step with them (the kernel's admin-guide/cpu-load).
     """
     cells = results.finished
-    known = generator_growth(results, "cpu_s")
-    known += (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0)
+    own = (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0)
+    known = generator_growth(results, "cpu_s") + _of_sitting(cells, own)
     total = _cpu_time(cells)
     left = total - _host_cpu(results, NOT_BUSY) - known
     seconds = cells["window_end"] - cells["window_start"]
     error = np.maximum(BOOKING_ERROR, 2 * TICK_S / seconds)
-    share = (left - unmetered_ends(results)).clip(lower=0.0) / total
+    share = (left - _of_sitting(cells, unmetered_ends(results))).clip(lower=0.0) / total
     return share.where(left / total >= -error)
+
+
+def _of_sitting(cells: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Of each rotated cell the sum over all that shared its window; of others their own. NaN where one is."""
+    together = values.groupby([cells[name] for name in ("scenario", "workers", "users", "block")])
+    summed = together.transform(lambda group: group.sum(skipna=False))
+    return summed.where(cells["rotated"], values)
 
 
 def unmetered_ends(results: Results) -> pd.Series:
@@ -194,22 +168,22 @@ def unmetered_ends(results: Results) -> pd.Series:
 def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
     """Seconds that the server's and the generator's CPUs spent so in the window; NaN where one is unknown."""
     cells = results.finished
-    used = _used_cpus(cells).to_dict()
+    used = used_cpus(cells).to_dict()
     spent: dict[Any, list[float]] = {cell: [] for cell in cells.index}
     for (cell, cpu), one in results.host.groupby(["cell", "cpu"]):
         if cpu in used[cell]:
-            values = one[columns].sum(axis=1, skipna=False).to_numpy()
-            spent[cell].append(growth(one["time"].to_numpy(), values, *window(cells, cell)))
+            values = one[columns].sum(axis=1, skipna=False).tolist()
+            spent[cell].append(growth(one["time"].tolist(), values, *window(cells, cell)))
     whole = {cell: sum(parts) for cell, parts in spent.items() if len(parts) == len(used[cell])}
     return pd.Series(whole, dtype=float).reindex(cells.index)
 
 
-def _used_cpus(cells: pd.DataFrame) -> pd.Series:
+def used_cpus(cells: pd.DataFrame) -> pd.Series:
     """The CPUs that the server or the generator of each cell ran on."""
     both = zip(cells["server_cpus"], cells["generator_cpus"], strict=True)
     return pd.Series([{*(server or ()), *generator} for server, generator in both], cells.index, dtype=object)
 
 
 def _cpu_time(cells: pd.DataFrame) -> pd.Series:
-    """Seconds that the CPUs of `_used_cpus` had in the window."""
-    return (cells["window_end"] - cells["window_start"]) * _used_cpus(cells).map(len)
+    """Seconds that the CPUs of `used_cpus` had in the window."""
+    return (cells["window_end"] - cells["window_start"]) * used_cpus(cells).map(len)

@@ -4,110 +4,22 @@ They are read strictly: no column may be missing or mistyped.
 """
 
 import io
+import re
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from analysis import identifiers
-from analysis.errors import AnalysisError
+from bench.model.columns import FILES
+from bench.model.errors import UserError
+from bench.model.files import plain
 
-# Each CSV file of a cell and its columns, in the order of docs/contracts.md.
-COLUMNS: dict[str, dict[str, str]] = {
-    "latency": {
-        "second": "int64",
-        "method": "category",
-        "name": "category",
-        "kind": "category",
-        "bucket_us": "float64",
-        "count": "int64",
-    },
-    "failures": {
-        "time": "float64",
-        "method": "category",
-        "name": "category",
-        "kind": "category",
-        "latency_us": "float64",
-        "connection_age_s": "float64",
-        "connection_requests": "float64",
-        "bytes_received": "float64",
-        "count": "int64",
-        "id": "category",
-        "detail": "category",
-    },
-    "generator": {
-        "time": "float64",
-        "process": "int64",
-        "pid": "int64",
-        "users": "float64",
-        "cpu_s": "float64",
-        "spin_s": "float64",
-        "requests": "float64",
-        "failures": "float64",
-        "loop_lag_ms": "float64",
-        "loop_wait_us": "float64",
-        "arrivals": "float64",
-        "completions": "float64",
-        "waiting": "float64",
-        "connections_open": "float64",
-        "connections_opened": "float64",
-        "idle_closes": "float64",
-        "rss_bytes": "float64",
-    },
-    "processes": {
-        "time": "float64",
-        "pid": "int64",
-        "role": "category",
-        "cpu_s": "float64",
-        "rss_bytes": "float64",
-        "pss_bytes": "float64",
-    },
-    "workers": {
-        "time": "float64",
-        "event": "category",
-        "pid": "int64",
-        "role": "category",
-        "exit_status": "float64",
-    },
-    "host": {
-        "time": "float64",
-        "cpu": "int64",
-        "user_s": "float64",
-        "system_s": "float64",
-        "idle_s": "float64",
-        "iowait_s": "float64",
-        "irq_s": "float64",
-        "softirq_s": "float64",
-        "steal_s": "float64",
-    },
-}
-
-# What is metered of a server: an external one has no such files.
-OF_SERVER = ("processes", "workers")
-
-# The files that only cells of recycling have. Their rows are so many that they have no dimensions but `cell`.
-TRACED: dict[str, dict[str, str]] = {
-    "trace": {
-        "id": "id",
-        "method": "category",
-        "name": "category",
-        "due": "float64",
-        "sent": "float64",
-        "ended": "float64",
-        "connection": "float64",
-        "kind": "category",
-    },
-    "requests": {
-        "time": "float64",
-        "pid": "int64",
-        "id": "id",
-        "event": "category",
-    },
-}
-COLUMNS_OF = COLUMNS | TRACED
+Ints = npt.NDArray[np.int64]
 
 # What every row of every frame carries, so that frames can be grouped without a join.
 DIMENSIONS = [
@@ -115,27 +27,49 @@ DIMENSIONS = [
     "treatment",
 ]  # fmt: skip
 
+# A traced request has the number of its process times this, plus its serial number, which is smaller.
+_SERIALS = 1 << 40
+
 # Files of more than that together are read one by one, by several threads.
 TOGETHER_BYTES = 64 << 20
 
 # A cell's `arrivals` is how they come, that of generator.csv how many have: the frame calls these `due`.
 RENAMED = {"generator": {"arrivals": "due"}}
 
+EXCEPTIONS_FILE = "locust_exceptions.csv"
+EXCEPTIONS = {"source": "str", "message": "str", "count": "int64", "place": "str", "code": "str"}
+# Of the file's columns those that are read; `Nodes` are names of Locust processes.
+_READ = {"Count": "int64", "Message": "str", "Traceback": "str"}
+# All of the file where nothing was raised, as in most cells of most runs.
+_NOTHING = b"Count,Message,Traceback,Nodes"
+# How the session's message begins where a listener raised, and not a task.
+_LISTENER = re.compile(r"listener .+ of \w+: ")
+_TRACED_LINE = re.compile(
+    r'^  File "(?P<file>.+)", line (?P<line>\d+), in [^\n]*(?:\n {4}(?P<code>[^\n]+))?', re.MULTILINE
+)
+# Where libraries and Python itself are installed, and code that is in no file.
+_FOREIGN = re.compile(r"/(site|dist)-packages/|/lib(64)?/python3\.\d+/|^<")
+# The package of the engine, which runs users' tasks.
+_ENGINE = "swarm"
+
 
 def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     """One kind of file of all `cells`, one below the other, with the dimensions of each cell in front.
 
     Raises:
-        AnalysisError: a file is missing, empty or malformed; the text names it.
+        UserError: a file is missing, empty or malformed; the text names it.
     """
+    file = FILES[name]
+    # Files of recycling have too many rows for any dimension but `cell`.
+    dimensions = [] if file.of_recycling else DIMENSIONS[1:]
     paths = [directory / path / f"{name}.csv" for path in cells["path"]]
     if not paths:
-        kinds = {column: "category" if kind == "id" else kind for column, kind in COLUMNS_OF[name].items()}
-        return empty(kinds)[["cell", *kinds]] if name in TRACED else empty(kinds)
-    parts, lengths = _parts(paths, COLUMNS_OF[name])
+        kinds = {column: "category" if kind == "id" else kind for column, kind in file.types.items()}
+        return empty(kinds)[["cell", *dimensions, *kinds]]
+    parts, lengths = _parts(paths, file.types)
     rows = np.repeat(np.arange(len(paths)), lengths)
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
-    for dimension in [] if name in TRACED else DIMENSIONS[1:]:
+    for dimension in dimensions:
         values = cells[dimension].to_numpy()
         if values.dtype == object or isinstance(cells[dimension].dtype, pd.StringDtype):
             codes, categories = pd.factorize(cells[dimension])
@@ -143,19 +77,17 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
         else:
             columns[dimension] = values[rows]
     names = RENAMED.get(name, {})
-    for column, kind in COLUMNS_OF[name].items():
+    for column, kind in file.types.items():
         pieces = [part[column] for part in parts]
         if kind == "id":
-            columns[column] = identifiers.column(
-                [_numbers(each, path) for each, path in zip(pieces, paths, strict=True)]
-            )
+            columns[column] = _ids([_numbers(piece, path) for piece, path in zip(pieces, paths, strict=True)])
         else:
             joined = _texts(pieces) if kind == "category" else np.concatenate(pieces)
             columns[names.get(column, column)] = joined
     return pd.DataFrame(columns)
 
 
-def _parts(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFrame], list[int]]:
+def _parts(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.DataFrame], list[int]]:
     """The files, one below the other in one or in several frames, and how many rows each file has.
 
     A run has thousands of small files, and to begin with a file takes longer than to read it. Those that
@@ -170,7 +102,7 @@ def _parts(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFram
     return parts, [len(part) for part in parts]
 
 
-def _together(paths: list[Path], columns: dict[str, str]) -> tuple[list[pd.DataFrame], list[int]] | None:
+def _together(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.DataFrame], list[int]] | None:
     """As `_parts` in one frame; None if files are large, of unlike columns, or not plainly a row a line."""
     try:
         if sum(path.stat().st_size for path in paths) > TOGETHER_BYTES:
@@ -199,12 +131,35 @@ def empty(columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
 
 
-def _numbers(ids: pd.Series, path: Path) -> identifiers.Ints:
-    """The ids of one file."""
+def _numbers(ids: pd.Series, path: Path) -> Ints:
+    """The ids of one file as numbers: a run may have ten million."""
+    texts = ids.tolist()
+    if not texts:
+        return np.array([], dtype=np.int64)
     try:
-        return identifiers.parsed(ids)
-    except ValueError as error:
-        raise AnalysisError(f"{path}: {error}; see docs/contracts.md") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # NumPy warns of what it cannot read to its end
+            parts = np.fromstring("-".join(texts), dtype=np.int64, sep="-")
+    except (TypeError, ValueError, DeprecationWarning):
+        parts = np.array([], dtype=np.int64)
+    if len(parts) != 2 * len(texts) or parts.min() < 0:
+        raise UserError(f"{path}: a request has no id of the form PROCESS-SERIAL; see docs/contracts.md")
+    numbers: Ints = parts[::2] * _SERIALS + parts[1::2]
+    return numbers
+
+
+def _ids(pieces: list[Ints]) -> pd.Categorical:
+    """One column of the ids of several files, as texts again."""
+    codes, unique = pd.factorize(np.concatenate(pieces))
+    texts = [f"{number // _SERIALS}-{number % _SERIALS}" for number in unique.tolist()]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(texts, dtype="str"))
+
+
+def processes_of(ids: pd.Series) -> Ints:
+    """The process of each id in a column of ids; -1 where the id is missing."""
+    texts = ids.cat.categories
+    processes = np.array([int(text.partition("-")[0]) for text in texts], dtype=np.int64)
+    return np.append(processes, -1)[ids.cat.codes]
 
 
 def _texts(pieces: list[pd.Series]) -> pd.Categorical:
@@ -220,23 +175,23 @@ def _texts(pieces: list[pd.Series]) -> pd.Categorical:
     return union_categoricals(filled) if filled else pd.Categorical([])
 
 
-def _csv(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+def _csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read one CSV file, strictly: every column there, every value of its type."""
     try:
         frame = _frame(path, columns)
     except FileNotFoundError as error:
-        raise AnalysisError(f"{path} is missing; remove {path.parent} and resume the run") from error
+        raise UserError(f"{path} is missing; remove {path.parent} and resume the run") from error
     except pd.errors.EmptyDataError as error:
-        raise AnalysisError(f"{path} is empty; remove {path.parent} and resume the run") from error
+        raise UserError(f"{path} is empty; remove {path.parent} and resume the run") from error
     except (ValueError, OSError) as error:
-        raise AnalysisError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise AnalysisError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
+        raise UserError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
     return frame
 
 
-def _frame(source: Path | io.BytesIO, columns: dict[str, str]) -> pd.DataFrame:
+def _frame(source: Path | io.BytesIO, columns: Mapping[str, str]) -> pd.DataFrame:
     types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
     return pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
 
@@ -247,3 +202,78 @@ def cut(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:
     end = cells["window_end"].reindex(frame["cell"]).to_numpy()
     inside = (frame[time].to_numpy() >= start) & (frame[time].to_numpy() < end)
     return frame[inside].reset_index(drop=True)
+
+
+def read_exceptions(directory: Path, cells: pd.DataFrame) -> pd.DataFrame:
+    """What was raised in `cells` (`Results.cells`) of the run in `directory`, from warm-up to the end.
+
+    A row for each traceback of a cell, with the `DIMENSIONS` of its cell: `source` is "task" (`on_start` and
+    `on_stop`, too) or "listener", `message` what the exception says, `count` how often it was raised, in all
+    processes. `place` is the line of users' own code nearest to where it was raised, as `file:line`, and
+    `code` what stands there; both are empty where the traceback does not say. Cells without the file, which
+    older versions may have left, have no rows: of these nothing is known.
+
+    Raises:
+        UserError: such a file is none; the text names it.
+    """
+    paths = zip(cells.index.to_list(), cells["path"], strict=True)
+    parts = [_of_cell(directory / path / EXCEPTIONS_FILE).assign(cell=cell) for cell, path in paths]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        empty = {"cell": "int64", **dict.fromkeys(DIMENSIONS[1:], "object"), **EXCEPTIONS}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+    frame = pd.concat(parts, ignore_index=True).join(cells[DIMENSIONS[1:]], on="cell")
+    return frame[[*DIMENSIONS, *EXCEPTIONS]]
+
+
+def _of_cell(path: Path) -> pd.DataFrame:
+    """The `EXCEPTIONS` of one file; empty where there is none."""
+    try:
+        content = path.read_bytes() if path.exists() else _NOTHING
+        return pd.DataFrame(columns=list(EXCEPTIONS)) if content.strip() == _NOTHING else _exceptions(content)
+    except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
+        raise UserError(f"{path}: {error}; remove {path.parent} and resume the run") from error
+
+
+def _exceptions(content: bytes) -> pd.DataFrame:
+    """What one file that has rows says; raises ValueError if it is no such file."""
+    frame = pd.read_csv(
+        io.BytesIO(content),
+        dtype=_READ,
+        usecols=list(_READ),
+        keep_default_na=False,
+        encoding_errors="replace",
+    )
+    messages = [plain(message) for message in frame["Message"]]
+    places = [place(traceback) for traceback in frame["Traceback"]]
+    return pd.DataFrame(
+        {
+            "source": ["listener" if _LISTENER.match(message) else "task" for message in messages],
+            "message": messages,
+            "count": frame["Count"],
+            "place": [where for where, _ in places],
+            "code": [code for _, code in places],
+        }
+    ).astype(EXCEPTIONS)
+
+
+def place(traceback: str) -> tuple[str, str]:
+    """The line of users' own code nearest to where an exception was raised, as `file:line`, and its code.
+
+    Own is what neither Python nor an installed package nor the engine has; if nothing is, that is the line
+    that raised. Empty where the traceback names no line.
+    """
+    frames = [found.groupdict() for found in _TRACED_LINE.finditer(traceback)]
+    if not frames:
+        return "", ""
+    # The engine is what called; users may have a folder of its name.
+    # Versions before the rooms of `swarm` had all its modules in one folder.
+    folders = PurePosixPath(frames[0]["file"]).parents[:2]
+    engine = next((folder for folder in folders if folder.name == _ENGINE), None)
+    own = [
+        frame
+        for frame in frames
+        if not _FOREIGN.search(frame["file"]) and engine not in PurePosixPath(frame["file"]).parents
+    ]
+    last = (own or frames)[-1]
+    return f"{plain(last['file'])}:{last['line']}", plain(last["code"] or "")

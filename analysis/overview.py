@@ -1,21 +1,29 @@
-"""All rankings of a run beside each other: what share of the best each configuration reaches in each."""
+"""All rankings of a run: its tables, one sentence for all, and what share of the best each reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis.ranking import Row, Table
-from analysis.words import MISSING, counted, listed, span
+from analysis.findings.errors import nothing_served
+from analysis.findings.finding import Finding
+from analysis.ranking import Table, table
+from analysis.rates import CapacityTable, RateTable, capacity_tables, rate_tables
+from analysis.recycling import Recycling
+from analysis.results import Results
+from analysis.table import Cell, TableRow, number, words
+from analysis.words import counted, listed, span
 
+Listed = TypeVar("Listed", Table, RateTable, CapacityTable)
 # More rankings than that nobody compares table by table; so many names are in a sentence.
 FEW = 4
 
 
 @dataclass(frozen=True)
-class Place:
+class Place(TableRow):
     """What a configuration comes to: the number of `rankings` that rank it, and how many of them it leads.
 
     `mean` is the geometric mean of its shares of the best, `least` the smallest of them; NaN without any.
@@ -27,10 +35,9 @@ class Place:
     mean: float
     least: float
 
-    def texts(self) -> list[str]:
-        """One text for each of `Overview.columns`."""
-        shares = [MISSING if np.isnan(share) else f"{share:.2f}" for share in (self.mean, self.least)]
-        return [self.configuration, f"{self.leads:,}", f"{self.rankings:,}", *shares]
+    def cells(self) -> tuple[Cell, ...]:
+        shares = [number(share, ".2f") for share in (self.mean, self.least)]
+        return words(self.configuration), number(self.leads), number(self.rankings), *shares
 
 
 @dataclass(frozen=True)
@@ -106,15 +113,80 @@ def overview(tables: Sequence[Table]) -> Overview | None:
 
 def _shares(table: Table) -> dict[str, float]:
     """By configuration; those that are not ranked are left out."""
-    values = {row.configuration: _value(table, row) for row in table.rows if row.rank is not None}
-    best = max(values.values())
-    return {name: value / best for name, value in values.items()}
-
-
-def _value(table: Table, row: Row) -> float:
-    """What a row is ranked by, turned so that more is better."""
-    return row.throughput.mean if table.metric == "throughput" else 1 / row.cpu_us.mean
+    return {row.configuration: row.ratio.mean for row in table.rows if row.ratio is not None}
 
 
 def _ranks(table: Table) -> dict[str, int]:
     return {row.configuration: row.rank for row in table.rows if row.rank is not None}
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """The sentence the report opens with, and the tables behind it in the plan's order.
+
+    `tables` are those of the closed loops, `rates` and `capacity` those of open loops and of searches.
+    """
+
+    finding: str
+    tables: tuple[Table, ...]
+    rates: tuple[RateTable, ...] = ()
+    capacity: tuple[CapacityTable, ...] = ()
+
+
+def rankings(
+    results: Results,
+    summary: pd.DataFrame,
+    loads: pd.DataFrame,
+    rates: pd.DataFrame,
+    searches: pd.DataFrame,
+    capacity: pd.DataFrame,
+    findings: list[Finding],
+    recycling: Recycling | None,
+) -> Rankings:
+    """Rank every scenario and worker count; the frames are those of `Study`.
+
+    Cells of recycling are ranked by nothing: what they say is `Recycling.finding`, which opens the report of
+    a run that compared no servers. Where no request of the run succeeded, that is all there is to say.
+    """
+    planned = list(results.run.plan.get("scenarios", []))
+    order = {scenario: index for index, scenario in enumerate(planned)}
+    closed = summary[summary["load_kind"] == "closed"]
+    panels = [panel for _, panel in loads.groupby(["scenario", "workers"], observed=True)]
+    aliases = results.run.plan.get("aliases", {})
+    tables = _planned(order, [table(closed, panel, findings, aliases) for panel in panels])
+    ladders = _planned(order, rate_tables(rates[rates["treatment"] == "none"], findings))
+    limits = _planned(order, capacity_tables(searches, capacity))
+    if (nothing := nothing_served(results, summary)) is not None:
+        return Rankings(nothing, tables, ladders, limits)
+    if recycling is not None and not tables:
+        return Rankings(recycling.finding, tables, ladders, limits)
+    finding = _overall(tables) if tables else limits[0].finding if limits else ladders[0].finding
+    return Rankings(finding, tables, ladders, limits)
+
+
+def _planned(order: dict[str, int], tables: Iterable[Listed]) -> tuple[Listed, ...]:
+    """Tables in the order in which the plan names their scenarios."""
+    return tuple(
+        sorted(tables, key=lambda one: (order.get(one.scenario, len(order)), one.scenario, one.workers))
+    )
+
+
+def _overall(tables: tuple[Table, ...]) -> str:
+    """The finding of the run: the first scenario's, and whether the others agree."""
+    ranked = [table for table in tables if table.leaders]
+    if not ranked:
+        return tables[0].finding
+    opening = ranked[0].finding
+    if len(ranked) == 1:
+        return opening
+    glance = overview(ranked)
+    if glance is not None:
+        return f"{opening} {glance.finding}"
+    everywhere = [name for name in ranked[0].leaders if all(name in table.leaders for table in ranked)]
+    if everywhere:
+        verb = "leads" if len(everywhere) == 1 else "lead"
+        return f"{opening} {listed(everywhere)} {verb} or tie{'s' * (len(everywhere) == 1)} everywhere."
+    others = "; ".join(
+        f"{table.title}: {listed(table.leaders)}" for table in ranked if table.leaders != ranked[0].leaders
+    )
+    return f"{opening} It is not best everywhere. First elsewhere: {others}."

@@ -1,4 +1,4 @@
-"""How a notebook shows and keeps what it made: figures as PNG and SVG, frames as CSV."""
+"""How a notebook shows and keeps what it made: charts as PNG and SVG, frames as CSV."""
 
 import os
 from pathlib import Path
@@ -7,34 +7,45 @@ import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-from analysis import style
-from analysis.checks import Finding
+from analysis.charts import registry, style
+from analysis.findings import Finding
+from analysis.study import Study
 
 REPORT_VARIABLE = "WHICHWORKER_REPORT"
 
 
 def _folder() -> Path | None:
-    """Where `analysis.report` collects; None when somebody reads along in JupyterLab."""
+    """Where `analysis.report.build` collects; None when somebody reads along in JupyterLab."""
     named = os.environ.get(REPORT_VARIABLE)
     return Path(named) if named else None
 
 
-def show(figure: Figure | None, name: str) -> Image | Markdown:
-    """Show a figure; drawn once, the picture in the notebook is the one in the report."""
-    if figure is None:
-        return text("Not drawn: this run has nothing to show here.")
+def charts(study: Study, *sections: registry.Section) -> None:
+    """Show every chart that is registered for some sections, each below its heading; keep what was drawn."""
+    for chart in (chart for section in sections for chart in registry.charts(section)):
+        display(text(f"## {chart.heading}\n\n{chart.about}"))  # type: ignore[no-untyped-call]
+        drawn = chart.figures(study)
+        if not drawn:
+            display(text("Not drawn: this run has nothing to show here."))  # type: ignore[no-untyped-call]
+        for name, figure in drawn.items():
+            picture = _kept(chart, name, figure)
+            display(Image(data=picture))  # type: ignore[no-untyped-call]
+
+
+def _kept(chart: registry.Chart, name: str, figure: Figure) -> bytes:
+    """A figure as PNG; drawn once, the picture in the notebook is the one in the report."""
     folder = _folder()
-    picture = style.png(figure) if folder is None else style.save(figure, folder, name)
-    return Image(data=picture)  # type: ignore[no-untyped-call]
+    return style.png(figure) if folder is None else keep(chart, name, figure, folder)
 
 
-def show_all(figures: dict[str, Figure]) -> Image | Markdown | None:
-    """Show figures by their names, one below the other."""
-    if not figures:
-        return show(None, "")
-    for name, figure in figures.items():
-        display(show(figure, name))  # type: ignore[no-untyped-call]
-    return None
+def keep(chart: registry.Chart, name: str, figure: Figure, folder: Path) -> bytes:
+    """Write a figure into a report's folder, and into the list of what was drawn; returns the PNG."""
+    picture = style.save(figure, folder, name)
+    title, (width, height) = str(figure.get_label()), style.size(picture)
+    registry.record(
+        folder, registry.Drawn(name, title, width, height, chart.section, chart.lead, chart.caption)
+    )
+    return picture
 
 
 def table(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.capacity import SEARCH, uncertainty
-from analysis.checks.findings import Finding, Load
-from analysis.checks.limits import REACHED
-from analysis.words import MARK, MISSING, Value, Workers, figures, listed, with_workers, workers_of
+from analysis.findings.finding import Finding, Load
+from analysis.findings.open_loop import REACHED
+from analysis.table import NOTES, Cell, TableRow, measured, number, words
+from analysis.words import MARK, Value, Workers, figures, listed, with_workers, workers_of
+from bench.model.thresholds import ERROR_RATE
 
 # What makes one table of rates.
 LADDER = ["scenario", "workers", "arrivals", "users"]
@@ -16,9 +18,13 @@ LADDER = ["scenario", "workers", "arrivals", "users"]
 
 @dataclass(frozen=True)
 class Rung:
-    """A configuration at one rate; latencies in microseconds, of all repeats together, NaN where unknown."""
+    """A configuration at one rate; latencies in microseconds, of all repeats together, NaN where unknown.
+
+    `error_rate` is the share of the requests that failed.
+    """
 
     achieved: float
+    error_rate: float
     p50_us: float
     p99_us: float
     service_p99_us: float
@@ -30,30 +36,37 @@ class Rung:
         return not self.achieved < REACHED
 
     @property
-    def text(self) -> str:
-        """Median and p99 from the schedule, and behind them the p99 of the service time alone, in ms."""
-        if not self.reached:
-            return f"{self.achieved:.0%} served"
-        if math.isnan(self.p50_us):
-            return MISSING
-        p50, p99, service = (Value(each).text(scale=1e-3) for each in self._latencies)
-        return f"{p50} / {p99}{MARK if self.marked else ''} (service {service})"
+    def kept_up(self) -> bool:
+        """Whether nearly every arrival was answered, and with success."""
+        return self.reached and not self.error_rate > ERROR_RATE
 
     @property
-    def _latencies(self) -> tuple[float, float, float]:
-        return self.p50_us, self.p99_us, self.service_p99_us
+    def cell(self) -> Cell:
+        """Median and p99 from the schedule, and behind them the p99 of the service time alone, in ms."""
+        if not self.reached:
+            return words(f"{self.achieved:.0%} served")
+        if self.error_rate == 1:
+            return words("all failed")
+        if math.isnan(self.p50_us):
+            return words(None)
+        p50, p99, service = (
+            Value(latency_us).text(scale=1e-3)
+            for latency_us in (self.p50_us, self.p99_us, self.service_p99_us)
+        )
+        failed = f", {self.error_rate:.1%} failed" if self.error_rate > ERROR_RATE else ""
+        mark = MARK if self.marked else ""
+        return Cell(f"{p50} / {p99}", self.p50_us, f"service {service}", f"{mark}{failed}")
 
 
 @dataclass(frozen=True)
-class RateRow:
+class RateRow(TableRow):
     """A configuration at every rate of its table; None where it was not measured."""
 
     configuration: str
     rungs: tuple[Rung | None, ...]
 
-    def texts(self) -> list[str]:
-        """One text for each column of its table."""
-        return [self.configuration, *(MISSING if rung is None else rung.text for rung in self.rungs)]
+    def cells(self) -> tuple[Cell, ...]:
+        return words(self.configuration), *(words(None) if rung is None else rung.cell for rung in self.rungs)
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class RateTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The heads of what `RateRow.texts` gives."""
+        """The heads of what `RateRow.cells` gives."""
         return ("configuration", *(f"{rate:,.0f}/s" for rate in self.rates_per_s))
 
     @property
@@ -88,10 +101,10 @@ class RateTable:
     @property
     def finding(self) -> str:
         """What the highest rate that most servers reached shows."""
-        reached = [self._reached(place) for place in range(len(self.rates_per_s))]
+        reached = [self._kept_up(place) for place in range(len(self.rates_per_s))]
         most = max(map(len, reached))
         if not most:
-            return f"No server reached any of the rates in {self.scenario}."
+            return f"No server kept up with any of the rates in {self.scenario}."
         place = max(place for place, rungs in enumerate(reached) if len(rungs) == most)
         rungs = sorted(reached[place], key=lambda pair: pair[1].p99_us)
         opening = (
@@ -103,9 +116,9 @@ class RateTable:
         shown = [f"{figures(rung.p99_us / 1e3)} ms with {name}" for name, rung in (rungs[0], rungs[-1])]
         return f"{opening}; p99 from the schedule is {' and '.join(dict.fromkeys(shown))}."
 
-    def _reached(self, place: int) -> list[tuple[str, Rung]]:
+    def _kept_up(self, place: int) -> list[tuple[str, Rung]]:
         rungs = [(row.configuration, row.rungs[place]) for row in self.rows]
-        return [(name, rung) for name, rung in rungs if rung is not None and rung.reached]
+        return [(name, rung) for name, rung in rungs if rung is not None and rung.kept_up]
 
 
 def rate_tables(rates: pd.DataFrame, findings: list[Finding]) -> tuple[RateTable, ...]:
@@ -138,6 +151,7 @@ def _rung(row: pd.Series, findings: list[Finding]) -> Rung:
     ]
     return Rung(
         achieved=row["achieved"],
+        error_rate=row["error_rate"],
         p50_us=row["merged_schedule_p50_us"],
         p99_us=row["merged_schedule_p99_us"],
         service_p99_us=row["merged_p99_us"],
@@ -146,14 +160,14 @@ def _rung(row: pd.Series, findings: list[Finding]) -> Rung:
 
 
 def _order(row: RateRow) -> tuple[int, float]:
-    """Who reached more rates comes first, of several who is faster at the highest of them."""
-    reached = [rung for rung in row.rungs if rung is not None and rung.reached]
+    """Who kept up with more rates comes first, of several who is faster at the highest of them."""
+    reached = [rung for rung in row.rungs if rung is not None and rung.kept_up]
     p99_us = reached[-1].p99_us if reached else math.inf
     return -len(reached), math.inf if math.isnan(p99_us) else p99_us
 
 
 @dataclass(frozen=True)
-class CapacityRow:
+class CapacityRow(TableRow):
     """The highest rate of a configuration; a lower bound with `at_least`, NaN where none kept the limit."""
 
     rank: int | None
@@ -161,14 +175,12 @@ class CapacityRow:
     rate_per_s: Value
     at_least: bool
 
-    def texts(self) -> list[str]:
-        """One text for each of `CapacityTable.columns`."""
-        if math.isnan(self.rate_per_s.mean):
-            rate, note = MISSING, "not even the lowest rate that was tried, in some repeat"
-        else:
-            rate = "≥ " * self.at_least + self.rate_per_s.text()
-            note = "the server was not brought to the limit" * self.at_least
-        return [MISSING if self.rank is None else str(self.rank), self.configuration, rate, note]
+    def cells(self) -> tuple[Cell, ...]:
+        rate = measured(self.rate_per_s, before="≥ " * self.at_least)
+        note = "the server was not brought to the limit" * self.at_least
+        if rate.missing:
+            note = "not even the lowest rate that was tried, in some repeat"
+        return number(self.rank), words(self.configuration), rate, words(note)
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ class CapacityTable:
     p99_ms: float
     rows: tuple[CapacityRow, ...]
     finding: str
-    columns = ("rank", "configuration", "requests/s", "notes")
+    columns = ("rank", "configuration", "requests/s", NOTES)
 
     @property
     def title(self) -> str:

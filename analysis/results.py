@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import frames, schema
-from analysis.apps import SUITES, named
-from analysis.errors import AnalysisError
+from analysis import frames
 from analysis.words import UNKNOWN, counted
+from bench.model import schema
+from bench.model.columns import FILES, CsvFile
+from bench.model.errors import UserError
+from bench.model.files import ROOT
+from targets.configurations import SUITES_APP, named
 
-RESULTS_ROOT = Path(__file__).parents[1] / "results"
+RESULTS_ROOT = ROOT / "results"
 # Columns of `Results.cells` that may be missing in every cell.
 _NUMBERS = [
     "rate_per_s", "search_p99_ms", "search_attempt", "max_requests", "max_requests_jitter",
-    "max_rss_mib", "probe_time", "probe_pid", "server_ended", "server_exit_status",
+    "max_rss_mib", "probe_time", "probe_pid", "server_ended", "server_exit_status", "rounds",
+    "idle_cpu_s", "idle_s",
 ]  # fmt: skip
 
 
@@ -28,17 +32,21 @@ class Results:
     `cells` has one row per cell (index: its number), failed ones with their `reason`. `workers` is "unknown",
     and what the server is and used is missing, where it was an external one. `load_kind` is
     "closed" or "open"; `arrivals` ("constant", "poisson") and `rate_per_s` are missing in closed loops,
-    `search_p99_ms` and `search_attempt` in cells that are no step of a search. `treatment` is "none" or, in
-    plans of recycling, "recycled", "control", "kill" or "terminate"; `max_requests`, `max_requests_jitter`
-    and `max_rss_mib` are what the server was told, `probe_time` and `probe_pid` the signal of a probe,
-    `server_ended` (Unix s) and `server_exit_status` the end of a server that ended before its cell; all
-    missing elsewhere.
+    `search_p99_ms` and `search_attempt` in cells that are no step of a search. `rotated` says that a cell was
+    measured in a rotation of so many `rounds`: it has rows in `slices`, its `repeat` is the sitting, and
+    `idle_cpu_s` is what its server used in `idle_s` seconds while the others were loaded. `treatment` is
+    "none" or, in cells of recycling, "recycled", "control", "kill" or "terminate"; `max_requests`,
+    `max_requests_jitter` and `max_rss_mib` are when it was to replace workers, `probe_time` and `probe_pid`
+    the signal of a probe, `server_ended` (Unix s) and `server_exit_status` the end of a server that ended
+    before its cell; all missing elsewhere.
 
     `latencies` and `failures` are cut to the measured windows; the sampled frames are not, because what
     happened in a window is interpolated between samples on either side of its edges. `seconds` counts
     `requests` and `failures` by the second of their completion from the warm-up on, whole seconds only,
-    `in_window` or before it. `trace` (trace.csv) and `handled` (requests.csv) have rows in cells of recycling
-    only, cell after cell, warm-up included. Only finished cells have rows outside `cells`.
+    `in_window` or before it; not of rotated cells, which share their seconds. `trace` (trace.csv) and
+    `handled` (requests.csv) have rows in cells of recycling only, cell after cell, warm-up included.
+    `exceptions` is what users' own code raised.
+    Only finished cells have rows outside `cells`.
     """
 
     directory: Path
@@ -53,6 +61,8 @@ class Results:
     host: pd.DataFrame
     trace: pd.DataFrame
     handled: pd.DataFrame
+    slices: pd.DataFrame
+    exceptions: pd.DataFrame
     notes: tuple[str, ...]
 
     @property
@@ -66,16 +76,17 @@ class Results:
         return self.cells[self.cells["status"] == "finished"]
 
 
-class NothingFinished(AnalysisError):
+class NothingFinished(UserError):
     """All cells of a run failed: there is nothing to analyse, only to explain.
 
-    `run` and `cells` are as in `Results`, `finding` says so in a sentence.
+    `directory`, `run` and `cells` are as in `Results`, `finding` says so in a sentence.
     """
 
     def __init__(self, directory: Path, run: schema.Run, cells: pd.DataFrame) -> None:
         super().__init__(
             f"all {len(cells)} cells of {directory} failed; the first: {cells['reason'].iloc[0]}"
         )
+        self.directory = directory
         self.run = run
         self.cells = cells
         self.finding = f"Nothing could be measured: {counted(len(cells), 'cell')} tried, none finished."
@@ -86,11 +97,11 @@ def latest(root: Path = RESULTS_ROOT) -> Path:
     """Return the run under `root` that started last.
 
     Raises:
-        AnalysisError: there is none.
+        UserError: there is none.
     """
     runs = [(schema.read(path, schema.Run).started, path.parent) for path in root.glob("*/run.json")]
     if not runs:
-        raise AnalysisError(f"no results in {root}: run `make bench` first")
+        raise UserError(f"no results in {root}: run `make bench` first")
     return max(runs)[1]
 
 
@@ -98,50 +109,60 @@ def load(directory: Path) -> Results:
     """Read a run; its cost grows with the number of cells and histogram rows, not with the requests.
 
     Raises:
-        AnalysisError: no run there, no cell in it yet, another schema, or a file that is missing, empty or
+        UserError: no run there, no cell in it yet, another schema, or a file that is missing, empty or
             malformed; the text names the file.
         NothingFinished: all of its cells failed.
     """
     if not (directory / "run.json").is_file():
-        raise AnalysisError(f"no results in {directory}: run `make bench` first")
+        raise UserError(f"no results in {directory}: run `make bench` first")
     run = schema.read(directory / "run.json", schema.Run)
     records = [
         (path.parent, schema.read(path, schema.Cell)) for path in sorted(directory.glob("*/*/*/*/cell.json"))
     ]
     if not records:
-        raise AnalysisError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
+        raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
     cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
     finished = cells[cells["status"] == "finished"]
     if finished.empty:
         raise NothingFinished(directory, run, cells)
-    metered = finished[finished["server_cpus"].notna()]
-    read = {
-        name: frames.read(directory, metered if name in frames.OF_SERVER else finished, name)
-        for name in frames.COLUMNS
-    }
-    recycling = finished[finished["treatment"] != "none"]
+    read = {name: frames.read(directory, cells[_has(cells, file)], name) for name, file in FILES.items()}
     return Results(
         directory=directory,
         run=run,
         cells=cells,
         latencies=frames.cut(read["latency"], finished, "second"),
         failures=frames.cut(read["failures"], finished, "time"),
-        seconds=_seconds(read["latency"], read["failures"], finished),
+        seconds=_seconds(read["latency"], read["failures"], finished[~finished["rotated"]]),
         generator=read["generator"],
         processes=read["processes"],
         workers=read["workers"],
         host=read["host"],
-        trace=frames.read(directory, recycling, "trace"),
-        handled=frames.read(directory, recycling, "requests"),
+        trace=read["trace"],
+        handled=read["requests"],
+        slices=read["slices"],
+        exceptions=frames.read_exceptions(directory, finished),
         notes=tuple(_notes(run, cells)),
     )
+
+
+def _has(cells: pd.DataFrame, file: CsvFile) -> pd.Series:
+    """Which cells have a file of this kind."""
+    has = cells["status"] == "finished"
+    if file.of_server:
+        has &= cells["server_cpus"].notna()
+    if file.of_recycling:
+        has &= cells["treatment"] != "none"
+    if file.of_rotation:
+        has &= cells["rotated"]
+    return has
 
 
 def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     """One row of `Results.cells`; what a failed cell does not have is missing."""
     window, server, generator = cell.window, cell.server, cell.generator
+    measured = cell.measured
     whoami = (server and server.whoami) or {}
     command = server.command if server else None
     return {
@@ -153,6 +174,10 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "search_attempt": cell.search.attempt if cell.search else None,
         "repeat": cell.repeat,
         "treatment": cell.treatment,
+        "rotated": cell.rotation is not None,
+        "rounds": cell.rotation.rounds if cell.rotation else None,
+        "idle_cpu_s": measured.idle_cpu_s if measured else None,
+        "idle_s": measured.idle_s if measured else None,
         **_recycling(cell),
         "block": cell.block,
         "status": cell.status,
@@ -163,7 +188,7 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "window_end": window.end if window else None,
         "server_started": server.started if server else None,
         "server_cpus": server.cpus if server else None,
-        "command": shlex.join(named(command, server.app or SUITES)) if server and command else None,
+        "command": shlex.join(named(command, server.app or SUITES_APP)) if server and command else None,
         "app": server.app if server else None,
         "environment": server.environment if server else None,
         "loop": whoami.get("loop"),
@@ -176,12 +201,12 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
 
 
 def _recycling(cell: schema.Cell) -> dict[str, object]:
-    """What a cell of recycling was told and what was done to its server."""
-    told, probe, ended = cell.recycling, cell.probe, cell.server_ended
+    """When a cell of recycling replaced workers, and what was done to its server."""
+    recycling, probe, ended = cell.recycling, cell.probe, cell.server_ended
     return {
-        "max_requests": told.max_requests if told else None,
-        "max_requests_jitter": told.max_requests_jitter if told else None,
-        "max_rss_mib": told.max_rss_mib if told else None,
+        "max_requests": recycling.max_requests if recycling else None,
+        "max_requests_jitter": recycling.max_requests_jitter if recycling else None,
+        "max_rss_mib": recycling.max_rss_mib if recycling else None,
         "probe_time": probe.time if probe else None,
         "probe_pid": probe.pid if probe else None,
         "server_ended": ended.time if ended else None,
@@ -206,7 +231,8 @@ def _seconds(latency: pd.DataFrame, failures: pd.DataFrame, cells: pd.DataFrame)
 
     The second in which the first request ended was not a whole one, unless the window begins with it.
     """
-    service = latency[latency["kind"] == "service"]
+    service = latency[(latency["kind"] == "service") & latency["cell"].isin(cells.index)]
+    failures = failures[failures["cell"].isin(cells.index)]
     requests = service.groupby(["cell", "second"])["count"].sum()
     failed = failures.assign(second=np.floor(failures["time"]).astype(int))
     counts = pd.DataFrame(

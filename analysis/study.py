@@ -1,87 +1,113 @@
-"""A run with everything computed from it, once: what notebooks, charts and the report start from."""
+"""A run and what is computed from it, once: what notebooks, charts and the report start from."""
 
 import os
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import checks, results, verdict
-from analysis.aggregate import closed_loads, open_loads
+from analysis import findings as checks
+from analysis import results
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
+from analysis.overview import Rankings, rankings
 from analysis.recycling import Recycling, analyse
-from analysis.recycling.findings import findings as recycling_findings
-from analysis.summary import summarise
+from analysis.sittings import Sittings, sittings
+from analysis.summary import closed_loads, open_loads, summarise
 from analysis.thresholds import Violation, violations
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
 
 
-@dataclass(frozen=True)
 class Study:
-    """`summary` has a row per finished cell, steps of searches included.
+    """A run and what is computed from it, each part when it is first needed, and then kept.
 
-    `loads` has a row per configuration and closed load over all repeats, `rates` one per configuration and
-    planned open load, `searches` one per search and repeat, `capacity` one per configuration and search;
-    `violations` are the cells that do not keep the plan's thresholds, `alike` compares aliases with what they
-    stand for. `recycling` is None where the run has no cells of recycling.
+    `results` is the run as it was read.
     """
 
-    results: results.Results
-    summary: pd.DataFrame
-    loads: pd.DataFrame
-    rates: pd.DataFrame
-    searches: pd.DataFrame
-    capacity: pd.DataFrame
-    violations: list[Violation]
-    findings: list[checks.Finding]
-    alike: Alike
-    recycling: Recycling | None
-    verdict: verdict.Verdict
+    def __init__(self, loaded: results.Results) -> None:
+        self.results = loaded
 
-    def about(self, *kinds: str) -> list[checks.Finding]:
-        """The findings of some kinds."""
-        return [finding for finding in self.findings if finding.kind in kinds]
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per finished cell, steps of searches included."""
+        return summarise(self.results)
+
+    @cached_property
+    def loads(self) -> pd.DataFrame:
+        """A row per configuration and closed load over all repeats."""
+        return closed_loads(self.results, self.summary)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """A row per configuration and planned open load."""
+        return open_loads(self.results, self.summary)
+
+    @cached_property
+    def searches(self) -> pd.DataFrame:
+        """A row per search and repeat."""
+        return searches(self.summary)
+
+    @cached_property
+    def capacity(self) -> pd.DataFrame:
+        """A row per configuration and search."""
+        return capacity(self.searches)
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        """The cells that do not keep the plan's thresholds."""
+        return violations(self.results, self.summary)
+
+    @cached_property
+    def findings(self) -> list[checks.Finding]:
+        """What may be wrong with it, what spoils the answer first."""
+        return checks.check(self.results, self.summary, self.recycling)
+
+    @cached_property
+    def alike(self) -> Alike:
+        """Aliases, compared with what they stand for."""
+        return alike(self.results, self.summary)
+
+    @cached_property
+    def sittings(self) -> Sittings:
+        """How the rotation went; without rows where there was none."""
+        return sittings(self.results, self.summary)
+
+    @cached_property
+    def recycling(self) -> Recycling | None:
+        """What recycling did; None where the run has no cells of it."""
+        return analyse(self.results)
+
+    @cached_property
+    def verdict(self) -> Rankings:
+        """What the run says: its finding, and the tables that it is read from."""
+        return rankings(
+            self.results,
+            self.summary,
+            self.loads,
+            self.rates,
+            self.searches,
+            self.capacity,
+            self.findings,
+            self.recycling,
+        )
+
+    def about(self, topic: checks.Topic) -> list[checks.Finding]:
+        """The findings that a notebook on `topic` shows."""
+        return [finding for finding in self.findings if topic in checks.KINDS[finding.kind].topics]
+
+    def found(self, kind: str) -> list[checks.Finding]:
+        """The findings of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
 
 
 def study(directory: Path) -> Study:
-    """Load and analyse a run.
+    """Load a run, to analyse it.
 
     Raises:
-        AnalysisError: see `results.load`.
+        UserError: see `results.load`.
     """
-    loaded = results.load(directory)
-    summary = summarise(loaded)
-    loads, rates = closed_loads(loaded, summary), open_loads(loaded, summary)
-    found = searches(summary)
-    highest = capacity(found)
-    recycling = analyse(loaded)
-    findings = _findings(loaded, summary, recycling)
-    return Study(
-        results=loaded,
-        summary=summary,
-        loads=loads,
-        rates=rates,
-        searches=found,
-        capacity=highest,
-        violations=violations(loaded, summary),
-        findings=findings,
-        alike=alike(loaded, summary),
-        recycling=recycling,
-        verdict=verdict.judge(loaded, summary, loads, rates, found, highest, findings, recycling),
-    )
-
-
-def _findings(
-    loaded: results.Results, summary: pd.DataFrame, recycling: Recycling | None
-) -> list[checks.Finding]:
-    """Of every run, and of recycling; warnings first."""
-    found = checks.check(loaded, summary)
-    if recycling is not None:
-        found += recycling_findings(loaded, recycling)
-    return sorted(found, key=lambda finding: finding.severity != "warning")
+    return Study(results.load(directory))
 
 
 def open_study() -> Study:

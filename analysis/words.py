@@ -1,21 +1,20 @@
 """Numbers and names as people write them."""
 
 import math
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
+
+from bench.stats.comparison import Ratio
 
 MIB = 2.0**20  # bytes
 MISSING = "\N{EN DASH}"
 UNKNOWN: Final = "unknown"
-# How many workers a server has; of one that was not started for the run nobody knows.
+# How many workers a server has; unknown of an external one.
 Workers = int | Literal["unknown"]
 # Behind a latency of which much is the generator's own waiting.
 MARK = " †"
-# C0 and C1 controls, bidirectional overrides and isolates, surrogates.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,24 @@ class Value:
         """To three significant digits, with the interval where there is one."""
         if math.isnan(self.mean):
             return MISSING
-        mean = figures(self.mean * scale)
+        mean, interval = figures(self.mean * scale), self.interval(scale=scale)
+        return f"{mean} ({interval})" if interval else mean
+
+    @classmethod
+    def of(cls, versus: Ratio) -> Self:
+        """A ratio as a value."""
+        return cls(versus.ratio, versus.low, versus.high)
+
+    def times(self) -> str:
+        """As a ratio: "1.25x (1.09 to 1.43)", without the interval where there is none."""
+        interval = self.interval()
+        return f"{figures(self.mean)}x" + (f" ({interval})" if interval else "")
+
+    def interval(self, *, scale: float = 1.0) -> str:
+        """The interval to three significant digits; empty where there is none."""
         if math.isnan(self.low):
-            return mean
-        return f"{mean} ({figures(self.low * scale)} to {figures(self.high * scale)})"
+            return ""
+        return f"{figures(self.low * scale)} to {figures(self.high * scale)}"
 
 
 def figures(value: float) -> str:
@@ -66,7 +79,7 @@ def workers_of(value: Any) -> Workers:
 
 
 def with_workers(workers: Workers) -> str:
-    """How many there are: "2 workers", or that nobody knows."""
+    """How many there are: "2 workers", or "workers unknown"."""
     return f"workers {UNKNOWN}" if isinstance(workers, str) else counted(workers, "worker")
 
 
@@ -84,10 +97,7 @@ def assignments(variables: Mapping[str, str]) -> list[str]:
     return [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
-def plain(text: str) -> str:
-    """`text` without what a terminal or a browser would obey instead of showing it.
-
-    Control characters, overrides of the writing direction and halves of surrogate pairs become U+FFFD; line
-    breaks and tabs stay.
-    """
-    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+def quoted(text: str, length: int = 120) -> str:
+    """A text from outside in quotes, in one line and cut where it is longer than `length` characters."""
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= length else f'{line[: length - 1]}…'}”"

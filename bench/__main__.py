@@ -7,6 +7,6 @@ if not sys.platform.startswith("linux"):
         "error: the suite pins and meters processes as only Linux lets it; run it there, or in a Linux VM"
     )
 
-from bench.cli import main
+from bench.cli.main import main
 
 main()

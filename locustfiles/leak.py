@@ -4,6 +4,9 @@ from locust import constant, task
 
 from swarm import Steps, SwarmUser
 
+# Each request leaves memory behind, so that a server must be alone, and is another one afterwards.
+ROTATES = False
+
 BYTES = 2000
 
 

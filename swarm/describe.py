@@ -1,8 +1,12 @@
-"""What a locustfile defines, without running it: `python -m swarm.describe [--folder DIR] FILE`.
+"""What locustfiles define, before anything is run: `python -m swarm.describe [--folder DIR] FILE...`.
 
-Prints a line of JSON: `users` (the names of its user classes), `engine` (as in the session's `ready`),
-`waits` (whether some of them wait between tasks) and `shapes` (the names of its LoadTestShapes). A file that
-cannot be loaded, or defines no user, ends it with status 1 and the reason on standard error.
+It loads all of them in one process and opens an environment, both as a session does, so that what would end
+a session shows first. It prints a line of JSON: `error` (null, or why the session
+could not begin) and `scenarios`, by their file: `users` (the names of its user classes that may run),
+`engine` (as in the session's `ready`), `waits` (whether some of them wait between tasks), `rotates_not` (why
+it cannot be measured in a rotation, but in blocks; null: it can), `shapes` (the names of its
+LoadTestShapes), `weightless` (the names of classes with a weight of 0), `idle` (of those that have no
+task) and `most_users` (how many users it can have; null: any number).
 """
 
 from __future__ import annotations
@@ -10,58 +14,63 @@ from __future__ import annotations
 import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
 
 import argparse
-import contextlib
-import json
+import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from locust import LoadTestShape, User
+from locust import User
 
-from .home import enter
-from .scenarios import engine_name, load
+from .control.process import claim, emit, enter_folder
+from .control.rotating import waits, why_blocks
+from .control.scenarios import LoadError, Scenario, Scenarios
 
 
-def describe(file: str) -> dict[str, Any]:
-    """What a locustfile defines. Raises SystemExit with a message where it cannot be used."""
-    classes = load([file])[file]
-    if not classes:
-        raise SystemExit("it defines no user class: write one that is a subclass of HttpUser, for example")
-    module = sys.modules[classes[0].__module__]
-    shapes = [name for name, each in vars(module).items() if _is_shape(each)]
+def describe(files: Sequence[str], given: Sequence[str]) -> dict[str, Any]:
+    """What the files define, with the options that were `given`; of files that cannot be used, why."""
+    try:
+        scenarios = Scenarios(files, given)
+        environment = scenarios.environment()
+        scenarios.open(environment, environment.create_local_runner())
+    except LoadError as error:
+        return {"error": str(error), "scenarios": {}}
+    return {"error": None, "scenarios": {file: _described(each) for file, each in scenarios.all.items()}}
+
+
+def _described(scenario: Scenario) -> dict[str, Any]:
     return {
-        "users": [each.__name__ for each in classes],
-        "engine": engine_name(classes),
-        "waits": any(map(_waits, classes)),
-        "shapes": shapes,
+        "users": scenario.names,
+        "engine": scenario.engine,
+        "waits": any(map(waits, scenario.classes)),
+        "rotates_not": why_blocks(scenario.classes),
+        "shapes": scenario.shapes,
+        "weightless": [each.__name__ for each in scenario.weightless],
+        "idle": [each.__name__ for each in scenario.classes if not each.tasks],
+        "most_users": _most_users(scenario.classes),
     }
 
 
-def _waits(user: type[User]) -> bool:
-    """Whether users of a class wait between tasks, as far as that can be told without one."""
-    try:
-        return bool(user.wait_time(SimpleNamespace()) > 0)  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001  (a method of the user's own that needs a user: it was written to wait)
-        return True
-
-
-def _is_shape(found: object) -> bool:
-    return isinstance(found, type) and issubclass(found, LoadTestShape) and found is not LoadTestShape
+def _most_users(classes: Sequence[type[User]]) -> int | None:
+    """How many users there can be: Locust spawns no more of a class with a `fixed_count`."""
+    if not classes or not all(each.fixed_count for each in classes):
+        return None
+    return sum(each.fixed_count for each in classes)
 
 
 def main() -> None:
-    """Entry point: see the module's text."""
+    """Describe the files of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="where its users are at home")
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="the folder that its users run in")
+    parser.add_argument("--option", action="append", default=[], metavar="WORD", help="for the locustfiles")
+    parser.add_argument("files", nargs="+", metavar="FILE")
     arguments = parser.parse_args()
-    enter(arguments.folder)
-    with contextlib.redirect_stdout(sys.stderr):
-        described = describe(arguments.file)
-    print(json.dumps(described), flush=True)  # noqa: T201
-    os._exit(0)  # the file may have started greenlets or threads that never end
+    claim()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    enter_folder(arguments.folder)
+    emit(**describe(arguments.files, arguments.option))
+    os._exit(0)  # a file may have started greenlets or threads that never end
 
 
 if __name__ == "__main__":

@@ -299,7 +299,7 @@ def main() -> None:
         try:
             learning = LearningServer(arguments.learn)
         except ValueError as error:
-            parser.error(str(error))
+            parser.exit(2, f"{error}\n")
         signal.signal(signal.SIGUSR1, lambda *_: print(learning.report(), flush=True))  # noqa: T201
     listener = socket.create_server(("127.0.0.1", arguments.port), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)  # noqa: T201

@@ -1,10 +1,10 @@
-"""One Locust process that runs one cell after the other, told what to do over a pipe.
+"""One Locust process that runs one cell after another and reads its commands from a pipe.
 
     python -m swarm.session --scenario locustfiles/index.py --scenario locustfiles/json.py
 
 Locust's start-up is paid once, not once per cell. Commands are JSON lines on standard input, events
 are JSON lines on standard output; docs/contracts.md has both. When standard input ends, so does the
-session, whatever it is doing: a session never outlives whoever started it.
+session, whatever it is doing: a session never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from __future__ import annotations
 import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
 
 import argparse
-import gc
 import json
 import logging
 import math
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import time
@@ -28,78 +26,130 @@ import gevent
 import gevent.event
 import locust
 import locust.runners
-from gevent.fileobject import FileObject
 from gevent.queue import Queue
-from locust import User, events
 from locust.runners import LocalRunner, MasterRunner
 
-from .cell import Cell, CellFailed
-from .distributed import NotReadyError, Workers
-from .home import enter
-from .locust_csv import locust_csv
-from .pacemaker import NONE, Pacemaker, not_swarm, pacemaker_of
-from .plugin import Coordinator, coordinator_of
-from .progress import Progress, emit
-from .scenarios import engine_name, environment_of, load
-from .summary import Window, read_window
+from .control.cell import Cell, CellFailed, Progress, Ramp, allow_fast_spawning, prepare_load, rate_of
+from .control.options import locust_settings
+from .control.pacemaker import Pacemaker, not_swarm, pacemaker_of
+from .control.plugin import Coordinator, coordinator_of
+from .control.process import QuitOutcome, claim, commands, emit, end_process, enter_folder, quit_locust
+from .control.rotation import Order, Rotation
+from .control.rotor import rotor_of
+from .control.scenarios import LoadError, Scenario, Scenarios
+from .control.workers import LIMIT_S, QUIT_MESSAGE, NotReadyError, Workers, obey_master
+from .recording.files import locust_csv
+from .recording.summary import Window, read_window
+from .users.user_code import described
 
 logger = logging.getLogger("swarm.session")
 
 SPAWN_LIMIT_S: Final = 60.0
-RAMP_USERS: Final = 64
-RAMP_STEPS: Final = 20
-RAMP_PAUSE_S: Final = 0.03
-"""Users are spawned 64 at a time, or in 20 steps where there are more, 30 ms apart."""
+COUNT_LIMIT_S: Final = 3.0
+"""How long it takes at most until a master has counted the users of its workers."""
 REPORT_INTERVAL_S: Final = 1.0
 """How often Locust workers report: by default every 3 s, which is as long as some cells."""
 
 
 class Session:
-    """Runs cells in one environment. `scenarios` maps files to the user classes they define."""
+    """Runs cells in one environment, each with the scenario of one file in place."""
 
-    def __init__(self, scenarios: Mapping[str, list[type[User]]], processes: int) -> None:
+    def __init__(
+        self,
+        scenarios: Scenarios,
+        processes: int,
+        given: Sequence[str] = (),
+        limit_s: float = LIMIT_S,
+    ) -> None:
+        """`given` are the options of the locustfiles, for the workers of a master. Raises LoadError.
+
+        `limit_s` is how long these may take to start.
+        """
         self._scenarios = scenarios
         self._processes = processes
-        self._environment = environment_of(scenarios)
-        self._workers = Workers(self._environment, list(scenarios), processes) if processes > 1 else None
+        self._environment = scenarios.environment()
+        self._environment.dispatcher_class = Ramp
+        allow_fast_spawning()
+        files = list(scenarios.all)
+        self._workers = None
+        if processes > 1:
+            self._workers = Workers(self._environment, files, given, processes, limit_s)
         self._runner: LocalRunner | MasterRunner = (
             self._environment.create_local_runner() if self._workers is None else self._workers.runner
         )
         if self._workers is not None:
             self._workers.await_ready()
         self._aborted: str | None = None
-        events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
+        self._ending = False
+        self._rotation: Rotation | None = None
+        self._expected = 0  # users of a rotation that must go on running, once all have been counted
+        scenarios.open(self._environment, self._runner)
         self._coordinator: Coordinator = coordinator_of(self._environment)
+        scenarios.watch(self._coordinator.code)
         self._pacemaker: Pacemaker = pacemaker_of(self._environment)
-        self._pacemaker.automatic = False  # it spawns in several steps
+        self._pacemaker.automatic = False  # a cell says when
+        rotor_of(self._environment)
         self.progress = Progress(self._runner, self._coordinator, self._check)
         self._spawned = gevent.event.Event()
-        self._environment.events.spawning_complete.add_listener(lambda **_: self._spawned.set())
+        self._count = 0
+        self._environment.events.spawning_complete.add_listener(self._note_spawned)
+        self._stopped_by_file = self._quit_by_file = False
+        self._environment.events.test_stopping.add_listener(self._note_stopping)
+        self._quit_runner = self._runner.quit
+        self._runner.quit = self._quit  # type: ignore[method-assign]
+        if self._workers is not None:
+            self._runner.register_message(QUIT_MESSAGE, self._note_quitting)
 
     def abort(self, reason: str) -> None:
         """End the current cell as failed."""
         self._aborted = reason
 
-    def close(self) -> None:
-        """Stop users and worker processes."""
-        self._runner.quit()
+    def close(self) -> QuitOutcome:
+        """Tell locustfiles that the session ends, stop users and processes."""
+        self._ending = True
+        goodbye = quit_locust(self._environment)
         if self._workers is not None:
             self._workers.close()
+        return goodbye
+
+    def drop(self, target: str, reason: str) -> None:
+        """Leave a target out of what the current rotation has left."""
+        if self._rotation is not None:
+            self._rotation.drop(target, reason)
+
+    def run_rotation(self, order: Order) -> dict[str, Any]:
+        """Let all targets settle, go round among them and write their files; returns the `finished` event.
+
+        Raises CellFailed with the reason where there is nothing to be measured.
+        """
+        self._require(order.scenario)
+        self._aborted = None
+        rotation = self._rotation = Rotation(self._environment, self._workers, order, self._check_users)
+        try:
+            rotation.prepare(self._scenarios, self._processes)
+            self._spawn_in_time(rotation.users)
+            self._count_users(rotation.users)
+            parts = rotation.run()
+        finally:
+            self._expected = 0
+            self._rotation = None
+            self._stop()
+        self._check()
+        return rotation.finish(parts, self._why_silent)
 
     def run_cell(self, cell: Cell) -> dict[str, Any]:
         """Warm up, measure, stop and write one cell; returns its `finished` event.
 
         Raises CellFailed with the reason where there is nothing to be measured.
         """
-        classes = self._scenarios.get(cell.scenario)
-        if not classes:
-            raise CellFailed(f"{cell.scenario} was not loaded with --scenario, or defines no user")
+        scenario = self._require(cell.scenario)
         self._aborted = None
-        self._set_options(cell, classes)
+        self.progress.cell = cell.id
+        self._put(scenario, cell)
         environment = self._environment
         try:
             with locust_csv(environment, cell.directory):
-                window = self._swarm(classes, cell)
+                window = self._swarm(cell)
                 stats = environment.stats
                 figures = Window(stats.num_requests - stats.num_failures, stats.num_failures)
                 self._stop()
@@ -109,150 +159,225 @@ class Session:
         if cell.record:  # exact, where Locust's own figures are those of the moment
             figures = read_window(cell.directory, *window)
         if not figures.requests and not figures.failures:
-            raise CellFailed(self._why_silent())
+            raise CellFailed(self._why_silent(), see_log=True)
         return {"event": "finished", "window": {"start": window[0], "end": window[1]}, **asdict(figures)}
 
-    def _set_options(self, cell: Cell, classes: list[type[User]]) -> None:
-        """Tell Locust, and through its options its workers, what is to be run."""
-        environment, arrivals = self._environment, cell.arrivals
-        if arrivals is not None:
-            if reason := not_swarm(classes):
+    def _require(self, file: str) -> Scenario:
+        scenario = self._scenarios.get(file)
+        if scenario is None or not scenario.classes:
+            raise CellFailed(f"{file} was not loaded with --scenario, or defines no user")
+        return scenario
+
+    def _put(self, scenario: Scenario, cell: Cell) -> None:
+        """Put a scenario in place, here and in the workers, with the options of a cell."""
+        if cell.arrivals is not None:
+            if reason := not_swarm(scenario.classes):
                 raise CellFailed(reason)
             if cell.users < self._processes:
                 few = f"{cell.users} users, {self._processes} processes"
                 raise CellFailed(f"an open loop needs a user in each process: {few}")
-        environment.host = cell.host
-        environment.stop_timeout = cell.stop_timeout_s
-        options = environment.parsed_options
-        assert options is not None
-        options.record = str(cell.directory) if cell.record else ""
-        options.trace = cell.trace
-        options.arrivals = arrivals.kind if arrivals is not None else NONE
-        options.arrival_rate = arrivals.rate_per_s if arrivals is not None else None
-        options.arrival_seed = arrivals.seed if arrivals is not None else None
+        rotor_of(self._environment).clear()
+        files = [scenario.file]
+        prepare_load(self._environment, self._scenarios, files, cell.load_options(), self._workers)
 
-    def _swarm(self, classes: list[type[User]], cell: Cell) -> tuple[int, int]:
+    def _swarm(self, cell: Cell) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()  # what is loaded by now need not be looked at again while users are waiting
         users = cell.users
-        late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s")
-        with gevent.Timeout(SPAWN_LIMIT_S, late):
-            self._spawn(classes, users)
+        self._spawn_in_time(users)
         began = self._pacemaker.begin() if cell.arrivals is not None else time()
         start = math.ceil(began + cell.warmup_s)
         self.progress.warm_up(start)
         self._environment.stats.reset_all()  # Locust's own figures are those of the window, too
         end = self.progress.measure(start, cell.measured_s)
-        if self._runner.user_count < users:
-            left = self._runner.user_count
-            raise CellFailed(f"only {left} of {users} users were still running at the end: see the log")
+        self._expect(users)
         return start, end
 
-    def _spawn(self, classes: list[type[User]], users: int) -> None:
-        """Spawn users some at a time.
+    def _expect(self, users: int) -> None:
+        """Raise CellFailed where fewer users run by now."""
+        if self._runner.user_count < users:
+            left = self._runner.user_count
+            raise CellFailed(self._coordinator.code.why_fewer(users, left, self._count), see_log=True)
 
-        Some servers queue no more than 100 connections. Users that connect all at once overflow the
-        queue, and the kernel tries again a second later (SYN retransmission), which is in the window.
-        """
-        step = max(RAMP_USERS, users // RAMP_STEPS)
-        for count in (*range(step, users, step), users):
-            self._spawned.clear()
-            self._runner.start(count, spawn_rate=step, user_classes=classes)
-            while not self._spawned.wait(0.05):
-                self._check()
-                failure = getattr(self._runner.spawning_greenlet, "exception", None)
-                if failure is not None:
-                    raise CellFailed(f"users could not be spawned: {failure}")
-            if count < users:
-                gevent.sleep(RAMP_PAUSE_S)
+    def _spawn_in_time(self, users: int) -> None:
+        late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s", see_log=True)
+        with gevent.Timeout(SPAWN_LIMIT_S, late):
+            self._spawn(users)
+
+    def _spawn(self, users: int) -> None:
+        self._spawned.clear()
+        self._stopped_by_file = self._quit_by_file = False
+        self._runner.start(users, spawn_rate=rate_of(users))
+        while not self._spawned.wait(0.05):
+            failure = getattr(self._runner.spawning_greenlet, "exception", None)
+            if failure is not None:
+                raise CellFailed(f"users could not be spawned: {described(failure)}", see_log=True)
+            self._check()
+        self._check()
+
+    def _note_spawned(self, user_count: int, **_: object) -> None:
+        self._count = user_count
+        self._spawned.set()
+
+    def _note_stopping(self, **_: object) -> None:
+        self._stopped_by_file = not self._ending
+
+    def _note_quitting(self, **_: object) -> None:
+        self._quit_by_file = self._stopped_by_file = not self._ending
+
+    def _quit(self) -> None:
+        """Locust's `runner.quit`, after which it runs nothing any more: a locustfile may call it."""
+        self._note_quitting()
+        self._quit_runner()
+
+    def _check_users(self) -> None:
+        self._check()
+        self._expect(self._expected)
+
+    def _count_users(self, users: int) -> None:
+        """Have it checked from now on that so many run; workers tell their number a little later."""
+        with gevent.Timeout(COUNT_LIMIT_S, False):
+            while self._runner.user_count < users:
+                gevent.sleep(0.02)
+        self._expected = users
+        self._check_users()
 
     def _check(self) -> None:
         if self._aborted is not None:
             raise CellFailed(self._aborted)
         if self._coordinator.error is not None:
+            self._environment.process_exit_code = None  # it is not a locustfile that has set it
             raise CellFailed(self._coordinator.error)
+        if self._stopped_by_file:
+            raise CellFailed(self._why_stopped(), see_log=True, over=self._quit_by_file)
 
     def _stop(self) -> None:
         """Stop the users and wait until the runner can start again: workers say when they are ready."""
-        self._runner.stop()
+        self._ending = True
+        try:
+            self._runner.stop()
+        finally:
+            self._ending = False
         if self._workers is None:
             return
         try:
             self._workers.await_ready()
         except NotReadyError as error:
-            raise CellFailed(str(error)) from error
+            raise CellFailed(str(error), see_log=True, over=True) from error
+
+    # -- Why there is nothing to be measured
 
     def _why_silent(self) -> str:
-        for exception in self._runner.exceptions.values():
-            return f"no request was made: the scenario raised {exception['msg']}"
+        if raised := self._coordinator.code.first_exception():
+            return f"no request was made: the scenario raised {raised}"
         return "no request was completed in the measured window"
+
+    def _why_stopped(self) -> str:
+        if self._workers is not None and (failure := self._workers.failure()) is not None:
+            return failure
+        reasons = self._coordinator.code.endings()
+        if "raised StopTest" in reasons:
+            return "the locustfile ended the test: a user raised StopTest"
+        return f"the locustfile ended the test: it called runner.{'quit' if self._quit_by_file else 'stop'}()"
 
 
 def _serve(session: Session) -> None:
     """Obey commands until standard input ends."""
-    commands: Queue[dict[str, Any]] = Queue()
+    cells: Queue[dict[str, Any]] = Queue()
 
     def read() -> None:
-        for line in FileObject(sys.stdin.buffer, "rb", close=False):
+        for line in commands():
             try:
                 command = json.loads(line)
                 kind = command["command"]
             except (ValueError, TypeError, KeyError):
-                emit(event="failed", reason=f"not a command: {line.decode(errors='replace').strip()}")
+                emit(
+                    event="failed",
+                    cell=None,
+                    reason=f"not a command: {line.decode(errors='replace').strip()}",
+                )
                 continue
             if kind == "abort":
                 session.abort(command.get("reason", "aborted"))
+            elif kind == "drop":
+                session.drop(str(command.get("target")), str(command.get("reason", "dropped")))
             elif kind == "enough":
                 session.progress.enough()
             else:
-                commands.put(command)
-        os._exit(0)  # nobody listens any more; worker processes see their own input end
+                cells.put(command)
+        end_process(session.close)
 
     gevent.spawn(read)
     while True:
-        command = commands.get()
+        command = cells.get()
         try:
-            emit(**session.run_cell(Cell.of(command)))
+            emit(cell=command.get("cell"), **_run(session, command))
         except CellFailed as failure:
-            emit(event="failed", reason=str(failure))
-        except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            emit(event="failed", reason=f"{error.strerror}{where}")
+            emit(event="failed", cell=command.get("cell"), **vars(failure))
+            if failure.over:
+                end_process(session.close)
 
 
-def _work(files: list[str], port: int) -> None:
+def _run(session: Session, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a cell; raises CellFailed, whatever ends it."""
+    try:
+        if command["command"] == "rotate":
+            return session.run_rotation(Order.of(command))
+        return session.run_cell(Cell.of(command))
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise CellFailed(f"{error.strerror}{where}") from error
+    except SystemExit as error:
+        ended = f"the locustfile ended the program: sys.exit({error.code!r}) was called"
+        raise CellFailed(ended, see_log=True, over=True) from error
+
+
+def _work(scenarios: Scenarios, port: int) -> None:
     """Be one Locust worker of a session until standard input ends."""
-    environment = environment_of(load(files))
+    environment = scenarios.environment()
     runner = environment.create_worker_runner("127.0.0.1", port)
-    events.init.fire(environment=environment, runner=runner, web_ui=None)
-    FileObject(sys.stdin.buffer, "rb", close=False).read()
-    os._exit(0)
+    obey_master(runner, scenarios)
+    scenarios.open(environment, runner)
+    scenarios.watch(coordinator_of(environment).code)
+    for _ in commands():
+        pass
+    end_process(lambda: quit_locust(environment))
 
 
 def main() -> None:
-    """Entry point: see the module's text."""
+    """Run a session, or one of its Locust workers, by the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--scenario", action="append", required=True, metavar="FILE")
     parser.add_argument("--processes", type=int, default=1, help="Locust workers; 1 (the default) needs none")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="where its users are at home")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="the folder that its users run in")
+    parser.add_argument("--option", action="append", default=[], metavar="WORD", help="for the locustfiles")
+    parser.add_argument(
+        "--import-timeout",
+        type=float,
+        default=LIMIT_S,
+        metavar="S",
+        help="how long workers may take to start",
+    )
     parser.add_argument("--worker", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    claim()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
-    enter(arguments.folder)
-    if arguments.worker is not None:
-        _work(arguments.scenario, arguments.worker)
-        return
-    scenarios = load(arguments.scenario)
-    session = Session(scenarios, arguments.processes)
+    enter_folder(arguments.folder)
+    try:
+        scenarios = Scenarios(arguments.scenario, arguments.option)
+        if arguments.worker is not None:
+            _work(scenarios, arguments.worker)
+            return
+        session = Session(scenarios, arguments.processes, arguments.option, arguments.import_timeout)
+    except (LoadError, NotReadyError) as error:
+        raise SystemExit(str(error)) from error
     emit(
         event="ready",
         locust=locust.__version__,
         processes=arguments.processes,
-        scenarios={file: [c.__name__ for c in classes] for file, classes in scenarios.items()},
-        engines={file: engine_name(classes) for file, classes in scenarios.items()},
+        scenarios={file: each.names for file, each in scenarios.all.items()},
+        engines={file: each.engine for file, each in scenarios.all.items()},
+        settings=asdict(locust_settings()),
     )
     try:
         _serve(session)

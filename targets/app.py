@@ -42,7 +42,7 @@ from sanic.response import HTTPResponse, json, raw, text
 
 from targets.identity import identify
 from targets.refusals import NoDatabaseError, RefusedError
-from targets.told import do_as_told
+from targets.settings import apply_settings
 
 INDEX = "Hello, world!"
 DOCUMENT = {
@@ -60,7 +60,7 @@ LARGEST = 2**31 - 1  # of an integer column
 
 app = Sanic("whichworker")
 identify(app)
-do_as_told(app)
+apply_settings(app)
 app.ctx.database = None
 if os.environ.get("DATABASE_URL"):
     # Only here: the memory and the start-up time of a driver are no part of the other scenarios.

@@ -1,4 +1,4 @@
-"""The typed reader of `configurations.toml`; nobody else parses that file.
+"""The typed reader of `configurations.toml`, and the commands of its configurations; only this parses it.
 
 It runs inside every stack's environment: standard library only (and tomli where tomllib is missing).
 """
@@ -6,11 +6,12 @@ It runs inside every stack's environment: standard library only (and tomli where
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,11 +24,26 @@ RECYCLING = ("flag", "app", "respawn", "rss", "none")
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
+_PATIENCE = ("startup_timeout",)
 _WITHOUT_ARGV = ("app", "none")
+
+SUITES_APP, OWN_APP = "targets.app:app", "targets.own:app"
+"""What stands for the app in a command that is run: the suite's, or a user's own."""
+_FACTORY_FLAG = {"sanic": "--factory", "uvicorn": "--factory", "granian": "--factory"}
+"""Programs that take the name of a factory with a flag; the others take a call."""
+
+WATCHDOG_S = 30.0
+"""How long servers themselves wait for a worker to start: Gunicorn and Sanic give it up after that."""
+_AFTER_US_S = 10
 
 
 class ConfigurationError(ValueError):
     """A catalogue that cannot be read, or a request that it cannot meet; the message is for the user."""
+
+
+def patience_s(startup_timeout: float) -> int:
+    """How long a server is told to wait for its workers, so that it does not give up before `serve` does."""
+    return math.ceil(startup_timeout) + _AFTER_US_S
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class Stack:
     """An environment to serve in: interpreter versions, best first, and a pinned requirements file.
 
     `fixed` are packages without whose pinned version the stack is not what it is for; `own` is a further
-    requirements file, of somebody's own app, whose versions take the place of the pinned ones.
+    requirements file, of a user's own app, whose versions take the place of the pinned ones.
     """
 
     name: str
@@ -93,6 +109,12 @@ class Configuration:
     backlog: int | None
     max_workers: int | None
     variant_of: str | None
+    startup_argv: tuple[str, ...] = ()
+
+    @property
+    def takes_workers(self) -> bool:
+        """Whether its command says how many workers there are."""
+        return any("{workers}" in word for word in self.argv)
 
     @property
     def takes_jitter(self) -> bool:
@@ -107,9 +129,12 @@ class Configuration:
         workers: int,
         app: str,
         recycling: Recycling = NEVER,
+        startup_timeout: float = WATCHDOG_S,
     ) -> list[str]:
         """The command that serves `app` ("module:attribute"); its first word is a program of the stack.
 
+        An app that ends in `()` is a factory, and named as the program wants it.
+        Where a start may take longer than servers wait (seconds), it is told to wait.
         Raises `ConfigurationError` for what this server cannot do.
         """
         if workers < 1:
@@ -117,9 +142,22 @@ class Configuration:
         if self.max_workers is not None and workers > self.max_workers:
             raise ConfigurationError(f"{self.name} has at most {self.max_workers} worker(s), not {workers}")
         self._check_recycling(recycling)
-        values = {"host": host, "port": port, "workers": workers, "app": app, **recycling.values()}
+        values = {"host": host, "port": port, "workers": workers, "app": SUITES_APP, **recycling.values()}
+        values["startup_timeout"] = patience_s(startup_timeout)
         argv = self.argv if recycling == NEVER else self.argv + self.recycle_argv
-        return [_PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv]
+        argv += self.startup_argv if startup_timeout > WATCHDOG_S else ()
+        return named([_PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv], app)
+
+    def explains(self, command: Sequence[str]) -> bool:
+        """Whether a recorded command is one of this configuration, whatever its values."""
+        recorded = [Path(command[0]).name, *command[1:]]
+        with_app = [word for word in recorded if word != _FACTORY_FLAG.get(recorded[0])]
+        return any(
+            len(argv) == len(with_app) and all(map(_fills, with_app, argv))
+            for recycled in ((), self.recycle_argv)
+            for patient in ((), self.startup_argv)
+            for argv in [self.argv + recycled + patient]
+        )
 
     def variables(self, recycling: Recycling) -> dict[str, str]:
         """The environment that its command needs; under `app`, this tells the app after how many requests."""
@@ -160,6 +198,22 @@ class Catalogue:
         if name not in self.configurations:
             raise ConfigurationError(f"there is no configuration {name!r}{_hint(name, self.configurations)}")
         return self.configurations[name]
+
+
+def named(words: Sequence[str], app: str) -> list[str]:
+    """A command with the name of an app in place of what stands for one; a factory's name ends in `()`."""
+    if not any(word in (SUITES_APP, OWN_APP) for word in words):
+        return list(words)
+    flag = _FACTORY_FLAG.get(Path(words[0]).name) if app.endswith("()") else None
+    name = app if flag is None else app[: -len("()")]
+    said = [name if word in (SUITES_APP, OWN_APP) else word for word in words]
+    return said if flag is None else [*said, flag]
+
+
+def _fills(word: str, template: str) -> bool:
+    """Whether a word is a template with something in its placeholders."""
+    pattern = ".*".join(re.escape(part) for part in re.split(r"\{.*?\}", template))
+    return re.fullmatch(pattern, word) is not None
 
 
 def load(path: Path = CONFIGURATIONS) -> Catalogue:
@@ -282,6 +336,7 @@ def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configura
         backlog=table.number("backlog"),
         max_workers=table.number("max_workers", required=False),
         variant_of=table.text("variant_of", required=False),
+        startup_argv=table.command("startup_argv", _PATIENCE, required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):

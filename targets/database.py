@@ -105,7 +105,7 @@ class Database:
         """
         found = {row["id"]: dict(row) for row in await self._fetch(_READ, ids)}
         try:
-            return [found[each] for each in ids]
+            return [found[number] for number in ids]
         except KeyError as missing:
             raise _no_item(missing.args[0]) from None
 

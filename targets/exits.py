@@ -66,7 +66,7 @@ class ExitWatch:
         if stat is None or stat[STATE] not in DEAD or int(stat[START]) != self._start:
             return None
         try:
-            # Who may not know the status of another user's process reads 0.
+            # Of another user's process the status is read as 0.
             mine = os.stat(f"/proc/{self._pid}").st_uid == os.geteuid()  # noqa: PTH116
         except FileNotFoundError:
             return None

@@ -1,7 +1,7 @@
 """What a worker says about itself: that it has started, and what really serves its requests.
 
 `identify(app)` makes a Sanic app fit to be served by `targets.serve`, by a route; `attest(app, name)` does it
-for an app that is somebody else's, by listeners alone. Neither costs anything per request.
+for a user's own app, by listeners alone. Neither costs anything per request.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def identify(app: Sanic) -> None:
 
 
 def attest(app: Sanic, name: str) -> None:
-    """Let each worker of somebody's app announce that it has started, and write down who serves it.
+    """Let each worker of a user's app announce that it has started, and write down what serves it.
 
     What `/whoami` answers, and the app's `name`, goes into the file `$WHICHWORKER_IDENTITY`, whole.
     """

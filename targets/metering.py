@@ -68,7 +68,7 @@ class Meter:
         self._memory_interval = memory_interval
         self.announcements = folder / "ready.csv"
         self._announced = self.announcements.open("x+")
-        # Line-buffered, so that who reads along sees whole lines.
+        # Line-buffered, so that readers see whole lines meanwhile.
         self._processes = (folder / "processes.csv").open("x", buffering=1)
         self._workers = (folder / "workers.csv").open("x", buffering=1)
         self._meter = _Process(os.getpid(), 0, "meter", ExitWatch(os.getpid(), None))

@@ -1,6 +1,7 @@
-# The image of a stack with the requirements of somebody's own app over it; bench/compose/own_image.py builds it, in
-# a folder that has `requirements` (with all files that they include), install.sh, `wheels` and `certificates`.
-# BASE is the stack's image, REQUIREMENTS the file to be installed, SOURCES what it was made from.
+# An image with requirements of somebody's own over it, an app's over a stack's or a locustfile's over the suite's;
+# bench/launch/containers/own_image.py builds it, in a folder that has `requirements` (with all files that they include),
+# install.sh, `wheels` and `certificates`, and pinned.txt if there are versions that stay.
+# BASE is the image below, REQUIREMENTS the file to be installed, SOURCES what it was made from.
 
 ARG BASE
 FROM ${BASE}
@@ -8,7 +9,9 @@ USER root
 WORKDIR /build
 COPY . .
 ARG REQUIREMENTS
-RUN sh install.sh --requirement "requirements/${REQUIREMENTS}" \
+RUN set -- --requirement "requirements/${REQUIREMENTS}" \
+    && if [ -e pinned.txt ]; then set -- --requirement pinned.txt "$@"; fi \
+    && sh install.sh "$@" \
     && /opt/stack/bin/python -m pip check --disable-pip-version-check \
     && rm -rf /build/*
 WORKDIR /whichworker

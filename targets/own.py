@@ -1,7 +1,7 @@
-"""Somebody's own Sanic app as servers are told to serve it: `targets.own:app`; `WHICHWORKER_APP` names it.
+"""A user's own app as servers serve it: `targets.own:app` is the app that `WHICHWORKER_APP` names.
 
-It gets two listeners and nothing else: its routes, middleware and settings stay as they are. (Where workers
-are to be recycled by the app, or requests to be logged, that is registered as it is with the reference app.)
+It gets two listeners and nothing else: its routes, middleware and settings stay as they are. (Recycling by
+the app and a log of requests are registered as with the reference app, if they are wanted.)
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 
 from targets.identity import attest
 from targets.loading import load_app
-from targets.told import do_as_told
+from targets.settings import apply_settings
 
 app, _name = load_app(os.environ["WHICHWORKER_APP"])
 attest(app, _name)
-do_as_told(app)
+apply_settings(app)

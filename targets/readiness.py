@@ -1,6 +1,6 @@
 """Is the server there, and is it the one that was declared?
 
-Its own answer to `/whoami` decides. Somebody's own app has no such route, and is sent no request: there it is
+Its own answer to `/whoami` decides. A user's own app has no such route, and is sent no request: there it is
 what its workers have written down (`targets.identity`), and that its port is open.
 """
 
@@ -48,7 +48,7 @@ def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collect
 def read_identity(
     path: Path, port: int, configuration: Configuration, pids: Collection[int]
 ) -> dict[str, Any]:
-    """What a worker of somebody's own app has written of itself, if one of these processes listens.
+    """What a worker of a user's own app has written about itself, if one of these processes listens.
 
     Raises `NotReadyError` or `UndeclaredError`.
     """
@@ -58,8 +58,8 @@ def read_identity(
         raise NotReadyError("no worker has said what serves it") from error
     _check_declared(identity, configuration)
     if not any(
-        each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid in pids
-        for each in psutil.net_connections("tcp")
+        found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid in pids
+        for found in psutil.net_connections("tcp")
     ):
         raise NotReadyError(f"it does not listen on port {port}")
     return identity

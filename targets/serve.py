@@ -16,14 +16,20 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import CONFIGURATIONS, ConfigurationError, Recycling, Stack, load
+from targets.configurations import (
+    CONFIGURATIONS,
+    OWN_APP,
+    SUITES_APP,
+    WATCHDOG_S,
+    ConfigurationError,
+    Recycling,
+    Stack,
+    load,
+)
 from targets.metering import Meter, MeteringError
+from targets.own_app import OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
-from targets.surroundings import OwnApp, reserved
-
-# What stands for somebody's own app in the command of a server.
-OWN = "targets.own:app"
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
 
@@ -78,8 +84,9 @@ def _order(options: argparse.Namespace) -> Order:
             host=options.host,
             port=options.port,
             workers=options.workers,
-            app=options.app if own is None else OWN,
+            app=options.app if own is None else OWN_APP,
             recycling=recycling,
+            startup_timeout=WATCHDOG_S if own is None else options.startup_timeout,
         )
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
@@ -101,7 +108,7 @@ def _order(options: argparse.Namespace) -> Order:
 
 
 def _own(options: argparse.Namespace) -> OwnApp | None:
-    """Somebody's own app, where a folder is given for it."""
+    """The user's own app, where a folder is given for it."""
     if options.app_folder is None:
         return None
     if not options.app_folder.is_dir():
@@ -128,7 +135,7 @@ def _program(name: str, stack: Stack) -> Path:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise `ServeError` if nobody could listen there.
+    """Raise `ServeError` if no server could listen there.
 
     Without SO_REUSEPORT the bind also fails where a server that sets it (Granian) listens already,
     which this server would share the connections with; with SO_REUSEADDR it does not fail for
@@ -191,12 +198,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="replace a worker that exceeds so many MiB (where the server cannot count requests)",
     )
-    add("--app", default="targets.app:app", metavar="MODULE:NAME", help="the app (default %(default)s)")
+    add("--app", default=SUITES_APP, metavar="MODULE:NAME", help="the app (default %(default)s)")
     add(
         "--app-folder",
         type=Path,
         metavar="DIR",
-        help="the app is somebody's own (an instance or a factory) and lies there: it is served as it is",
+        help="the app is your own (an instance or a factory) and lies there: it is served as it is",
     )
     add(
         "--variable",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.configurations import Configuration, Recycling
+from targets.configurations import WATCHDOG_S, Configuration, Recycling, patience_s
 from targets.metering import Meter
+from targets.own_app import PROJECT, RESERVED, OwnApp
 from targets.processes import ProcessTree
 from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable, read_identity
-from targets.surroundings import PROJECT, RESERVED, OwnApp
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
@@ -116,6 +116,8 @@ class Server:
 
     def _of_own(self, own: OwnApp) -> dict[str, str]:
         named = {"WHICHWORKER_APP": own.name, "WHICHWORKER_IDENTITY": str(self._identity.resolve())}
+        if self._order.startup_timeout > WATCHDOG_S:
+            named["WHICHWORKER_PATIENCE_S"] = str(patience_s(self._order.startup_timeout))
         return {**own.environment(os.environ), **named}
 
     def _become_ready(self) -> dict[str, Any] | None:
@@ -135,7 +137,10 @@ class Server:
             except NotReadyError as problem:
                 if time.monotonic() > deadline:
                     raise NeverReadyError(
-                        self._story(f"was not ready after {timeout:g} s: {problem}")
+                        self._story(
+                            f"was not ready after {timeout:g} s: {problem}; give more with --startup-timeout "
+                            "(STARTUP_TIMEOUT=)"
+                        )
                     ) from None
             except UndeclaredError as problem:
                 raise NeverReadyError(self._story(f"is not what it should be: {problem}")) from None

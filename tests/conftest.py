@@ -6,10 +6,16 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+from tests.left_out import pytest_runtest_makereport, pytest_terminal_summary
+
+__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
+
 _HERE = Path(__file__).parent
 
-# pytest-xdist tells its workers how wide a terminal is, which would be the width of every console tested.
+# pytest-xdist tells its workers how wide a terminal is, which would be the width of every console tested; one
+# that can show no progress (TERM=dumb) would be the kind of each.
 os.environ.pop("COLUMNS", None)
+os.environ.pop("TERM", None)
 # Whether a Docker engine answers here must not decide what is tested: tests of containers ask for them.
 os.environ["WHICHWORKER_LAUNCHER"] = "processes"
 
@@ -24,9 +30,14 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# The rooms whose files take longest, in the order of the files' lengths; and the longest files of all.
+# The files that take longest, in their order, and then the rooms whose files do.
+_LONGEST = (
+    *("test_real.py", "test_known.py", "test_cli.py", "test_recycle.py", "test_own_app.py", "test_run.py"),
+    *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database.py", "test_own.py"),
+    *("test_session.py", "test_command_line.py", "test_user_code.py", "test_session_failures.py"),
+    *("test_loads.py", "test_report.py", "test_open.py"),
+)
 _LONG = ("recycling", "swarm", "bench", "targets")
-_LONGEST = ("test_session.py", "test_command_line.py", "test_loads.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -36,8 +47,8 @@ def pytest_collection_modifyitems(items):
         room = item.path.relative_to(_HERE).parts[0]
         name = item.path.name
         return (
-            _LONG.index(room) if room in _LONG else len(_LONG),
             _LONGEST.index(name) if name in _LONGEST else len(_LONGEST),
+            _LONG.index(room) if room in _LONG else len(_LONG),
         )
 
     items.sort(key=place)

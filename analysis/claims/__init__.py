@@ -6,8 +6,8 @@ The claims are those of one old discussion. Each is answered from the runs of on
 one of recycling, one replay of the benchmark that was argued about. What was not measured has no answer.
 """
 
+from analysis.claims.answers import claims
 from analysis.claims.material import Material, gather
 from analysis.claims.model import Claim, Claims
-from analysis.claims.said import claims
 
 __all__ = ["Claim", "Claims", "Material", "claims", "gather"]

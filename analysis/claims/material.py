@@ -1,23 +1,27 @@
-"""What the claims are answered from: the runs of one machine."""
+"""What the claims are answered from: the runs of one machine, and what its replay says (docs/replay.md)."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import results, schema
-from analysis.claims.replay import Replay
-from analysis.claims.replay import latest as latest_replay
-from analysis.errors import AnalysisError
+from analysis import results
+from analysis.recommend import latest
+from analysis.recommend.evidence import Evidence, Known, Price
+from analysis.recommend.reading import of_kind, read
 from analysis.study import RUN_VARIABLE, Study, study
-from analysis.verdicts import latest
-from analysis.verdicts.evidence import Evidence, Known, Price
-from analysis.verdicts.reading import kind, read
+from bench.model import schema
+from bench.model.errors import UserError
+from bench.model.replay import Replay
+from bench.model.replay import latest as latest_replay
 
 
 @dataclass(frozen=True)
 class Material:
-    """A run of each kind and a replay, each of which may be missing; `evidence` is what both runs show."""
+    """A run of each kind and a replay, each of which may be missing; `evidence` is what both runs show.
+
+    One run may be of both kinds.
+    """
 
     performance: Study | None
     recycling: Study | None
@@ -27,14 +31,15 @@ class Material:
     @classmethod
     def of(cls, studies: Sequence[Study], replayed: Replay | None) -> "Material":
         """From one or two runs, one of each kind."""
-        of_kind = {kind(each.results.run): each for each in studies}
-        fast, recycling = of_kind.get("performance"), of_kind.get("recycling")
-        return cls(fast, recycling, replayed, read(fast, recycling))
+        fast, recycling = of_kind(studies, "performance"), of_kind(studies, "recycling")
+        first = fast[0] if fast else None
+        return cls(first, recycling[0] if recycling else None, replayed, read(first, *recycling))
 
     @property
     def studies(self) -> list[Study]:
         """The runs that are there."""
-        return [each for each in (self.performance, self.recycling) if each is not None]
+        found = [self.performance, None if self.recycling is self.performance else self.recycling]
+        return [each for each in found if each is not None]
 
     def known(self, configuration: str) -> Known | None:
         """What is known of a configuration; None where it was not measured."""
@@ -67,12 +72,12 @@ def open_material() -> Material:
     """For the notebook: the runs beside that of `WHICHWORKER_RUN`, else beside the latest, of its machine.
 
     Raises:
-        AnalysisError: there is no run.
+        UserError: there is no run.
     """
     named = os.environ.get(RUN_VARIABLE)
     folder = Path(named) if named else results.latest()
     machine_id = schema.read(folder / "run.json", schema.Run).host.machine_id
     found = gather(folder.parent, machine_id)
     if not found.studies:
-        raise AnalysisError(f"no finished run in {folder.parent}: run `make bench` first")
+        raise UserError(f"no finished run in {folder.parent}: run `make bench` first")
     return found

@@ -1,10 +1,18 @@
-"""A claim with its answer, and all of them as a table."""
+"""A claim with its answer, all of them as a table, and the frames that they were computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import pandas as pd
+
+from analysis.claims.material import Material
+from analysis.table import Cell, TableRow, words
 from analysis.words import counted
+from bench.stats.comparison import mean
+
+# The Gunicorn workers as they were recommended, by their `--worker-class`.
+UVICORN_WORKER, SANIC_WORKER = "gunicorn-uvicorn-legacy", "gunicorn-sanic"
 
 Outcome = Literal["holds", "holds in part", "does not hold", "not shown", "not measured"]
 
@@ -13,8 +21,7 @@ Outcome = Literal["holds", "holds in part", "does not hold", "not shown", "not m
 class Answer:
     """What the runs named in `runs` say to a claim; `figure` is a sentence with the numbers.
 
-    "not shown": it was measured, and the figures do not decide. "not measured": it was not, and `figure` says
-    why, or what would measure it.
+    "not shown": the figures do not decide. "not measured": `figure` says why not, or what would measure it.
     """
 
     outcome: Outcome
@@ -23,15 +30,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(TableRow):
     """A claim as it was made, and what became of it."""
 
     text: str
     answer: Answer
 
-    def texts(self) -> list[str]:
-        """One text for each of `Claims.columns`."""
-        return [self.text, self.answer.outcome, self.answer.figure, ", ".join(self.answer.runs)]
+    def cells(self) -> tuple[Cell, ...]:
+        texts = (self.text, self.answer.outcome, self.answer.figure, ", ".join(self.answer.runs))
+        return tuple(words(text) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -70,3 +77,70 @@ def decided(holds: Sequence[bool]) -> Outcome:
     if all(holds):
         return "holds"
     return "holds in part" if any(holds) else "does not hold"
+
+
+def runs(material: Material) -> pd.DataFrame:
+    """A row for each run that was read, replays included."""
+    rows: list[tuple[str, ...]] = [
+        (each.run, each.kind, each.plan, each.launcher, each.hostname, each.cpu)
+        for each in material.evidence.runs
+    ]
+    if material.replay is not None:
+        replay = material.replay
+        rows.append((replay.replay, "replay", "replay", "processes", replay.host.hostname, replay.host.cpu))
+    return pd.DataFrame(rows, columns=["run", "of", "plan", "launcher", "host", "CPU"])
+
+
+def frame(answered: Claims) -> pd.DataFrame:
+    """The claims with their answers."""
+    return pd.DataFrame([row.texts() for row in answered.rows], columns=list(answered.columns))
+
+
+def speed(material: Material) -> pd.DataFrame:
+    """A row for each configuration of a ranking: what it delivered, on average over its repeats."""
+    rows = [
+        (
+            table.scenario,
+            table.workers,
+            table.users,
+            f"requests per {table.metric}",
+            name,
+            mean([*each.values()]),
+        )
+        for table in material.evidence.performance
+        for name, each in table.values.items()
+    ]
+    return pd.DataFrame(
+        rows, columns=["scenario", "workers", "users", "delivered", "configuration", "mean"]
+    ).sort_values(["scenario", "workers", "mean"], ascending=[True, True, False], ignore_index=True)
+
+
+def prices(material: Material) -> pd.DataFrame:
+    """A row for each configuration, number of workers and kind of connection."""
+    rows = [
+        (
+            known.name, price.workers, price.connections, price.recycles,
+            price.ran.per_1000, price.ran.low, price.ran.high,
+            price.retryable.per_1000, price.retryable.low, price.retryable.high,
+        )
+        for known in material.evidence.configurations
+        for price in known.prices
+    ]  # fmt: skip
+    columns = ["configuration", "workers", "connections", "replaced"]
+    columns += ["handler_ran", "handler_ran_low", "handler_ran_high"]
+    columns += ["not_handled", "not_handled_low", "not_handled_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def simultaneous(material: Material) -> pd.DataFrame:
+    """A row for each recorded execution of the old benchmark with a client for each process."""
+    rows = []
+    for execution, steps in () if material.replay is None else material.replay.recorded:
+        rows.append(
+            (
+                execution.configuration, execution.split, steps.most_in_a_process, steps.called.mean,
+                steps.waiting.mean, steps.waiting.peak, steps.waiting.together,
+            )
+        )  # fmt: skip
+    columns = ["configuration", "split", "most_in_a_client", "called", "unanswered", "unanswered_at_most"]
+    return pd.DataFrame(rows, columns=[*columns, "share_of_time_two_or_more"])

@@ -1,4 +1,4 @@
-"""Claims about who is faster, answered from a run of performance."""
+"""Claims about which server is faster, answered from a run of performance."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from analysis.claims.material import Material
-from analysis.claims.model import Answer, Outcome
-from analysis.claims.restarts import SANIC_WORKER, UVICORN_WORKER
-from analysis.comparison import Ratio, compare
-from analysis.verdicts.evidence import Performance, Price
-from analysis.words import counted, figures
+from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, Answer, Outcome
+from analysis.recommend.evidence import Performance, Price
+from analysis.words import Value, counted, figures
+from bench.stats.comparison import Ratio, compare
 
 OWN_SERVER = ("sanic", "sanic-single")
 # More comparisons than that are counted, not listed.
@@ -27,7 +26,7 @@ def sanic_worker_is_faster(material: Material) -> Answer:
     ratios = _ratios(material, [SANIC_WORKER], [UVICORN_WORKER])
     if not ratios:
         return _missing(material, SANIC_WORKER, UVICORN_WORKER)
-    texts = _told(ratios)
+    texts = _texts(ratios)
     texts.append(f"Sanic {_sanic(material, SANIC_WORKER)} against {_sanic(material, UVICORN_WORKER)}")
     outcome = _all([ratio for _, ratio in ratios.values()])
     return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
@@ -42,7 +41,7 @@ def uvicorn_worker_is_much_better(material: Material) -> Answer:
         return _missing(material, UVICORN_WORKER, SANIC_WORKER)
     speed = _all([ratio for _, ratio in ratios.values()])
     runs = [material.performance.results.run.run]
-    texts = _told(ratios)
+    texts = _texts(ratios)
     prices = material.worst(UVICORN_WORKER), material.worst(SANIC_WORKER)
     one, other = prices
     if material.recycling is None or one is None or other is None:
@@ -51,7 +50,7 @@ def uvicorn_worker_is_much_better(material: Material) -> Answer:
     runs.append(material.recycling.results.run.run)
     safer = one.ran.high < other.ran.low
     texts.append(
-        "requests lost by 1000 replaced workers although their handler ran: "
+        "requests lost per 1000 replaced workers although their handler ran: "
         f"{_lost(one)} with {UVICORN_WORKER}, {_lost(other)} with {SANIC_WORKER}"
     )
     return Answer(_both(speed, safer=safer), f"{'; '.join(texts)}.", tuple(runs))
@@ -72,12 +71,12 @@ def sanic_is_the_fastest(material: Material) -> Answer:
     ratios = _ratios(material, OWN_SERVER, others)
     if not ratios:
         return _missing(material, *OWN_SERVER[:1])
-    texts = _told(ratios)
+    texts = _texts(ratios)
     same = {name for name in others if _sanic(material, name) == _sanic(material, OWN_SERVER[0])}
     if same != others:
         of_version = _ratios(material, OWN_SERVER, same)
         version = f"with the same Sanic {_sanic(material, OWN_SERVER[0])}"
-        texts += [f"{version}, {'; '.join(_told(of_version))}"] if of_version else []
+        texts += [f"{version}, {'; '.join(_texts(of_version))}"] if of_version else []
     texts.append(f"{counted(len(others), 'other configuration')} in all")
     outcome = _all([ratio for _, ratio in ratios.values()])
     return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
@@ -93,13 +92,13 @@ def _ratios(material: Material, names: Collection[str], others: Collection[str])
         ratio = compare(pd.Series(table.values[one]), pd.Series(table.values[other]))
         if math.isnan(ratio.ratio):
             continue
-        text = f"{one} {figures(ratio.ratio)}x{_interval(ratio)} the requests per {table.metric} of {other}"
+        text = f"{one} {Value.of(ratio).times()} the requests per {table.metric} of {other}"
         found[f"{table.scenario}, {counted(table.workers, 'worker')}"] = text, ratio
     return found
 
 
-def _told(ratios: Ratios) -> list[str]:
-    """Every ratio with its scenario; of many how many are certainly above or below 1, and the extremes."""
+def _texts(ratios: Ratios) -> list[str]:
+    """Every ratio with its scenario; of many the extremes, and how many are certainly above or below 1."""
     if len(ratios) <= FEW:
         return [f"{where}: {text}" for where, (text, _) in ratios.items()]
     ahead = sum(ratio.low > 1 for _, ratio in ratios.values())
@@ -116,10 +115,6 @@ def _best(table: Performance, names: Collection[str]) -> str | None:
     """Of `names` the one with the highest mean; None where none was measured."""
     means = {name: sum(each.values()) / len(each) for name, each in table.values.items() if each}
     return max((name for name in means if name in names), key=lambda name: means[name], default=None)
-
-
-def _interval(ratio: Ratio) -> str:
-    return "" if math.isnan(ratio.low) else f" ({figures(ratio.low)} to {figures(ratio.high)})"
 
 
 def _all(ratios: Collection[Ratio]) -> Outcome:

@@ -16,7 +16,7 @@
 # This notebook reads one run: the folder named by `WHICHWORKER_RUN`, else the latest under `results/`.
 
 # %%
-from analysis import overviewchart, publish, tables
+from analysis import exports, publish
 from analysis.study import open_study
 
 study = open_study()
@@ -27,22 +27,26 @@ study = open_study()
 # %%
 publish.text(f"**{study.verdict.finding}**")
 
-# %% [markdown]
-# ## All rankings beside each other
-#
-# Drawn for runs that have more of them than one compares table by table.
-
 # %%
-publish.show(overviewchart.rankings(study), "rankings")
+publish.charts(study, "All rankings beside each other")
 
 # %% [markdown]
 # ## What may be wrong with it
 #
-# Each line says what is wrong, what it spoils, and what to do about it. The thresholds are explained in
-# `docs/methodology.md`.
+# Each line says what is wrong, what it spoils, and what to do about it. `docs/methodology.md` explains the
+# thresholds.
 
 # %%
 publish.findings(study.findings)
+
+# %% [markdown]
+# ## What users' own code raised
+#
+# Exceptions of tasks and listeners, from the warm-up on. They fail no request, so no other figure shows them.
+# `place` is the line of users' own code nearest to where the exception was raised.
+
+# %%
+publish.table(exports.exceptions(study), "exceptions")
 
 # %% [markdown]
 # ## The ranking
@@ -51,7 +55,16 @@ publish.findings(study.findings)
 # within each repeat, so ranks can differ although the intervals of two configurations overlap.
 
 # %%
-publish.table(tables.ranking(study), "ranking")
+publish.table(exports.ranking(study), "ranking")
+
+# %% [markdown]
+# ## How the rotation went
+#
+# Where all servers were alive at once and the load went round among them: how much each had, which slices do
+# not count, and what each used of a CPU (`idle_share`) while the others were loaded.
+
+# %%
+publish.table(exports.sittings(study), "sittings")
 
 # %% [markdown]
 # ## How often the suite cries wolf
@@ -59,7 +72,7 @@ publish.table(tables.ranking(study), "ranking")
 # Where a plan measures a configuration under two names (A/A), every difference between the two is noise.
 
 # %%
-publish.table(tables.alike(study), "alike")
+publish.table(exports.alike(study), "alike")
 
 # %% [markdown]
 # ## Every cell
@@ -67,4 +80,4 @@ publish.table(tables.alike(study), "alike")
 # One row per cell: configuration x scenario x load x repeat. Failed cells have a reason instead of numbers.
 
 # %%
-publish.table(tables.cells(study), "cells")
+publish.table(exports.cells(study), "cells")

@@ -14,27 +14,13 @@
 # # How long an answer takes
 
 # %%
-from analysis import charts, publish, tables, timelines
+from analysis import exports, publish
 from analysis.study import open_study
 
 study = open_study()
 
-# %% [markdown]
-# ## Every percentile
-#
-# From the merged histograms of all repeats. The axis stretches the tail: each step to the right is ten times
-# rarer.
-
 # %%
-publish.show(charts.percentiles(study), "percentiles")
-
-# %% [markdown]
-# ## Second by second
-#
-# A level line was worth measuring; a slope wants a longer warm-up; a notch is a stall.
-
-# %%
-publish.show(timelines.over_time(study), "over_time")
+publish.charts(study, "How long an answer takes")
 
 # %% [markdown]
 # ## The numbers
@@ -42,12 +28,10 @@ publish.show(timelines.over_time(study), "over_time")
 # A percentile with fewer than ten requests beyond it is left empty.
 
 # %%
-publish.table(tables.percentiles(study), "percentiles")
+publish.table(exports.percentiles(study), "percentiles")
 
 # %% [markdown]
 # ## What to keep in mind
 
 # %%
-publish.findings(
-    study.about("warm-up", "drift", "step", "unsteady", "loop-wait", "loop-lag", "errors", "steal")
-)
+publish.findings(study.about("latency"))

@@ -14,34 +14,22 @@
 # # What a request costs
 
 # %%
-from analysis import charts, publish, tables, timelines
+from analysis import exports, publish
 from analysis.study import open_study
 
 study = open_study()
 
-# %% [markdown]
-# ## CPU time
-#
-# All processes of the server, manager and helpers included, over the successful requests. It depends little
-# on the load generator, and holds where the server was not saturated.
-
 # %%
-publish.show(charts.cpu_per_request(study), "cpu_per_request")
-
-# %% [markdown]
-# ## Memory
-
-# %%
-publish.show(timelines.memory(study), "memory")
+publish.charts(study, "What a request costs")
 
 # %% [markdown]
 # ## The numbers
 
 # %%
-publish.table(tables.costs(study), "costs")
+publish.table(exports.costs(study), "costs")
 
 # %% [markdown]
 # ## What to keep in mind
 
 # %%
-publish.findings(study.about("unmetered", "errors", "cpu-split"))
+publish.findings(study.about("cost"))

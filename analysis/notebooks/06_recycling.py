@@ -18,8 +18,7 @@
 # never send again. A plan without recycling leaves this notebook empty.
 
 # %%
-from analysis import publish
-from analysis.recycling_shown import charts, lanes, memory, probes, table
+from analysis import exports, publish
 from analysis.study import open_study
 
 study = open_study()
@@ -28,60 +27,29 @@ study = open_study()
 # ## The finding
 
 # %%
-publish.text(table.opening(study))
+publish.text(exports.opening(study))
 
 # %% [markdown]
 # ## The table that decides
 
 # %%
-publish.table(table.frame(study), "recycling")
+publish.table(exports.recycling(study), "recycling")
 
 # %% [markdown]
 # The folder of every cell that an answer was read from:
 
 # %%
-publish.table(table.evidence(study), "recycling_evidence")
-
-# %% [markdown]
-# ## The lives of the workers
-#
-# A lane for each worker that serves beside the others. Where the bars of a lane overlap, the successor was
-# ready before the old worker ended; where there is room between them, a worker was missing.
+publish.table(exports.recycling_evidence(study), "recycling_evidence")
 
 # %%
-publish.show_all(lanes.figures(study))
-
-# %% [markdown]
-# ## Memory with and without recycling
-#
-# The app keeps 50 kB of every request. Without recycling it grows for as long as it serves; with it, each new
-# worker begins again.
-
-# %%
-publish.show_all(memory.figures(study))
-
-# %% [markdown]
-# ## What recycling costs
-
-# %%
-publish.show_all(charts.prices(study))
-
-# %% [markdown]
-# ## How many requests a worker serves
-#
-# Beyond N a worker serves its jitter, what it answers while its successor starts, and what comes in until the
-# server looks at its count again.
-
-# %%
-publish.show(charts.requests_per_life(study), "requests_per_life")
-
-# %% [markdown]
-# ## A worker killed, a server stopped
-#
-# `kill -9` of one of the workers, and SIGTERM to the server while requests are in flight.
-
-# %%
-publish.show(probes.probes(study), "probes")
+publish.charts(
+    study,
+    "The lives of the workers",
+    "Memory with and without recycling",
+    "What recycling costs",
+    "How many requests a worker serves",
+    "A worker killed, a server stopped",
+)
 
 # %% [markdown]
 # ## Every cell, life, replacement and loss
@@ -89,16 +57,16 @@ publish.show(probes.probes(study), "probes")
 # What each column means is in the docstring of `analysis.recycling.Recycling`.
 
 # %%
-publish.table(table.cells(study), "recycling_cells")
+publish.table(exports.recycling_cells(study), "recycling_cells")
 
 # %%
-publish.table(table.lives(study), "lives")
+publish.table(exports.lives(study), "lives")
 
 # %%
-publish.table(table.replacements(study), "replacements")
+publish.table(exports.replacements(study), "replacements")
 
 # %%
-publish.table(table.losses(study), "losses")
+publish.table(exports.losses(study), "losses")
 
 # %% [markdown]
 # ## What to keep in mind

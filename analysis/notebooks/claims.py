@@ -22,7 +22,7 @@
 
 # %%
 from analysis import publish
-from analysis.claims import claims, shown
+from analysis.claims import claims, model
 from analysis.claims.material import open_material
 
 material = open_material()
@@ -32,7 +32,7 @@ answered = claims(material)
 # ## What was read
 
 # %%
-publish.table(shown.runs(material), "claims_runs")
+publish.table(model.runs(material), "claims_runs")
 
 # %% [markdown]
 # ## The claims
@@ -44,7 +44,7 @@ publish.table(shown.runs(material), "claims_runs")
 publish.text(f"**{answered.finding}**")
 
 # %%
-publish.table(shown.frame(answered), "claims")
+publish.table(model.frame(answered), "claims")
 
 # %% [markdown]
 # ## Speed, scenario by scenario
@@ -53,7 +53,7 @@ publish.table(shown.frame(answered), "claims")
 # CPU time; geometric means over the repeats.
 
 # %%
-publish.table(shown.speed(material), "claims_speed")
+publish.table(model.speed(material), "claims_speed")
 
 # %% [markdown]
 # ## What replaced workers cost
@@ -62,7 +62,7 @@ publish.table(shown.speed(material), "claims_speed")
 # how far their handlers came.
 
 # %%
-publish.table(shown.prices(material), "claims_prices")
+publish.table(model.prices(material), "claims_prices")
 
 # %% [markdown]
 # ## Simultaneous requests
@@ -70,4 +70,4 @@ publish.table(shown.prices(material), "claims_prices")
 # What the claim about synchronous clients goes by: a row for each recorded execution of the old benchmark.
 
 # %%
-publish.table(shown.simultaneous(material), "claims_simultaneous")
+publish.table(model.simultaneous(material), "claims_simultaneous")

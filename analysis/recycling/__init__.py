@@ -6,11 +6,9 @@ from analysis.frames import DIMENSIONS
 from analysis.recycling import answers
 from analysis.recycling.cells import cells_of, with_stalls
 from analysis.recycling.judge import Case, judge
-from analysis.recycling.lives import lives
-from analysis.recycling.losses import losses
+from analysis.recycling.lives import lives, replacements
 from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, Row
-from analysis.recycling.replacements import replacements
-from analysis.recycling.requests import by_cell, followed
+from analysis.recycling.requests import by_cell, followed, losses
 from analysis.results import Results
 
 __all__ = ["QUESTIONS", "Answer", "Recycling", "Row", "analyse"]

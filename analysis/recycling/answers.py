@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from analysis.recycling.cells import Bound, leaks
 from analysis.recycling.limits import LONG_S, SHORT_S
-from analysis.recycling.losses import rate
-from analysis.recycling.memory import Bound, leaks
 from analysis.recycling.model import Answer, Row
+from analysis.recycling.requests import rate
 from analysis.results import Results
 from analysis.words import MIB, MISSING, counted, duration, figures, listed, span
 
@@ -66,7 +66,7 @@ def _restarts(recycle: str | None, recycled: pd.DataFrame, failed: pd.DataFrame)
 
 
 def _respawned(works: pd.DataFrame) -> str:
-    """By whom a server is replaced that only ends: several workers have a manager of their own."""
+    """What restarts a server that only ends: several workers have a manager of their own."""
     if (works["workers"] > 1).all():
         return "yes, with several workers"
     alone = " with 1 worker" if (works["workers"] > 1).any() else ""
@@ -76,15 +76,17 @@ def _respawned(works: pd.DataFrame) -> str:
 def _per_life(recycled: pd.DataFrame, lives: pd.DataFrame) -> Answer:
     """The median of the requests that whole lives served, and their range, for each N."""
     sound = recycled[recycled["served_median"].notna()]
-    parts = []
-    for asked, group in sound.groupby("max_requests", dropna=False):
+    parts, medians = [], []
+    for max_requests, group in sound.groupby("max_requests", dropna=False):
         served = lives[lives["whole"] & lives["cell"].isin(group.index)]["served"]
-        text = f"{served.median():,.0f} ({span(served.min(), served.max())})"
-        parts.append(text if sound["max_requests"].nunique() < 2 else f"{text} for N = {asked:.0f}")
+        median = float(served.median())
+        medians.append(median)
+        text = f"{median:,.0f} ({span(served.min(), served.max())})"
+        parts.append(text if sound["max_requests"].nunique() < 2 else f"{text} for N = {max_requests:.0f}")
     if not parts:
         return UNKNOWN
     beyond = (sound["served_median"] / sound["max_requests"]).max()
-    return Answer("; ".join(parts), "fair" if beyond > 2 else "good", _paths(sound))
+    return Answer("; ".join(parts), "fair" if beyond > 2 else "good", _paths(sound), medians[0])
 
 
 def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
@@ -102,7 +104,7 @@ def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
         worst = max(worst, mean)
     costly = sound[sound["lost"] > 0]
     verdict: Literal["good", "fair", "bad"] = "good" if worst == 0 else "fair" if worst < 1000 else "bad"
-    return Answer("; ".join(parts), verdict, _paths(sound if costly.empty else costly))
+    return Answer("; ".join(parts), verdict, _paths(sound if costly.empty else costly), worst)
 
 
 def _rate(cells: pd.DataFrame, replacements: pd.DataFrame) -> tuple[float, str]:
@@ -126,7 +128,8 @@ def _stall(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
     gap, usual = float(worst["gap_s"].iloc[0]), float(controls["gap_s"].max())
     text = f"{duration(gap)} ({_where(worst)}"
     text += ")" if np.isnan(usual) else f"; without recycling {duration(usual)})"
-    return Answer(text, "good" if gap <= SHORT_S else "bad" if gap >= LONG_S else "fair", _paths(worst))
+    verdict: Literal["good", "fair", "bad"] = "good" if gap <= SHORT_S else "bad" if gap >= LONG_S else "fair"
+    return Answer(text, verdict, _paths(worst), gap)
 
 
 def _bound(recycled: pd.DataFrame, controls: pd.DataFrame) -> Answer:
@@ -164,8 +167,8 @@ def _killed(probes: pd.DataFrame, failed: pd.DataFrame) -> Answer:
     if row["verdict"] == "recovers":
         return Answer(f"another worker after {duration(row['recovery_s'])}{lost}", "good", _paths(worst))
     if row["verdict"] == "degraded":
-        return Answer(f"nobody comes, the others serve on{lost}", "bad", _paths(worst))
-    text = "nobody comes, and nobody serves" if np.isnan(row["server_ended"]) else "the server ends"
+        return Answer(f"nothing restarts it, the others serve on{lost}", "bad", _paths(worst))
+    text = "nothing restarts it, and nothing serves" if np.isnan(row["server_ended"]) else "the server ends"
     return Answer(text + lost, "bad", _paths(worst))
 
 
@@ -189,7 +192,7 @@ def _worst(probes: pd.DataFrame, order: list[str]) -> pd.DataFrame:
 
 
 def _failed(failed: pd.DataFrame) -> Answer:
-    """A probe that could not be made says why; one that was not planned says nothing."""
+    """A probe that failed says why; one that was not planned says nothing."""
     if failed.empty:
         return UNKNOWN
     return Answer(f"not measured: {_why(failed)}", "unknown", _paths(failed))
@@ -201,7 +204,7 @@ def _why(failed: pd.DataFrame) -> str:
 
 
 def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
-    """One sentence: who replaces workers without loss, who pays what, who does not replace them at all."""
+    """One sentence: which configurations replace workers without loss, at which price, or not at all."""
     free, paying, broken, not_at_all = [], {}, [], []
     for row in rows:
         mine = cells[(cells["configuration"] == row.configuration) & (cells["treatment"] == "recycled")]
@@ -221,8 +224,8 @@ def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
         f"{_do(not_at_all, 'does', 'do')} not replace workers" if not_at_all else "",
         f"{_do(broken, 'is', 'are')} broken" if broken else "",
     ]
-    said = "; ".join(part for part in parts if part)
-    return (said[0].upper() + said[1:] if said.startswith("lost") else said) + "."
+    text = "; ".join(part for part in parts if part)
+    return (text[0].upper() + text[1:] if text.startswith("lost") else text) + "."
 
 
 def _do(names: list[str], one: str, several: str) -> str:

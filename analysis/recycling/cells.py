@@ -1,18 +1,124 @@
-"""One row per cell of recycling: what its workers did, and what the clients lost and waited for."""
+"""One row per cell of recycling: what its workers did, what clients lost and waited for, and the memory."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import counters, identifiers
-from analysis.frames import DIMENSIONS
-from analysis.recycling import probes, stalls
-from analysis.recycling.limits import KEEP_ALIVE
-from analysis.recycling.losses import rate
-from analysis.recycling.memory import memory
-from analysis.recycling.requests import by_cell, within
+from analysis import counters
+from analysis.frames import DIMENSIONS, processes_of
+from analysis.recycling import stalls
+from analysis.recycling.limits import BOUND, KEEP_ALIVE, LEAK, OF_LEAK
+from analysis.recycling.requests import by_cell, rate, unanswered, within
 from analysis.results import Results
+
+
+def memory(results: Results, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell of `cells`, of all processes of the server together, in its window.
+
+    Peaks and the last size in bytes; `growth`: the peak of the window's second half over that of
+    the first, less 1. NaN where no sample tells.
+    """
+    samples = results.processes[results.processes["cell"].isin(cells.index)]
+    inside = counters.within(counters.server_memory(samples), cells)
+    middle = ((cells["window_start"] + cells["window_end"]) / 2).reindex(inside["cell"]).to_numpy()
+    late = inside["time"].to_numpy() >= middle
+    whole = inside.groupby("cell")
+    halves = [inside[half].groupby("cell")["rss_bytes"].max() for half in (~late, late)]
+    frame = pd.DataFrame(
+        {
+            "rss_peak_bytes": whole["rss_bytes"].max(),
+            "pss_peak_bytes": whole["pss_bytes"].max(),
+            "rss_end_bytes": whole["rss_bytes"].last(),
+            "growth": halves[1] / halves[0] - 1,
+        }
+    )
+    return frame.reindex(cells.index)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A leaking app with and without replaced workers: peaks in bytes, `growth` as `memory` gives it."""
+
+    recycled_bytes: float
+    control_bytes: float
+    growth: float
+    control_growth: float
+
+    @property
+    def held(self) -> bool:
+        """Whether the peak does not go on growing, and is below what it is without replacing workers.
+
+        The peaks of the two halves of a saw-tooth are alike wherever its teeth begin, where a slope would
+        depend on that. Where workers end unevenly its teeth differ in height, by a small part of what the
+        leak adds in the control, whose window is no longer.
+        """
+        grown = _grown(self.recycled_bytes, self.growth)
+        leaked = _grown(self.control_bytes, self.control_growth)
+        steady = self.growth <= BOUND or grown <= OF_LEAK * leaked
+        return steady and self.recycled_bytes < self.control_bytes
+
+
+def _grown(peak_bytes: float, growth: float) -> float:
+    """By how many bytes the peak of the second half of a window exceeds that of the first."""
+    return 0.0 if growth <= 0 else peak_bytes * growth / (1 + growth)
+
+
+def leaks(growth: float) -> bool:
+    """Whether a server without recycling grows with what it serves, by its `growth` as `memory` gives it."""
+    return growth > LEAK
+
+
+def recovery(cells: pd.DataFrame, lives: pd.DataFrame) -> pd.Series:
+    """Seconds from the killing of a worker to the next one that was ready; NaN where none came."""
+    killed = cells[cells["treatment"] == "kill"]
+    signal = killed["probe_time"]
+    came = lives[lives["cell"].isin(killed.index)]
+    since = came["ready"].to_numpy() - signal.reindex(came["cell"]).to_numpy()
+    waited = pd.Series(since, came["cell"].to_numpy(), dtype=float)
+    return waited[waited > 0].groupby(level=0).min().reindex(cells.index)
+
+
+def in_flight(
+    cells: pd.DataFrame, requests: pd.DataFrame, handled: pd.DataFrame, losses: pd.DataFrame
+) -> pd.DataFrame:
+    """`in_flight`, `answered` and `cut_after_s` of the cells whose server was told to end, NaN elsewhere.
+
+    `in_flight` are the requests sent before the signal and not ended by it. What was sent later met a server
+    that had been told to end, and says nothing.
+    """
+    told = cells[(cells["treatment"] == "terminate") & cells["probe_time"].notna()]
+    signal = told["probe_time"]
+    mine = requests[requests["cell"].isin(told.index)]
+    at = signal.reindex(mine["cell"]).to_numpy()
+    open_then = mine[(mine["sent"].to_numpy() <= at) & (mine["ended"].to_numpy() >= at)]
+    logged = handled[handled["cell"].isin(told.index)]
+    begun = logged[logged["time"].to_numpy() <= signal.reindex(logged["cell"]).to_numpy()]
+    open_still = unanswered(mine, begun[begun["event"] == "started"])
+    cut = losses[losses["in_probe"] & losses["cell"].isin(told.index)]
+    first_cut = cut.groupby("cell")["time"].min().reindex(told.index) - signal
+
+    def counted(frame: pd.DataFrame) -> pd.Series:
+        return frame.groupby("cell").size().reindex(told.index).fillna(0.0).astype(float)
+
+    return pd.DataFrame(
+        {
+            "in_flight": counted(open_then) + counted(open_still),
+            "answered": counted(open_then[~open_then["lost"]]),
+            "cut_after_s": first_cut,
+        }
+    ).reindex(cells.index)
+
+
+def last_second(cells: pd.DataFrame, requests: pd.DataFrame) -> pd.Series:
+    """Requests that were answered in the last second of each window."""
+    end = cells["window_end"].reindex(requests["cell"]).to_numpy()
+    ended = requests["ended"].to_numpy()
+    late = requests[(ended >= end - 1) & (ended < end) & ~requests["lost"].to_numpy(dtype=bool)]
+    counts: pd.Series = late.groupby("cell").size().reindex(cells.index).fillna(0).astype(np.int64)
+    return counts
 
 
 def with_stalls(
@@ -48,15 +154,15 @@ def cells_of(
     whole = _whole_lives(lives, cells)
     lost = _lost(cells, requests, losses, replacements)
     clients = pd.DataFrame(
-        [_clients(cells, cell, *mine) for cell, *mine in _each(cells, requests, lives, replacements)],
+        [_clients(cells, cell, *mine) for cell, *mine in _by_cell(cells, requests, lives, replacements)],
         index=cells.index,
     )
     frame = cells[DIMENSIONS[1:]].join(whole).join(lost).join(clients).join(memory(results, cells))
     frame["idle_closes"] = counters.generator_growth(results, "idle_closes").reindex(cells.index)
     frame["keep_alive"] = keep_alive(requests, cells)
-    frame["last_second"] = probes.last_second(cells, requests)
-    frame["recovery_s"] = probes.recovery(cells, lives)
-    return frame.join(probes.in_flight(cells, requests, results.handled, losses))
+    frame["last_second"] = last_second(cells, requests)
+    frame["recovery_s"] = recovery(cells, lives)
+    return frame.join(in_flight(cells, requests, results.handled, losses))
 
 
 def _whole_lives(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +203,7 @@ def _lost(
     return frame
 
 
-def _each(cells: pd.DataFrame, *frames: pd.DataFrame) -> Any:
+def _by_cell(cells: pd.DataFrame, *frames: pd.DataFrame) -> Iterator[Any]:
     """Cell by cell its rows of each frame."""
     rows = [by_cell(frame, cells.index) for frame in frames]
     for parts in zip(*rows, strict=True):
@@ -134,13 +240,13 @@ def _clients(
 def keep_alive(requests: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
     """Whether each cell's scenario keeps its connections.
 
-    It is a fact about the scenario, so that a server that closes connections early does not make its cell one
-    of the other kind: the median over all cells of the scenario decides.
+    The median over all cells of the scenario decides: a server that closes connections early does not change
+    what the scenario does.
     """
     connected = requests[requests["connection"].notna()]
     # Each process of the generator numbers its own connections.
-    process = identifiers.processes(connected["id"])
+    process = processes_of(connected["id"])
     number = connected["connection"].astype("int64") * (process.max(initial=0) + 1) + process
     counts = number.groupby(connected["cell"]).agg(["size", "nunique"])
-    each: pd.Series = (counts["size"] / counts["nunique"]).reindex(cells.index)
-    return each.groupby(cells["scenario"]).transform("median") >= KEEP_ALIVE
+    per_connection: pd.Series = (counts["size"] / counts["nunique"]).reindex(cells.index)
+    return per_connection.groupby(cells["scenario"]).transform("median") >= KEEP_ALIVE

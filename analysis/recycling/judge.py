@@ -51,11 +51,11 @@ def judge(cases: dict[Any, Case]) -> pd.DataFrame:
     """`verdict` and `reason` of each cell.
 
     * "recycles": workers were replaced, each after N requests (or at the size in memory that was asked
-      for), by workers that serve; "not replaced": nobody was, although there was reason enough; "broken":
+      for), by workers that serve; "not replaced": none was, although there was reason enough; "broken":
       what looks like recycling is none, or the server is no longer one (`_flaws`).
     * "steady" or "broken": a control.
     * "recovers": another worker came for the one that was killed; "degraded": the others serve on without;
-      "ends": nobody serves.
+      "ends": no worker serves.
     * "finishes": every request in flight at SIGTERM was answered; "cuts": some were not.
     * "unknown": a probe that met nothing.
     """
@@ -78,12 +78,12 @@ def _recycled(case: Case) -> Judgement:
 def _control(case: Case) -> Judgement:
     flaw = next(chain(_ended(case), _errors(case)), None)
     if flaw is None and len(case.whole):
-        flaw = f"{counted(len(case.whole), 'worker')} ended though nobody asked for it"
+        flaw = f"{counted(len(case.whole), 'worker')} ended although nothing told them to"
     return ("steady", case.lost) if flaw is None else ("broken", flaw)
 
 
 def _flaws(case: Case) -> Iterator[str]:
-    """What makes the replacing of workers none, the plainest first."""
+    """What shows that workers are not replaced properly, the plainest first."""
     yield from _ended(case)
     yield from _errors(case)
     yield from _strangers(case)
@@ -115,19 +115,19 @@ def _errors(case: Case) -> Iterator[str]:
 
 
 def _strangers(case: Case) -> Iterator[str]:
-    """Other processes answer than those that announced themselves as workers."""
+    """Processes that never announced themselves as workers answer requests."""
     strange = case.lives[case.lives["ready"].isna() & (case.lives["started"] > 0)]
     share = strange["started"].sum() / max(1, case.lives["started"].sum())
     if share > STRANGERS:
         yield (
             f"{share:.0%} of the requests were answered by processes that never announced themselves as "
-            f"workers ({len(strange):,} of them, {_median(strange['started'])} each): another pid "
-            "is no replaced worker"
+            f"workers ({len(strange):,} of them, {_median(strange['started'])} each): another pid alone is "
+            "not a replaced worker"
         )
 
 
 def _early(case: Case) -> Iterator[str]:
-    """Workers end before they have served what was asked."""
+    """Workers end before they have served what they should."""
     whole, asked, limit = case.whole, case.cell["max_requests"], case.cell["max_rss_mib"]
     if whole.empty:
         return
@@ -135,13 +135,13 @@ def _early(case: Case) -> Iterator[str]:
         lived = (whole["died"] - whole["ready"]).median()
         yield (
             f"{counted(len(whole), 'worker')} ended after {_median(whole['served'])}, {lived:.2f} s after "
-            f"they were ready (medians), where {asked:.0f} requests were asked for"
+            f"they were ready (medians), instead of after {asked:.0f} requests"
         )
     if not np.isnan(limit):
         peak = whole["rss_peak_bytes"].median() / MIB
         if not peak >= HEAVY * limit:
             size = "before their memory could be read" if np.isnan(peak) else f"at {figures(peak)} MiB"
-            yield f"{counted(len(whole), 'worker')} ended {size}, where {limit:g} MiB were asked for"
+            yield f"{counted(len(whole), 'worker')} ended {size} instead of at {limit:g} MiB"
 
 
 def _stillborn(case: Case) -> Iterator[str]:
@@ -157,7 +157,7 @@ def _stillborn(case: Case) -> Iterator[str]:
 
 
 def _childless(case: Case) -> Iterator[str]:
-    """Workers end, and nobody comes for them."""
+    """Workers end without a successor."""
     alone = case.replacements[case.replacements["new_pid"].isna()]
     missing = int((case.end - alone["begin"] > SUCCESSOR_S).sum())
     if missing:
@@ -174,12 +174,12 @@ def _left_over(case: Case) -> Iterator[str]:
 
 
 def _idle(case: Case) -> str:
-    """Why nobody was replaced, as far as one can see."""
+    """Why no worker was replaced, as far as one can see."""
     asked, limit = case.cell["max_requests"], case.cell["max_rss_mib"]
     served = ", ".join(f"{count:,}" for count in case.ready["served"].sort_values(ascending=False).head(4))
     if not np.isnan(limit):
         peak = case.ready["rss_peak_bytes"].max() / MIB
-        return f"no worker was replaced: the largest had {figures(peak)} MiB, asked for were {limit:g}"
+        return f"no worker was replaced: the largest had {figures(peak)} MiB, the limit was {limit:g}"
     if case.ready["served"].max() >= TIMES_N * asked:
         return f"no worker was replaced, although they served {served} requests (N = {asked:.0f})"
     return f"no worker was replaced; they served {served} requests, too few to tell (N = {asked:.0f})"
@@ -194,7 +194,7 @@ def _replaced(case: Case) -> str:
     after = f"{span(row['served_low'], row['served_high'])} requests"
     if np.isnan(row["max_requests"]):
         peak = case.whole["rss_peak_bytes"].median() / MIB
-        return f"{count} at {figures(peak)} MiB (asked for: {row['max_rss_mib']:g}), after {after}"
+        return f"{count} at {figures(peak)} MiB (limit: {row['max_rss_mib']:g}), after {after}"
     jitter = row["max_requests_jitter"]
     asked = f"N = {row['max_requests']:.0f}" + (f", jitter {jitter:.0f}" if jitter > 0 else "")
     return f"{count} after {after} ({asked})"
@@ -213,7 +213,7 @@ def _killed(case: Case) -> Judgement:
         return "recovers", f"another worker was ready after {row['recovery_s']:.2f} s; {price}"
     waited = case.end - row["probe_time"]
     if row["last_second"] == 0:
-        return "ends", f"no worker came within {waited:.0f} s, and nobody answered at the end; {price}"
+        return "ends", f"no worker came within {waited:.0f} s, and nothing answered at the end; {price}"
     left = int(row["workers"]) - 1
     return "degraded", f"no worker came within {waited:.0f} s; {left} of {left + 1} served on; {price}"
 

@@ -1,47 +1,101 @@
-"""The thresholds of the verdicts on recycling; docs/methodology.md lists every one with its reason.
+"""The thresholds of the verdicts on recycling, and the rules of docs/methodology.md about them.
 
 They are shares unless the name ends in a unit.
 """
 
-# How far from a replacement (before its begin, after its end) a request may be lost because of it.
 NEAR_S = 1.0
-
-# A worker that is ending may have stopped to answer for so long before it is gone.
 LINGER_S = 10.0
-
-# The median life must have served this share of N to count as replaced after N requests: the suite's own
-# questions, such as those for readiness, are not in the trace.
 SERVED = 0.9
-# The median worker replaced by memory must have been seen at this share of the limit: it is looked at a few
-# times a second, and may grow between the last look and its end.
 HEAVY = 0.9
-# A worker that served so many times N without being replaced shows that N is not obeyed.
 TIMES_N = 2
-# More answers of 5xx than this, and it is not the service that was asked for.
 ANSWERS_5XX = 0.01
-# More requests than this answered by processes that never announced themselves: a new pid proves nothing.
 STRANGERS = 0.01
-# So many workers that end before they are ready are a loop, not an accident.
 STILLBORN = 3
-# A successor that takes longer does not come; uvicorn's, the slowest known, takes 5 s.
 SUCCESSOR_S = 10
-# A worker that lives on beside its successor for longer has been forgotten; Sanic's may take 15 s.
 OVERLAP_S = 20
-
-# A scenario with fewer requests per connection than this opens one for each request.
 KEEP_ALIVE = 1.5
-
-# A server whose memory grows by less within a window without recycling does not leak, ...
 LEAK = 0.2
-# ... and for a bound to hold the peak of the second half may be so far above that of the first, ...
 BOUND = 0.1
-# ... or by so much of what the leak adds between the halves where no worker is replaced.
 OF_LEAK = 0.05
-
-# The trace may have so many requests more or fewer than were counted, for what ends with a second.
-BOOKS = 0.01
-
-# A stall that no client with ordinary time-outs notices, ...
 SHORT_S = 0.1
-# ... and one that everybody does.
 LONG_S = 1.0
+
+# What each threshold decides, the threshold, and why it is there.
+RULES = [
+    (
+        "a loss belongs to a replacement",
+        f"`NEAR_S` = {NEAR_S:g} s before its begin to after its end",
+        "unless its handler ran: then it belongs to the replacement of that worker, whenever that was. A "
+        "death is noted at the next sample, and clients notice a closed port at their next request",
+    ),
+    (
+        "a replacement begins",
+        "with its successor's birth, the old worker's death or the last request that one handled, at most "
+        f"`LINGER_S` = {LINGER_S:g} s before its death",
+        "a worker that is ending may refuse connections long before it is gone",
+    ),
+    (
+        "replaced after N",
+        f"the median whole life served `SERVED` = {SERVED:g} of N",
+        "the trace lacks the suite's own requests for readiness, which the server counts",
+    ),
+    (
+        "replaced by memory",
+        f"the median whole life was seen at `HEAVY` = {HEAVY:g} of the limit",
+        "it is looked at four times a second and may grow until its end",
+    ),
+    (
+        "not replaced",
+        f"a worker that served `TIMES_N` = {TIMES_N:g} times N",
+        "one that served less may have been about to be",
+    ),
+    (
+        "broken: errors",
+        f"more than `ANSWERS_5XX` = {ANSWERS_5XX:g} of the requests got an answer of 5xx",
+        "a few at each replacement are its price; more is another service",
+    ),
+    (
+        "broken: strangers",
+        f"more than `STRANGERS` = {STRANGERS:g} of the requests were answered by processes that never "
+        "announced themselves",
+        "another pid is no replaced worker",
+    ),
+    (
+        "broken: a loop",
+        f"`STILLBORN` = {STILLBORN:g} workers, and more than were replaced, died before they were ready",
+        "fewer may be accidents",
+    ),
+    (
+        "broken: no successor",
+        f"none within `SUCCESSOR_S` = {SUCCESSOR_S:g} s of a worker's end",
+        "the slowest known, uvicorn's, takes 5 s",
+    ),
+    (
+        "broken: old ones live on",
+        f"more than twice as many workers as asked for, or any too many for `OVERLAP_S` = {OVERLAP_S:g} s",
+        "while one takes the other's place there may be two; Sanic lets the old one finish for up to 15 s",
+    ),
+    (
+        "keep-alive",
+        f"`KEEP_ALIVE` = {KEEP_ALIVE:g} requests per connection in the scenario's median cell",
+        "a scenario with a connection for each request has one",
+    ),
+    (
+        "it leaks",
+        "without recycling the peak RSS of the window's second half is more than `LEAK` = "
+        f"{LEAK:g} above that of the first",
+        "else there is nothing to bound",
+    ),
+    (
+        "the bound holds",
+        f"with recycling it is at most `BOUND` = {BOUND:g} above, or by at most `OF_LEAK` = {OF_LEAK:g} of "
+        "what it grows by without; and the peak is below that without",
+        "the peaks of the halves of a saw-tooth are alike wherever its teeth begin, unless workers end "
+        "unevenly (uvicorn, which stalls for seconds)",
+    ),
+    (
+        "a short stall, a long one",
+        f"up to `SHORT_S` = {SHORT_S:g} s, from `LONG_S` = {LONG_S:g} s on",
+        "they only choose colours in the table",
+    ),
+]

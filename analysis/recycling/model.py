@@ -5,6 +5,8 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.table import Cell, TableRow, words
+
 # The columns that the frames of `Recycling` have behind the `DIMENSIONS` of their cell; times are Unix s.
 LIVES: dict[str, str] = {
     "pid": "int64",
@@ -95,24 +97,30 @@ class Answer:
     """One cell of the deciding table.
 
     `verdict` says whether that is what one wants of a server; "unknown" where it was not measured.
-    `evidence` are the paths (folder relative to the run) of the cells it was read from.
+    `evidence` are the paths (folder relative to the run) of the cells it was read from. `value` is the figure
+    that the text begins with, where it is one.
     """
 
     text: str
     verdict: Literal["good", "fair", "bad", "unknown"]
     evidence: tuple[str, ...] = ()
+    value: float | None = None
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.text, self.value, verdict=self.verdict, evidence=self.evidence)
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(TableRow):
     """A configuration in the deciding table, with an answer to each of `QUESTIONS`."""
 
     configuration: str
     answers: tuple[Answer, ...]
 
-    def texts(self) -> list[str]:
-        """One text for each column: the configuration, then the answers."""
-        return [self.configuration, *(answer.text for answer in self.answers)]
+    def cells(self) -> tuple[Cell, ...]:
+        """A cell for each column: the configuration, then the answers."""
+        return words(self.configuration), *(answer.cell for answer in self.answers)
 
 
 @dataclass(frozen=True)
@@ -168,4 +176,13 @@ class Recycling:
     cells: pd.DataFrame
     configurations: tuple[Row, ...]
     finding: str
+    title = "Workers that restart after N requests"
+    basis = (
+        "Lost per 1,000 recycles: requests that clients lose by 1,000 replacements of a worker, with the "
+        "95 % interval over the replacements that were seen."
+    )
     columns = ("configuration", *QUESTIONS)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return self.configurations

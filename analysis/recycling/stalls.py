@@ -49,7 +49,7 @@ def slowest_over_s(due: Floats, ended: Floats, begin: Floats, end: Floats) -> Fl
         return np.full(len(begin), UNKNOWN)
     order = np.argsort(due)
     due, ended = due[order], ended[order]
-    # Who was due earlier than this before an interval began had ended by then.
+    # Requests due earlier than this before an interval began had ended by then.
     reach = float((ended - due).max())
     first = np.searchsorted(due, begin - reach, side="left")
     after = np.searchsorted(due, end, side="right")
@@ -85,7 +85,7 @@ def none_left(ready: Floats, died: Floats, start: float, end: float) -> tuple[in
     """How often and how long (s) in all no worker was ready; `died` is NaN for those that live on."""
     alive = ~np.isnan(ready)
     opens, closes = merged(ready[alive], np.where(np.isnan(died), np.inf, died)[alive])
-    # Between two unions of lives, before the first and after the last there is nobody.
+    # Between two unions of lives, before the first and after the last, no worker is ready.
     away_from = np.clip(np.append(-np.inf, closes), start, end)
     away_until = np.clip(np.append(opens, np.inf), start, end)
     length = away_until - away_from

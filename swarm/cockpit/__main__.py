@@ -10,28 +10,29 @@ import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch s
 
 import errno
 import sys
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
 import gevent
-from locust import User, events
 from locust.env import Environment
 from locust.log import setup_logging
 from locust.stats import stats_history
 
-from ..distributed import NotReadyError, Workers
-from ..progress import emit
-from ..scenarios import environment_of, load
+from ..control.options import locust_settings
+from ..control.plugin import coordinator_of
+from ..control.process import claim, emit, quit_locust
+from ..control.scenarios import LoadError, Scenarios
+from ..control.workers import NotReadyError, Workers
+from .form import SPAWN_RATE, USERS
 from .link import Link
 from .live import Live
 from .loads import Loads
 from .offer import Offer
 from .page import Page
-from .web import SHOWN, CockpitUI, Views, add_fields
+from .web import CockpitUI, Views
 
 WATCH_S: Final = 1.0
 ANOTHER_PORT: Final = "Free it, or ask for another one with --port"
-Scenarios = Mapping[str, list[type[User]]]
 
 
 class CannotServeError(Exception):
@@ -40,24 +41,28 @@ class CannotServeError(Exception):
 
 def main() -> None:
     """Serve the web UI until standard input ends."""
+    claim()
     setup_logging("INFO")
     link = Link()
     offer = Offer.of(link.first())
     try:
-        _serve(link, offer, load([scenario.file for scenario in offer.scenarios]))
-    except (SystemExit, CannotServeError) as error:
+        _serve(link, offer, Scenarios([scenario.file for scenario in offer.scenarios], offer.options))
+    except (LoadError, CannotServeError) as error:
         emit(event="failed", reason=str(error))
         raise SystemExit(1) from error
 
 
 def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
-    """Listen, and obey. Raises CannotServeError."""
-    add_fields(offer)
+    """Listen, and obey. Raises CannotServeError, LoadError."""
+    sys.argv[1:] = []  # Locust's page parses the command line again, to know its fields
     environment = _environment(offer, scenarios)
-    workers = Workers(environment, list(scenarios), offer.processes) if offer.processes > 1 else None
+    files, workers = list(scenarios.all), None
+    if offer.processes > 1:
+        workers = Workers(environment, files, offer.options, offer.processes, offer.import_timeout_s)
     runner = environment.create_local_runner() if workers is None else workers.runner
     web_ui = CockpitUI(environment, offer)
-    events.init.fire(environment=environment, runner=runner, web_ui=web_ui)
+    scenarios.open(environment, runner, web_ui)
+    scenarios.watch(coordinator_of(environment).code)
     live = Live(offer.full, offer.processes)
     loads = Loads(environment, link, live, offer, scenarios, workers)
     Views(web_ui, loads, live, offer)
@@ -65,32 +70,34 @@ def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     gevent.spawn(stats_history, runner)
     if workers is not None:
         _await(workers)
-        gevent.spawn(_watch, workers, loads)
-    emit(event="ready", port=_listen(web_ui, offer))
+        gevent.spawn(_watch, workers, loads, offer.log)
+    emit(event="ready", port=_listen(web_ui, offer), settings=asdict(locust_settings()))
     link.obey(
+        lambda: quit_locust(environment),
         {
             "server": live.metered,
             "ended": lambda line: loads.fail(line["reason"]),
             "recorded": lambda line: loads.note(line["kind"], line["text"]),
             "reported": page.reported,
             "stop": lambda _: loads.stop(),
-        }
+        },
     )
 
 
 def _environment(offer: Offer, scenarios: Scenarios) -> Environment:
     """An environment whose class picker lists what is offered."""
-    environment = environment_of(scenarios)
-    picks = {
-        scenario.label(each.__name__): each
-        for scenario in offer.scenarios
-        for each in scenarios[scenario.file]
+    environment = scenarios.environment()
+    classes_offered = {
+        label: scenarios[offered.scenario.file].user_class(offered.user_class)
+        for label, offered in offer.classes_offered(
+            {file: each.names for file, each in scenarios.all.items()}
+        ).items()
     }
-    environment.available_user_classes = dict(picks)  # type: ignore[arg-type]
-    environment.available_user_tasks = {label: list(each.tasks) for label, each in picks.items()}
+    environment.available_user_classes = dict(classes_offered)  # type: ignore[arg-type]
+    environment.available_user_tasks = {label: list(each.tasks) for label, each in classes_offered.items()}
     environment.locustfile = "Whichworker"
     assert environment.parsed_options is not None
-    vars(environment.parsed_options).update(num_users=SHOWN["users"], spawn_rate=SHOWN["spawn_rate"])
+    vars(environment.parsed_options).update(num_users=USERS, spawn_rate=SPAWN_RATE)
     return environment
 
 
@@ -114,13 +121,12 @@ def _listen(web_ui: CockpitUI, offer: Offer) -> int | None:
     return None if offer.socket is not None else int(web_ui.server.server_port)
 
 
-def _watch(workers: Workers, loads: Loads) -> None:
+def _watch(workers: Workers, loads: Loads, log: str) -> None:
     """A load that has lost some of its users is no measurement."""
     while (failure := workers.failure()) is None:
         gevent.sleep(WATCH_S)
-    loads.fail(f"{failure}: see generator.log")
+    loads.fail(f"{failure}: see {log}")
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = []  # Locust's page parses the command line again, to know its fields
     main()

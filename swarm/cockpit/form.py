@@ -1,9 +1,9 @@
-"""What was asked for in the form, checked against what was offered. Every field, and no others."""
+"""What the form asks for, checked against the offer: every field, and no others."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from locust.util.timespan import parse_timespan
 from werkzeug.datastructures import MultiDict
 
-from .offer import Choice, Offer
+from .offer import Offer, OfferedConfiguration
 
 MOST_MIXED: Final = 5
 """Scenarios that can run at once: users are shared out among them, and the cell is named after them all."""
@@ -21,6 +21,11 @@ MOST_REQUESTS: Final = 1_000_000_000
 MOST_ARRIVALS_PER_S: Final = 10_000_000.0
 MOST_SPAWNED_PER_S: Final = 100_000.0
 MOST_RUN_TIME_S: Final = 24 * 3600
+
+USERS: Final = 64
+SPAWN_RATE: Final = 64.0
+PROPOSED: Final = "Index"
+"""What the forms propose before the first load; the user class, if it is offered."""
 
 COMMON: Final = frozenset({"user_count", "spawn_rate"})
 OWN: Final = frozenset({"configuration", "server_workers", "recycle_after", "arrivals_per_second"})
@@ -33,11 +38,11 @@ Form = MultiDict[str, str]
 
 
 class Refused(Exception):
-    """The form asks for what cannot be; the message is for the person who filled it in."""
+    """The form asks for something impossible; the message is for the person who filled it in."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class LoadRequest:
     """What a load is to be. `rate_per_s` is None in a closed loop; times are seconds.
 
     `configuration` is None and `host` a URL where something is swarmed that runs already.
@@ -54,13 +59,33 @@ class Ask:
     host: str | None
 
 
+def first_request(offer: Offer, labels: Sequence[str]) -> LoadRequest:
+    """What the form proposes before the first load: one scenario, one worker, a closed loop.
+
+    `labels` are those of the class picker, available ones first.
+    """
+    configuration = next((each.name for each in offer.configurations if each.unavailable is None), None)
+    scenario = PROPOSED if PROPOSED in labels else next(iter(labels), None)
+    return LoadRequest(
+        configuration=configuration,
+        workers=1,
+        max_requests=None,
+        classes=() if scenario is None else (scenario,),
+        users=min(USERS, offer.most_users),
+        spawn_rate=SPAWN_RATE,
+        rate_per_s=None,
+        run_time_s=None,
+        host=offer.target,
+    )
+
+
 def read_start(
     form: Form,
     offer: Offer,
     classes: Collection[str],
     lacking: Mapping[str, str] = NOTHING,
     known_hosts: Collection[str] = (),
-) -> Ask:
+) -> LoadRequest:
     """What a start asks for. `classes` are what the class picker lists, `lacking` says of some why not.
 
     `known_hosts` are URLs that this cockpit has served itself: the page repeats what it was last told.
@@ -69,7 +94,7 @@ def read_start(
     _check_keys(form, COMMON | OWN | PICKED | AT_START)
     _check_unused(form)
     configuration, workers, max_requests = _server(form, offer)
-    ask = Ask(
+    requested = LoadRequest(
         configuration=configuration,
         workers=workers,
         max_requests=max_requests,
@@ -80,11 +105,11 @@ def read_start(
         run_time_s=_run_time(form),
         host=_host(form, offer, known_hosts),
     )
-    _check_share(ask, offer)
-    return ask
+    _check_share(requested, offer)
+    return requested
 
 
-def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
+def read_edit(form: Form, offer: Offer, running: LoadRequest) -> LoadRequest:
     """What an edit of the running load asks for: other users, or another ramp-up. Raises Refused."""
     _check_keys(form, COMMON | OWN | PICKED | AT_START)
     _check_unused(form)
@@ -99,21 +124,21 @@ def read_edit(form: Form, offer: Offer, running: Ask) -> Ask:
         raise Refused(_only_users("the arrival rate"))
     users = _users(form, offer)
     rate = _number(form, "spawn_rate", "the ramp-up", 0.01, MOST_SPAWNED_PER_S)
-    ask = replace(running, users=users, spawn_rate=rate)
-    _check_share(ask, offer)
-    return ask
+    requested = replace(running, users=users, spawn_rate=rate)
+    _check_share(requested, offer)
+    return requested
 
 
-def _check_share(ask: Ask, offer: Offer) -> None:
+def _check_share(requested: LoadRequest, offer: Offer) -> None:
     """An open loop's arrivals are shared out among the processes of the generator: each needs a user."""
-    if ask.rate_per_s is not None and ask.users < offer.processes:
+    if requested.rate_per_s is not None and requested.users < offer.processes:
         raise Refused(
             f"an open loop needs a user in each of the {offer.processes} processes of the load generator: "
             f"at least {offer.processes} users"
         )
 
 
-def _check_same(server: tuple[str | None, int, int | None], running: Ask) -> None:
+def _check_same(server: tuple[str | None, int, int | None], running: LoadRequest) -> None:
     now = (running.configuration, running.workers, running.max_requests)
     names = ("the configuration", "the number of workers", "when workers are replaced")
     for name, asked, is_so in zip(names, server, now, strict=True):
@@ -146,25 +171,26 @@ def _server(form: Form, offer: Offer) -> tuple[str | None, int, int | None]:
     if offer.target is not None:
         for name in OWN - {"arrivals_per_second"}:
             if form.get(name):
-                raise Refused(f"{name}: nothing is started here, {offer.target} is what is swarmed")
+                raise Refused(f"{name}: nothing is started here, the load goes to {offer.target}")
         return None, 0, None
     text = form.get("configuration", "")
-    choice = offer.choice(text)
-    if choice is None:
+    configuration = offer.configuration(text)
+    if configuration is None:
         raise Refused(f"there is no configuration {text[:60]!r}")
-    if choice.unavailable is not None:
-        raise Refused(f"{choice.name} is unavailable: {choice.unavailable}")
-    workers = _whole(form, "server_workers", "workers", 1, choice.most_workers, default=1)
+    if configuration.unavailable is not None:
+        raise Refused(f"{configuration.name} is unavailable: {configuration.unavailable}")
+    workers = _whole(form, "server_workers", "workers", 1, configuration.most_workers, default=1)
     assert workers is not None
-    return choice.name, workers, _max_requests(form, choice)
+    return configuration.name, workers, _max_requests(form, configuration)
 
 
-def _max_requests(form: Form, choice: Choice) -> int | None:
+def _max_requests(form: Form, configuration: OfferedConfiguration) -> int | None:
     count = _whole(form, "recycle_after", "requests after which workers are replaced", 1, MOST_REQUESTS)
-    if count is not None and choice.recycles != "requests":
-        instead = "only above a size in memory" if choice.recycles == "memory" else "never"
+    if count is not None and configuration.recycles != "requests":
+        instead = "only above a size in memory" if configuration.recycles == "memory" else "never"
         raise Refused(
-            f"{choice.name} does not replace workers after requests ({instead}): leave recycle after empty"
+            f"{configuration.name} does not replace workers after requests ({instead}): "
+            "leave that field empty"
         )
     return count
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
 from gevent.event import AsyncResult
-from gevent.fileobject import FileObject
 
-from ..progress import emit
+from ..control.process import QuitOutcome, commands, emit, end_process
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ class Link:
     """What bench says, and what is said to it."""
 
     def __init__(self) -> None:
-        self._lines: Iterator[bytes] = iter(FileObject(sys.stdin.buffer, "rb", close=False))
+        self._lines: Iterator[bytes] = commands()
         self._numbers = count(1)
         self._asked: dict[int, AsyncResult[Line]] = {}
 
@@ -47,10 +44,10 @@ class Link:
         finally:
             del self._asked[number]
 
-    def obey(self, handlers: Mapping[str, Handler]) -> None:
-        """Hand on what bench says until its end of the pipe is closed: then so ends this process.
+    def obey(self, close: Callable[[], QuitOutcome], handlers: Mapping[str, Handler]) -> None:
+        """Hand on what bench says until its end of the pipe is closed; then `close`, and end this process.
 
-        Lines that answer a request wake who asked; others go to their handler.
+        A line that answers a request wakes the caller of `ask`; others go to their handler.
         """
         for text in self._lines:
             line: Line = json.loads(text)
@@ -62,4 +59,4 @@ class Link:
                 handlers[line["command"]](line)
             except Exception:
                 logger.exception("A line of bench could not be obeyed: %s", line.get("command"))
-        os._exit(0)  # nobody would hear of the load any more
+        end_process(close)  # a load without bench has no reader

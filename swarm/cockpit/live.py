@@ -13,9 +13,9 @@ from itertools import islice
 from math import ceil, floor
 from typing import Any, Final
 
-from ..batch import SERVICE, Batch
-from ..samples import Histogram
-from ..summary import percentiles
+from ..recording.batch import SERVICE, Batch
+from ..recording.histogram import Histogram
+from ..recording.summary import percentiles
 
 KEPT_S: Final = 600
 """Seconds that are kept: ten minutes of charts."""
@@ -82,7 +82,6 @@ class Live:
     _forgotten: int | None = None  # the newest second that was
 
     def clear(self) -> None:
-        """A new load begins."""
         self.seconds.clear()
         self.workers, self.deaths, self.restarts = [], [], 0
         self._rows.clear()
@@ -124,7 +123,6 @@ class Live:
             second.generator_cpu[process] = max(0.0, (now[1] - before[1]) / (now[0] - before[0]))
 
     def metered(self, told: Mapping[str, Any]) -> None:
-        """Take in what bench metered of one second: its `server` line."""
         second = self._second(told["second"])
         second.server_cpu = told["cpu_s"]
         second.rss_bytes = told["rss_bytes"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections import deque
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from math import ceil, floor
@@ -18,17 +16,19 @@ from locust import User
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from ..distributed import NotReadyError, Workers
-from ..locust_csv import locust_csv
-from ..pacemaker import LEAD_S, NONE, not_swarm
-from ..plugin import coordinator_of
-from ..progress import emit
-from ..scenarios import engine_name
-from ..summary import read_window
-from .form import Ask, Refused
+from ..control.cell import LoadOptions, prepare_load
+from ..control.pacemaker import LEAD_S, not_swarm
+from ..control.plugin import coordinator_of
+from ..control.process import emit
+from ..control.scenarios import Scenarios, engine_of_users
+from ..control.workers import NotReadyError, Workers
+from ..engine.openloop import Arrivals
+from ..recording.files import locust_csv
+from ..recording.summary import read_window
+from .form import LoadRequest, Refused
 from .link import Link
 from .live import Live
-from .offer import Offer
+from .offer import Offer, lacking, named
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +43,17 @@ NOTICES: Final = 20
 class Load:
     """A load that runs: what was asked for, where it goes and is recorded; times are Unix seconds.
 
-    `settled` is when the users last became as many as was asked for, None while they are being spawned or
-    stopped; `stopping` is when they were told to stop; `reason` says why the load is no measurement.
+    `spawned` is how many users there were when the last were spawned, and `settled` when that was, None
+    while they are being spawned or stopped; `stopping` is when they were told to stop; `reason` says why the
+    load is no measurement.
     """
 
-    ask: Ask
+    requested: LoadRequest
     url: str
     directory: Path
     ceilings: list[dict[str, Any]]
     began: float
+    spawned: int = 0
     settled: float | None = None
     stopping: float | None = None
     reason: str | None = None
@@ -82,15 +84,17 @@ class Loads:
         link: Link,
         live: Live,
         offer: Offer,
-        scenarios: Mapping[str, list[type[User]]],
+        scenarios: Scenarios,
         workers: Workers | None,
     ) -> None:
         """The environment has its runner, and the suite's listeners, which are called before these.
 
-        `scenarios` maps locustfiles to the user classes they define. `workers` are those of a master.
+        `workers` are those of a master.
         """
         self._scenarios = scenarios
-        self._names = {file: [each.__name__ for each in found] for file, found in scenarios.items()}
+        self._classes_offered = offer.classes_offered(
+            {file: each.names for file, each in scenarios.all.items()}
+        )
         self._workers = workers
         self._environment = environment
         self._link = link
@@ -111,32 +115,44 @@ class Loads:
         hooks.test_stop.add_listener(self._stopped)
 
     def note(self, kind: str, text: str) -> None:
-        """Have the page say something: `kind` is "note" or "error"."""
+        """Show a line on the page: `kind` is "note" or "error"."""
         self.notices.append({"time": time(), "kind": kind, "text": text})
 
     @property
+    def labels(self) -> list[str]:
+        """The entries of the class picker, available ones first."""
+        return sorted(self._classes_offered, key=lambda label: label in self.lacking)
+
+    @property
     def lacking(self) -> dict[str, str]:
-        """Why some entries of the class picker cannot be had."""
-        return self._offer.lacking(self._names)
+        """A sentence for each entry of the class picker that is unavailable."""
+        return lacking(self._classes_offered)
 
     # -- Start, change, stop
 
-    def begin(self, ask: Ask) -> Load:
-        """Have what is to be loaded served, and get ready to record. Raises Refused with its words."""
+    def begin(self, requested: LoadRequest) -> Load:
+        """Have bench start the server, and get ready to record. Raises Refused with the reason."""
         if self.state != "idle":
             raise Refused("another load is being started or stopped: wait a moment")
-        classes = self._classes(ask)
-        if ask.rate_per_s is not None and (reason := not_swarm(classes)):
+        classes = self._classes(requested)
+        names = [each.__name__ for each in classes]
+        if twice := [
+            label for label, name in zip(requested.classes, names, strict=True) if names.count(name) > 1
+        ]:
+            raise Refused(
+                f"{' and '.join(twice)} cannot run at once, as Locust knows classes by name: pick one"
+            )
+        if requested.rate_per_s is not None and (reason := not_swarm(classes)):
             raise Refused(reason)
         self.state = "starting"
         self._cancelled = None
         try:
-            picked = self._offer.picked(self._names, ask.classes)
-            named = {"scenario": "+".join(picked.values()), "scenarios": list(picked)}
-            answer = self._link.ask("start", **named, **_asked(ask))
+            picked = named(self._classes_offered, requested.classes)
+            what = {"scenario": "+".join(picked.values()), "scenarios": list(picked)}
+            answer = self._link.ask("start", **what, **_asked(requested))
             if answer["command"] != "served":
                 raise Refused(answer["reason"])
-            self.load = Load(ask, answer["url"], Path(answer["directory"]), answer["ceilings"], time())
+            self.load = Load(requested, answer["url"], Path(answer["directory"]), answer["ceilings"], time())
             self.urls.add(answer["url"])
             self._await_workers()
             self._prepare(self.load)
@@ -152,20 +168,21 @@ class Loads:
         return self.load
 
     def _prepare(self, load: Load) -> None:
-        environment, ask = self._environment, load.ask
-        options = environment.parsed_options
-        assert options is not None
-        environment.host = load.url
-        environment.stop_timeout = STOP_TIMEOUT_S
-        options.record = str(load.directory)
-        options.arrivals = NONE if ask.rate_per_s is None else "constant"
-        options.arrival_rate = ask.rate_per_s
+        requested = load.requested
+        files = dict.fromkeys(self._classes_offered[label].scenario.file for label in requested.classes)
+        options = LoadOptions(
+            host=load.url,
+            users=requested.users,
+            spawn_rate=requested.spawn_rate,
+            run_time_s=requested.run_time_s,
+            stop_timeout_s=STOP_TIMEOUT_S,
+            directory=load.directory,
+            arrivals=None if requested.rate_per_s is None else Arrivals(requested.rate_per_s),
+        )
+        prepare_load(self._environment, self._scenarios, list(files), options, self._workers)
         self._live.clear()
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()  # as in a session: what is loaded by now need not be looked at again
         try:
-            load.files.enter_context(locust_csv(environment, load.directory))
+            load.files.enter_context(locust_csv(self._environment, load.directory))
         except OSError as error:
             self.abandon(f"cannot write to {load.directory}: {error.strerror}")
             raise Refused(f"cannot write to {load.directory}: {error.strerror}") from error
@@ -177,20 +194,20 @@ class Loads:
         try:
             self._workers.await_ready()
         except NotReadyError as error:
-            self.abandon(f"{error}: see generator.log")
+            self.abandon(f"{error}: see {self._offer.log}")
             raise Refused(f"{error}: end the web UI, and start it again") from error
 
     def abandon(self, reason: str) -> None:
-        """The load that was begun does not come about."""
+        """Give up the load that was to begin."""
         assert self.load is not None
         self.state = "idle"
         self._end_files(self.load)
         emit(event="finished", **_nothing(self.load, reason))
 
-    def edit(self, ask: Ask) -> None:
+    def edit(self, requested: LoadRequest) -> None:
         """The running load gets other users: what is measured begins anew."""
         assert self.load is not None
-        self.load.ask = ask
+        self.load.requested = requested
         self.load.settled = None
 
     def fail(self, reason: str) -> None:
@@ -219,9 +236,10 @@ class Loads:
 
     # -- What Locust tells
 
-    def _spawned(self, **_: object) -> None:
+    def _spawned(self, user_count: int, **_: object) -> None:
         if self.load is not None and self.state == "running":
-            lead_s = 0.0 if self.load.ask.rate_per_s is None else LEAD_S
+            self.load.spawned = user_count
+            lead_s = 0.0 if self.load.requested.rate_per_s is None else LEAD_S
             self.load.settled = time() + lead_s
 
     def _stopping(self, **_: object) -> None:
@@ -232,16 +250,16 @@ class Loads:
         load.stopping = time()
         runner = self._environment.runner
         assert runner is not None
-        if load.settled is not None and runner.user_count < load.ask.users and load.reason is None:
-            left = f"{runner.user_count} of {load.ask.users}"
-            load.reason = f"only {left} users were still running at the end: see the tab Exceptions"
+        if load.settled is not None and runner.user_count < load.requested.users and load.reason is None:
+            why = self._coordinator.code.why_fewer(load.requested.users, runner.user_count, load.spawned)
+            load.reason = f"{why}; see the tab Exceptions, and {self._offer.log}"
 
     def _stopped(self, **_: object) -> None:
         """The recording is whole: the suite's own listener has been called before."""
         load = self.load
         if load is None or self.state != "stopping":
             return
-        event = _nothing(load, "the load could not be summed up: see generator.log")
+        event = _nothing(load, f"the load could not be summed up: see {self._offer.log}")
         try:
             event = self._finished(load)
         except Refused as refusal:
@@ -264,7 +282,7 @@ class Loads:
         if not figures.requests and not figures.failures:
             raise Refused("no request was completed in the measured window")
         measured = {"reason": None, "window": {"start": start, "end": end}, **asdict(figures)}
-        return _nothing(load, "") | {"engine": engine_name(self._classes(load.ask))} | measured
+        return _nothing(load, "") | {"engine": engine_of_users(self._classes(load.requested))} | measured
 
     def _end_files(self, load: Load) -> None:
         try:
@@ -274,18 +292,18 @@ class Loads:
 
     # -- Names
 
-    def _classes(self, ask: Ask) -> list[type[User]]:
-        known = [each for found in self._scenarios.values() for each in found]
-        return [each for each in known if each.__name__ in ask.classes]
+    def _classes(self, requested: LoadRequest) -> list[type[User]]:
+        picked = (self._classes_offered[label] for label in requested.classes)
+        return [self._scenarios[offered.scenario.file].user_class(offered.user_class) for offered in picked]
 
 
-def _asked(ask: Ask) -> dict[str, Any]:
+def _asked(requested: LoadRequest) -> dict[str, Any]:
     """What bench has to know."""
     names = ("configuration", "workers", "max_requests", "users", "rate_per_s", "host")
-    return {name: getattr(ask, name) for name in names}
+    return {name: getattr(requested, name) for name in names}
 
 
 def _nothing(load: Load, reason: str) -> dict[str, Any]:
     """A `finished` event without a measurement."""
     figures = ("window", "engine", "requests", "failures", "latency_us", "arrivals", "completions")
-    return {"users": load.ask.users, "reason": reason, **dict.fromkeys(figures)}
+    return {"users": load.requested.users, "reason": reason, **dict.fromkeys(figures)}

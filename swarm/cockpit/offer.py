@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..control.workers import LIMIT_S
+
 
 @dataclass(frozen=True)
-class Choice:
+class OfferedConfiguration:
     """A configuration. `unavailable` is the reason why it cannot be had, None where it can.
 
     `recycles` is what its workers are replaced by: "requests", "memory" or "never".
@@ -29,7 +31,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class OfferedScenario:
     """A scenario and the locustfile that defines it; `unavailable` as of a configuration."""
 
     name: str
@@ -42,6 +44,42 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class OfferedClass:
+    """A user class of a scenario, by its name."""
+
+    scenario: OfferedScenario
+    user_class: str
+
+
+def lacking(classes_offered: Mapping[str, OfferedClass]) -> dict[str, str]:
+    """A sentence for each entry of the class picker that is unavailable."""
+    return {
+        label: f"{offered.user_class} is unavailable: {offered.scenario.unavailable}"
+        for label, offered in classes_offered.items()
+        if offered.scenario.unavailable is not None
+    }
+
+
+def named(classes_offered: Mapping[str, OfferedClass], chosen: Collection[str]) -> dict[str, str]:
+    """The scenarios of the chosen labels in their order, each with what a cell calls it.
+
+    Of a file of which only some classes were chosen, their names are said, too.
+    """
+    found = {}
+    for scenario in dict.fromkeys(offered.scenario for offered in classes_offered.values()):
+        of_file = {
+            label: offered.user_class
+            for label, offered in classes_offered.items()
+            if offered.scenario is scenario
+        }
+        some = [name for label, name in of_file.items() if label in chosen]
+        if some:
+            all_of_them = len(some) == len(of_file)
+            found[scenario.name] = scenario.name if all_of_them else ".".join([scenario.name, *some])
+    return found
+
+
+@dataclass(frozen=True)
 class Offer:
     """What can be asked for, and where the web UI is served.
 
@@ -49,11 +87,13 @@ class Offer:
     and nothing is metered. `full` is the share of its CPUs from which on the generator counts as the limit,
     `processes` how many processes it has to run users. `report` is the folder that reports appear in, None
     where nothing is recorded. `socket` is the path of a Unix socket to listen on, where `host` and `port` are
-    served by somebody else; `names` are host names under which people may call it.
+    served by another process; `names` are host names under which people may call it. `options` are what the
+    locustfiles' own options are given, `log` is where people find the log of this process.
+    `import_timeout_s` is how long processes may take to start.
     """
 
-    configurations: tuple[Choice, ...]
-    scenarios: tuple[Scenario, ...]
+    configurations: tuple[OfferedConfiguration, ...]
+    scenarios: tuple[OfferedScenario, ...]
     warmup_s: float
     most_users: int
     processes: int
@@ -65,38 +105,33 @@ class Offer:
     target: str | None
     report: str | None
     full: float
+    options: tuple[str, ...] = ()
+    log: str = "generator.log"
+    import_timeout_s: float = LIMIT_S
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Offer:
         """Read the line. Raises KeyError or TypeError where it is not an offer."""
         fields = {key: value for key, value in given.items() if key != "command"}
-        fields["configurations"] = tuple(Choice(**each) for each in given["configurations"])
-        fields["scenarios"] = tuple(Scenario(**each) for each in given["scenarios"])
+        fields["configurations"] = tuple(OfferedConfiguration(**each) for each in given["configurations"])
+        fields["scenarios"] = tuple(OfferedScenario(**each) for each in given["scenarios"])
         fields["names"] = tuple(given["names"])
+        fields["options"] = tuple(given.get("options", ()))
         return cls(**fields)
 
-    def lacking(self, classes: Mapping[str, Iterable[str]]) -> dict[str, str]:
-        """In words, why some entries of the class picker cannot be had; `classes` are those of each file."""
-        return {
-            scenario.label(name): f"{name} is unavailable: {scenario.unavailable}"
-            for scenario in self.scenarios
-            if scenario.unavailable is not None
-            for name in classes[scenario.file]
-        }
+    def classes_offered(self, names: Mapping[str, Sequence[str]]) -> dict[str, OfferedClass]:
+        """What the class picker lists, by its labels; `names` are those of the classes of each file.
 
-    def picked(self, classes: Mapping[str, Sequence[str]], chosen: Collection[str]) -> dict[str, str]:
-        """The scenarios of the chosen user classes in their order, each with what a cell calls it.
-
-        Of a file of which only some classes were chosen, their names are said, too.
+        Of classes of one name in several files the label says whose they are.
         """
+        all_names = [name for scenario in self.scenarios for name in names[scenario.file]]
         found = {}
         for scenario in self.scenarios:
-            of_file = list(classes[scenario.file])
-            some = [name for name in of_file if name in chosen]
-            if some:
-                found[scenario.name] = scenario.name if some == of_file else ".".join([scenario.name, *some])
+            for name in names[scenario.file]:
+                shown = name if all_names.count(name) == 1 else f"{name} of {scenario.name}"
+                found[scenario.label(shown)] = OfferedClass(scenario, name)
         return found
 
-    def choice(self, text: str) -> Choice | None:
+    def configuration(self, text: str) -> OfferedConfiguration | None:
         """The configuration that the form names, by its label or by its bare name."""
         return next((each for each in self.configurations if text in (each.label, each.name)), None)

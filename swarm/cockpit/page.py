@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, abort, jsonify, make_response, request, s
 from locust.web import WebUI
 
 from . import tab
+from .form import first_request
 from .guard import POLICY
 from .link import Link
 from .live import Live
@@ -41,6 +43,7 @@ class Page:
         blueprint = Blueprint("cockpit", __name__)
         routes = (
             ("/server", self._page, "GET"),
+            ("/server/offer", self._offered, "GET"),
             ("/server/live", self._figures, "GET"),
             ("/server/static/<name>", self._static, "GET"),
             ("/server/report", self._make_report, "POST"),
@@ -60,6 +63,21 @@ class Page:
     def _static(self, name: str) -> Response:
         return send_from_directory(HERE, name)
 
+    def _offered(self) -> Response:
+        """What the form lists, its bounds, and what it says at first: the last load, or one scenario."""
+        offer, load = self._offer, self._loads.load
+        return jsonify(
+            {
+                "configurations": [asdict(each) for each in offer.configurations],
+                "scenarios": self._loads.labels,
+                "unavailable": self._loads.lacking,
+                "most_users": offer.most_users,
+                "warmup_s": offer.warmup_s,
+                "target": offer.target,
+                "first": asdict(first_request(offer, self._loads.labels) if load is None else load.requested),
+            }
+        )
+
     def _figures(self) -> Response:
         """What the page shows, with the seconds after `since` (Unix)."""
         text = request.args.get("since", "0")
@@ -73,7 +91,12 @@ class Page:
                 "load": None if load is None else _described(load),
                 "seconds": live.rows(since),
                 "workers": [
-                    {**each, "served": live.served(each["ready"]) if load and load.ask.workers == 1 else None}
+                    {
+                        **each,
+                        "served": live.served(each["ready"])
+                        if load and load.requested.workers == 1
+                        else None,
+                    }
                     for each in live.workers
                 ],
                 "restarts": live.restarts,
@@ -121,5 +144,5 @@ class Page:
 
 def _described(load: Load) -> dict[str, Any]:
     """The load, as the page names it."""
-    asked = {key: value for key, value in vars(load.ask).items() if key not in ("spawn_rate", "host")}
+    asked = {key: value for key, value in vars(load.requested).items() if key != "host"}
     return asked | {"url": load.url, "began": load.began, "settled": load.settled}

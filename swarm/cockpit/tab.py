@@ -25,7 +25,9 @@ TEMPLATE: Final = {
             ],
         }
     ],
-    "extended_csv_files": [{"href": "./server", "title": "Server: live charts, restarts, report"}],
+    "extended_csv_files": [
+        {"href": "./server", "title": "Server: configuration, Start and Stop, live charts, report"}
+    ],
 }
 """What Locust's page is told of it."""
 
@@ -37,13 +39,13 @@ def rows(loads: Loads, live: Live) -> list[dict[str, Any]]:
     """The rows of the table: the workers, then the whole server, restarts, generator and ceiling."""
     if loads.load is None:
         return [_row("no load yet", said="charts: /server")]
-    if loads.load.ask.configuration is None:
+    if loads.load.requested.configuration is None:
         return [
             _row("server", said=f"{loads.load.url} runs already: it is not metered, and nothing is recorded"),
             _generator(live),
             _row("charts", said="on the page /server of this address"),
         ]
-    now, lone = time(), loads.load.ask.workers == 1
+    now, lone = time(), loads.load.requested.workers == 1
     return [
         *(_worker(number, each, live, now, lone) for number, each in enumerate(live.workers, 1)),
         _server(live),
@@ -58,7 +60,7 @@ def ceiling(loads: Loads) -> dict[str, Any] | None:
     """What the generator itself reaches with as many users as there are now; None where not measured."""
     if loads.load is None:
         return None
-    users = loads.load.ask.users
+    users = loads.load.requested.users
     return next((each for each in loads.load.ceilings if each["users"] == users), None)
 
 

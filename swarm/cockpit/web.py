@@ -19,10 +19,10 @@ from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
-from ..locust_csv import ExactCSV
-from ..samples import locust_bucket
+from ..recording.files import ExactCSV
+from ..recording.histogram import locust_bucket
 from . import login, tab
-from .form import OWN, Ask, Refused, read_edit, read_start
+from .form import OWN, LoadRequest, Refused, read_edit, read_start
 from .guard import Guard
 from .live import Live
 from .loads import Loads
@@ -34,8 +34,6 @@ MOST_BYTES: Final = 64 << 10
 """Of a request's body: the form is a few hundred."""
 BACKLOG: Final = 128
 """Connections that may wait to be accepted."""
-SHOWN: Final = {"users": 64, "spawn_rate": 64}
-"""What the form has before anybody has changed it."""
 HELP: Final = {
     "configuration": "measured from {warmup:g} s after the last change of users until Stop",
     "server_workers": "workers of the server",
@@ -44,9 +42,9 @@ HELP: Final = {
 }
 
 
-def add_fields(offer: Offer) -> None:
-    """Have Locust's form offer the suite's fields. What they may hold is checked by `form`."""
-    labels = [choice.label for choice in offer.configurations]
+def fields(offer: Offer) -> Callable[..., None]:
+    """What has Locust's form offer the suite's fields. What they may hold is checked by `form`."""
+    labels = [configuration.label for configuration in offer.configurations]
 
     def add(parser: ArgumentParser, **_: object) -> None:
         if offer.target is None:
@@ -57,7 +55,7 @@ def add_fields(offer: Offer) -> None:
             parser.add_argument("--recycle-after", default="", help=HELP["recycle_after"])
         parser.add_argument("--arrivals-per-second", default="", help=HELP["arrivals_per_second"])
 
-    events.init_command_line_parser.add_listener(add)
+    return add
 
 
 class CockpitUI(WebUI):
@@ -92,8 +90,16 @@ class CockpitUI(WebUI):
         self.server.start()
 
     def update_template_args(self) -> None:
-        """What Locust's page is made of: the form shows what was asked for last."""
-        super().update_template_args()  # type: ignore[no-untyped-call]
+        """What Locust's page is made of: the form shows what was asked for last.
+
+        Of options it has the suite's alone: those of locustfiles are given on bench's command line.
+        """
+        hook = events.init_command_line_parser
+        others, hook._handlers = hook._handlers, [fields(self._offer)]
+        try:
+            super().update_template_args()  # type: ignore[no-untyped-call]
+        finally:
+            hook._handlers = others
         host = "" if self._offer.target is None else self._offer.target
         warnings = dict.fromkeys(("override_host_warning", "missing_host_warning"), False)
         self.template_args |= {"host": host, "state": _told(self.template_args["state"]), **warnings}
@@ -103,14 +109,14 @@ class CockpitUI(WebUI):
             if name in self.template_args["extra_options"]:
                 self.template_args["extra_options"][name]["default_value"] = value
 
-    def show(self, ask: Ask) -> None:
+    def show(self, requested: LoadRequest) -> None:
         """Have the form begin with what was asked for."""
-        choice = self._offer.choice(ask.configuration or "")
+        configuration = self._offer.configuration(requested.configuration or "")
         self._shown = {
-            "configuration": choice.label if choice else None,
-            "server_workers": str(ask.workers),
-            "recycle_after": "" if ask.max_requests is None else str(ask.max_requests),
-            "arrivals_per_second": "" if ask.rate_per_s is None else f"{ask.rate_per_s:g}",
+            "configuration": configuration.label if configuration else None,
+            "server_workers": str(requested.workers),
+            "recycle_after": "" if requested.max_requests is None else str(requested.max_requests),
+            "arrivals_per_second": "" if requested.rate_per_s is None else f"{requested.rate_per_s:g}",
         }
         assert set(self._shown) == OWN
 
@@ -181,23 +187,27 @@ class Views:
     def _begun(self) -> ImmutableMultiDict[str, str]:
         environment = self._web_ui.environment
         classes = list(environment.available_user_classes or {})
-        ask = read_start(request.form, self._offer, classes, self._loads.lacking, self._loads.urls)
-        load = self._loads.begin(ask)
-        self._web_ui.show(ask)
-        self._stops_at = None if ask.run_time_s is None else time() + ask.run_time_s
-        return self._form(ask, load.url)
+        requested = read_start(request.form, self._offer, classes, self._loads.lacking, self._loads.urls)
+        load = self._loads.begin(requested)
+        self._web_ui.show(requested)
+        self._stops_at = None if requested.run_time_s is None else time() + requested.run_time_s
+        return self._form(requested, load.url)
 
     def _edited(self) -> ImmutableMultiDict[str, str]:
         load = self._loads.load
         assert load is not None
-        ask = read_edit(request.form, self._offer, load.ask)
-        self._loads.edit(ask)
-        return self._form(ask, load.url)
+        requested = read_edit(request.form, self._offer, load.requested)
+        self._loads.edit(requested)
+        return self._form(requested, load.url)
 
-    def _form(self, ask: Ask, url: str) -> ImmutableMultiDict[str, str]:
+    def _form(self, requested: LoadRequest, url: str) -> ImmutableMultiDict[str, str]:
         """The form as Locust's view is to read it."""
-        fields = [("user_count", str(ask.users)), ("spawn_rate", str(ask.spawn_rate)), ("host", url)]
-        fields += [("user_classes", name) for name in ask.classes]
+        fields = [
+            ("user_count", str(requested.users)),
+            ("spawn_rate", str(requested.spawn_rate)),
+            ("host", url),
+        ]
+        fields += [("user_classes", name) for name in requested.classes]
         if self._stops_at is not None:  # an edit would cancel the run time
             fields.append(("run_time", f"{max(1, round(self._stops_at - time()))}s"))
         return ImmutableMultiDict(fields)

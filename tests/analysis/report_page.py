@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from analysis.charts import registry
+from analysis.publish import keep
+
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 RAW = {"style", "script"}
 
@@ -67,3 +70,18 @@ class Page(HTMLParser):
     @property
     def images(self):
         return [image.attributes for image in self.all("img")]
+
+
+def draw(study, folder, *draws):
+    """Draw some registered charts into a folder, as a notebook does for a report."""
+    for section in (*registry.BEFORE, *registry.AFTER):
+        for chart in registry.charts(section):
+            if chart.draw in draws:
+                for name, figure in chart.figures(study).items():
+                    keep(chart, name, figure, folder)
+
+
+def list_charts(folder, **captions):
+    """Write the list of a report's charts, which documents show under these captions."""
+    for lead, (name, caption) in enumerate(captions.items(), 1):
+        registry.record(folder, registry.Drawn(name, f"{name}.", 1, 1, registry.BEFORE[0], lead, caption))

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import charts, style, timelines
+from analysis.charts import beside, style, timelines
+from analysis.charts import closed_loop as charts
 from analysis.study import study
 from tests.fixtures.make_run import SERVERS
 
 CHARTS = [
+    beside.ratios,
     charts.throughput,
     charts.throughput_by_concurrency,
     charts.latency_by_throughput,

@@ -1,15 +1,18 @@
 import json
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pandas as pd
 import pytest
 
-from analysis.checks import limits, open_loop
-from analysis.checks.findings import Load
+from analysis import findings
+from analysis.documents import methodology
+from analysis.findings import KINDS, open_loop
+from analysis.findings.finding import Load
+from analysis.recycling import limits
 from analysis.study import study
 from tests.fixtures.make_run import Open, Search
-
-ROOT = Path(__file__).parents[2]
 
 
 def found(folder, kind):
@@ -142,13 +145,23 @@ def test_loop_lag_is_judged_by_the_latency(run):
     assert finding.configurations == ("sanic",) and "5.0 ms" in finding.message
 
 
-def test_failed_cells_and_unavailable_configurations(run):
+def test_failed_cells_and_unavailable_configurations(run, monkeypatch):
     folder = run(
         configurations=("sanic", "uvicorn", "gunicorn-sanic"), failed=frozenset({("uvicorn", "index")})
     )
     (failed,) = found(folder, "failed")
     assert failed.message == "uvicorn: 3 cells failed: the server ended by itself (exit status 1)"
-    assert "server.log in uvicorn/index/c64-w1/r1" in failed.advice
+    assert failed.advice == "mend that, then resume the run"
+    # What there is to read is named by its path, from where one is if it lies below that.
+    monkeypatch.chdir(folder.parent)
+    log = folder / "uvicorn" / "index" / "c64-w1" / "r2" / "server.log"
+    log.touch()
+    (folder / "generator.log").touch()
+    (failed,) = found(Path("run"), "failed")
+    logs = "run/uvicorn/index/c64-w1/r2/server.log and run/generator.log"
+    assert failed.advice == f"read {logs}, then resume the run"
+    (failed,) = found(folder, "failed")
+    assert failed.advice == f"read {logs}, then resume the run"
     (missing,) = found(folder, "unavailable")
     assert missing.configurations == ("gunicorn-sanic",) and missing.advice == "install Python 3.9"
 
@@ -183,28 +196,46 @@ def test_workers_that_die_unasked(run):
     assert finding.configurations == ("sanic",) and finding.severity == "warning"
     for end in ("1 by SIGKILL", "1 with an unknown exit status", "1 with exit status 3"):
         assert end in finding.message
-    assert "server.log in sanic/index/" in finding.advice
+    assert f"read {folder}/sanic/index/c64-w2/r1/server.log; " in finding.advice
 
 
 def test_warnings_come_first_and_read_as_sentences(run):
-    findings = study(
-        run(configurations=("sanic", "gunicorn-asgi", "gunicorn-sanic"), scenarios={"sleep": (64,)})
-    ).findings
+    folder = run(configurations=("sanic", "gunicorn-asgi", "gunicorn-sanic"), scenarios={"sleep": (64,)})
+    findings = study(folder).findings
     severities = [finding.severity for finding in findings]
     assert severities == sorted(severities, reverse=True) and set(severities) == {"warning", "note"}
     assert findings[0].text == (
         "sleep: gunicorn-asgi: 0.39% of the requests failed (150 closed_unanswered). This spoils throughput "
-        "and latency, which count successes only. Read failures.csv and server.log in "
-        "gunicorn-asgi/sleep/c64-w1/r1."
+        f"and latency, which count successes only. Read {folder}/gunicorn-asgi/sleep/c64-w1/r1/failures.csv "
+        f"and {folder}/gunicorn-asgi/sleep/c64-w1/r1/server.log."
     )
 
 
-def test_every_threshold_is_documented():
-    page = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")
-    known = {name: value for name, value in vars(limits).items() if name.isupper()}
-    assert len(known) > 15
+def test_every_kind_of_finding_and_every_threshold_is_documented(tmp_path):
+    page = methodology.PAGE.read_text(encoding="utf-8")
+    again = tmp_path / "methodology.md"
+    again.write_text(page, encoding="utf-8")
+    methodology.rewrite(again)
+    assert again.read_text(encoding="utf-8") == page, "run make docs"
+    modules = [
+        import_module(f"analysis.findings.{module.name}") for module in iter_modules(findings.__path__)
+    ]
+    known = {
+        name: value
+        for module in [*modules, limits]
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, int | float)
+    }
+    assert len(known) > 35
     for name, value in known.items():
         assert f"`{name}` = {value:g}" in page, name
+
+
+def test_every_module_registers_its_checks():
+    some = {"generator-bound", "failed", "errors", "steal", "rate-not-reached", "trace", "drift"}
+    assert some <= KINDS.keys()
+    assert {kind.group for kind in KINDS.values()} == {"answer", "number", "note"}
+    assert all(kind.threshold and kind.why for kind in KINDS.values())
 
 
 def test_plain_locust_users_are_pointed_out(run):

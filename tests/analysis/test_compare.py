@@ -1,11 +1,12 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from analysis.compare import UnlikeError, compare
 from tests.fixtures.make_recycling import Life, Story, generation, make_recycling
-from tests.fixtures.make_run import Open, Search, Spec, make_run
+from tests.fixtures.make_run import ROTATED, Open, Rotating, Search, Spec, make_run
 
 
 @pytest.fixture
@@ -171,8 +172,13 @@ def test_unlike_hosts_are_refused_unless_told(runs, change, words):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("methodology", 3, "methodology 2 and 3"),
+        ("methodology", 4, "methodology 3 and 4"),
         ("launcher", "compose", "launcher processes and compose"),
+        (
+            "network",
+            {"namespace": True, "steered_to": [1], "note": None},
+            r"network not recorded and of the run's own, steered to CPUs \[1\]",
+        ),
         (
             "cpu_split",
             {"server": [0, 1], "generator": [1], "trusted": False},
@@ -186,6 +192,26 @@ def test_unlike_ways_to_measure_are_refused(runs, key, value, words):
     (after / "run.json").write_text(json.dumps(document))
     with pytest.raises(UnlikeError, match=words):
         compare(before, after)
+
+
+def test_a_rotation_is_not_compared_with_blocks_unless_told(tmp_path):
+    spec = Spec(configurations=("sanic", "uvicorn"), scenarios={"index": (64,)}, unavailable=())
+    blocks = make_run(tmp_path / "blocks", spec)
+    rotated = make_run(tmp_path / "rotated", replace(spec, rotation=Rotating(network=None)))
+    with pytest.raises(UnlikeError, match="conditions: blocks and a rotation"):
+        compare(blocks, rotated)
+    across = compare(blocks, rotated, across=True)
+    assert {each.key.configuration for each in across.differences} == {"sanic", "uvicorn"}
+    assert {each.verdict for each in across.differences} == {"same"}
+
+
+def test_sittings_of_two_rotations_are_compared_unpaired(tmp_path):
+    spec = replace(ROTATED, configurations=("sanic", "uvicorn"), scenarios={"index": (64,)})
+    one = make_run(tmp_path / "one", spec)
+    other = make_run(tmp_path / "other", replace(spec, seed=2, repeats=4))
+    compared = compare(one, other)
+    assert compared.unlike == () and compared.regressions == []
+    assert len(compared.differences) == 3 * 4 and compared.judged == 3 * 4
 
 
 def test_the_document_is_json_without_nan(runs):

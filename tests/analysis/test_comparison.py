@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.comparison import Ratio, compare, compare_unpaired, difference, interval, mean, rank
+from bench.stats.comparison import Ratio, compare, compare_unpaired, difference, interval, mean, rank
 
 
 @pytest.fixture(autouse=True)

@@ -24,26 +24,6 @@ def test_memory_with_an_unknown_part_is_unknown():
     assert memory["pss_bytes"].iloc[0] == 3 and math.isnan(memory["pss_bytes"].iloc[1])
 
 
-def test_growth_interpolates_between_samples():
-    times, values = np.array([0.0, 1.0, 2.0]), np.array([10.0, 11.0, 13.0])
-    assert counters.growth(times, values, 0.5, 1.5) == pytest.approx(1.5)
-
-
-def test_growth_continues_a_little_beyond_the_samples_and_no_further():
-    times, values = np.array([0.0, 1.0, 2.0]), np.array([10.0, 11.0, 13.0])
-    assert counters.growth(times, values, -0.5, 2.5) == pytest.approx(0.5 + 3 + 1)
-    assert math.isnan(counters.growth(times, values, -1.6, 2.0))
-    assert math.isnan(counters.growth(times, values, 0.0, 3.6))
-    assert math.isnan(counters.growth(times[:1], values[:1], 0.0, 1.0))
-
-
-def test_growth_knows_births_and_deaths():
-    times, values = np.array([1.0, 2.0]), np.array([0.5, 1.5])
-    assert counters.growth(times, values, 0.0, 2.0, born=0.5) == pytest.approx(1.5)
-    assert counters.growth(times, values, 0.0, 9.0, born=0.5, died=2.2) == pytest.approx(1.5)
-    assert counters.growth(times[:1], values[:1], 0.0, 9.0, born=0.5, died=1.5) == pytest.approx(0.5)
-
-
 def test_a_worker_that_is_replaced_in_the_window_counts_both_times(run):
     folder = run(configurations=("sanic",), repeats=1, noise=0, seconds=4)
     (cell,) = [path.parent for path in folder.rglob("cell.json")]

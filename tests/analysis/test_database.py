@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
-from analysis.report import page
+from analysis.report.page import page
 from analysis.study import study
+from bench.model.errors import UserError
 
 MISSING = {"scenario": "db", "reason": "no PostgreSQL is installed", "remedy": "install one"}
 DATABASE = {"where": "private", "version": "PostgreSQL 15.8", "cpus": [1], "scenarios": ["db", "db-write"]}
@@ -36,7 +36,7 @@ def test_a_scenario_that_could_not_be_measured_is_told_with_the_remedy(run, tmp_
 @pytest.mark.parametrize("entry", [{**MISSING, "configuration": "sanic"}, {"reason": "why", "remedy": "how"}])
 def test_either_a_configuration_or_a_scenario_is_unavailable(run, entry):
     folder = with_keys(run(), unavailable=[entry])
-    with pytest.raises(AnalysisError, match=r"run\.json: unavailable\.0: .*either a configuration or a"):
+    with pytest.raises(UserError, match=r"run\.json: unavailable\.0: .*either a configuration or a"):
         study(folder)
 
 

@@ -5,19 +5,24 @@ import json
 import matplotlib.pyplot as plt
 import pytest
 
-from analysis import charts, ratecharts, tables, timelines
-from analysis.checks import completeness
-from analysis.checks.open_loop import cause, unreached
+from analysis import exports
+from analysis.charts import closed_loop as charts
+from analysis.charts import open_loop as ratecharts
+from analysis.charts import timelines
 from analysis.compare import compare
-from analysis.errors import AnalysisError
-from analysis.page.digest import asked, machine
-from analysis.report import page
+from analysis.findings import completeness
+from analysis.findings.finding import Measurements
+from analysis.findings.open_loop import cause, unreached
+from analysis.recommend import judge, latest
+from analysis.recommend.selection import of_run
+from analysis.report.digest import asked, machine
+from analysis.report.page import page
 from analysis.reproduction import command
 from analysis.results import NothingFinished
 from analysis.study import study
-from analysis.verdicts import Requirements, judge, latest
-from analysis.verdicts.reported import of_run
 from analysis.words import MISSING
+from bench.model.errors import UserError
+from bench.model.requirements import Requirements
 from tests.fixtures.make_run import Open, Search
 
 URL = "http://127.0.0.1:8123"
@@ -88,7 +93,7 @@ def test_it_is_ranked_by_nothing_and_saturated_is_unknown(analysed):
     assert "saturated: unknown" in shown["notes"]
     assert table.title == "index: 64 users, workers unknown" and table.basis.startswith("Not ranked: ")
     assert analysed.verdict.finding.endswith("whether that is all they can is unknown.")
-    assert tables.ranking(analysed)["saturated"].isna().all()
+    assert exports.ranking(analysed)["saturated"].isna().all()
 
 
 def test_open_loops_and_searches_need_no_process(analysed):
@@ -101,26 +106,27 @@ def test_open_loops_and_searches_need_no_process(analysed):
 def test_the_findings_say_so_once(analysed):
     kinds = [finding.kind for finding in analysed.findings]
     assert kinds.count("external") == 1 and not {"unmetered", "unsaturated", "waiting"} & set(kinds)
-    (finding,) = analysed.about("external")
+    (finding,) = analysed.found("external")
     assert URL in finding.text and "unknown" in finding.text
     assert not any("nan" in each.text for each in analysed.findings)
 
 
 def test_a_generator_at_its_limit_is_found_all_the_same(external):
     bound = study(external(ceilings={"index": 1000.0}))
-    (finding,) = bound.about("generator-bound")
+    (finding,) = bound.found("generator-bound")
     assert "not metered, under a generator" in finding.message and "nan" not in finding.text
 
 
 def test_a_rate_that_was_not_reached_is_blamed_on_the_server_only_where_it_was_metered(analysed):
     rows = analysed.summary[analysed.summary["load_kind"] == "open"].head(2).assign(ceiling_share=0.0)
     assert list(cause(rows.assign(throughput=1.0, busy=[float("nan"), 1.0]))) == ["unmetered", "server"]
-    (finding,) = unreached(rows.head(1).assign(throughput=1.0, achieved=0.5))
+    missed = rows.head(1).assign(throughput=1.0, achieved=0.5)
+    (finding,) = unreached(Measurements(analysed.results, missed, None))
     assert "whether the server was saturated is unknown: " in finding.message
 
 
 def test_others_on_the_generators_cpus_may_be_the_server(external):
-    (finding,) = study(external(others=0.2)).about("others")
+    (finding,) = study(external(others=0.2)).found("others")
     assert "the server perhaps" in finding.message and "of the CPUs of the generator" in finding.message
 
 
@@ -180,12 +186,12 @@ def test_a_cell_that_failed_points_to_no_log_of_ours(external):
         path.write_text(json.dumps(cell | {"status": "failed", "reason": "it takes no connections"}))
     with pytest.raises(NothingFinished) as failed:
         study(folder)
-    (finding,) = completeness.failed(failed.value.cells)
+    (finding,) = completeness.failures(failed.value)
     assert "what that server itself has logged" in finding.advice and "server.log" not in finding.text
 
 
 def test_it_is_no_candidate_for_a_command(analysed):
-    with pytest.raises(AnalysisError, match="nobody knows the command that serves it"):
+    with pytest.raises(UserError, match="Its command is unknown, so it cannot be recommended"):
         judge([analysed], Requirements())
     assert of_run(analysed, lambda _: None) is None
     results = analysed.results

@@ -7,8 +7,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis import frames
-from analysis.errors import AnalysisError
 from analysis.results import load
+from bench.model.columns import FILES
+from bench.model.errors import UserError
 
 
 @pytest.fixture
@@ -16,7 +17,9 @@ def finished(small):
     return load(small).finished
 
 
-@pytest.mark.parametrize("name", frames.COLUMNS)
+@pytest.mark.parametrize(
+    "name", [name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation)]
+)
 def test_together_they_are_what_they_are_one_by_one(small, finished, name, monkeypatch):
     together = frames.read(small, finished, name)
     monkeypatch.setattr(frames, "TOGETHER_BYTES", -1)
@@ -47,5 +50,5 @@ def test_the_file_that_is_wrong_is_named(run):
     cells = load(folder).finished
     place = folder / cells["path"].iloc[2] / "host.csv"
     place.write_text(place.read_text().replace("\n", "\nx", 1))
-    with pytest.raises(AnalysisError, match=str(place)):
+    with pytest.raises(UserError, match=str(place)):
         frames.read(folder, cells, "host")

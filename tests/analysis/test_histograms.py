@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.histograms import describe, merge, quantile
+from bench.stats.histograms import describe, merge, quantile
 
 histograms = st.dictionaries(st.integers(1, 10**6).map(lambda ns: ns / 1000), st.integers(1, 60), max_size=40)
 

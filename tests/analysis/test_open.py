@@ -3,9 +3,13 @@
 import matplotlib.colors as colours
 import pytest
 
-from analysis import charts, ratecharts, style, tables, timelines
+from analysis import exports
 from analysis.aliases import alike
-from analysis.report import THRESHOLDS, render
+from analysis.charts import closed_loop as charts
+from analysis.charts import open_loop as ratecharts
+from analysis.charts import style, timelines
+from analysis.report.build import render
+from analysis.report.page import THRESHOLDS
 from analysis.study import study
 from tests.fixtures.make_run import Open, Search, Spec, make_run
 
@@ -65,7 +69,7 @@ def test_without_a_closed_loop_the_open_one_speaks(only_open):
     assert only_open.verdict.finding == only_open.verdict.rates[0].finding
     for chart in (charts.throughput, charts.latency_by_throughput, charts.percentiles, timelines.over_time):
         assert chart(only_open) is None
-    assert tables.ranking(only_open).empty
+    assert exports.ranking(only_open).empty
     style.png(timelines.memory(only_open))
 
 
@@ -87,12 +91,12 @@ def test_a_difference_between_two_names_is_called_one(opened):
     pairs = alike(opened.results, summary).pairs
     assert {pair.metric for pair in pairs if pair.different} == {"requests/s"}
     tally = alike(opened.results, summary).rows[0]
-    assert tally.texts()[:3] == ["requests/s", "2", "2"]
-    assert "sanic-again" in tally.texts()[4]
+    assert tally.texts()[:4] == ["requests/s", "2", "2", "2"]
+    assert "sanic-again" in tally.texts()[5]
 
 
 def test_without_aliases_there_is_nothing_to_compare(analysed):
-    assert analysed.alike.rows == () and tables.alike(analysed).empty
+    assert analysed.alike.rows == () and exports.alike(analysed).empty
 
 
 def test_every_throughput_chart_tells_the_ceiling(opened):
@@ -189,7 +193,7 @@ def run_again(folder):
 def test_marked_latencies_are_marked_in_table_and_legend(run):
     marked = study(run(configurations=("sanic", "hypercorn"), noise=0.005, loop_wait_us=400.0))
     texts = {row.configuration: row.texts() for row in marked.verdict.tables[0].rows}
-    assert texts["sanic"][3].endswith(" †") and not texts["hypercorn"][3].endswith("†")
+    assert texts["sanic"][4].endswith(" †") and not texts["hypercorn"][4].endswith("†")
     figure = charts.percentiles(marked)
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == {"sanic †", "hypercorn"}
@@ -214,7 +218,7 @@ def test_a_generator_bound_cell_ranks_nothing_by_throughput(run):
     table = study(folder).verdict.tables[0]
     assert table.metric == "throughput"
     row = {row.configuration: row for row in table.rows}["sanic"]
-    assert row.rank is None and row.texts()[2].startswith("≥ ") and "the generator was the limit" in row.notes
+    assert row.rank is None and row.texts()[3].startswith("≥ ") and "the generator was the limit" in row.notes
     assert table.leaders == ["uvicorn"]
     assert table.finding.endswith("The generator held sanic back, which ranks nothing.")
 

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis import overviewchart, style
+from analysis.charts import overview as overviewchart
+from analysis.charts import style
+from analysis.documents.tables import rankings
 from analysis.overview import FEW, overview
-from analysis.readme import BEGIN, END, GLANCE, rewrite
-from analysis.report import _tables
+from analysis.report.build import _tables
 from analysis.study import study
-from analysis.words import MISSING
+from analysis.words import MISSING, with_workers
 from tests.fixtures.make_run import Search, Spec, make_run
 
 SCENARIOS = {"index": (64,), "json": (64,), "sleep": (64,)}
@@ -111,18 +112,28 @@ def test_the_chart_says_each_share_and_frames_the_first(analysed):
     assert drawn == {looks[name].colour for name in glance.shares.index}
 
 
-def test_a_readme_shows_the_chart_and_folds_the_tables(many, tmp_path):
-    (many / "report").mkdir(exist_ok=True)
-    for name in GLANCE:
-        (many / "report" / f"{name}.png").write_bytes(b"picture")
-    path = tmp_path / "README.md"
-    path.write_text(f"{BEGIN}\nold\n{END}\n", encoding="utf-8")
+def test_in_markdown_every_ranking_is_a_row_beside_every_configuration(many):
     analysed = study(many)
-    rewrite(path, analysed, tmp_path / "figures")
-    text = path.read_text(encoding="utf-8")
-    summary = "<details><summary>All 6 rankings, and the highest rates within a limit</summary>\n\n"
-    shown, _, folded = text.partition(summary)
-    assert "](figures/rankings.png)" in shown and "throughput.png" not in text
-    for table in (*analysed.verdict.tables, *analysed.verdict.capacity):
-        assert table.title in folded.partition("</details>")[0]
-    assert "Measured on" in folded.partition("</details>")[2]
+    lines = list(rankings(analysed))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head, by_load = rows[0], {row[0]: row for row in rows}
+    assert head[:2] == ["load", "ranked by"] and MISSING in by_load["index, 64 users, 2 workers"]
+    for table in analysed.verdict.tables:
+        shown = by_load_first(rows, f"{table.scenario}, {table.users} users, {with_workers(table.workers)}")
+        for row in table.rows:
+            cells = dict(zip(table.columns, row.cells(), strict=True))
+            ranked_by = cells["requests/s" if table.metric == "throughput" else "CPU µs/request"].shown
+            told = f"{row.rank}: {cells['ratio to best'].text}; {ranked_by}"
+            assert shown[head.index(row.configuration)] == told
+    assert {row[1] for row in rows[2:] if row[0] in by_load} >= {"requests/s", "CPU µs/request"}
+    for table in analysed.verdict.capacity:
+        (shown,) = [
+            row for row in rows if row[1] == "highest rate/s" and row[0].endswith(with_workers(table.workers))
+        ]
+        for row in table.rows:
+            assert row.texts()[2] in shown[head.index(row.configuration)]
+
+
+def by_load_first(rows, load):
+    """The first row of a load: that of what it is ranked by."""
+    return next(row for row in rows if row[0] == load)

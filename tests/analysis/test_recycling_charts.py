@@ -8,12 +8,17 @@ import pytest
 from matplotlib.colors import to_hex
 from rich.console import Console
 
-from analysis import style
-from analysis.page.tabular import Link
-from analysis.recycling_shown import charts, lane_panels, lanes, memory, page, probes, table
-from analysis.report import Rendered
-from bench import report_command
+from analysis import exports
+from analysis.charts import lanes, memory, probes, registry, style
+from analysis.charts import recycling as charts
+from analysis.report.build import Rendered
+from analysis.report.page import page as page_of
+from analysis.study import study
+from analysis.words import MISSING
+from bench.cli import report as report_command
 from tests.analysis.recycling_frames import CATALOGUE, PAIRS, Ways, broken, imagined
+from tests.analysis.report_page import Page, draw
+from tests.fixtures.make_recycling import STORIES, make_recycling
 
 FAST = PAIRS[:2]
 NOTHING = SimpleNamespace(recycling=None, results=None)
@@ -47,8 +52,9 @@ def one(ways, **changes):
 
 
 def test_every_figure_has_its_place_on_the_page(shown, every):
-    names = [name for names in page.sections(shown).values() for name in names]
-    assert set(every) <= set(names) and len(names) == len(set(names))
+    drawn = [chart.draw for section in registry.BEFORE for chart in registry.charts(section)]
+    assert {lanes.figures, memory.figures, charts.prices, charts.requests_per_life, probes.probes} <= {*drawn}
+    assert len(drawn) == len(set(drawn))
     assert set(every) == {
         "lanes_sanic", "lanes_uvicorn", "lanes_hypercorn", "memory_recycled_w1", "memory_recycled_w2",
         "price_index", "requests_per_life", "probes",
@@ -73,10 +79,8 @@ def test_figures_are_reproducible(shown):
 def test_a_run_without_recycling_shows_nothing():
     assert lanes.figures(NOTHING) == charts.prices(NOTHING) == memory.figures(NOTHING) == {}
     assert charts.requests_per_life(NOTHING) is None and probes.probes(NOTHING) is None
-    assert table.opening(NOTHING) == table.NONE_HERE and table.deciding(NOTHING) is None
-    assert table.frame(NOTHING).empty and table.evidence(NOTHING).empty
-    assert page.sections(NOTHING) == {}
-    assert not [*page.table(NOTHING, None), *page.evidence(NOTHING)]
+    assert exports.opening(NOTHING) == exports.NONE_HERE
+    assert exports.recycling(NOTHING).empty and exports.recycling_evidence(NOTHING).empty
 
 
 # Lanes
@@ -89,22 +93,22 @@ def births(*rows):
 def test_a_successor_takes_the_lane_of_the_worker_it_replaces():
     # Two workers; the second ends first, and its successor is there before that.
     lives = births((1, 0, 1, 9), (2, 0, 1, 5), (3, 4, 4.5, np.nan), (4, 8, 8.5, np.nan))
-    assert list(lane_panels.slots(lives, {3: 2, 4: 1}, 20)) == [0, 1, 1, 0]
+    assert list(lanes.slots(lives, {3: 2, 4: 1}, 20)) == [0, 1, 1, 0]
 
 
 def test_a_worker_that_succeeds_nobody_takes_a_free_lane_or_one_of_its_own():
     lives = births((1, 0, 1, 3), (2, 0, 1, np.nan), (3, 3.1, 3.5, np.nan), (4, 5, 6, np.nan))
-    assert list(lane_panels.slots(lives, {}, 20)) == [0, 1, 0, 2]
+    assert list(lanes.slots(lives, {}, 20)) == [0, 1, 0, 2]
 
 
 def test_a_worker_that_is_ready_at_the_end_of_the_window_is_about_to_succeed_the_oldest():
     lives = births((1, 0, 1, np.nan), (2, 0.5, 1, np.nan), (3, 18, 19.5, np.nan), (4, 19, np.nan, np.nan))
-    assert list(lane_panels.slots(lives, {}, 20)) == [0, 1, 0, 1]
+    assert list(lanes.slots(lives, {}, 20)) == [0, 1, 0, 1]
 
 
 def test_lanes_do_not_depend_on_the_order_of_the_rows():
     lives = births((1, 0, 1, 9), (2, 0, 1, 5), (3, 4, 4.5, np.nan), (4, 8, 8.5, np.nan))
-    shuffled = lane_panels.slots(lives.iloc[[3, 1, 2, 0]], {3: 2, 4: 1}, 20)
+    shuffled = lanes.slots(lives.iloc[[3, 1, 2, 0]], {3: 2, 4: 1}, 20)
     assert shuffled.index.to_list() == [3, 1, 2, 0] and sorted(shuffled) == [0, 0, 1, 1]
     assert shuffled[1] == shuffled[2] and shuffled[0] == shuffled[3]
 
@@ -148,11 +152,11 @@ def test_a_panel_shows_the_requests_of_each_life(shown, every):
 def test_only_what_is_longer_than_in_the_control_is_a_stall():
     study = one(Ways(stall_s=0.9, down_s=0.9))
     number = study.recycling.cells.query("treatment == 'recycled' and scenario == 'index'").index[0]
-    gaps = lane_panels.gaps(study, number)
+    gaps = lanes.gaps(study, number)
     died = study.recycling.replacements.query("cell == @number")["number"].max()
     assert len(gaps) == died and (gaps["end"] - gaps["begin"]).between(0.8, 0.95).all()
     study.recycling.cells.loc[study.recycling.cells["treatment"] == "control", "gap_s"] = 2.0
-    assert lane_panels.gaps(study, number).empty
+    assert lanes.gaps(study, number).empty
 
 
 def test_stalls_are_hatched_and_say_how_long_they_were():
@@ -323,37 +327,41 @@ def test_a_server_that_fails_a_probe_is_named(shown):
 
 
 def test_the_table_has_an_answer_to_every_question(shown):
-    decides = table.deciding(shown)
+    decides = shown.recycling
     assert decides.finding == shown.recycling.finding and decides.columns[0] == "configuration"
     assert all(len(row.texts()) == len(decides.columns) for row in decides.rows)
-    frame = table.frame(shown)
+    frame = exports.recycling(shown)
     assert list(frame.columns) == list(decides.columns) and frame.iloc[0].to_list() == decides.rows[0].texts()
 
 
 def test_every_answer_keeps_its_evidence(shown):
-    evidence = table.evidence(shown)
+    evidence = exports.recycling_evidence(shown)
     asked = evidence[evidence["configuration"] == "sanic"]
     answers = shown.recycling.configurations[0].answers
     assert asked["cell"].dropna().to_list() == [path for answer in answers for path in answer.evidence]
     assert asked.loc[asked["cell"].isna(), "verdict"].to_list() == ["unknown"]
 
 
-def test_names_lead_to_the_lives_where_they_were_drawn(shown, tmp_path):
-    (tmp_path / "lanes_sanic.png").touch()
-    rows = {row[0].text: row for row in page.shown(table.deciding(shown), tmp_path).rows}
-    assert rows["sanic"][0].address == "#lanes_sanic" and rows["uvicorn"][0].address is None
-    cell = "sanic/index/o800-constant-w1-n500/r1"
-    assert rows["sanic"][1].links[0] == Link(f"../{cell}/", "1", cell)
+def test_names_lead_to_the_lives_where_they_were_drawn(tmp_path):
+    recycled = study(make_recycling(tmp_path / "run", STORIES))
+    assert "#lanes_sanic" not in page_of(recycled, tmp_path)
+    draw(recycled, tmp_path, lanes.figures)
+    page = Page(page_of(recycled, tmp_path))
+    assert "#lanes_sanic" in page.addresses and "lanes_sanic" in page.values("id")
+    path = recycled.recycling.rows[0].cells()[1].evidence[0]
+    link = next(each for each in page.all("a") if each.attributes.get("title") == path)
+    assert link.attributes["href"] == f"../{path}/" and link.text == "1"
 
 
 @pytest.mark.parametrize("width", [60, 100, 400])
 def test_the_table_is_printed_whole_on_any_terminal(shown, width, monkeypatch, tmp_path):
     console = Console(width=width, highlight=False)
     monkeypatch.setattr(report_command, "console", console)
-    decides = table.deciding(shown)
+    decides = shown.recycling
     with console.capture() as capture:
         report_command.show(Rendered(tmp_path / "report.html", decides.finding, (decides,), [], []))
     printed = " ".join(capture.get().split())
     for row in decides.rows:
-        assert all(word in printed for text in row.texts() for word in text.split())
+        asked = [text for text in row.texts() if text != MISSING]
+        assert all(word in printed for text in asked for word in text.split())
     assert all(len(line) <= width for line in capture.get().splitlines() if "report.html" not in line)

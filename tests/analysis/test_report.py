@@ -9,23 +9,26 @@ import pytest
 
 from analysis import results
 from analysis.__main__ import main
-from analysis.errors import AnalysisError
-from analysis.execute import execute, notebooks
+from analysis.charts import registry
 from analysis.publish import REPORT_VARIABLE
-from analysis.recycling_shown import page as recycled
-from analysis.report import SECTIONS, render
+from analysis.report.build import render
+from analysis.report.execute import execute, notebooks
 from analysis.study import RUN_VARIABLE, open_study, study
+from bench.model.errors import UserError
 from tests.analysis.report_page import Page
 from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
 
-# The figures of a run without open loops.
-CLOSED = [figures for title, figures in SECTIONS.items() if "open loop" not in title]
+# The charts of a run without open loops.
+CLOSED = {
+    "ratios", "throughput", "throughput_by_concurrency", "latency_by_throughput", "percentiles", "over_time",
+    "cpu_per_request", "memory",
+}  # fmt: skip
 
 
 @pytest.fixture
 def without_notebooks(monkeypatch):
     """For what the notebooks have no part in, and need not be waited for."""
-    monkeypatch.setattr("analysis.report.execute", lambda *_: None)
+    monkeypatch.setattr("analysis.report.build.execute", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +107,14 @@ def test_the_report_is_one_file(rendered):
     page = Page(source)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert page.links == [] and "url(" not in source and "@import" not in source
-    assert len(page.images) == sum(map(len, CLOSED))
+    assert {image.parents[-2].attributes["id"] for image in page.all("img")} == CLOSED
     assert all(image["alt"].endswith(".") for image in page.images)
 
 
 def test_everything_is_kept_beside_the_page(rendered):
     folder = rendered[0].html.parent
     names = {path.name for path in folder.iterdir()}
-    for figures in CLOSED:
-        assert {f"{name}.{kind}" for name in figures for kind in ("png", "svg")} <= names
+    assert {f"{name}.{kind}" for name in CLOSED for kind in ("png", "svg")} <= names
     assert {
         "ranking.csv",
         "cells.csv",
@@ -135,8 +137,8 @@ def test_a_failing_notebook_is_named_and_the_old_report_stays(run, monkeypatch, 
     (folder / "report" / "mark").touch()
     broken = tmp_path / "07_broken.py"
     broken.write_text("# %%\nx = 1\n\n# %% [markdown]\n# words\n\n# %%\ny = 2\nx / 0\n")
-    monkeypatch.setattr("analysis.execute.notebooks", lambda: [broken])
-    with pytest.raises(AnalysisError) as caught:
+    monkeypatch.setattr("analysis.report.execute.notebooks", lambda: [broken])
+    with pytest.raises(UserError) as caught:
         render(folder)
     assert str(caught.value) == "07_broken.py, cell 2 (x / 0): ZeroDivisionError: division by zero"
     assert (folder / "report" / "mark").exists()
@@ -146,8 +148,8 @@ def test_a_failing_notebook_is_named_and_the_old_report_stays(run, monkeypatch, 
 def test_a_kernel_that_dies_is_said_to_have(run, monkeypatch, tmp_path):
     broken = tmp_path / "07_broken.py"
     broken.write_text("# %%\nimport os\nos._exit(1)\n")
-    monkeypatch.setattr("analysis.execute.notebooks", lambda: [broken])
-    with pytest.raises(AnalysisError, match=r"07_broken\.py, cell 1 \(os\._exit\(1\)\): the kernel died"):
+    monkeypatch.setattr("analysis.report.execute.notebooks", lambda: [broken])
+    with pytest.raises(UserError, match=r"07_broken\.py, cell 1 \(os\._exit\(1\)\): the kernel died"):
         render(run())
 
 
@@ -165,8 +167,8 @@ def test_a_report_that_cannot_be_written_is_one_message(run, without_notebooks, 
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("analysis.report.page", full)
-    with pytest.raises(AnalysisError, match=r"cannot write the report in .*: No space left on device"):
+    monkeypatch.setattr("analysis.report.build.page", full)
+    with pytest.raises(UserError, match=r"cannot write the report in .*: No space left on device"):
         render(folder)
 
 
@@ -221,7 +223,7 @@ def test_a_report_of_recycling_opens_with_the_table_that_decides(recycling):
     table = report.ranking[0]
     assert report.finding == table.finding and report.finding in page.text
     titles = [head.text for head in page.all("h1", "h2")]
-    assert titles[:4] == [report.finding, "Which configuration to use", "Summary", table.title]
+    assert titles[:4] == [report.verdict.finding, "Which configuration to use", "Summary", table.title]
     for row in table.rows:
         assert all(text in page.text for text in row.texts())
     for finding in report.findings:
@@ -229,12 +231,11 @@ def test_a_report_of_recycling_opens_with_the_table_that_decides(recycling):
 
 
 def test_a_report_of_recycling_shows_nothing_of_speed(recycling):
-    folder, report = recycling
+    _, report = recycling
     page = Page(report.html.read_text(encoding="utf-8"))
-    assert not [title for title in ("Ranking", *SECTIONS) if title in page.text]
+    assert not [title for title in ("Ranking", *registry.AFTER) if title in page.text]
     drawn = {path.stem for path in report.html.parent.glob("*.png")}
-    wanted = [name for names in recycled.sections(study(folder)).values() for name in names]
-    assert drawn <= set(wanted) and len(page.images) == len(drawn)
+    assert len(page.images) == len(drawn)
     assert {"lanes_sanic", "memory_recycled_w1", "price_index", "requests_per_life"} <= drawn
 
 

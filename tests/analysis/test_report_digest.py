@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from analysis.page.digest import FEW, LENGTH, NOTHING, digest, noted
+from analysis.report.digest import FEW, LENGTH, NOTHING, digest, noted
 from analysis.study import study
 from tests.fixtures.make_recycling import STORIES, make_recycling
 from tests.fixtures.make_run import Open, Search
@@ -53,9 +53,9 @@ def test_how_sure_is_the_width_of_the_intervals_that_decide(run):
     (told,) = [line.text for line in rows["How sure"] if "intervals" in line.text]
     median, worst = (float(each) for each in re.findall(r"±([\d.]+)%", told))
     (table,) = study(folder).verdict.tables
-    values = [row.throughput if table.metric == "throughput" else row.cpu_us for row in table.rows]
-    widths = sorted(100 * ((value.high / value.low) ** 0.5 - 1) for value in values)
-    assert median == pytest.approx(sum(widths) / 2, abs=0.06) and worst == pytest.approx(widths[1], abs=0.06)
+    best, other = (row.ratio for row in table.rows)
+    width = 100 * ((other.high / other.low) ** 0.5 - 1)
+    assert best.mean == 1 and median == worst == pytest.approx(width, abs=0.06)
 
 
 def test_a_single_repeat_has_no_intervals(run):

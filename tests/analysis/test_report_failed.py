@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.__main__ import main
-from analysis.report import render
-from bench.cli import app
+from analysis.report.build import render
+from bench.cli.main import app
 from tests.analysis.report_page import Page
 from tests.fixtures.make_recycling import Story, generation, make_recycling
 

@@ -6,11 +6,12 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from analysis.report import render
-from analysis.words import plain
+from analysis.report.build import render
+from bench.model.files import plain
 from tests.analysis.report_page import Page
 from tests.fixtures import imagined
 from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
+from tests.fixtures.spoil import TRACEBACK, raise_in
 
 # It closes every element and attribute, runs in every context, colours a terminal, turns the writing
 # round, breaks JSON's text in half and is no formula.
@@ -29,7 +30,7 @@ TAGS = {
     "html", "head", "meta", "title", "style", "body", "a", "header", "p", "h1", "div", "nav", "ol", "li",
     "main",
     "section", "h2", "h3", "dl", "dt", "dd", "ul", "span", "table", "caption", "strong", "thead", "tbody",
-    "tr", "th", "td", "figure", "img", "pre", "footer", "script",
+    "tr", "th", "td", "details", "summary", "figure", "img", "pre", "footer", "script",
 }  # fmt: skip
 
 
@@ -61,6 +62,9 @@ def poison(folder):
     for path in folder.rglob("failures.csv"):
         text = path.read_text().replace("closed_unanswered", '"<i onclick=alert(5)>"')
         path.write_text(text.replace("reset", "<u>").replace("imagined", "<u>"))
+    for path in folder.glob("*/*/*/*/latency.csv"):
+        raised = [(2, f"raised{EVIL}", TRACEBACK.replace("load.py", NAME)), (1, EVIL * 900, EVIL)]
+        raise_in(path.parent, [[str(each).replace("\ud800", "") for each in row] for row in raised])
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,7 @@ def test_hostile_texts_are_shown_as_they_are(page):
         assert f"the server ended by itself (exit status 1){shown}" in text
         assert f"sanic, as imagined.{shown}" in text and f"loop uvloop{shown}" in text
         assert NAME in text and "<i onclick=alert(5)>" in text
+        assert f"“raised{shown[:80]}" in text
     if kind == "recycling":
         assert "it died" in text and shown in text
     if kind == "nothing":

@@ -8,11 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from analysis.page.document import _asset
-from analysis.report import page as page_of
+from analysis.report.document import _asset
+from analysis.report.page import page as page_of
 from analysis.study import study
-from analysis.style import save
-from tests.analysis.report_page import Page
+from tests.analysis.report_page import Page, draw
 from tests.fixtures.make_recycling import STORIES, make_recycling
 from tests.fixtures.make_run import Open, Search
 
@@ -23,14 +22,16 @@ CONTRAST = 4.5
 @pytest.fixture(scope="module")
 def sources(analysed, tmp_path_factory):
     """The pages of a run of speed and of one of recycling, with a chart each; no notebooks."""
-    from analysis.charts import throughput
-    from analysis.recycling_shown.lanes import figures
+    from analysis.charts.beside import ratios
+    from analysis.charts.closed_loop import cpu_per_request
+    from analysis.charts.lanes import figures
 
     folder = tmp_path_factory.mktemp("figures")
-    save(throughput(analysed), folder, "throughput")
+    draw(analysed, folder, ratios, cpu_per_request)
     recycled = study(make_recycling(tmp_path_factory.mktemp("results") / "recycle", STORIES))
-    save(figures(recycled)["lanes_sanic"], folder, "lanes_sanic")
-    return {"speed": page_of(analysed, folder), "recycling": page_of(recycled, folder)}
+    lives = tmp_path_factory.mktemp("lives")
+    draw(recycled, lives, figures)
+    return {"speed": page_of(analysed, folder), "recycling": page_of(recycled, lives)}
 
 
 @pytest.fixture(params=["speed", "recycling"])
@@ -84,7 +85,32 @@ def test_pictures_say_what_they_show_and_lead_to_the_drawing(source):
         assert picture.attributes["alt"].endswith(".") and int(picture.attributes["width"]) > 1000
         link = picture.parents[-1]
         assert link.tag == "a" and link.attributes["class"] == "enlarge"
-        assert re.fullmatch(r"\w+\.svg", link.attributes["href"])
+        assert re.fullmatch(r"[\w-]+\.svg", link.attributes["href"])
+
+
+def test_the_answer_and_a_picture_of_it_come_before_any_section(sources):
+    page = Page(sources["speed"])
+    tags = [element.tag for element in page.elements if element.tag in ("h1", "img", "h2", "nav", "table")]
+    assert tags[:3] == ["h1", "img", "nav"]
+    # It is not shown a second time, and each other one stands in its section.
+    assert [image.parents[-2].attributes["id"] for image in page.all("img")] == [
+        "ratios",
+        "cpu_per_request",
+    ]
+    assert [head.text for head in page.all("h2")].count("What a request costs") == 1
+    assert "How much each configuration serves" not in page.text
+
+
+def test_findings_are_grouped_and_those_that_spoil_the_answer_come_first(run, tmp_path):
+    analysed = study(run(steal=0.1, trusted=False))
+    page = Page(page_of(analysed, tmp_path))
+    folded = {
+        item.attributes["id"]: item.within("details") for item in page.all("li") if "id" in item.attributes
+    }
+    assert len(folded) == len(analysed.findings)
+    answer = [each.group == "answer" for each in analysed.findings]
+    shown = [not folded[f"finding-{number}"] for number in range(1, len(answer) + 1)]
+    assert any(shown) and all(group for group, told in zip(answer, shown, strict=True) if told)
 
 
 def test_only_our_own_script_and_style_are_allowed(source):

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from analysis import verdicts
-from analysis.report import page, render
+from analysis import recommend as verdicts
+from analysis.documents import answers
+from analysis.report.build import render
+from analysis.report.page import ANSWER as TITLE
+from analysis.report.page import page
 from analysis.study import study
-from analysis.verdicts_shown import markdown
-from analysis.verdicts_shown.page import TITLE
 from tests.analysis.report_page import Page
 from tests.fixtures.make_recycling import Story, generation, make_recycling
 from tests.fixtures.make_run import Spec, make_run
@@ -65,7 +66,7 @@ def test_the_page_opens_with_it_and_says_all_that_verdict_json_says(root, judged
 
 
 def test_the_report_keeps_it_beside_the_page(root, judged, monkeypatch):
-    monkeypatch.setattr("analysis.report.execute", lambda *_: None)
+    monkeypatch.setattr("analysis.report.build.execute", lambda *_: None)
     rendered = render(root / "quick")
     assert rendered.verdict == judged
     assert (root / "quick" / "report" / "verdict.json").read_text(encoding="utf-8") == judged.json_text()
@@ -120,7 +121,7 @@ def test_another_run_that_cannot_be_read_is_told_and_no_more(root, tmp_path):
 
 
 def test_in_markdown_it_has_the_command_the_reasons_and_the_runs(judged):
-    text = "\n".join(markdown.lines(judged))
+    text = "\n".join([*answers.answer(judged, []), *answers.reasons(judged)])
     (command,) = judged.commands
     assert f"```sh\n{command.line}\n```" in text and f"```py\n{command.app_lines[0]}\n" in text
     for row in judged.rows:

@@ -1,51 +1,67 @@
 """The command that a document names for a run, against plans written for it."""
 
 import json
-import tomllib
 
 import pytest
 
-from analysis.reproduction import PLANS, command
-from analysis.schema import Run
+from analysis.reproduction import command
+from bench.model.plan import PLANS, load
+from bench.model.schema import Run
 
-CATALOGUE = """
-[configuration.one]
-[configuration.two]
-[configuration.two-preload]
-variant_of = "two"
+TABLE = """
+[configuration.{name}]
+summary = "it serves"
+stack = "only"
+argv = ["serve", "{{app}}", "--host", "{{host}}", "--port", "{{port}}", "--workers", "{{workers}}"]
+recycle = "none"
+environment = {{}}
+loop = "uvloop"
+parser = "sanic"
+keep_alive_s = 5
+backlog = 100
 """
+CATALOGUE = (
+    '[stack.only]\npython = ["3.13"]\nrequirements = "only.txt"\n'
+    + "".join(TABLE.format(name=name) for name in ("one", "two", "two-preload"))
+    + 'variant_of = "two"\n'
+)
 BUSY = """
+summary = "busy"
+warmup_s = 1
 configurations = "all"
 catalogue = "catalogue.toml"
 workers = [1, 2]
 repeats = 3
 measured_s = 60
 [[probes]]
+kind = "kill"
 scenario = "long"
-[scenarios.index]
-users = [1, 64]
+rate_per_s = 100
+after_s = 1
+measured_s = 5
+[[scenarios.index.open]]
+rates_per_s = [500]
 [[scenarios.sleep.open]]
 rates_per_s = [3000]
 users = 16
 [recycling]
 max_requests = 500
 replacements = 20
+requests = 100
 """
 
 
 @pytest.fixture
 def narrowed(tmp_path, recorded_run):
     """Gives the command of a run of the plan above with some of its keys changed."""
+    (tmp_path / "only.txt").touch()
     (tmp_path / "catalogue.toml").write_text(CATALOGUE)
     (tmp_path / "busy.toml").write_text(BUSY)
     run = Run.model_validate(recorded_run)
 
     def of(*, name="busy", **changes):
-        plan = {"name": name, **tomllib.loads(BUSY), "configurations": ["one", "two"]}
-        # As plans are recorded: with every default.
-        plan["scenarios"]["index"] |= {"open": [], "search": None}
-        plan["scenarios"]["sleep"] |= {"users": None, "search": None}
-        plan["scenarios"]["sleep"]["open"][0]["arrivals"] = "constant"
+        recorded = json.loads(json.dumps(load(str(tmp_path / "busy.toml")).model_dump()))
+        plan = {"name": name, **recorded, "configurations": ["one", "two"]}
         return command(run.model_copy(update={"plan": plan | changes}), tmp_path)
 
     return of
@@ -100,10 +116,14 @@ def test_the_suites_own_plans_are_found():
     assert (PLANS / "recycle.toml").is_file()
 
 
+def opened(rate, users):
+    return {"rates_per_s": [rate], "users": users, "arrivals": "constant"}
+
+
 @pytest.mark.parametrize(
     ("loads", "narrowing"),
     [
-        ({"users": [1, 64], "open": [{"rates_per_s": [3000], "users": 16, "arrivals": "constant"}]}, ""),
+        ({"users": None, "open": [opened(500, 256), opened(3000, 16)]}, ""),
         ({"users": [4], "open": []}, " USERS=4"),
     ],
 )
@@ -115,6 +135,13 @@ def test_an_app_and_a_locustfile_of_ones_own_are_named(narrowed, loads, narrowin
         "environment": ["TOKEN", "URL"],
     }
     users = {"locustfile": {**loads, "search": None}}
+    packages = narrowed(
+        locustfiles="/srv/locustfile.py",
+        locustfile_requirements="/srv/load.txt",
+        scenarios=users,
+        probes=[],
+    )
+    assert " SCENARIO=/srv/locustfile.py SCENARIO_REQUIREMENTS=/srv/load.txt" in packages
     told = narrowed(own_app=own, locustfiles="/srv/locustfile.py", scenarios=users, probes=[])
     assert told == (
         "make recycle PLAN=busy APP=notes.app:create_app APP_DIR='/srv/my notes' SCENARIO=/srv/locustfile.py "

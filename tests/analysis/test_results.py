@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from analysis import frames, results
-from analysis.errors import AnalysisError
+from bench.model.columns import FILES
+from bench.model.errors import UserError
 from tests.fixtures.make_run import EPOCH, Open, Search
 
 
@@ -56,9 +57,9 @@ def test_texts_that_look_like_numbers_stay_texts(run):
 
 
 def test_no_run_says_what_to_do(tmp_path):
-    with pytest.raises(AnalysisError, match=r"no results in .*: run `make bench` first"):
+    with pytest.raises(UserError, match=r"no results in .*: run `make bench` first"):
         results.load(tmp_path)
-    with pytest.raises(AnalysisError, match=r"no results in .*: run `make bench` first"):
+    with pytest.raises(UserError, match=r"no results in .*: run `make bench` first"):
         results.latest(tmp_path / "nowhere")
 
 
@@ -70,19 +71,23 @@ def test_latest_goes_by_the_start_of_the_run(run, tmp_path):
     assert results.latest(tmp_path / "results") == second
 
 
-@pytest.mark.parametrize("name", sorted(frames.COLUMNS))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation))
+)
 def test_a_missing_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").unlink()
-    with pytest.raises(AnalysisError, match=rf"r1/{name}\.csv is missing; remove .* and resume"):
+    with pytest.raises(UserError, match=rf"r1/{name}\.csv is missing; remove .* and resume"):
         results.load(folder)
 
 
-@pytest.mark.parametrize("name", sorted(frames.COLUMNS))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation))
+)
 def test_an_empty_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").write_text("")
-    with pytest.raises(AnalysisError, match=rf"r1/{name}\.csv is empty"):
+    with pytest.raises(UserError, match=rf"r1/{name}\.csv is empty"):
         results.load(folder)
 
 
@@ -91,10 +96,10 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
     latency = cell_folder(folder) / "latency.csv"
     whole = latency.read_text()
     latency.write_text(whole + "later,GET,/index,service,1.0,1\n")
-    with pytest.raises(AnalysisError, match=r"latency\.csv: .*later"):
+    with pytest.raises(UserError, match=r"latency\.csv: .*later"):
         results.load(folder)
     latency.write_text(whole.replace("bucket_us", "bucket", 1))
-    with pytest.raises(AnalysisError, match=r"latency\.csv has no column bucket_us"):
+    with pytest.raises(UserError, match=r"latency\.csv has no column bucket_us"):
         results.load(folder)
 
 
@@ -112,17 +117,17 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
 def test_broken_json_is_named(run, which, text, message):
     folder = run(repeats=1)
     (folder / which).write_text(text)
-    with pytest.raises(AnalysisError, match=f"{which}.*{message}"):
+    with pytest.raises(UserError, match=f"{which}.*{message}"):
         results.load(folder)
 
 
 def test_a_finished_cell_must_have_a_window(run):
     folder = run(repeats=1)
     edit(cell_folder(folder) / "cell.json", window=None)
-    with pytest.raises(AnalysisError, match="a finished cell needs window, server, generator and measured"):
+    with pytest.raises(UserError, match="a finished cell needs window, server, generator and measured"):
         results.load(folder)
     edit(cell_folder(folder) / "cell.json", window={"start": 2, "end": 2})
-    with pytest.raises(AnalysisError, match="ends before it starts"):
+    with pytest.raises(UserError, match="ends before it starts"):
         results.load(folder)
 
 
@@ -155,11 +160,11 @@ def test_a_failed_cell_keeps_its_reason_and_needs_no_files(run):
 
 def test_a_run_without_a_finished_cell_says_why(run):
     folder = run(failed=frozenset({("sanic", "index"), ("uvicorn", "index")}), repeats=1)
-    with pytest.raises(AnalysisError, match=r"all 2 cells of .* failed; the first: the server ended"):
+    with pytest.raises(UserError, match=r"all 2 cells of .* failed; the first: the server ended"):
         results.load(folder)
     for cell in folder.rglob("cell.json"):
         cell.unlink()
-    with pytest.raises(AnalysisError, match="has no finished cell yet"):
+    with pytest.raises(UserError, match="has no finished cell yet"):
         results.load(folder)
 
 
@@ -234,7 +239,7 @@ def test_a_second_without_an_answer_counts_as_none(run):
 def test_a_load_that_makes_no_sense_is_named(run, changes, message):
     folder = run(repeats=1)
     edit(cell_folder(folder) / "cell.json", **changes)
-    with pytest.raises(AnalysisError, match=rf"cell\.json: .*{message}"):
+    with pytest.raises(UserError, match=rf"cell\.json: .*{message}"):
         results.load(folder)
 
 

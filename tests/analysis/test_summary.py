@@ -5,9 +5,8 @@ import pytest
 import scipy.stats
 
 from analysis import results
-from analysis.aggregate import LATENCIES, closed_loads, open_loads
-from analysis.histograms import QUANTILES
-from analysis.summary import IDENTITY, summarise
+from analysis.summary import IDENTITY, LATENCIES, closed_loads, open_loads, summarise
+from bench.stats.histograms import QUANTILES
 from tests.fixtures.make_run import SERVERS, Open, Search
 
 

@@ -4,9 +4,9 @@ import math
 import pytest
 
 from analysis import results
-from analysis.errors import AnalysisError
 from analysis.summary import summarise
 from analysis.thresholds import violations
+from bench.model.errors import UserError
 from tests.fixtures.make_run import Open, Search
 
 ONE = {"configurations": ("sanic",), "repeats": 1, "noise": 0}
@@ -101,5 +101,5 @@ def test_a_threshold_of_another_version_is_named(run, text):
     document = json.loads((folder / "run.json").read_text())
     document["plan"]["thresholds"] = {"all": [text]}
     (folder / "run.json").write_text(json.dumps(document))
-    with pytest.raises(AnalysisError, match=f'run.json: the threshold "{text}" is none'):
+    with pytest.raises(UserError, match=f'run.json: this version cannot read the threshold "{text}"'):
         broken(folder)

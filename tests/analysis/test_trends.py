@@ -1,12 +1,13 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.checks.limits import DRIFT, STEP, TREND_SECONDS_S
-from analysis.checks.steadiness import course, steadiness
-from analysis.checks.trends import settled, trend
+from analysis.findings.finding import Measurements
+from analysis.findings.steadiness import TREND_SECONDS_S, course, steadiness
+from analysis.findings.trends import DRIFT, STEP, settled, trend
 
 
 def noisy(*means, seed=1, share=0.01):
@@ -95,7 +96,9 @@ def short_windows(*windows):
         for cell, window in enumerate(windows)
         for second, requests in enumerate(window)
     ]
-    return [f for f in steadiness(closed, pd.DataFrame(rows)) if f.kind == "warm-up"]
+    results = SimpleNamespace(seconds=pd.DataFrame(rows))
+    found = steadiness(Measurements(results, closed.assign(load_kind="closed"), None))
+    return [finding for finding in found if finding.kind == "warm-up"]
 
 
 def test_in_short_windows_the_repeats_tell_a_warm_up_from_chance():

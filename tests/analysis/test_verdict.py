@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from analysis.checks.findings import Load
+from analysis.findings.finding import Load
 from analysis.study import study
 from analysis.words import Value, figures, listed
 
@@ -25,7 +25,7 @@ def test_cpu_per_request_decides_where_servers_were_not_saturated(analysed):
     assert table.leaders == ["sanic"]
     assert "as many requests per CPU-second as" in table.finding
     assert "2.0" in table.finding
-    assert all(row.texts()[2].startswith("≥ ") for row in table.rows)
+    assert all(row.texts()[3].startswith("≥ ") for row in table.rows)
 
 
 def test_the_finding_speaks_for_all_scenarios(analysed):
@@ -69,7 +69,7 @@ def test_failing_requests_win_nothing(run):
     assert table.leaders == ["uvicorn"]
     last = table.rows[-1]
     assert (last.configuration, last.rank) == ("gunicorn-asgi", None)
-    assert last.notes == ("not ranked: errors",) and last.texts()[7] == "0.40%"
+    assert last.notes == ("not ranked: errors",) and last.texts()[8] == "0.40%"
 
 
 def test_no_successful_request_is_not_zero_latency(run):
@@ -79,7 +79,7 @@ def test_no_successful_request_is_not_zero_latency(run):
         path.write_text(header)
     row = {row.configuration: row for row in study(folder).verdict.tables[0].rows}["sanic"]
     assert row.rank is None and math.isnan(row.p99_us) and math.isnan(row.cpu_us.mean)
-    assert row.texts()[3:6] == ["\N{EN DASH}"] * 3
+    assert row.texts()[4:7] == ["\N{EN DASH}"] * 3
 
 
 def test_different_leaders_are_named(run):
@@ -102,7 +102,7 @@ def test_notes_are_about_the_load_of_the_table(run):
     second, *rest = path.read_text().splitlines()[-1].split(",")
     path.write_text(path.read_text() + ",".join([second, *rest[:-1], "30000"]) + "\n")
     study_ = study(folder)
-    assert [finding.loads for finding in study_.about("spread")] == [{Load(1, 8)}]
+    assert [finding.loads for finding in study_.found("spread")] == [{Load(1, 8)}]
     assert [row.notes for row in study_.verdict.tables[0].rows] == [(), ()]
 
 

@@ -6,15 +6,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import cpus, host, plan, prepare, stacks
-from bench.launch_processes import Processes
-from bench.progress import RunProgress
-from bench.results import RunFolder
-from bench.run import Runner
-from bench.session import Session
+from bench.experiment import inputs
+from bench.experiment.progress import RunProgress
+from bench.experiment.results import RunFolder
+from bench.experiment.rig import Rig
+from bench.experiment.runner import Runner
+from bench.experiment.session import Session
+from bench.experiment.sittings import Rotation
+from bench.launch import stacks
+from bench.launch.local import Processes
+from bench.machine import cpus
+from bench.model import plan
 from targets.configurations import load as load_catalogue
 
-FAKE_SESSION = Path(__file__).with_name("fake_session.py")
+FAKE_SESSION = Path(__file__).with_name("experiment") / "fake_session.py"
 
 
 @pytest.fixture(scope="session")
@@ -70,32 +75,52 @@ def make_plan():
 
 @pytest.fixture
 def run_blocks(tmp_path, catalogue, current):
-    """Runs blocks of real servers under a stand-in for the generator; returns runner and output."""
+    """Runs blocks of real servers under a stand-in for the generator; returns runner and output.
 
-    def run(chosen, blocks, *, mode="well", launcher=None, folder=tmp_path, after_block=lambda: None):
+    Sittings, if there are any, come first; `rotated` gets their rotation when they are over.
+    """
+
+    def run(
+        chosen,
+        blocks,
+        *,
+        sittings=None,
+        again=False,
+        mode="well",
+        launcher=None,
+        folder=tmp_path,
+        after_block=lambda: None,
+        rotated=lambda rotation: None,
+    ):
         split = cpus.split_here(1)
         output = io.StringIO()
         console = Console(file=output, width=200)
-        with (
-            RunFolder(folder) as opened,
-            RunProgress(console, blocks, chosen) as progress,
-            host.HostSampler() as sampler,
-        ):
+        words = [sys.executable, str(FAKE_SESSION), mode]
+        rig = Rig(
+            (launcher or Processes()).open({"current": current}, folder, print),
+            split,
+            folder,
+            session=Session(words, split.generator, folder / "generator.log"),
+        )
+        with RunFolder(folder) as opened, RunProgress(console, blocks, chosen) as progress:
             runner = Runner(
                 folder=opened,
                 plan=chosen,
                 seed=7,
-                configurations=prepare.named(chosen, catalogue),
+                configurations=inputs.configurations(chosen, catalogue),
                 scenarios={"index": Path("index.py")},
-                cpus=split,
-                launcher=launcher or Processes({"current": current}),
-                session=Session(
-                    [sys.executable, str(FAKE_SESSION), mode], split.generator, folder / "generator.log"
-                ),
-                host=sampler,
+                rig=rig,
                 progress=progress,
             )
-            runner.run(blocks, after_block)
+            try:
+                with rig:
+                    if sittings is not None:
+                        rotation = Rotation(opened, sittings, again=again)
+                        rotation.run(runner, after_block)
+                        rotated(rotation)
+                    runner.run(blocks, after_block)
+            finally:
+                runner.discard_unfinished()
         return runner, output.getvalue()
 
     return run

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import stacks
+from bench.launch import stacks
 from targets.configurations import load
-from tests.bench.cockpit.ui import CATALOGUE, Ui
+from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
 
 HERE = Path(__file__).parent
 SHOTS = HERE / "shots"
@@ -63,7 +63,7 @@ def browse(chromium):
     contexts, wrong = [], []
 
     def make(ui, path="/", **options):
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()

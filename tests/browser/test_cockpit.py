@@ -28,9 +28,52 @@ def test_the_server_page_before_any_load(browse, shot, ui):
     shot(page, "01-server-page-before")
 
 
-def test_a_load_from_start_to_stop(browse, shot, ui):
+def test_one_page_from_choice_to_stop(browse, shot, ui):
+    page = server_page(browse, ui)
+    button = page.get_by_role("button", name="Start", exact=True)
+    expect(button).to_be_enabled()
+    expect(page.get_by_label("Scenario", exact=True)).to_have_value("Index")
+    assert page.locator("#mix input:checked").count() == 0, "one scenario is selected at first"
+    museum = page.get_by_label("Configuration").locator("option", has_text="museum")
+    expect(museum).to_be_disabled()
+    expect(museum).to_contain_text("unavailable:")
+    page.get_by_label("Configuration").select_option("single")
+    expect(page.locator("#summary")).to_have_text("Sanic in one process.")
+    expect(page.get_by_label("Replace a worker after")).to_be_disabled()
+    page.get_by_label("Users", exact=True).fill("4")
+    page.get_by_label("Stop after").fill("soon")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("form").get_by_role("alert")).to_contain_text("the run time is written like")
+    shot(page, "02-refused")
+    page.get_by_label("Stop after").fill("")
+    page.get_by_text("Mix with other scenarios").click()
+    page.locator("#mix").get_by_label("Sleep").check()
+    page.get_by_label("Users", exact=True).press("Enter")
+    expect(page.locator("#state")).to_have_text("single: running")
+    expect(page.locator("form").get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#facts")).to_contain_text("Index, Sleep: 4 users")
+    expect(page.get_by_label("Configuration")).to_be_disabled()
+    other = server_page(browse, ui, color_scheme="dark", viewport={"width": 400, "height": 800})
+    expect(other.get_by_label("Users", exact=True)).to_have_value("4")
+    expect(other.get_by_label("Configuration")).to_have_value("single")
+    page.get_by_label("Users", exact=True).fill("6")
+    page.get_by_role("button", name="Change users").click()
+    expect(page.locator("#facts")).to_contain_text("6 users")
+    ui.measured()
+    assert other.evaluate("() => document.documentElement.scrollWidth") == 400
+    shot(other, "02-running-narrow-dark")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator("form").get_by_role("status")).to_contain_text("recorded in single/index+sleep/")
+    expect(button).to_be_enabled()
+    cell, _ = ui.recorded()
+    assert cell["load"]["users"] == 6
+
+
+def test_a_load_from_start_to_stop_on_the_page_of_locust(browse, shot, ui):
     page = browse(ui)
     locust = LocustPage(page)
+    locust.new()
     shot(page, "02-form")
     locust.choose("sanic", workers="2", scenarios=("Index", "Sleep"))
     unavailable = page.locator("select[name=configuration] option", has_text="museum")
@@ -122,7 +165,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(browse, shot, ui):
 
 
 def test_the_report_opens_with_its_charts(browse, shot, ui):
-    ui.start()
+    ui.start(user_classes=["Index"])
     ui.measured()
     ui.stop()
     ui.recorded()
@@ -146,9 +189,9 @@ def test_the_report_opens_with_its_charts(browse, shot, ui):
 
 
 def test_what_runs_already_is_swarmed(browse, shot, ui, open_ui):
-    ui.start()
+    ui.start(user_classes=["Index"])
     url = ui.live()["load"]["url"]
-    other = open_ui("--target-url", url)
+    other = open_ui("--target-url", url, "--scenarios", "index")
     page = browse(other)
     expect(page.locator("input[name=host]")).to_have_value(url)
     shot(page, "20-target-url-form")

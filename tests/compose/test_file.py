@@ -93,7 +93,8 @@ def test_a_service_can_do_no_more_than_it_must(name):
     assert service["mem_limit"] == service["memswap_limit"]
     assert service["user"] in ("1000:1000", "postgres")
     assert service.get("network_mode", "").partition(":")[0] in ("", "none", "service")
-    assert not service.keys() & {"privileged", "cap_add", "devices", "pid", "ipc", "volumes", "group_add"}
+    assert not service.get("pid")  # bench gives the suite's programs the host's, to read servers' clocks
+    assert not service.keys() & {"privileged", "cap_add", "devices", "ipc", "volumes", "group_add"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SERVER = Path(__file__).parents[2] / "bench" / "known" / "server.py"
+SERVER = Path(__file__).parents[2] / "bench" / "studies" / "self_check" / "known" / "server.py"
 
 
 class Known:

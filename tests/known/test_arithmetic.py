@@ -2,9 +2,9 @@ import random
 
 import pytest
 
-from bench.known import arithmetic
-from bench.known.arithmetic import Expected, Load
-from bench.known.server import Behaviour
+from bench.studies.self_check.known import arithmetic
+from bench.studies.self_check.known.arithmetic import Expected, KnownLoad
+from bench.studies.self_check.known.server import Behaviour
 
 STALL = Behaviour(service_s=0.001, stall_s=1, period_s=10)
 
@@ -40,14 +40,14 @@ def test_the_stall_agrees_with_a_queue_that_is_played_through(rate, users):
 
 def test_a_closed_loop_hides_the_stall():
     assert arithmetic.stalled_share_closed(STALL) == pytest.approx(1 / 9001)
-    figures = expected(STALL, Load(users=8))
+    figures = expected(STALL, KnownLoad(users=8))
     assert figures["p99"] == 0.001
     assert figures["max"] == pytest.approx(1.001)
 
 
 def test_a_closed_loop_shows_a_stall_that_most_requests_meet():
     often = Behaviour(service_s=0.1, stall_s=1, period_s=2)
-    assert expected(often, Load(users=8))["p99"] == pytest.approx(1.1)
+    assert expected(often, KnownLoad(users=8))["p99"] == pytest.approx(1.1)
 
 
 def test_two_service_times_against_a_list_of_them():
@@ -68,11 +68,11 @@ def test_failures_against_a_count_of_them(requests):
 
 def test_every_kind_of_load_has_its_own_figures():
     fixed = Behaviour(service_s=0.005)
-    assert expected(fixed, Load(8)) == {"p50": 0.005, "p99": 0.005, "users (X·R)": 8}
-    constant = expected(fixed, Load(256, 1000, "constant"))
+    assert expected(fixed, KnownLoad(8)) == {"p50": 0.005, "p99": 0.005, "users (X·R)": 8}
+    constant = expected(fixed, KnownLoad(256, 1000, "constant"))
     assert constant == {"schedule p50": 0.005, "schedule p99": 0.005, "offered": 1000, "achieved": 1}
-    assert "offered" not in expected(fixed, Load(256, 1000, "poisson"))
-    assert expected(Behaviour(), Load(1)) == {}
+    assert "offered" not in expected(fixed, KnownLoad(256, 1000, "poisson"))
+    assert expected(Behaviour(), KnownLoad(1)) == {}
 
 
 @pytest.mark.parametrize(

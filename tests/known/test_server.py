@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from bench.known import server
-from bench.known.server import Behaviour
+from bench.studies.self_check.known import server
+from bench.studies.self_check.known.server import Behaviour
 
 
 def ask(connection, path="/answer"):

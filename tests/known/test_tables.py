@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.results import load as load_results
-from bench import known_answers
-from bench.known import tables
-from bench.known.arithmetic import Load
-from bench.known.comparison import KnownCell, KnownRun
-from bench.known.server import Behaviour
+from bench.cli import known_answers
+from bench.studies.self_check.known import comparison
+from bench.studies.self_check.known.arithmetic import KnownLoad
+from bench.studies.self_check.known.comparison import KnownCell, KnownRun
+from bench.studies.self_check.known.server import Behaviour
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "recorded" / "20261122-091001-smoke"
 STALL = Behaviour(service_s=0.001, stall_s=1, period_s=10)
@@ -28,29 +28,33 @@ SCHEDULED = {
 
 def stalled(**changes):
     """A run of the stalling server; `changes` are figures of its open loop."""
-    closed = KnownCell("known-stall", STALL, Load(8), {**TIMES, **COUNTS, "users (X·R)": 7.9}, 100)
+    closed = KnownCell("known-stall", STALL, KnownLoad(8), {**TIMES, **COUNTS, "users (X·R)": 7.9}, 100)
     figures = {**TIMES, **COUNTS, **SCHEDULED, "offered": 600, "achieved": 1.0, **changes}
-    opened = KnownCell("known-stall", STALL, Load(32, 600, "constant"), figures, 100)
+    opened = KnownCell("known-stall", STALL, KnownLoad(32, 600, "constant"), figures, 100)
     return KnownRun(load_results(RECORDED).run, (closed, opened))
 
 
 def idle(added_s):
-    closed = KnownCell("known-idle", Behaviour(), Load(1), {**COUNTS, "p50": 0.0001, "users (X·R)": 1.0}, 100)
+    closed = KnownCell(
+        "known-idle", Behaviour(), KnownLoad(1), {**COUNTS, "p50": 0.0001, "users (X·R)": 1.0}, 100
+    )
     figures = {"schedule p50": 0.0001, "lateness p50": added_s, "offered": 3000, "achieved": 1.0}
-    opened = KnownCell("known-idle", Behaviour(), Load(256, 3000, "constant"), {**COUNTS, **figures}, 100)
+    opened = KnownCell(
+        "known-idle", Behaviour(), KnownLoad(256, 3000, "constant"), {**COUNTS, **figures}, 100
+    )
     return KnownRun(load_results(RECORDED).run, (closed, opened))
 
 
 def test_a_wrong_figure_is_marked_and_the_others_are_not():
     answers = list(stalled(**{"schedule p99": 0.5}).answers())
-    marks = {row[0]: row[-1] for row in map(tables.row, answers)}
+    marks = {row[0]: row[-1] for row in map(comparison.row, answers)}
     assert marks["schedule p99"] == "WRONG"
     assert {mark for figure, mark in marks.items() if figure != "schedule p99"} == {"ok"}
 
 
 def test_a_percentile_that_is_missing_is_wrong_and_says_why():
     answers = list(stalled(**{"schedule p99.9": math.nan}).answers())
-    (missing,) = [row for row in map(tables.row, answers) if row[-1] == "WRONG"]
+    (missing,) = [row for row in map(comparison.row, answers) if row[-1] == "WRONG"]
     assert missing == ("schedule p99.9", "991 ms", "too few", "", "WRONG")
 
 
@@ -67,7 +71,7 @@ def test_what_the_schedule_adds_to_an_idle_server(added_s, right):
 
 def test_the_stall_is_shown_beside_arithmetic():
     run = stalled()
-    text = tables.markdown(list(run.answers()), run, "make known-answers")
+    text = comparison.markdown(list(run.answers()), run, "make known-answers")
     assert "| p99 | 1.20 ms | 1.20 ms | 903 ms | 903 ms |" in text
     assert "`make known-answers`" in text
 

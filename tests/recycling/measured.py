@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from analysis.study import study
-from bench import experiment
-from bench.prepare import Request
+from bench.experiment import run as experiment
+from bench.experiment.run import Request
 from tests.recycling.recycler import read_books
 from tests.targets.conftest import PROJECT
 

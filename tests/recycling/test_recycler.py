@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from bench import stacks
-from bench.launch import ServerError
-from bench.launch_processes import Processes
+from bench.launch import stacks
+from bench.launch.local import Processes
+from bench.launch.server import ServerError
 from targets.configurations import load
 from tests.recycling.conftest import HERE
 from tests.targets.conftest import PROJECT, wait_until
@@ -146,7 +146,9 @@ def test_one_whose_workers_start_and_end_is_never_ready(workers, tmp_path, monke
     environment = stacks.ensure(catalogue.stacks["current"], print)
     monkeypatch.chdir(PROJECT)
     with (
-        Processes({"current": environment}, catalogue=HERE / "configurations.toml") as launcher,
+        Processes().open(
+            {"current": environment}, tmp_path, print, catalogue=HERE / "configurations.toml"
+        ) as launcher,
         pytest.raises(ServerError) as caught,
     ):
         launcher.start(catalogue.get("stillborn"), workers, tmp_path / "m", [0])

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench import stacks
+from bench.launch import stacks
 from targets.configurations import load
+from tests.interpreters import needs_interpreter
 from tests.recycling.conftest import HERE
 from tests.recycling.measured import measured
 
@@ -15,7 +16,12 @@ NAME = "gunicorn-sanic-311"
 def python():
     """The interpreter of its stack, whose environment is made when it is missing, as a run would."""
     catalogue = load(CATALOGUE)
-    return stacks.ensure(catalogue.stacks[catalogue.get(NAME).stack], print).python
+    stack = catalogue.stacks[catalogue.get(NAME).stack]
+    needs_interpreter(stack)
+    with pytest.MonkeyPatch.context() as patch:
+        # Of its multidict there is no wheel for Python 3.11, and gcc need not be here.
+        patch.setenv("MULTIDICT_NO_EXTENSIONS", "1")
+        return stacks.ensure(stack, print).python
 
 
 def test_it_is_the_configuration_of_the_suite_on_another_python():

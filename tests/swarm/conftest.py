@@ -130,3 +130,57 @@ def null_server():
     process.kill()
     process.wait()
     process.stdout.close()
+
+
+SCENARIO = """
+from locust import task
+from swarm import SwarmUser
+
+class {name}(SwarmUser):
+    @task
+    def work(self):
+        {body}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    """Writes a scenario file: `scenario("Name", "body of its task")`.
+
+    The users of the default pause: what is tested needs requests, and not all that a CPU can make.
+    """
+
+    def write(name="Index", body='yield self.get("/"); yield self.pause(0.005)'):
+        path = tmp_path / f"{name.lower()}_scenario.py"
+        path.write_text(SCENARIO.format(name=name, body=body))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def open_session():
+    """Starts sessions: `open_session(file, ..., processes=1)`; takes what `SessionProcess` takes."""
+    from tests.swarm.processes import SessionProcess
+
+    sessions = []
+
+    def start_one(*scenarios, **options):
+        sessions.append(SessionProcess(*scenarios, **options))
+        return sessions[-1]
+
+    yield start_one
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a locustfile: `write("name", text)`; returns its path."""
+
+    def written(name, text):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        return path
+
+    return written

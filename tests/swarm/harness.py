@@ -14,9 +14,9 @@ from locust.exception import StopUser
 from locust.runners import LocalRunner
 
 from swarm import Response, SwarmUser
-from swarm.engine import Engine, engine_of
-from swarm.pacemaker import pacemaker_of
-from swarm.plugin import Coordinator, coordinator_of
+from swarm.control.pacemaker import pacemaker_of
+from swarm.control.plugin import RECORD, Coordinator, coordinator_of
+from swarm.engine.engine import Engine, engine_of
 
 PATIENCE_S = 60.0
 """How long anything may take before the test fails: far more than it needs."""
@@ -43,7 +43,7 @@ class Swarm:
         self.environment = Environment(
             user_classes=list(classes),
             host=host,
-            parsed_options=Namespace(record=record, **(locust_options or {})),
+            parsed_options=Namespace(**{RECORD: record}, **(locust_options or {})),
             **options,
         )
         self.runner: LocalRunner = self.environment.create_local_runner()

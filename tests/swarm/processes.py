@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ LIMIT_S = 90.0
 """How long anything may take before the test fails: far more than it needs."""
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """A Python process in the project's folder."""
+def start(
+    *arguments: object, variables: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """A Python process in the project's folder, with these variables besides."""
+    environment = {**ENVIRONMENT, **(variables or {})}
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, env=ENVIRONMENT, text=True, **options
+        [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, text=True, **options
     )
 
 
@@ -43,15 +47,40 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def total(path: Path, column: str = "count") -> int:
+    """The sum of a column of a CSV file."""
+    with path.open(newline="") as file:
+        return sum(int(row[column]) for row in csv.DictReader(file))
+
+
+def column(path: Path, name: str) -> list[str]:
+    """A column of a CSV file."""
+    with path.open(newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
+
+
 class SessionProcess:
     """`python -m swarm.session`, spoken to over its pipes."""
 
-    def __init__(self, *scenarios: object, processes: int = 1) -> None:
-        arguments = ["-m", "swarm.session", "--processes", processes]
+    def __init__(
+        self,
+        *scenarios: object,
+        processes: int = 1,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        arguments = [
+            "-m",
+            "swarm.session",
+            "--processes",
+            processes,
+            *(f"--option={each}" for each in options),
+        ]
         for scenario in scenarios:
             arguments += ["--scenario", scenario]
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
-        self.process = start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # closed in close
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+        self.process = start(*arguments, variables=variables or {}, **pipes)
 
     def send(self, text: str) -> None:
         self.process.stdin.write(text + "\n")
@@ -91,3 +120,26 @@ class SessionProcess:
             each.kill()
         self.process.communicate()
         self.log.close()
+
+
+# -- Locustfiles as people write them
+
+USER = """
+class {name}(HttpUser):
+    wait_time = constant(0.01)
+    @task
+    def look(self):
+        {body}
+"""
+GET = 'self.client.get("/")'
+
+
+def locustfile(head: str = "", name: str = "Visitor", body: str = GET) -> str:
+    """A locustfile with something before its only class, of Locust's own users."""
+    lines = [
+        "from locust import *",
+        "from locust.exception import StopUser",
+        "import json, os, sys, subprocess, threading, time",
+        head,
+    ]
+    return "\n".join(lines) + USER.format(name=name, body=body)

@@ -18,16 +18,25 @@ from tests.swarm.processes import ROOT, alive, family, finish, start
 from tests.swarm.scripted import reply
 
 INDEX = ROOT / "locustfiles" / "index.py"
+# What is tested needs requests, and not all that a CPU can make.
+PACED = """
+import locustfiles.index
+from locust import constant
+
+class Index(locustfiles.index.Index):
+    wait_time = constant(0.005)
+"""
 
 
 @pytest.fixture
-def locust():
-    """Starts locust; whatever is left at the end is killed."""
-    started = []
+def locust(tmp_path_factory):
+    """Starts locust with the suite's scenario, its users pausing; whatever is left at the end is killed."""
+    started, paced = [], tmp_path_factory.mktemp("scenario") / "paced.py"
+    paced.write_text(PACED)
 
-    def run(*arguments):
+    def run(*arguments, file=paced):
         process = start(
-            "-m", "locust", "-f", INDEX, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            "-m", "locust", "-f", file, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         started.append(process)
         return process
@@ -105,9 +114,7 @@ def test_a_run_time_is_not_shortened_by_what_took_long_to_import(serve, locust, 
 
     slow = tmp_path / "slow.py"
     slow.write_text(SLOW)
-    status, errors = finish(
-        locust("-f", slow, *HEADLESS, "-t", "2s", "--host", serve({"/index": answer}).url, "Index")
-    )
+    status, errors = finish(locust(*HEADLESS, "-t", "2s", "--host", serve({"/index": answer}).url, file=slow))
     assert status == 0, errors
     assert times[-1] - times[0] > 1
 
@@ -211,7 +218,8 @@ def test_a_folder_that_cannot_be_recorded_into_is_an_error(serve, locust, tmp_pa
 
 def test_the_web_ui_starts_watches_and_stops_a_busy_swarm(null_server, locust):
     port = free_port()
-    process = locust("--host", null_server, "--web-host", "127.0.0.1", "--web-port", port, "--skip-log")
+    where = ("--host", null_server, "--web-host", "127.0.0.1", "--web-port", port)
+    process = locust(*where, "--skip-log", file=INDEX)
     base = f"http://127.0.0.1:{port}"
 
     def call(path, form=None):

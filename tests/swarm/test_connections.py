@@ -10,7 +10,7 @@ import pytest
 from locust import constant, task
 
 from swarm import FailureKind, SwarmUser
-from swarm.connection import Connection
+from swarm.http.connection import Connection
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import Scripted, reply, then_close
 

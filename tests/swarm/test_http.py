@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import swarm as _swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch ssl before all else
+
+import base64
+import email
+import io
 import json
 
 import pytest
+import requests
 
 from tests.swarm.scripted import byte_by_byte, reply, then_close
 
@@ -125,11 +131,11 @@ def test_each_method_has_its_shorthand(serve, live, method):
 BODIES = {
     "json": (
         {"json": {"a": [1, "ä"]}},
-        json.dumps({"a": [1, "ä"]}, separators=(",", ":")).encode(),
+        json.dumps({"a": [1, "ä"]}).encode(),
         "application/json",
     ),
     "bytes": ({"data": b"\x00\xff"}, b"\x00\xff", None),
-    "text": ({"data": "grün"}, "grün".encode(), "text/plain; charset=utf-8"),
+    "text": ({"data": "grün"}, "grün".encode(), None),
     "form": ({"data": {"a": "1 2", "b": ["x", "y"]}}, b"a=1+2&b=x&b=y", "application/x-www-form-urlencoded"),
     "none": ({}, b"", None),
     "false as json": ({"json": False}, b"false", "application/json"),
@@ -178,7 +184,7 @@ def test_headers_of_class_and_request(serve, live):
 
 
 @pytest.mark.parametrize(
-    ("path", "headers"), [("/a b", {}), ("/a\r\nx: y", {}), ("index", {}), ("/", {"x": "1\r\ny: 2"})]
+    ("path", "headers"), [("index", {}), (" /", {}), ("/", {"x": "1\r\ny: 2"}), ("/", {"x y": "1"})]
 )
 def test_what_http_does_not_allow_is_refused_before_it_is_sent(serve, live, path, headers):
     server = serve({"/": reply()})
@@ -194,6 +200,124 @@ def test_what_http_does_not_allow_is_refused_before_it_is_sent(serve, live, path
     live(server.url, steps)
     assert len(errors) == 1
     assert server.targets == ["/"]
+
+
+TOWNS = {
+    "/stadt/Köln": "/stadt/K%C3%B6ln",
+    "/stadt/東京": "/stadt/%E6%9D%B1%E4%BA%AC",
+    "/stadt/Bad Ems": "/stadt/Bad%20Ems",
+    "/stadt/K%C3%B6ln": "/stadt/K%C3%B6ln",
+    # gatling/gatling#1718: a style sheet in a library whose name has a space.
+    "/Style Library/en-US/Core Styles/controls.css": "/Style%20Library/en-US/Core%20Styles/controls.css",
+    # karatelabs/karate#540: what is escaped is not escaped again, beside what is not.
+    "/cats/test%20space 1^": "/cats/test%20space%201%5E",
+    # yiisoft/yii2-httpclient#93: spaces in the query of an order.
+    "/order?s=INTU&on=ARCA Buy ARCX Limit DAY": "/order?s=INTU&on=ARCA%20Buy%20ARCX%20Limit%20DAY",
+}
+
+
+def test_paths_are_sent_escaped_and_called_so(serve, live):
+    server = serve({target.partition("?")[0]: reply() for target in TOWNS.values()})
+
+    def steps(user):
+        for path in TOWNS:
+            response = yield user.get(path)
+            assert response.ok
+
+    swarm = live(server.url, steps).swarm
+    assert server.targets == list(TOWNS.values())
+    assert {name for name, _ in swarm.stats.entries} == set(TOWNS.values())
+
+
+def test_a_file_is_uploaded(serve, live):
+    """locustio/locust#1252 and #1209: a form of JSON and an image."""
+    server = serve({"/predict": reply()})
+
+    def steps(user):
+        form = {
+            "parameters": (None, json.dumps({"model": 2}), "application/json"),
+            "image": ("here.jpg", io.BytesIO(b"\xff\xd8image"), "image/jpeg"),
+        }
+        yield user.post("/predict", files=form, data={"device": "one"})
+
+    assert live(server.url, steps).only.ok
+    [asked] = server.asked
+    message = email.message_from_bytes(
+        f"Content-Type: {asked.headers['content-type']}\r\n\r\n".encode() + asked.body
+    )
+    parts = {
+        part.get_param("name", header="content-disposition"): (
+            part.get_filename(),
+            part.get_content_type(),
+            part.get_payload(decode=True),
+        )
+        for part in message.get_payload()
+    }
+    assert parts == {
+        "device": (None, "text/plain", b"one"),
+        "parameters": (None, "application/json", b'{"model": 2}'),
+        "image": ("here.jpg", "image/jpeg", b"\xff\xd8image"),
+    }
+
+
+def test_a_file_that_was_read_by_an_earlier_request_is_refused(serve, live):
+    """locustio/locust#1903: opened once for all users, so that all uploads but the first were empty."""
+    server = serve({"/x": reply()})
+    image = {"image": ("here.jpg", io.BytesIO(b"image"), "image/jpeg")}
+    order = io.BytesIO(b"order")
+    refused = []
+
+    def steps(user):
+        yield user.post("/x", files=image)
+        yield user.post("/x", data=order)
+        for options in ({"files": image}, {"data": order}):
+            try:
+                yield user.post("/x", **options)
+            except ValueError as error:
+                refused.append(str(error))
+
+    live(server.url, steps)
+    assert len(server.asked) == 2
+    assert all("give its bytes" in reason for reason in refused)
+    assert len(refused) == 2
+
+
+SECRET = "Basic YWRhOnPDpGNyZXQ="
+
+
+@pytest.mark.parametrize("where", ["option", "class", "host", "url", "user"])
+def test_authentication(serve, live, where):
+    """mcollina/autocannon#213: user and password in the host were left out."""
+    server = serve({"/x": reply()})
+    pair = ("ada", "säcret".encode())
+    with_pair = server.url.replace("//", "//ada:s%C3%A4cret@")
+
+    def steps(user):
+        if where == "user":
+            user.auth = pair
+        if where == "option":
+            yield user.get("/x", auth=pair)
+        else:
+            yield user.get(f"{with_pair}/x" if where == "url" else "/x")
+
+    if where in ("host", "url"):  # requests, and we, take text there as latin-1
+        secret = "Basic " + base64.b64encode("ada:säcret".encode("latin-1")).decode()
+    else:
+        secret = SECRET
+    live(with_pair if where == "host" else server.url, steps, **({"auth": pair} if where == "class" else {}))
+    assert server.asked[0].headers["authorization"] == secret
+    assert server.asked[0].headers["host"] == f"127.0.0.1:{server.port}"
+
+
+def test_a_request_may_come_with_authentication_of_its_own_kind(serve, ask):
+    class Token(requests.auth.AuthBase):
+        def __call__(self, request):
+            request.headers["X-Token"] = "t"
+            return request
+
+    server = serve({"/x": reply()})
+    ask(server, "POST", "/x", auth=Token(), json={})
+    assert server.asked[0].headers["x-token"] == "t"
 
 
 def test_absolute_urls_go_to_their_own_host(serve, live):
@@ -237,6 +361,27 @@ def test_cookies_are_kept_where_asked(serve, live, use_cookies, sent):
     assert "cookie" not in first.headers
     assert second.headers.get("cookie") == sent
     assert second.body == b"body"
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({"cookies": {"b": "2"}}, {"a=1", "b=2"}),
+        ({"headers": {"cookie": "own=3"}}, {"own=3"}),
+        ({"headers": {"Cookie": "own=3"}, "cookies": {"b": "2"}}, {"own=3"}),
+    ],
+)
+def test_cookies_of_a_request_join_those_of_the_jar(serve, live, options, sent):
+    server = serve({"/": reply(b"", "200 OK", "set-cookie: a=1; path=/")})
+
+    def steps(user):
+        yield user.get("/")
+        yield user.get("/", **options)
+        yield user.get("/")
+
+    live(server.url, steps, use_cookies=True)
+    cookies = [set(asked.headers.get("cookie", "").split("; ")) for asked in server.asked]
+    assert cookies == [{""}, sent, {"a=1"}]
 
 
 def test_each_user_has_a_jar_of_its_own(serve, live):

@@ -322,7 +322,7 @@ def test_a_task_that_raises_is_reported_and_the_user_goes_on(server, make_swarm)
 
     swarm = make_swarm(Clumsy, host=server.url).start().join()
     [exception] = swarm.runner.exceptions.values()
-    assert (exception["count"], exception["msg"]) == (2, "by nought")
+    assert (exception["count"], exception["msg"]) == (2, "ZeroDivisionError: by nought")
     assert server.targets == ["/a"] * 3
     assert swarm.stats.total.num_requests == 3
 
@@ -334,7 +334,7 @@ def test_exceptions_that_locust_is_told_not_to_catch_end_the_user(server, make_s
 
     swarm = make_swarm(user_class(stumble), host=server.url, catch_exceptions=False).start().join()
     assert server.targets == ["/a"]
-    assert [e["msg"] for e in swarm.runner.exceptions.values()] == ["by nought"]
+    assert [e["msg"] for e in swarm.runner.exceptions.values()] == ["ZeroDivisionError: by nought"]
 
 
 def test_an_on_start_that_raises_ends_its_user_only(server, make_swarm):
@@ -351,7 +351,7 @@ def test_an_on_start_that_raises_ends_its_user_only(server, make_swarm):
     swarm = make_swarm(Clumsy, Well, host=server.url).start(2)
     until(lambda: swarm.runner.user_count == 1 and "/b" in server.targets, "the other user goes on")
     assert "/a" not in server.targets
-    assert [e["msg"] for e in swarm.runner.exceptions.values()] == ["at the start"]
+    assert [e["msg"] for e in swarm.runner.exceptions.values()] == ["ZeroDivisionError: at the start"]
 
 
 @pytest.mark.parametrize("nonsense", [42, None, "GET /"])

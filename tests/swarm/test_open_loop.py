@@ -15,9 +15,10 @@ from locust import HttpUser, SequentialTaskSet, TaskSet, constant, task
 from locust.env import Environment
 from locust.exception import RescheduleTaskImmediately, StopUser
 
-from swarm import Arrivals, SwarmUser, counters
-from swarm.counters import Counters
-from swarm.pacemaker import arrivals_of, check, pacemaker_of
+from swarm import Arrivals, SwarmUser
+from swarm.control.pacemaker import ARRIVALS, RATE, SEED, arrivals_of, check, pacemaker_of
+from swarm.engine import counters
+from swarm.engine.counters import Counters
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply
 
@@ -417,7 +418,8 @@ def test_one_that_the_server_closes_again_is_an_idle_close(serve, held_back):
 
 
 def options(**given):
-    return {"arrivals": None, "arrival_rate": None, "arrival_seed": None, **given}
+    named = {f"whichworker_{name}": value for name, value in given.items()}
+    return {ARRIVALS: None, RATE: None, SEED: None, **named}
 
 
 def test_options_make_an_open_loop_of_all_users(server, make_swarm):

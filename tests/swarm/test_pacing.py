@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm import Arrivals
-from swarm.clock import NEVER
-from swarm.openloop import OpenLoop, OpenLoops
-from swarm.pacing import BLOCK, Schedule, Share
+from swarm.engine.clock import NEVER
+from swarm.engine.openloop import BLOCK, OpenLoop, OpenLoops, Schedule, Share
 
 
 def due(arrivals, count, share=Share()):  # noqa: B008  # frozen

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import gevent
 import pytest
 
-from swarm import progress as progress_module
-from swarm.cell import CellFailed
-from swarm.progress import Progress
+from swarm.control import cell as progress_module
+from swarm.control.cell import CellFailed, Progress
 from tests.swarm.harness import PATIENCE_S, until
 
 START = 100
@@ -35,6 +33,14 @@ def clock(monkeypatch):
     clock = Clock(START)
     monkeypatch.setattr(progress_module, "time", clock)
     return clock
+
+
+@pytest.fixture(autouse=True)
+def events(monkeypatch):
+    """The events that are written, in the place of the pipe."""
+    written = []
+    monkeypatch.setattr(progress_module, "emit", lambda **event: written.append(event))
+    return written
 
 
 @pytest.fixture
@@ -109,15 +115,19 @@ def test_nothing_is_enough_for_a_warm_up_nor_between_cells(progress, clock):
     assert measuring.get(timeout=PATIENCE_S) == START + 2
 
 
-def test_it_says_what_it_knows(progress, clock, capsys):
+def test_it_says_what_it_knows(progress, clock, events):
+    progress.cell = "the third"
+
     def told():
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        said = list(events)
+        events.clear()
+        return said
 
     warming = begin(progress.warm_up, START + 1)
     clock.now = START + 1
     warming.get(timeout=PATIENCE_S)
     [event] = told()
-    assert (event["event"], event["users"]) == ("progress", 5)
+    assert (event["event"], event["cell"], event["users"]) == ("progress", "the third", 5)
     assert (event["window_start"], event["requests"]) == (None, None)
     measuring = begin(progress.measure, START + 1, 1)
     clock.now = START + 2

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from locust import FastHttpUser, HttpUser, constant, task
 
-import swarm.recorder as recorder_module
-from swarm.batch import FROM_SCHEDULE, SERVICE, Batch, FailureRow
-from swarm.recording import FAILURE_COLUMNS, GENERATOR_COLUMNS, LATENCY_COLUMNS, Recording
-from swarm.samples import Histogram
-from swarm.summary import read_window
+import swarm.engine.recorder as recorder_module
+from bench.model.columns import FILES
+from swarm.control.plugin import RECORD
+from swarm.recording import files
+from swarm.recording.batch import FROM_SCHEDULE, SERVICE, Batch, FailureRow
+from swarm.recording.files import FAILURE_COLUMNS, GENERATOR_COLUMNS, LATENCY_COLUMNS, Recording
+from swarm.recording.histogram import Histogram
+from swarm.recording.slices import SLICE_COLUMNS
+from swarm.recording.summary import read_window
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply
 
@@ -63,7 +67,7 @@ def test_requests_of_a_test_without_recording_are_not_in_the_next(server, make_s
     until(lambda: len(server.asked) > 50, "requests")
     swarm.stop()
     before = len(server.asked)
-    swarm.environment.parsed_options.record = str(tmp_path)
+    setattr(swarm.environment.parsed_options, RECORD, str(tmp_path))
     swarm.start(2)
     until(lambda: len(server.asked) > before + 50, "more requests")
     swarm.stop()
@@ -182,3 +186,17 @@ def test_a_recording_that_is_given_up_leaves_nothing(tmp_path):
     recording.add(batch_of(100, 5))
     recording.discard()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("latency", files.LATENCY_COLUMNS),
+        ("failures", files.FAILURE_COLUMNS),
+        ("generator", files.GENERATOR_COLUMNS),
+        ("trace", files.TRACE_COLUMNS),
+        ("slices", SLICE_COLUMNS),
+    ],
+)
+def test_the_columns_are_those_that_readers_expect(name, columns):
+    assert list(FILES[name].types) == list(columns)

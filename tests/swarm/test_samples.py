@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow, TraceRow
-from swarm.samples import Histogram, bucket_edges, locust_bucket, locust_buckets
-from swarm.second import Second
+from swarm.engine.recorder import SecondLatencies
+from swarm.recording.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow, TraceRow
+from swarm.recording.histogram import Histogram, bucket_edges, locust_bucket, locust_buckets
 
 HOUR_NS = 3_600_000_000_000
 latencies = st.integers(min_value=0, max_value=HOUR_NS)
@@ -65,7 +65,7 @@ def test_taking_a_part_away_is_exact(rest, part):
 @given(st.lists(latencies, min_size=1), st.lists(st.tuples(latencies, latencies)))
 def test_from_the_schedule_counts_as_many_as_service(at_once, waited):
     services = at_once + [latency for latency, _ in waited]
-    second = Second()
+    second = SecondLatencies()
     second.add(array(services))
     second.add_arrivals(array([3, 4]), array(services[len(at_once) :]), array([wait for _, wait in waited]))
     kinds = dict(second.histograms(open_loop=True))
@@ -78,7 +78,7 @@ def test_from_the_schedule_counts_as_many_as_service(at_once, waited):
 
 
 def test_lateness_without_an_answer_is_kept():
-    second = Second()
+    second = SecondLatencies()
     second.add_arrivals(array([7]), array([]), array([]))
     [(kind, histogram)] = second.histograms(open_loop=True)
     assert (kind, histogram.total) == (LATENESS, 1)

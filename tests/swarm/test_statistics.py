@@ -7,7 +7,7 @@ from time import time
 import gevent
 import pytest
 
-from swarm.plugin import RequestFailed
+from swarm.control.plugin import RequestFailed
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch
-from swarm.recording import GENERATOR_COLUMNS, Recording
-from swarm.samples import Histogram
-from swarm.summary import percentiles, read_window
+from swarm.recording.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch
+from swarm.recording.files import GENERATOR_COLUMNS, Recording
+from swarm.recording.histogram import Histogram
+from swarm.recording.summary import percentiles, read_window
 
 
 def histogram(values):

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from time import process_time
 
 import gevent
 import pytest
 
 from swarm import FailureKind
+from tests.certificates import AUTHORITY, issue
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import byte_by_byte, reply, then_close, then_reset
 
 
 @pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """Path of the certificate of whoever signs those of the servers."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Paths of a self-signed certificate for 127.0.0.1 and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            *options.split(),
-            "-keyout",
-            key,
-            "-out",
-            cert,
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return {"certfile": str(cert), "keyfile": str(key)}
+    """That of the servers here, and its key."""
+    return issue(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -80,20 +70,20 @@ def one(user):
     yield user.get("/", timeout=60)
 
 
-def test_the_certificate_is_checked_unless_told_otherwise(serve_tls, live, certificate):
+def test_the_certificate_is_checked_unless_told_otherwise(serve_tls, live, authority):
     server = serve_tls({"/": reply()})
     response = live(server.url, one).only
     assert response.failure_kind == FailureKind.CONNECT_FAILED
     assert "CERTIFICATE_VERIFY_FAILED" in response.detail
     assert not server.asked
-    assert live(server.url, one, verify=certificate["certfile"]).only.ok
+    assert live(server.url, one, verify=authority).only.ok
 
 
-def test_the_name_on_the_certificate_is_checked(serve_tls, live, certificate):
-    server = serve_tls({"/": reply()})
-    url = server.url.replace("127.0.0.1", "localhost")
-    response = live(url, one, verify=certificate["certfile"]).only
+def test_the_name_on_the_certificate_is_checked(serve, live, tmp_path, authority):
+    server = serve({"/": reply()}, tls=issue(tmp_path, "elsewhere.example"))
+    response = live(server.url, one, verify=authority).only
     assert response.failure_kind == FailureKind.CONNECT_FAILED
+    assert "CERTIFICATE_VERIFY_FAILED" in response.detail
     assert not server.asked
 
 

@@ -13,8 +13,9 @@ import pytest
 from locust.exception import StopUser
 
 from swarm import Arrivals, FailureKind
-from swarm.batch import Batch, TraceRow
-from swarm.recording import TRACE_COLUMNS, Recording
+from swarm.control.plugin import RECORD, TRACE
+from swarm.recording.batch import Batch, TraceRow
+from swarm.recording.files import TRACE_COLUMNS, Recording
 from tests.ports import free_port
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply, then_reset
@@ -53,7 +54,7 @@ def traced(make_swarm, tmp_path):
             user_class(steps, **attributes),
             host=host,
             record=str(tmp_path),
-            locust_options={"trace": True},
+            locust_options={TRACE: True},
             stop_timeout=20,
         )
 
@@ -185,7 +186,7 @@ def test_what_is_cut_by_the_end_has_no_row(serve, make_swarm, tmp_path):
         yield user.get("/slow")
 
     tester = user_class(steps, on_stop=lambda user: (yield user.get("/bye")))
-    options = {"trace": True}
+    options = {TRACE: True}
     swarm = make_swarm(tester, host=server.url, record=str(tmp_path), locust_options=options).start(3)
     until(lambda: server.targets.count("/slow") == 3, "three are in flight")
     swarm.stop()
@@ -281,8 +282,8 @@ def test_without_a_trace_there_is_no_header_and_no_file(serve, make_swarm, trace
     swarm.stop()
     assert all("x-request-id" in asked.headers for asked in server.asked)
     before, folder = len(server.asked), tmp_path / "second"
-    swarm.environment.parsed_options.record = str(folder)
-    swarm.environment.parsed_options.trace = False
+    setattr(swarm.environment.parsed_options, RECORD, str(folder))
+    setattr(swarm.environment.parsed_options, TRACE, False)
     swarm.start(2)
     until(lambda: len(server.asked) > before + 20, "more requests")
     swarm.stop()
@@ -296,7 +297,7 @@ def test_numbers_begin_again_with_each_test(serve, traced, tmp_path):
     server = serve({"/": reply()})
     swarm = traced(server.url, once(ask))
     for number in ("first", "second"):
-        swarm.environment.parsed_options.record = str(tmp_path / number)
+        setattr(swarm.environment.parsed_options, RECORD, str(tmp_path / number))
         swarm.start(2).join()
         found = rows(tmp_path / number / "trace.csv")
         assert sorted((row["id"], row["connection"]) for row in found) == [("0-1", "1"), ("0-2", "2")]

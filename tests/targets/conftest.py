@@ -4,7 +4,6 @@ import csv
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,18 +30,9 @@ def stack_python(stack):
     return python
 
 
-def interpreter_found(stack):
-    """Whether this machine has an interpreter for the stack, on the PATH or under pyenv."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    return any(
-        any(pyenv.glob(f"{version}.*/bin/python")) or _runs(f"python{version}")
-        for version in CATALOGUE.stacks[stack].pythons
-    )
-
-
-def _runs(program):
-    path = shutil.which(program)
-    return path is not None and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
+def workers_of(name):
+    """As many workers as a configuration may have, up to two."""
+    return 1 if CATALOGUE.get(name).max_workers == 1 else 2
 
 
 def alive(pid):

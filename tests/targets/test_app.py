@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from .conftest import CATALOGUE, interpreter_found, serving
+from tests.interpreters import needs_interpreter
+
+from .conftest import CATALOGUE, serving
 
 # Natively on both Sanic versions, and over ASGI where responses are sent in different ways.
 SERVERS = ["sanic-single", "uvicorn", "gunicorn-asgi", "granian", "hypercorn", "gunicorn-sanic"]
@@ -13,8 +15,7 @@ ORDER = {"user": "ada", "items": [{"id": 1, "quantity": 2}, {"id": 2, "quantity"
 
 @pytest.fixture(scope="module", params=SERVERS)
 def app(request, tmp_path_factory):
-    if not interpreter_found(CATALOGUE.get(request.param).stack):
-        pytest.skip("no interpreter for this stack; that it is reported is tested in tests/bench")
+    needs_interpreter(CATALOGUE.stacks[CATALOGUE.get(request.param).stack])
     with serving(tmp_path_factory.mktemp("app"), request.param) as serve:
         yield serve.wait_ready()
 

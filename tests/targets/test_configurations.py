@@ -67,6 +67,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "backlog": 2048,
         "max_workers": 4,
         "variant_of": None,
+        "startup_argv": (),
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
@@ -253,3 +254,14 @@ def test_requirements_are_pinned():
         lines = [line for line in stack.requirements.read_text().splitlines() if not line.startswith("#")]
         assert all("==" in line for line in lines)
         assert any(line.startswith("psutil==") for line in lines)
+
+
+def test_servers_that_would_give_up_a_slow_start_are_kept_from_it():
+    """A worker of Gunicorn has 30 s (immich-app/immich#4007, benoitc/gunicorn#2663)."""
+    asked = {"host": "127.0.0.1", "port": 1, "workers": 1, "app": "a:b"}
+    for configuration in CATALOGUE.configurations.values():
+        usual = configuration.command(**asked)
+        assert configuration.command(**asked, startup_timeout=30.0) == usual
+        patient = configuration.command(**asked, startup_timeout=44.5)
+        more = ["--timeout", "55"] if usual[0] == "gunicorn" else []
+        assert patient == [*usual, *more]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import CLIENTS, ask, postmaster, prepare, running
+from tests.databases import CLIENTS, another, ask, postmaster, prepare, running
+from tests.interpreters import needs_interpreter
 
-from .conftest import CATALOGUE, interpreter_found, serving, stack_python, wait_until
+from .conftest import CATALOGUE, alive, serving, stack_python, wait_until, workers_of
 
 FIRST = {"id": 1, "name": "Item 1", "price_cents": 137, "stock": 7}
 LAST = {"id": 10_000, "name": "Item 10000", "price_cents": 3800, "stock": 0}
@@ -25,11 +26,6 @@ def url(tmp_path_factory):
         yield server.url
 
 
-def skip_without_interpreter(name):
-    if not interpreter_found(CATALOGUE.get(name).stack):
-        pytest.skip("no interpreter for this stack; that it is reported is tested in tests/bench")
-
-
 def answer(serve, method, path, body=None):
     """Status and JSON of a request."""
     status, _, content = serve.request(method, path, None if body is None else json.dumps(body).encode())
@@ -40,38 +36,53 @@ def no_clients(url):
     wait_until(lambda: ask(url, CLIENTS) == [], "the connections are closed")
 
 
-@pytest.mark.parametrize("name", CATALOGUE.configurations)
-def test_every_configuration_reads_and_writes_through_ten_connections(tmp_path, url, name):
-    skip_without_interpreter(name)
+@pytest.fixture(scope="module")
+def asking(request, tmp_path_factory, url):
+    """A server of each configuration that asks the database; the test that kills its serve comes last."""
+    name = request.param
+    needs_interpreter(CATALOGUE.stacks[CATALOGUE.get(name).stack])
     no_clients(url)
-    with serving(tmp_path, name, environment={"DATABASE_URL": url}) as serve:
-        serve.wait_ready()
-        assert len(ask(url, CLIENTS)) == 10
-        assert answer(serve, "GET", "/db?ids=10000,1,10000") == (200, {"items": [LAST, FIRST, LAST]})
-        assert answer(serve, "GET", "/db?ids=1,10001,10002") == (404, {"error": "there is no item 10001"})
-        order = {"item": 7, "quantity": 2}
-        status, written = answer(serve, "POST", "/db/write", order)
-        assert status == 200 and written == {**order, "order": written["order"]}
-        row = f"SELECT item, quantity FROM whichworker.orders WHERE id = {written['order']}"
-        assert ask(url, row) == [[7, 2]]
-        assert answer(serve, "POST", "/db/write", {"item": 10_001, "quantity": 1}) == (
-            404,
-            {"error": "there is no item 10001"},
-        )
-        assert len(ask(url, CLIENTS)) == 10
-        assert serve.end()[0] == 0
+    options = ("--workers", str(workers_of(name)))
+    folder = tmp_path_factory.mktemp("asking")
+    with serving(folder, name, *options, environment={"DATABASE_URL": url}) as serve:
+        yield serve.wait_ready()
+
+
+@pytest.mark.parametrize("asking", CATALOGUE.configurations, indirect=True, scope="module")
+def test_every_configuration_reads_and_writes_through_ten_connections_of_each_worker(asking, url):
+    connections = 10 * workers_of(asking.name)
+    assert len(ask(url, CLIENTS)) == connections
+    assert answer(asking, "GET", "/db?ids=10000,1,10000") == (200, {"items": [LAST, FIRST, LAST]})
+    assert answer(asking, "GET", "/db?ids=1,10001,10002") == (404, {"error": "there is no item 10001"})
+    order = {"item": 7, "quantity": 2}
+    status, written = answer(asking, "POST", "/db/write", order)
+    assert status == 200 and written == {**order, "order": written["order"]}
+    row = f"SELECT item, quantity FROM whichworker.orders WHERE id = {written['order']}"
+    assert ask(url, row) == [[7, 2]]
+    assert answer(asking, "POST", "/db/write", {"item": 10_001, "quantity": 1}) == (
+        404,
+        {"error": "there is no item 10001"},
+    )
+    assert len(ask(url, CLIENTS)) == connections
+
+
+@pytest.mark.parametrize("asking", CATALOGUE.configurations, indirect=True, scope="module")
+def test_neither_processes_nor_connections_survive_when_serve_is_killed(asking, url):
+    pids = asking.pids()
+    assert len(pids) >= workers_of(asking.name)
+    asking.end(signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids if alive(pid)], "the server ends with serve")
     no_clients(url)
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
+def app(tmp_path_factory, url):
     """A server that stays, with a database of its own: in the other one connections are counted."""
-    folder = tmp_path_factory.mktemp("app")
-    with running(folder) as server:
-        assert prepare(server.url).returncode == 0
-        with serving(folder, "sanic-single", environment={"DATABASE_URL": server.url}) as serve:
-            serve.database = server.url
-            yield serve.wait_ready()
+    folder, database = tmp_path_factory.mktemp("app"), another(url, "app")
+    assert prepare(database).returncode == 0
+    with serving(folder, "sanic-single", environment={"DATABASE_URL": database}) as serve:
+        serve.database = database
+        yield serve.wait_ready()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +122,7 @@ def test_an_order_that_is_none_is_refused_and_not_written(app, body, reason):
 # By the app, by a process manager, by the server: after a fork of the loaded app, and on Sanic 21.12.
 @pytest.mark.parametrize("name", ["sanic", "uvicorn", "gunicorn-uvicorn-preload", "gunicorn-sanic"])
 def test_a_worker_that_replaces_another_has_connections_of_its_own(tmp_path, url, name):
-    skip_without_interpreter(name)
+    needs_interpreter(CATALOGUE.stacks[CATALOGUE.get(name).stack])
     options = ["--max-requests", "20", "--max-requests-jitter", "0"]
     with serving(tmp_path, name, *options, environment={"DATABASE_URL": url}) as serve:
         serve.wait_ready()
@@ -147,7 +158,7 @@ def test_without_a_database_only_its_routes_say_so(tmp_path):
 
 @pytest.mark.parametrize("name", ["sanic-single", "sanic", "uvicorn", "gunicorn-uvicorn", "gunicorn-sanic"])
 def test_a_worker_whose_database_cannot_be_reached_does_not_start(tmp_path, name):
-    skip_without_interpreter(name)
+    needs_interpreter(CATALOGUE.stacks[CATALOGUE.get(name).stack])
     # Port 1 of this machine: nobody listens there.
     environment = {"DATABASE_URL": "postgresql://ada:secret@127.0.0.1:1/app"}
     with serving(tmp_path, name, "--startup-timeout", "20", environment=environment) as serve:
@@ -176,36 +187,33 @@ def test_a_database_that_ends_while_it_is_used_fails_its_requests_only(tmp_path)
             assert serve.end()[0] == 0
 
 
-def test_tables_that_are_missing_are_named(tmp_path):
-    with (
-        running(tmp_path) as server,
-        serving(tmp_path, "sanic-single", environment={"DATABASE_URL": server.url}) as serve,
-    ):
+def test_tables_that_are_missing_are_named(tmp_path, url):
+    bare = another(url, "bare")
+    with serving(tmp_path, "sanic-single", environment={"DATABASE_URL": bare}) as serve:
         serve.wait_ready()
         status, said = answer(serve, "GET", "/db?ids=1")
         assert status == 503 and 'relation "whichworker.items" does not exist' in said["error"]
-        assert prepare(server.url).returncode == 0
+        assert prepare(bare).returncode == 0
         assert answer(serve, "GET", "/db?ids=1")[0] == 200
 
 
 @pytest.mark.parametrize("stack", CATALOGUE.stacks)
-def test_prepare_makes_the_tables_once_and_empties_the_orders(tmp_path, stack):
-    if not interpreter_found(stack):
-        pytest.skip("no interpreter for this stack; that it is reported is tested in tests/bench")
-    with running(tmp_path) as server:
-        ask(server.url, "CREATE TABLE public.orders (mine int)")
-        ask(server.url, "INSERT INTO public.orders VALUES (1)")
-        for _ in range(2):
-            done = prepare(server.url, python=stack_python(stack))
-            assert (done.returncode, done.stderr) == (0, "")
-            assert re.fullmatch(r"PostgreSQL \d+(\.\d+)?\S*\n", done.stdout)
-            items = "SELECT count(*), min(id), max(id), count(DISTINCT name) FROM whichworker.items"
-            assert ask(server.url, items) == [[10_000, 1, 10_000, 10_000]]
-            assert ask(server.url, "SELECT id FROM whichworker.orders") == []
-            insert = "INSERT INTO whichworker.orders (item, quantity) VALUES (1, 1) RETURNING id"
-            assert ask(server.url, insert) == [[1]]
-        # What has the same name elsewhere in that database is not ours.
-        assert ask(server.url, "SELECT mine FROM public.orders") == [[1]]
+def test_prepare_makes_the_tables_once_and_empties_the_orders(url, stack):
+    needs_interpreter(CATALOGUE.stacks[stack])
+    fresh = another(url, "of_" + re.sub(r"\W", "_", stack))
+    ask(fresh, "CREATE TABLE public.orders (mine int)")
+    ask(fresh, "INSERT INTO public.orders VALUES (1)")
+    for _ in range(2):
+        done = prepare(fresh, python=stack_python(stack))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(r"PostgreSQL \d+(\.\d+)?\S*\n", done.stdout)
+        items = "SELECT count(*), min(id), max(id), count(DISTINCT name) FROM whichworker.items"
+        assert ask(fresh, items) == [[10_000, 1, 10_000, 10_000]]
+        assert ask(fresh, "SELECT id FROM whichworker.orders") == []
+        insert = "INSERT INTO whichworker.orders (item, quantity) VALUES (1, 1) RETURNING id"
+        assert ask(fresh, insert) == [[1]]
+    # What has the same name elsewhere in that database is not ours.
+    assert ask(fresh, "SELECT mine FROM public.orders") == [[1]]
 
 
 @pytest.mark.parametrize(

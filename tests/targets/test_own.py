@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from tests.interpreters import needs_interpreter
+
 from .conftest import CATALOGUE, PROJECT, stack_python, wait_until
 
 APP = '''
@@ -98,6 +100,7 @@ def test_an_app_is_served_as_it_is(serve, shop, name):
 
 
 def test_the_worker_of_another_sanic_serves_it_too(serve, shop):
+    needs_interpreter(CATALOGUE.stacks[CATALOGUE.get("gunicorn-sanic").stack])
     options = ("--app", "shop:create_app", "--app-folder", str(shop))
     served = serve("gunicorn-sanic", *options).wait_ready()
     assert served.server["whoami"]["parser"] == "sanic"
@@ -145,6 +148,41 @@ def test_what_cannot_be_is_refused(serve, options, message):
     assert status == 2 and message in said
 
 
+SLOW = """
+import time
+from sanic import Sanic
+from sanic.response import empty
+from sanic.worker.manager import WorkerManager
+
+WorkerManager.THRESHOLD = 5  # of 0.1 s
+app = Sanic("slow")
+app.add_route(lambda _: empty(), "/")
+
+@app.before_server_start
+async def load(_):
+    time.sleep(2)
+"""
+
+
+@pytest.mark.parametrize(("limit", "status"), [("30", 3), ("31", None)])
+def test_sanics_manager_waits_as_long_as_the_server_may_take(serve, shop, limit, status):
+    """It gives its workers up earlier, which only code can change (sanic-org/sanic#2603, #2629)."""
+    (shop / "slow.py").write_text(SLOW)
+    served = serve("sanic", "--app", "slow:app", "--app-folder", str(shop), "--startup-timeout", limit)
+    if status is None:
+        served.wait_ready()
+    else:
+        assert served.wait()[0] == status
+        assert "Not all workers acknowledged" in (served.metrics / "server.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["sanic", "uvicorn"])
+def test_an_app_that_serves_itself_starts_no_second_server(serve, shop, name):
+    (shop / "runs.py").write_text("from shop import create_app\napp = create_app()\napp.run(port=1)\n")
+    status, said = serve(name, "--app", "runs:app", "--app-folder", str(shop)).wait()
+    assert status == 3 and 'Put that call under `if __name__ == "__main__":`' in said
+
+
 def check(name, folder, **environment):
     return subprocess.run(
         [
@@ -183,8 +221,8 @@ def test_a_name_that_is_no_app_is_explained(shop, name, words):
     before = contents(shop)
     done = check(name, shop)
     assert done.returncode == 1
-    assert all(word in done.stderr for word in words)
-    assert "targets/loading.py" not in done.stderr
+    assert all(word in done.stdout for word in words)
+    assert "targets/loading.py" not in done.stdout
     assert contents(shop) == before
 
 
@@ -199,4 +237,4 @@ def test_an_app_is_told_by_its_name_and_routes(shop):
 
 def test_a_package_of_the_suites_name_cannot_be_hidden(shop):
     (shop / "targets").mkdir()
-    assert "hides the suite's own package targets" in check("shop:create_app", shop).stderr
+    assert "hides the suite's own package targets" in check("shop:create_app", shop).stdout

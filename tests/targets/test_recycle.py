@@ -91,6 +91,7 @@ def test_each_worker_draws_its_jitter(recycled):
 
     # Each draws, and says so, after it has announced itself.
     wait_until(lambda: len(drawn()) == 4, "each has drawn")
+    time.sleep(0.3)  # a manager that is told to stop before it has noted them all spins until they are gone
     assert all(30 <= number <= 1030 for number in drawn())
     assert len(set(drawn())) > 1
 
@@ -104,7 +105,8 @@ def test_small_n_leaks_no_worker(recycled, workers):
     served = recycled("--workers", str(workers), max_requests=5, environment={"RECYCLED_LOOK_S": "0.001"})
 
     def several():
-        closed_loop(served.port, "/pid", clients=4, requests=200, keep_alive=False)
+        closed_loop(served.port, "/pid", clients=4, requests=40, keep_alive=False)
+        time.sleep(0.05)  # each has had its five requests: the rest of the CPU is for who starts
         return log_of(served).count(ASKS) >= 6
 
     wait_until(several, "six workers have asked for a successor")
@@ -118,17 +120,15 @@ def test_arguments_that_make_no_sense_are_refused():
         "recycle_after(app, 5, -1)": "jitter not negative",
         "recycle_after(app, 5, minimum_age_s=0.5)": "minimum_age_s must be at least 1",
     }
-    prelude = "from sanic import Sanic; from targets.recycle import recycle_after; app = Sanic('a'); "
-    for call, message in cases.items():
-        ran = subprocess.run(
-            [stack_python("current"), "-c", prelude + call],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ran.stderr.splitlines()[-1].startswith("ValueError: "), ran.stderr
-        assert message in ran.stderr.splitlines()[-1]
+    lines = ["from sanic import Sanic", "from targets.recycle import recycle_after", "app = Sanic('a')"]
+    for call in cases:
+        lines += ["try:", f"    {call}", "except ValueError as error:", "    print(error)"]
+        lines += ["else:", "    print('taken')"]
+    command = [stack_python("current"), "-c", "\n".join(lines)]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for said, message in zip(ran.stdout.splitlines(), cases.values(), strict=True):
+        assert message in said
 
 
 def test_workers_that_come_due_together_are_replaced_one_after_the_other(recycled, tmp_path):
@@ -138,6 +138,7 @@ def test_workers_that_come_due_together_are_replaced_one_after_the_other(recycle
 
     def all_are_due():
         ask(served, 5)
+        time.sleep(0.05)  # the CPU is for who starts
         return not [pid for pid in first if alive(pid)]
 
     wait_until(all_are_due, "all workers are replaced")

@@ -4,39 +4,48 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
+import socket
 from pathlib import Path
 
 import psutil
 import pytest
+from pyroute2 import DiagSocket
 
-from .conftest import APPS, CATALOGUE, alive, interpreter_found, wait_until
+from tests.interpreters import without_interpreter
+
+from .conftest import APPS, CATALOGUE, alive, serving, wait_until, workers_of
 
 ALL = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            not interpreter_found(configuration.stack),
-            reason="no interpreter for this stack (test_a_stack_that_is_missing_is_reported)",
+            without_interpreter(CATALOGUE.stacks[configuration.stack]) is not None,
+            reason=without_interpreter(CATALOGUE.stacks[configuration.stack]) or "",
         ),
     )
     for name, configuration in CATALOGUE.configurations.items()
 ]
+TCP_LISTEN = 10  # <net/tcp_states.h>
 KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
 COUNTING = ("flag", "app", "respawn")
+# Hypercorn ends as a whole with a worker that is killed, which has a test of its own.
+MANAGED = [
+    param
+    for param in ALL
+    if CATALOGUE.get(param.values[0]).max_workers is None and param.values[0] != "hypercorn"
+]
+# Those of MANAGED are the first of both lists, by which pytest knows that their tests share a server.
+METERED = [*MANAGED, *(param for param in ALL if param not in MANAGED)]
 RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle in COUNTING]
 
 
-def workers_of(name):
-    return 1 if CATALOGUE.get(name).max_workers == 1 else 2
+@pytest.fixture(scope="module")
+def metered(request, tmp_path_factory):
+    """A server of each configuration, looked at often, with as many workers as it may have up to two.
 
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_configuration_is_served_and_metered(serve, name):
-    configuration = CATALOGUE.get(name)
-    workers = workers_of(name)
+    The tests that share it come in this order: a worker of it is killed, and then it is ended.
+    """
     # Settings in the environment must not change what a configuration states.
     foreign = {
         "GUNICORN_CMD_ARGS": "--nonsense",
@@ -44,10 +53,16 @@ def test_a_configuration_is_served_and_metered(serve, name):
         "SANIC_USE_UVLOOP": "false",
         "UVICORN_LIMIT_CONCURRENCY": "1",
     }
-    served = serve(
-        name, "--workers", str(workers), "--sample-interval", "0.05", environment=foreign
-    ).wait_ready()
+    options = ("--workers", str(workers_of(request.param)), "--sample-interval", "0.05")
+    with serving(tmp_path_factory.mktemp("metered"), request.param, *options, environment=foreign) as served:
+        yield served.wait_ready()
 
+
+@pytest.mark.parametrize("metered", METERED, indirect=True, scope="module")
+def test_a_configuration_is_served_and_metered(metered):
+    served, name = metered, metered.name
+    configuration = CATALOGUE.get(name)
+    workers = workers_of(name)
     server = served.server
     assert server["configuration"] == name
     assert server["url"] == f"http://127.0.0.1:{served.port}"
@@ -99,10 +114,25 @@ def test_a_configuration_is_served_and_metered(serve, name):
     assert {"worker", "meter"} <= roles
     assert ("manager" in roles) == (server["pid"] not in ready)
 
-    pids = served.pids()
-    assert served.end() == (0, "")
+
+@pytest.mark.skipif(KERNEL < (6, 15), reason="older kernels tell nobody but the manager")
+@pytest.mark.parametrize("metered", MANAGED, indirect=True, scope="module")
+def test_how_a_worker_of_the_manager_ended_is_noted(metered):
+    worker = metered.server["whoami"]["pid"]
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker in pids_of(metered.events("died", "worker")), "its death is noted")
+    assert [row["exit_status"] for row in metered.events("died") if row["pid"] == str(worker)] == ["-9"]
+    # These start another, which ends with the others only when it has started. Sanic and Granian start none.
+    if metered.name.startswith(("uvicorn", "gunicorn")):
+        wait_until(lambda: len(metered.events("ready", "worker")) == 3, "its successor is ready")
+
+
+@pytest.mark.parametrize("metered", METERED, indirect=True, scope="module")
+def test_it_ends_when_it_is_asked_to(metered):
+    assert metered.end() == (0, "")
+    pids = metered.pids()
     assert not [pid for pid in pids if alive(pid)]
-    assert pids_of(served.events("died")) == pids
+    assert pids_of(metered.events("died")) == pids
 
 
 def test_memory_is_read_as_often_as_asked_for(serve):
@@ -122,15 +152,6 @@ def test_preloading_imports_the_app_once_before_the_workers_are_forked(serve, tm
     assert len(ready) == 2
     noted = {int(pid) for pid in importers.read_text().splitlines()}
     assert noted == ({served.server["pid"]} if name.endswith("-preload") else ready)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_nothing_survives_when_serve_is_killed(serve, name):
-    served = serve(name, "--workers", str(workers_of(name))).wait_ready()
-    pids = served.pids()
-    assert len(pids) >= workers_of(name)
-    served.end(signal.SIGKILL)
-    wait_until(lambda: not [pid for pid in pids if alive(pid)], "the server ends with serve")
 
 
 def test_the_kernel_ends_the_server_if_the_warden_is_gone_too(serve):
@@ -179,25 +200,6 @@ def test_a_server_that_dies_while_serving_is_reported(serve, name):
     died = {row["pid"]: row["exit_status"] for row in served.events("died")}
     assert died[str(served.server["pid"])] == "-9"
     assert {int(pid) for pid in died} == pids
-
-
-@pytest.mark.skipif(KERNEL < (6, 15), reason="older kernels tell nobody but the manager")
-@pytest.mark.parametrize(
-    "name",
-    [
-        param
-        for param in ALL
-        # Hypercorn ends as a whole, which the test above is about.
-        if CATALOGUE.get(param.values[0]).max_workers is None and param.values[0] != "hypercorn"
-    ],
-)
-def test_how_a_worker_of_the_manager_ended_is_noted(serve, name):
-    served = serve(name, "--workers", "2").wait_ready()
-    worker = served.server["whoami"]["pid"]
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: worker in pids_of(served.events("died", "worker")), "its death is noted")
-    assert [row["exit_status"] for row in served.events("died") if row["pid"] == str(worker)] == ["-9"]
-    assert served.end() == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["SIGINT", "SIGHUP"])
@@ -259,12 +261,15 @@ def cpu_seconds(served, pid):
 
 
 def backlog(port):
-    """How many connections may wait to be accepted, as the kernel says (`ss`, column Send-Q)."""
-    assert shutil.which("ss"), "ss is missing: install iproute2"
-    lines = subprocess.run(
-        ["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    (size,) = {int(line.split()[2]) for line in lines}
+    """How many connections may wait to be accepted on a port, as the kernel tells (psutil does not know)."""
+    with DiagSocket() as kernel:
+        kernel.bind()
+        sockets = kernel.get_sock_stats(family=socket.AF_INET)
+        (size,) = {
+            each["idiag_wqueue"]
+            for each in sockets
+            if each["idiag_sport"] == port and each["idiag_state"] == TCP_LISTEN
+        }
     return size
 
 

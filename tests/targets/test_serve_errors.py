@@ -48,6 +48,7 @@ def test_an_open_port_is_not_readiness(serve):
     served = serve("sanic-single", "--app", "silent:app", "--startup-timeout", "1", environment=ENVIRONMENT)
     message = refused(served, 3)
     assert "was not ready after 1 s: 1 of 1 workers have not started the app" in message
+    assert "give more with --startup-timeout (STARTUP_TIMEOUT=)" in message
 
 
 def test_a_port_in_use_is_named(serve):

@@ -1,5 +1,5 @@
 "use strict";
-// The Server page: asks once a second for the seconds it has not got yet, and draws them.
+// The figures of the Server page: asks once a second for the seconds it has not got yet, and draws them.
 // Whatever comes from outside is put in as text, never as markup.
 
 // Charts begin with the load, and show no less and no more than this.
@@ -132,9 +132,9 @@ function drawAll(told) {
 
 function words(told) {
   const load = told.load;
-  if (!load) return told.state === "starting" ? "a server is being started …" : "no load yet: press Start on Locust’s page";
+  if (!load) return told.state === "starting" ? "the server is being started …" : "no load yet: choose, then press Start";
   const what = load.configuration ?? load.url;
-  const state = { idle: "stopped", starting: "another is being started …", running: "running", stopping: "stopping …" };
+  const state = { idle: "stopped", starting: "another server is being started …", running: "running", stopping: "stopping …" };
   return `${what}: ${state[told.state]}`;
 }
 
@@ -149,20 +149,21 @@ function showFacts(told) {
       facts.push(["workers", `${load.workers}, ${recycle}`]);
       facts.push(["CPU per request now", told.cpu_us === null ? "not known yet" : `${number(told.cpu_us, 1)} µs`]);
     } else {
-      facts.push(["server", "runs already: it is not metered, and nothing is recorded"]);
+      facts.push(["server", "runs already: it is neither metered nor recorded"]);
     }
     const used = told.generator_cpu === null ? "not known yet" : `${number(told.generator_cpu * 100)} % of one CPU`;
     const processes = told.generator_processes > 1 ? `, ${told.generator_processes} processes` : "";
     facts.push(["generator", used + processes]);
     const ceiling = told.ceiling;
-    facts.push(["the generator itself reaches", ceiling === null ? "not measured for this scenario and number of users (make ceiling)" :
+    facts.push(["the generator’s ceiling", ceiling === null ? "not measured for this scenario and number of users (make ceiling)" :
       `${ceiling.at_least ? "at least " : ""}${number(ceiling.requests_per_s)} requests/s (null server, ${number(ceiling.users)} users)`]);
   }
   byId("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
 }
 
 function showWorkers(told) {
-  byId("metered").hidden = told.load !== null && told.load.configuration === null;
+  byId("before").hidden = told.load !== null;
+  byId("metered").hidden = told.load === null || told.load.configuration === null;
   byId("workers").hidden = told.workers.length === 0;
   byId("nobody").hidden = told.workers.length > 0;
   byId("workers").tBodies[0].replaceChildren(...told.workers.map((worker) => {
@@ -203,6 +204,7 @@ function showReport(told) {
 }
 
 function showNotices(told) {
+  byId("happened").hidden = told.notices.length === 0;
   byId("notices").replaceChildren(...[...told.notices].reverse().map((notice) => {
     return element("li", `${clock(notice.time)}  ${notice.text}`, notice.kind);
   }));
@@ -222,6 +224,7 @@ function take(told) {
 function show(told) {
   byId("state").textContent = words(told);
   byId("full").hidden = !told.generator_is_full;
+  showForm(told);
   showFacts(told);
   showWorkers(told);
   showReport(told);
@@ -234,7 +237,7 @@ const AGAIN_S = 5;
 // So many seconds come at once at most; then there are more.
 const AT_ONCE = 60;
 
-async function ask() {
+async function figures() {
   const newest = Math.max(0, ...rows.keys());
   const answer = await fetch(`/server/live?since=${Math.max(0, newest - AGAIN_S)}`, { redirect: "error" });
   if (!answer.ok) throw new Error(`${answer.status}`);
@@ -244,7 +247,7 @@ async function ask() {
 async function turn() {
   let told = null;
   try {
-    told = await ask();
+    told = await figures();
   } catch {
     byId("state").textContent = "the web UI does not answer: it has ended, or wants you to log in again";
   }
@@ -261,4 +264,4 @@ byId("make").addEventListener("click", async () => {
   byId("report").textContent = answer.ok ? "The report is being made …" : told.message;
 });
 
-turn();
+document.addEventListener("DOMContentLoaded", turn);  // form.js, which it calls, is there by then

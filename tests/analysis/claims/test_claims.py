@@ -5,17 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.claims import Material, calls, claims, clients, restarts, said, speed
-from analysis.claims.replay import Replay
+from analysis.claims import Material, answers, claims, model, speed
 from analysis.study import study
-from tests.analysis.verdicts.builders import evidence, known, performance, price
+from tests.analysis.recommend.builders import evidence, known, performance, price
 from tests.fixtures.make_recycling import Life, Story, generation, make_recycling
+from tests.fixtures.make_replay import replayed
 from tests.fixtures.make_run import Spec, make_run
 
 EVEN = generation(11, 1.0)
 ALONE = [Life(1, -2, -1)]
 PAIR = [Life(1, -2, -1, died=2.0), Life(2, -2, -1), Life(3, 2.1, 2.4)]
-LEGACY, OLD = restarts.UVICORN_WORKER, restarts.SANIC_WORKER
+LEGACY, OLD = model.UVICORN_WORKER, model.SANIC_WORKER
 UVICORN = (
     Story("uvicorn", EVEN),
     Story("uvicorn", PAIR, workers=2),
@@ -63,25 +63,25 @@ def test_what_was_not_measured_says_which_command_does():
 
 
 def test_uvicorn_restarts_several_workers_and_sanic_none_by_itself(recycled):
-    answer = restarts.servers_restart_nothing(recycled(*UVICORN, *SANIC))
+    answer = answers.servers_restart_nothing(recycled(*UVICORN, *SANIC))
     assert answer.outcome == "holds in part" and answer.runs == ("recycle",)
     assert "Uvicorn with several workers: 1 workers replaced" in answer.figure
-    assert "with one it ends" in answer.figure
+    assert "with one worker it ends" in answer.figure
     assert "Sanic by itself replaced 0 in 1 cell, in which a worker served up to 1,1" in answer.figure
     assert "with `recycle_after` in the app: 10 workers replaced, after 100 requests" in answer.figure
 
 
 def test_without_several_workers_uvicorn_is_not_seen_to_restart_any(recycled):
-    assert restarts.servers_restart_nothing(recycled(UVICORN[0], *SANIC)).outcome == "holds"
+    assert answers.servers_restart_nothing(recycled(UVICORN[0], *SANIC)).outcome == "holds"
 
 
 def test_a_server_that_replaces_workers_unasked_proves_the_claim_wrong(recycled):
     unasked = Story("sanic", PAIR, "control", workers=2)
-    assert restarts.servers_restart_nothing(recycled(*UVICORN, unasked)).outcome == "does not hold"
+    assert answers.servers_restart_nothing(recycled(*UVICORN, unasked)).outcome == "does not hold"
 
 
 def test_both_gunicorn_workers_restart(recycled):
-    answer = restarts.gunicorn_restarts(recycled(Story(LEGACY, EVEN), Story(OLD, EVEN)))
+    answer = answers.gunicorn_restarts(recycled(Story(LEGACY, EVEN), Story(OLD, EVEN)))
     assert answer.outcome == "holds"
     assert answer.figure == (
         f"{LEGACY}: 10 workers replaced, after 100 requests (median; 100); "
@@ -91,12 +91,12 @@ def test_both_gunicorn_workers_restart(recycled):
 
 def test_one_cell_without_restarts_makes_it_true_in_part(recycled):
     stays = Story(OLD, ALONE, scenario="slow")
-    answer = restarts.gunicorn_restarts(recycled(Story(LEGACY, EVEN), Story(OLD, EVEN), stays))
+    answer = answers.gunicorn_restarts(recycled(Story(LEGACY, EVEN), Story(OLD, EVEN), stays))
     assert answer.outcome == "holds in part" and "in 1 of 2 cells" in answer.figure
 
 
 def test_one_that_could_not_be_measured_is_named(recycled):
-    answer = restarts.gunicorn_restarts(recycled(Story(LEGACY, EVEN)))
+    answer = answers.gunicorn_restarts(recycled(Story(LEGACY, EVEN)))
     assert (answer.outcome, answer.figure) == ("not measured", f"{OLD} was not measured.")
 
 
@@ -173,33 +173,12 @@ def test_many_rankings_are_counted_and_their_extremes_told():
     assert all(f"{name}, 1 worker: {OLD} " in listed for name in "abcd")
 
 
-def replayed(together, most=1):
-    """A replay of two recorded executions, one that was not, and one of another kind."""
-    steps = {
-        "called": {"mean": 30.0, "peak": 32, "together": 1.0},
-        "waiting": {"mean": 8.0, "peak": 20, "together": together},
-        "most_in_a_process": most,
-    }
-    entry = {"configuration": "sanic", "split": "pinned", "client": "process"}
-    executions = [
-        entry | {"figures": {"steps": steps}}, entry | {"figures": {"steps": steps}},
-        entry | {"figures": {"steps": None}}, entry | {"figures": None},
-        entry | {"client": "request", "figures": {"steps": steps | {"most_in_a_process": 9}}},
-    ]  # fmt: skip
-    host = {
-        "hostname": "synthetic", "machine_id": "0", "system": "Linux", "cpu": "Imagined CPU", "cpus": 2,
-        "memory_bytes": None, "container": False,
-    }  # fmt: skip
-    facts = {"replay": "again", "status": "finished", "started": 0.0, "processes": 32, "requests": 100}
-    return Replay.model_validate(facts | {"host": host, "executions": executions})
-
-
 @pytest.mark.parametrize(
     "together, most, outcome",
     [(0.9, 1, "holds in part"), (0.1, 1, "holds"), (0.1, 2, "does not hold")],
 )
 def test_a_client_is_one_and_many_are_not(together, most, outcome):
-    answer = clients.clients_are_not_simultaneous(nothing(replay=replayed(together, most)))
+    answer = answers.clients_are_not_simultaneous(nothing(replay=replayed(together, most)))
     assert answer.outcome == outcome and answer.runs == ("again",)
     assert "30.0 called and 8.0 sent and unanswered on average" in answer.figure
     assert answer.figure.startswith(f"A client had at most {most} request")
@@ -208,7 +187,7 @@ def test_a_client_is_one_and_many_are_not(together, most, outcome):
 
 def test_a_replay_in_which_nothing_was_recorded_says_so():
     bare = replayed(0.9).model_copy(update={"executions": ()})
-    answer = clients.clients_are_not_simultaneous(nothing(replay=bare))
+    answer = answers.clients_are_not_simultaneous(nothing(replay=bare))
     assert answer.outcome == "not measured" and "was recorded" in answer.figure
 
 
@@ -227,7 +206,7 @@ def test_a_call_that_served_is_a_valid_one(tmp_path):
     called(folder, "sanic", "/venv/bin/sanic shop.server:app --host 127.0.0.1 --port 8000")
     called(folder, "uvicorn", "/venv/bin/uvicorn shop.server:app")
     analysed = study(folder)
-    answer = calls.sanic_app_is_no_call(Material.of([analysed], None))
+    answer = answers.sanic_app_is_no_call(Material.of([analysed], None))
     assert answer.outcome == "does not hold" and answer.runs == ("quick",)
     window = analysed.results.seconds
     window = window[window["in_window"] & (window["configuration"] == "sanic")]
@@ -244,11 +223,11 @@ def test_other_calls_say_nothing_of_it(tmp_path, command):
         tmp_path / "quick", Spec(configurations=("sanic",), scenarios={"index": (8,)}, repeats=1)
     )
     called(folder, "sanic", command)
-    answer = calls.sanic_app_is_no_call(Material.of([study(folder)], None))
+    answer = answers.sanic_app_is_no_call(Material.of([study(folder)], None))
     assert answer.outcome == "not measured"
 
 
 def test_they_are_counted_and_listed_as_every_other_table():
     answered = claims(nothing(replay=replayed(0.9)))
-    assert answered.finding == f"Of {len(said._CLAIMS)} claims: 1 true in part, 6 not measured."
+    assert answered.finding == f"Of {len(answers._CLAIMS)} claims: 1 true in part, 6 not measured."
     assert all(len(row.texts()) == len(answered.columns) for row in answered.rows)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from analysis.claims import gather
-from analysis.claims.replay import latest
-from analysis.execute import NOTEBOOKS, execute
-from tests.analysis.claims.test_claims import replayed
+from analysis.report.execute import NOTEBOOKS, execute
+from bench.model.replay import latest as latest_replay
 from tests.analysis.conftest import RECORDED
 from tests.fixtures.make_recycling import Story, generation, make_recycling
+from tests.fixtures.make_replay import replay
 from tests.fixtures.make_run import Spec, make_run
 
 NOTEBOOK = NOTEBOOKS / "claims.py"
@@ -27,14 +27,6 @@ def beside(tmp_path):
     machine_id = json.loads((recorded / "run.json").read_text())["host"]["machine_id"]
     replay(tmp_path / "results" / "again", host={"machine_id": machine_id})
     return tmp_path / "results" / recorded.name
-
-
-def replay(folder, **changes):
-    """Write a `replay.json`; `changes` are of its host and other keys."""
-    document = replayed(0.9).model_dump() | {"schema": 1}
-    document = document | changes | {"host": document["host"] | changes.get("host", {})}
-    folder.mkdir(parents=True)
-    (folder / "replay.json").write_text(json.dumps(document))
 
 
 def test_it_runs_on_a_recorded_run_and_shows_every_answer(beside, tmp_path):
@@ -68,4 +60,4 @@ def test_a_run_of_each_kind_and_the_latest_replay_of_the_machine_are_gathered(tm
     found = gather(tmp_path, "0")
     assert [each.results.run.run for each in found.studies] == ["quick", "recycle"]
     assert found.replay.replay == "a"
-    assert latest(tmp_path, "nobody's") is None
+    assert latest_replay(tmp_path, "nobody's") is None

@@ -151,7 +151,7 @@ def test_probes_are_told_by_the_worst(told):
     assert answer(told(back), "kill").text == "another worker after 400 ms, 0 lost"
     gone = Story("sanic", [killed, Life(2, -2, -1)], "kill", repeat=2, lost=(Lost(3.0),), **shared)
     found = answer(told(back, gone), "kill")
-    assert (found.text, found.verdict) == ("nobody comes, the others serve on, 1 lost", "bad")
+    assert (found.text, found.verdict) == ("nothing restarts it, the others serve on, 1 lost", "bad")
     assert found.evidence == ("sanic/index/o100-constant-w2-kill/r2",)
 
 

@@ -1,15 +1,11 @@
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-from analysis.recycling import limits
 from analysis.study import study
 from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
 
 EVEN = generation(11, 1.0)
 ALONE = [Life(1, -2, -1)]
-ROOT = Path(__file__).parents[3]
 
 
 def kinds(analysed):
@@ -58,11 +54,3 @@ def test_a_trace_that_lacks_requests_is_found(tmp_path, dropped, found):
     frame = pd.read_csv(trace, dtype=str)
     frame.drop(frame.index[500 : 500 + dropped]).to_csv(trace, index=False)
     assert kinds(study(folder)) == found
-
-
-def test_every_threshold_is_documented():
-    page = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")
-    known = {name: value for name, value in vars(limits).items() if name.isupper()}
-    assert len(known) > 12
-    for name, value in known.items():
-        assert f"`{name}` = {value:g}" in page, name

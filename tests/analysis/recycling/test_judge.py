@@ -37,8 +37,8 @@ def test_workers_that_end_early_are_no_recycling(cell, asked, judged):
     assert said == judged
     if judged == "broken":
         assert reason == (
-            "10 workers ended after 100 requests, 1.00 s after they were ready (medians), where 112 requests "
-            "were asked for"
+            "10 workers ended after 100 requests, 1.00 s after they were ready (medians), instead of "
+            "after 112 requests"
         )
 
 
@@ -63,7 +63,7 @@ def test_another_pid_is_no_replaced_worker(cell):
     assert said == "broken"
     assert reason == (
         "100% of the requests were answered by processes that never announced themselves as workers (11 of "
-        "them, 100 requests each): another pid is no replaced worker"
+        "them, 100 requests each): another pid alone is not a replaced worker"
     )
 
 
@@ -131,12 +131,12 @@ MEMORY = {"max_requests": None, "max_requests_jitter": None, "max_rss_mib": 60.0
 def test_recycling_by_memory_is_held_against_the_limit(cell):
     said, reason = verdict(cell, "granian", EVEN, leak_mib=0.3, **MEMORY)
     assert said == "recycles"
-    assert reason.startswith("10 replacements at 6") and "MiB (asked for: 60), after 100 req" in reason
+    assert reason.startswith("10 replacements at 6") and "MiB (limit: 60), after 100 req" in reason
     said, reason = verdict(cell, "granian", EVEN, repeat=2, **MEMORY)
-    assert said == "broken" and reason == "10 workers ended at 40.0 MiB, where 60 MiB were asked for"
+    assert said == "broken" and reason == "10 workers ended at 40.0 MiB instead of at 60 MiB"
     said, reason = verdict(cell, "granian", [Life(1, -2, -1)], repeat=3, **MEMORY)
     assert said == "not replaced"
-    assert reason == "no worker was replaced: the largest had 40.0 MiB, asked for were 60"
+    assert reason == "no worker was replaced: the largest had 40.0 MiB, the limit was 60"
 
 
 def test_memory_that_nobody_saw_proves_nothing(cell):
@@ -148,7 +148,7 @@ def test_memory_that_nobody_saw_proves_nothing(cell):
 def test_a_control_is_steady_or_broken(cell):
     assert verdict(cell, "sanic", [Life(1, -2, -1)], "control") == ("steady", "0 of 1,000 requests lost")
     assert verdict(cell, "sanic", generation(3, 4.0), "control", repeat=2) == (
-        "broken", "2 workers ended though nobody asked for it",
+        "broken", "2 workers ended although nothing told them to",
     )  # fmt: skip
     said, _ = verdict(cell, "sanic", [Life(1, -2, -1, died=3.0)], "control", repeat=3, server_ended=(3.0, 1))
     assert said == "broken"
@@ -178,7 +178,7 @@ def test_or_nobody_serves(cell):
         verdict(cell, "sanic-single", [KILLED], "kill", probe=(3.0, 1), server_ended=(3.1, -9))[0] == "ends"
     )
     said, reason = verdict(cell, "sanic-single", [KILLED], "kill", probe=(3.0, 1), repeat=2)
-    assert said == "ends" and "nobody answered at the end" in reason
+    assert said == "ends" and "nothing answered at the end" in reason
 
 
 def test_losses_before_the_signal_are_not_the_probes(told):

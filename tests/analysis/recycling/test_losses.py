@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from analysis.recycling.limits import NEAR_S
-from analysis.recycling.losses import nearest, rate
+from analysis.recycling.requests import nearest, rate
 from analysis.study import study
 from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
 

@@ -1,6 +1,6 @@
 import pytest
 
-from analysis.recycling.memory import Bound, leaks
+from analysis.recycling.cells import Bound, leaks
 from tests.fixtures.make_recycling import MIB, Life, Story, generation
 
 ALONE = [Life(1, -2, -1)]

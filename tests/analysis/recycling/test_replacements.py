@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.frames import DIMENSIONS
+from analysis.recycling.lives import replacements
 from analysis.recycling.model import LIVES
-from analysis.recycling.replacements import replacements
 from tests.fixtures.make_recycling import Life, Story, generation
 
 

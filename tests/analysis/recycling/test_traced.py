@@ -1,9 +1,10 @@
 import pandas as pd
 import pytest
 
-from analysis import identifiers, results
-from analysis.errors import AnalysisError
+from analysis import results
+from analysis.frames import processes_of
 from analysis.study import study
+from bench.model.errors import UserError
 from tests.fixtures.make_recycling import Life, Story, make_recycling
 
 
@@ -20,7 +21,7 @@ def test_ids_are_read_as_they_are_written(folder):
     pd.concat([written, other]).to_csv(trace, index=False)
     loaded = results.load(folder)
     assert loaded.trace["id"].tolist() == [*written["id"], *other["id"]]
-    assert identifiers.processes(loaded.trace["id"]).tolist() == [0] * len(written) + [12] * len(other)
+    assert processes_of(loaded.trace["id"]).tolist() == [0] * len(written) + [12] * len(other)
     assert set(loaded.handled["id"]) == set(written["id"])
 
 
@@ -29,9 +30,7 @@ def test_ids_are_read_as_they_are_written(folder):
 def test_an_id_that_is_none_of_ours_is_named_with_its_file(folder, name, bad):
     (path,) = folder.rglob(f"{name}.csv")
     path.write_text(path.read_text().replace("0-7,", f"{bad},", 1))
-    with pytest.raises(
-        AnalysisError, match=rf"r1/{name}\.csv: a request has no id, or none that is PROCESS-SER"
-    ):
+    with pytest.raises(UserError, match=rf"r1/{name}\.csv: a request has no id of the form PROCESS-SER"):
         results.load(folder)
 
 
@@ -39,7 +38,7 @@ def test_an_id_that_is_none_of_ours_is_named_with_its_file(folder, name, bad):
 def test_a_missing_file_is_named(folder, name):
     (path,) = folder.rglob(f"{name}.csv")
     path.unlink()
-    with pytest.raises(AnalysisError, match=rf"r1/{name}\.csv is missing"):
+    with pytest.raises(UserError, match=rf"r1/{name}\.csv is missing"):
         results.load(folder)
 
 

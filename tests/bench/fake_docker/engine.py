@@ -44,6 +44,9 @@ def inspect(*words):
         ".State.OOMKilled": name in text(STATE / "oom").split(),
         ".HostConfig.Memory": 64 << 20,
     }
+    if shown == "{{.Image}}":
+        say("sha256:an-image")
+        return
     say(re.sub(r"\{\{(.+?)\}\}", lambda found: json.dumps(values[found.group(1)]), shown))
 
 
@@ -112,12 +115,14 @@ def image(command, option, _shown, name):
 
 
 def build(*words):
-    """Only an app's requirements over a stack: they, and what installs them, must be in the folder."""
+    """Only requirements over an image: they, and what installs them, must be in the folder."""
     *options, folder = words
     assert options[::2] == ["--tag", *["--build-arg"] * 3]
     told = dict(each.split("=", 1) for each in options[3::2])
     here = Path(folder)
     needed = ["Dockerfile", "install.sh", "wheels", "certificates", f"requirements/{told['REQUIREMENTS']}"]
+    # Over the suite's what is pinned stays.
+    needed += ["pinned.txt"] if told["BASE"].startswith("whichworker-suite:") else []
     assert all((here / name).exists() for name in needed) and (STATE / "images" / told["BASE"]).exists()
     say("Step 1/9 : ARG BASE")
     say("Step 6/9 : RUN sh install.sh")
@@ -126,8 +131,15 @@ def build(*words):
     (STATE / "images" / options[1]).write_text(told["SOURCES"])
 
 
+def info(option, shown):
+    assert (option, shown) == ("--format", "{{.SecurityOptions}}")
+    say(f"[name=seccomp,profile=builtin {text(STATE / 'security')}]")
+
+
 def run(*words):
-    """Only what looks into an image: `run … --entrypoint PYTHON IMAGE -c PROGRAM`."""
+    """Only what looks into an image, `run … --entrypoint PYTHON IMAGE -c PROGRAM`, and what steers."""
+    if "--cap-add=NET_ADMIN" in words:
+        return _steer(*words)
     at = words.index("--entrypoint")
     assert words[at + 1] == PYTHON and {"--rm", "--network=none"} <= set(words)
     name = words[at + 2]
@@ -135,6 +147,22 @@ def run(*words):
         raise FailError(f"Unable to find image '{name}' locally")
     stack = name.removeprefix("whichworker-").partition(":")[0]
     return subprocess.run([python(stack), *words[at + 3 :]]).returncode
+
+
+def _steer(*words):
+    """The network namespace is the machine's: it is noted what would have been steered."""
+    at = words.index("--entrypoint")
+    assert words[at + 1 : at + 4] == (PYTHON, "sha256:an-image", "-ISc")
+    _, _, name = words[words.index("--network") + 1].partition(":")
+    assert facts(name)["service"] == "loopback" and {"--rm", "--userns=host", "--user=0:0"} <= set(words)
+    program, kind, cpus = words[at + 4 :]
+    compile(program, "loopback.py", "exec")
+    assert kind == "here"
+    if refusal := text(STATE / "unprivileged"):
+        raise FailError(f"docker: {refusal}")
+    (STATE / "steered").write_text(cpus)
+    say(json.dumps({"namespace": False, "why": None}))
+    return 0
 
 
 def _line(shown, name, labels):
@@ -154,6 +182,7 @@ COMMANDS = {
     "network": network,
     "volume": volume,
     "image": image,
+    "info": info,
     "build": build,
     "run": run,
 }

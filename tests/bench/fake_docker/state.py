@@ -4,7 +4,9 @@
   ended) and `log`
 * `images/NAME`: the label `whichworker.sources` of an image; `networks/NAME`: the project it was made for
 * `trouble`: `permission` or `down`, where the engine does not answer; `build`: how a build goes wrong; `oom`:
-  names of containers that the kernel killed for their memory; `calls`: every command line
+  names of containers that the kernel killed for their memory; `calls`: every command line;
+  `security`: an option of the engine; `unprivileged`: why it refuses capabilities; `steered`: CPUs that
+  process what the loopback device receives
 """
 
 import contextlib

@@ -8,7 +8,7 @@ import pytest
 
 from tests.compose.real.checkout import PORTS, cells, reasons
 
-SMOKE_CELLS = 27
+SMOKE_CELLS = 29
 
 
 def run_json(results):
@@ -30,6 +30,7 @@ def test_the_smoke_plan(checkout, results, nothing_left):
     owners = {path.stat().st_uid for path in (results, *results.rglob("*"))}
     assert owners == {checkout.uid}
     assert run_json(results)["launcher"] == "compose"
+    assert run_json(results)["network"]["namespace"] and run_json(results)["network"]["steered_to"]
 
 
 def test_the_database_plan(checkout, results, nothing_left):
@@ -39,6 +40,8 @@ def test_the_database_plan(checkout, results, nothing_left):
     assert sorted((cell["configuration"], cell["scenario"]) for cell in cells(results)) == [
         ("uvicorn", "db"),
         ("uvicorn", "db-write"),
+        ("uvicorn-again", "db"),
+        ("uvicorn-again", "db-write"),
     ]
     database = run_json(results)["database"]
     assert database["where"] == "compose"

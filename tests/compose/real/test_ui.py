@@ -8,7 +8,7 @@ import urllib.request
 
 import psutil
 
-from tests.bench.cockpit.ui import FORM
+from tests.bench.studies.cockpit.ui import FORM
 from tests.compose.real.checkout import cells, end
 from tests.compose.real.engine import containers, inspect
 from tests.targets.conftest import wait_until
@@ -34,13 +34,13 @@ def measured(told):
 
 def address(process):
     for line in process.stdout:
-        if found := re.search(r"web UI: (http://\S+)", line):
+        if found := re.search(r"web UI: (http://\S+)/server ", line):
             return found[1]
     raise AssertionError("it ended")
 
 
 def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, results, nothing_left):
-    options = ("--port", "0", "--warmup", "0.3", "--scenarios", "index,db", "--results", results)
+    options = ("--port", "0", "--warmup", "0.3", "--scenarios", "slow,db", "--results", results)
     ui = checkout.start(".venvs/suite/bin/python", "-m", "bench", "ui", "--launcher", "compose", *options)
     try:
         url = address(ui)
@@ -62,7 +62,7 @@ def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, re
     finally:
         end(ui)
     recorded = {(cell["configuration"], cell["scenario"]): cell for cell in cells(results)}
-    assert set(recorded) == {("uvicorn", "index"), ("gunicorn-sanic", "db")}
+    assert set(recorded) == {("uvicorn", "slow"), ("gunicorn-sanic", "db")}
     assert {cell["status"] for cell in recorded.values()} == {"finished"}
     (run,) = results.glob("*/run.json")
     assert json.loads(run.read_text())["database"]["where"] == "compose"

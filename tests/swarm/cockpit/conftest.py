@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+# The users pause: what is tested needs requests, and not all that a CPU can make.
 SCENARIO = """
 from locust import task
 from swarm import SwarmUser
@@ -10,6 +11,7 @@ class {name}(SwarmUser):
     @task
     def work(self):
         yield self.get("/{name}")
+        yield self.pause(0.005)
 """
 LEAVING_S = 3
 LEAVING = f"""

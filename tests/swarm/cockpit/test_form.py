@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from swarm.cockpit.form import MOST_MIXED, Ask, Refused, read_edit, read_start
-from swarm.cockpit.offer import Choice, Offer, Scenario
+from swarm.cockpit.form import MOST_MIXED, LoadRequest, Refused, first_request, read_edit, read_start
+from swarm.cockpit.offer import Offer, OfferedConfiguration, OfferedScenario
+from swarm.cockpit.offer import lacking as lacking_of
 
 CLASSES = ["Index", "Sleep"]
 OFFER = Offer(
     configurations=(
-        Choice("sanic", "Sanic's own.", None, 2, "requests"),
-        Choice("granian", "Granian.", None, 4, "memory"),
-        Choice("old", "An old one.", "it needs Python 3.9", 4, "requests"),
+        OfferedConfiguration("sanic", "Sanic's own.", None, 2, "requests"),
+        OfferedConfiguration("granian", "Granian.", None, 4, "memory"),
+        OfferedConfiguration("old", "An old one.", "it needs Python 3.9", 4, "requests"),
     ),
     scenarios=(),
     warmup_s=2.0,
@@ -46,7 +47,7 @@ GOOD = {
     "recycle_after": "500",
     "arrivals_per_second": "",
 }
-RUNNING = Ask("sanic", 2, 500, ("Index",), 64, 10.0, None, None, None)
+RUNNING = LoadRequest("sanic", 2, 500, ("Index",), 64, 10.0, None, None, None)
 
 
 def form(**changes):
@@ -62,6 +63,16 @@ def edit_form(**changes):
     """As Locust's dialog sends it: without some fields, and with all user classes, whatever runs."""
     only = dict.fromkeys(("shape_class", "host", "run_time", "profile"))
     return form(**{**only, "user_classes": CLASSES, **changes})
+
+
+@pytest.mark.parametrize(
+    ("labels", "scenario"), [(["Cpu", "Index"], ("Index",)), (["Cpu", "Sleep"], ("Cpu",)), ([], ())]
+)
+def test_what_is_proposed_can_be_had_and_is_one_scenario(labels, scenario):
+    old, *others = reversed(OFFER.configurations)
+    requested = first_request(replace(OFFER, configurations=(old, *others), most_users=10), labels)
+    assert (requested.configuration, requested.classes, requested.users) == ("granian", scenario, 10)
+    assert first_request(TARGET, labels).configuration is None
 
 
 def test_the_form_as_the_page_sends_it():
@@ -121,8 +132,8 @@ def test_everything_that_locusts_form_begins_with_is_too_much():
 
 
 def test_a_scenario_that_cannot_be_had_is_listed_with_the_reason_and_refused():
-    offer = replace(OFFER, scenarios=(Scenario("db", "db.py", "there is no database"),))
-    lacking = offer.lacking({"db.py": ["Db"]})
+    offer = replace(OFFER, scenarios=(OfferedScenario("db", "db.py", "there is no database"),))
+    lacking = lacking_of(offer.classes_offered({"db.py": ["Db"]}))
     (label,) = lacking
     assert label == "Db (unavailable: there is no database)"
     for picked in (["Index", label], []):
@@ -184,9 +195,11 @@ def test_nothing_else_can(changes, what):
 @given(st.dictionaries(st.sampled_from([*GOOD, "extra"]), st.text(max_size=20)))
 def test_any_form_is_read_or_refused(changes):
     try:
-        ask = read_start(MultiDict({**GOOD, **changes}), OFFER, CLASSES)
+        requested = read_start(MultiDict({**GOOD, **changes}), OFFER, CLASSES)
     except Refused as refusal:
         assert len(str(refusal)) < 300
     else:
-        assert ask.configuration in ("sanic", "granian") and 1 <= ask.users <= 1000
-        assert 1 <= ask.workers <= 4 and set(ask.classes) <= set(CLASSES) and ask.host is None
+        assert requested.configuration in ("sanic", "granian") and 1 <= requested.users <= 1000
+        assert (
+            1 <= requested.workers <= 4 and set(requested.classes) <= set(CLASSES) and requested.host is None
+        )

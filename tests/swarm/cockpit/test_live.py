@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swarm.batch import Batch, FailureRow
 from swarm.cockpit.live import AT_ONCE, KEPT_S, LATE_S, Live
-from swarm.samples import Histogram
+from swarm.recording.batch import Batch, FailureRow
+from swarm.recording.histogram import Histogram
 
 NOW = 1_790_000_000
 

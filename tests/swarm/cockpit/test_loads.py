@@ -45,6 +45,18 @@ def stop(cockpit):
     return event
 
 
+def test_the_page_proposes_one_scenario_and_then_what_ran_last(open_cockpit, null_server, folder):
+    cockpit = open_cockpit()
+    offered = cockpit.get("/server/offer").json
+    assert [each["name"] for each in offered["configurations"]] == ["one", "gone"]
+    first = offered["first"]
+    assert (first["configuration"], first["classes"], first["users"]) == ("one", ["Index"], 64)
+    cockpit.start(null_server, folder, server_workers="2", recycle_after="500")
+    stop(cockpit)
+    last = cockpit.get("/server/offer").json["first"]
+    assert (last["workers"], last["max_requests"], last["users"]) == (2, 500, 4)
+
+
 def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(
     open_cockpit, null_server, folder
 ):

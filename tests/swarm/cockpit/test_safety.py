@@ -8,7 +8,10 @@ import pytest
 
 from tests.swarm.cockpit.process import FORM, OFFER, later
 
-VIEWS = ("/", "/stats/requests", "/logs", "/exceptions", "/server", "/server/live", "/report/report.html")
+VIEWS = (
+    "/", "/stats/requests", "/logs", "/exceptions",
+    "/server", "/server/offer", "/server/live", "/report/report.html",
+)  # fmt: skip
 
 
 def test_pages_of_other_sites_are_not_answered(open_cockpit):

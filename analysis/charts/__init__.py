@@ -1,0 +1,1 @@
+"""The charts: functions of a study that return a figure."""

@@ -1,0 +1,1 @@
+"""What is written into the project's documents from runs: their parts, as lines of Markdown."""

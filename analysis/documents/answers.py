@@ -1,0 +1,140 @@
+"""What several runs answer together, as lines of Markdown: verdict, other requirements, old claims."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from analysis.claims import Claims
+from analysis.ranking import RATIO, THROUGHPUT, Table
+from analysis.recommend import Command, Verdict, judge, stated
+from analysis.recommend.evidence import Source
+from analysis.recommend.reading import of_kind
+from analysis.recycling.model import Recycling
+from analysis.study import Study
+from analysis.table import markdown
+from analysis.words import MISSING, counted
+from bench.model.documents import markdown_table
+from bench.model.requirements import combined
+
+# Of the recommended configurations, beside what they serve.
+FIGURES = ("lost per 1000 recycles, keep-alive", "longest stall", "memory bound held")
+# What a reader in a hurry needs of the verdict's table; the reason has the figure.
+_COLUMNS = ("configuration", "requirements", "why")
+# What people require, by the options of `bench verdict` that ask for it.
+_SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "workers are replaced after N requests; nothing is lost whose handler ran": ("", {}),
+    "the first, and a killed worker is replaced": ("--survive-kill", {"survive_kill": True}),
+    "the first, and nothing is lost before a handler ran either": (
+        "--retryable-per-1000 0",
+        {"retryable_per_1000": 0.0},
+    ),
+    "all three": (
+        "--survive-kill --retryable-per-1000 0",
+        {"survive_kill": True, "retryable_per_1000": 0.0},
+    ),
+    "the first, and 99 % of awaited I/O (`sleep`, 10 ms) within 50 ms at every measured rate": (
+        "--p99-ms sleep=50",
+        {"p99_ms": {"sleep": 50.0}},
+    ),
+    "workers are replaced at a size in memory": ("--restart memory", {"restart": "memory"}),
+    "no worker need be replaced: speed alone": ("--restart none", {"restart": "none"}),
+    "speed alone; awaited I/O (`sleep`) counts three times as much as `index`, nothing else counts": (
+        "--restart none --weights sleep=3,index=1",
+        {"restart": "none", "weights": {"sleep": 3.0, "index": 1.0}},
+    ),
+}
+
+
+def answer(verdict: Verdict, studies: Sequence[Study]) -> Iterator[str]:
+    """The finding, the command of each recommended configuration, its figures, and where they come from."""
+    yield f"**{verdict.finding}**"
+    yield ""
+    for command in verdict.commands:
+        yield from _command(command)
+    yield from _figures(verdict, studies)
+    for text in verdict.caveats:
+        yield from (f"> **Note:** {text}.", "")
+    yield f"Required: {verdict.requirements.text}."
+    yield ""
+    yield f"Read: {'; '.join(map(_source, verdict.runs))}."
+
+
+def _command(command: Command) -> Iterator[str]:
+    yield from ("```sh", command.line, "```", "")
+    if command.app_lines:
+        yield from ("and in the module that makes the app:", "", "```py", *command.app_lines, "```", "")
+    yield from (f"* Needs {need}." for need in command.needs)
+    yield f"* {command.configuration}: {command.settings_text}."
+    yield f"* Measured with {command.versions_text}."
+    yield ""
+
+
+def _figures(verdict: Verdict, studies: Sequence[Study]) -> Iterator[str]:
+    """What the recommended serve in the first ranking, and what replacing their workers costs."""
+    ranked = next((study.verdict.tables[0] for study in studies if study.verdict.tables), None)
+    recycling = next((study.recycling for study in of_kind(studies, "recycling")), None)
+    if not verdict.recommended or ranked is None:
+        return
+    headings = ["configuration", f"{RATIO} and requests/s in {ranked.title}", *(FIGURES if recycling else ())]
+    rows = [[name, _served(name, ranked), *_recycled(name, recycling)] for name in verdict.recommended]
+    yield from (*markdown_table(headings, rows, headings), "")
+
+
+def _served(name: str, ranked: Table) -> str:
+    """Its ratio to the best, and its requests per second beside that."""
+    cells = next((row.cells() for row in ranked.rows if row.configuration == name), None)
+    if cells is None:
+        return MISSING
+    told = dict(zip(ranked.columns, cells, strict=True))
+    return f"{told[RATIO].text}; {told[THROUGHPUT].shown}"
+
+
+def _recycled(name: str, recycling: Recycling | None) -> list[str]:
+    """The answers to `FIGURES`; none where nothing was recycled."""
+    if recycling is None:
+        return []
+    found = [row.texts() for row in recycling.configurations if row.configuration == name]
+    answers = dict(zip(recycling.columns, found[0], strict=True)) if found else {}
+    return [answers.get(question, MISSING) for question in FIGURES]
+
+
+def reasons(verdict: Verdict) -> Iterator[str]:
+    """Why each configuration is recommended or is not, and what was not measured."""
+    yield from markdown(verdict, _COLUMNS)
+    yield from ("", f"Not covered by this ({len(verdict.not_covered)}):", "")
+    yield from (f"* {text}" for text in verdict.not_covered)
+
+
+def _source(source: Source) -> str:
+    date = datetime.fromtimestamp(source.started, UTC)
+    return (
+        f"{source.kind} of {date:%Y-%m-%d} (`{source.run}`, by `{source.command}`) on "
+        f"{source.cpu}, {counted(source.cpus, 'CPU')}, launcher {source.launcher}"
+    )
+
+
+def situations(studies: Sequence[Study]) -> Iterator[str]:
+    """The same evidence under other requirements: what is required, what to use then, and the options.
+
+    Limits on latency are left out where no open loop was measured, which alone can tell.
+    """
+    rates = [study.rates for study in studies]
+    opened = {scenario for rows in rates for scenario in rows.loc[rows["treatment"] == "none", "scenario"]}
+    headings = ("required", "answer", "`make verdict ARGUMENTS=`")
+    rows = [
+        (required, _found(studies, instead), f"`{options}`" if options else "")
+        for required, (options, instead) in _SITUATIONS.items()
+        if opened.issuperset(instead.get("p99_ms", ()))
+    ]
+    yield from markdown_table(headings, rows, headings)
+
+
+def _found(studies: Sequence[Study], instead: dict[str, Any]) -> str:
+    return judge(studies, combined(stated(studies), instead)).finding
+
+
+def claims(answered: Claims) -> Iterator[str]:
+    """What people say, beside what was measured."""
+    yield f"{answered.finding} {answered.basis}"
+    yield ""
+    yield from markdown(answered)

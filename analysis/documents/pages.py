@@ -1,0 +1,162 @@
+"""`python -m analysis.documents.pages RUN_DIR`: put a run's tables and figures into the project's documents.
+
+A run of recycling goes into docs/recycling.md, between the markers of its plan, one of the database into the
+methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
+claims that it answers together with the run of recycling beside it. What stands between two markers is
+replaced, so that no figure is written by hand.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from analysis.charts import registry
+from analysis.claims import Material, claims
+from analysis.documents import answers
+from analysis.documents.tables import of_run
+from analysis.recommend import judge, stated
+from analysis.recommend.reading import kinds
+from analysis.recommend.selection import counterpart
+from analysis.study import Study, study
+from bench.model.documents import check, replace
+from bench.model.errors import UserError
+from bench.model.files import ROOT
+from bench.model.replay import latest as latest_replay
+from bench.model.requirements import combined
+
+README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling.md"
+# The names of the parts: of the README, then of docs/one-machine.md.
+ANSWER = "answer"
+VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
+# Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
+EXPERIMENTS = ("recycle-busy", "recycle-causes")
+# Plans of performance whose tables are elsewhere, by the page that has the marker.
+PAGES = {"database": "docs/methodology.md"}
+# The caption of the chart that stands beside the rankings as well.
+PRICE = "what recycling costs"
+
+
+def rewrite(analysed: Study, root: Path) -> None:
+    """Rewrite the documents below `root` that show a run, and copy the charts that they show.
+
+    Raises:
+        UserError: a run has no report, a document lacks a marker, or the runs are no evidence together.
+    """
+    part = part_of(analysed)
+    if part != RANKINGS:
+        figures = _copied(_figures(analysed), analysed, root)
+        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=_experiment(analysed))})
+        return
+    run = analysed.results.directory
+    folder = counterpart(run, analysed.results.run)
+    beside = None if folder is None else study(folder)
+    studies = [analysed] if beside is None else [analysed, beside]
+    verdict = judge(studies, combined(stated(studies), {}))
+    picture = _copied(_figures(analysed), analysed, root)
+    price = {} if beside is None else _copied(_priced(beside), beside, root)
+    replay = latest_replay(run.parent, analysed.results.run.host.machine_id)
+    check(root / MACHINE, [VERDICT, SITUATIONS, RANKINGS, CLAIMS])
+    in_readme = [f"![{what}](docs/{address})" for address, what in picture.items()]
+    _write(root, README, {ANSWER: [*in_readme, "", *answers.answer(verdict, studies)]})
+    parts = {
+        VERDICT: answers.reasons(verdict),
+        SITUATIONS: answers.situations(studies),
+        RANKINGS: of_run(analysed, picture | price),
+        CLAIMS: answers.claims(claims(Material.of(studies, replay))),
+    }
+    _write(root, MACHINE, parts)
+
+
+def _write(root: Path, document: str, parts: Mapping[str, Iterator[str] | list[str]]) -> None:
+    replace(root / document, {name: "\n".join(lines) for name, lines in parts.items()})
+
+
+def part_of(analysed: Study) -> str:
+    """The name of the part that shows a run; an experiment on one configuration has its own."""
+    plan = _plan(analysed)
+    if plan in PAGES:
+        return plan
+    if _ranks(analysed):
+        return RANKINGS
+    if not _experiment(analysed):
+        return "recycling"
+    chosen = analysed.results.run.plan.get("configurations", [])
+    return " ".join([plan, *(chosen if len(chosen) == 1 else [])])
+
+
+def document_of(analysed: Study) -> str:
+    """The page that shows a run, relative to the project."""
+    return PAGES.get(_plan(analysed), MACHINE if _ranks(analysed) else RECYCLING)
+
+
+def _ranks(analysed: Study) -> bool:
+    """Whether a run compares servers, whatever else it measured."""
+    return "performance" in kinds(analysed.results.run)
+
+
+def _plan(analysed: Study) -> str:
+    return str(analysed.results.run.plan["name"])
+
+
+def _experiment(analysed: Study) -> bool:
+    return _plan(analysed) in EXPERIMENTS
+
+
+def _figures(analysed: Study) -> dict[str, str]:
+    """The charts that a document shows of a run, by their names, with what they show."""
+    if _plan(analysed) in PAGES or _experiment(analysed):
+        return {}
+    return _captions(analysed)
+
+
+def _priced(analysed: Study) -> dict[str, str]:
+    return {name: caption for name, caption in _captions(analysed).items() if caption == PRICE}
+
+
+def _captions(analysed: Study) -> dict[str, str]:
+    report = _report(analysed)
+    drawn = registry.read(report)
+    if not drawn:
+        raise UserError(f"{report / registry.LIST} is missing: {_remedy(analysed)}")
+    return registry.captions(drawn)
+
+
+def _copied(shown: dict[str, str], analysed: Study, root: Path) -> dict[str, str]:
+    """`shown` by their addresses from docs/, once the charts were copied there from the run's report."""
+    for name in shown:
+        drawn = _report(analysed) / f"{name}.png"
+        if not drawn.exists():
+            raise UserError(f"{drawn} is missing: {_remedy(analysed)}")
+        (root / "docs" / "figures").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(drawn, root / "docs" / "figures" / drawn.name)
+    return {f"figures/{name}.png": what for name, what in shown.items()}
+
+
+def _report(analysed: Study) -> Path:
+    """The folder of a run's report."""
+    folder = analysed.results.directory / "report"
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing: {_remedy(analysed)}")
+    return folder
+
+
+def _remedy(analysed: Study) -> str:
+    return f"run `make report RUN={analysed.results.directory.name}` first"
+
+
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    """Return the exit status: 0 written, 1 this run cannot be shown, 2 wrong arguments."""
+    if len(arguments) != 1:
+        print("usage: python -m analysis.documents.pages RUN_DIR", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        rewrite(study(Path(arguments[0]).resolve()), root)
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

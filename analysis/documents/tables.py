@@ -1,0 +1,133 @@
+"""A run as lines of Markdown: its rankings, what recycling cost, and how it was measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
+from analysis.rates import CapacityTable
+from analysis.reproduction import command
+from analysis.study import Study
+from analysis.table import Cell, markdown
+from analysis.words import MIB, MISSING, counted, figures, with_workers
+from bench.model.documents import markdown_table
+from bench.model.schema import Run
+
+
+def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = False) -> Iterator[str]:
+    """The finding of a run, its tables unless it is told in `brief`, and how it was measured.
+
+    `figures_shown` are those to show by their addresses, with what they show.
+    """
+    yield f"**{study.verdict.finding}**"
+    yield ""
+    recycling = study.recycling
+    if recycling is not None and not brief:
+        yield from (f"**{recycling.title}.** {recycling.basis}", "", *markdown(recycling), "")
+    for address, what in figures_shown.items():
+        yield from (f"![{what}]({address})", "")
+    yield from rankings(study)
+    yield " ".join(provenance(study.results.run, recycling=recycling is not None))
+    for finding in study.findings:
+        if finding.scenario is None and finding.severity == "warning":
+            yield from ("", f"**Warning:** {finding.text}")
+
+
+def rankings(study: Study) -> Iterator[str]:
+    """Every ranking of a run in a row, then the memory; nothing where there is none.
+
+    In a cell stands the rank, then the ratio to the best with its interval, and what ranks beside it: CPU
+    time per request where not every server was saturated.
+    """
+    tables = study.verdict.tables
+    if not tables and not study.verdict.capacity:
+        return
+    every: list[Table | CapacityTable] = [*tables, *study.verdict.capacity]
+    ranked = {row.configuration for table in every for row in table.rows}
+    names = [name for name in study.results.configurations if name in ranked]
+    rows = [[_title(table), _basis(table), *_across(names, table)] for table in every]
+    if tables:
+        rows += [["memory at these loads", "PSS MiB", *(_memory(name, tables) for name in names)]]
+    yield (
+        "Rank: service over that of the best, with its 95 % interval; then what that goes by. Equal ranks "
+        "tie; ≥ is a lower bound. Rankings go by requests per second where every server was saturated, else "
+        "by CPU time per request, of which less is more service."
+    )
+    yield from ("", *markdown_table(["load", "ranked by", *names], rows), "")
+    if tables:
+        yield _errors(tables)
+        yield ""
+
+
+def _title(table: Table | CapacityTable) -> str:
+    if isinstance(table, CapacityTable):
+        return (
+            f"{table.scenario}, {table.arrivals} arrivals, p99 within {table.p99_ms:g} ms, "
+            + with_workers(table.workers)
+        )
+    return f"{table.scenario}, {counted(table.users, 'user')}, {with_workers(table.workers)}"
+
+
+def _basis(table: Table | CapacityTable) -> str:
+    """What the table is ranked by."""
+    if isinstance(table, CapacityTable):
+        return "highest rate/s"
+    return THROUGHPUT if table.metric == "throughput" else CPU
+
+
+def _across(names: Sequence[str], table: Table | CapacityTable) -> list[str]:
+    """For each configuration its rank, its ratio to the best, and what it is ranked by."""
+    rows = {row.configuration: dict(zip(table.columns, row.cells(), strict=True)) for row in table.rows}
+    return [_told(rows[name], _basis(table)) if name in rows else MISSING for name in names]
+
+
+def _told(row: Mapping[str, Cell], basis: str) -> str:
+    """A row of a table in one cell."""
+    if RATIO not in row:  # a search, whose rates are known to within its last step
+        ranked = row[THROUGHPUT].text
+    else:
+        ranked = row[basis].text if row[RATIO].missing else f"{row[RATIO].text}; {row[basis].shown}"
+    return ranked if row["rank"].missing else f"{row['rank'].text}: {ranked}"
+
+
+def _memory(name: str, tables: Sequence[Table]) -> str:
+    values = [row.pss_bytes for row in _rows(name, tables) if not pd.isna(row.pss_bytes)]
+    if not values:
+        return MISSING
+    least, most = (figures(value / MIB) for value in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
+
+
+def _rows(name: str, tables: Sequence[Table]) -> Iterator[Row]:
+    yield from (row for table in tables for row in table.rows if row.configuration == name)
+
+
+def _errors(tables: Sequence[Table]) -> str:
+    """Which configurations failed requests, and where."""
+    failed = [
+        f"{row.texts()[COLUMNS.index(ERRORS)]} of {row.configuration}'s in {_title(table)}"
+        for table in tables
+        for row in table.rows
+        if row.error_rate > 0
+    ]
+    return f"Failed requests: {'; '.join(failed)}." if failed else "No request failed."
+
+
+def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
+    """Sentences that say when, by which command and on which machine a run was measured."""
+    over = "replacements" if recycling else counted(run.plan["repeats"], "repeat")
+    if run.rotation is not None and run.rotation.sittings:
+        over = "sittings"
+    date = datetime.fromtimestamp(run.started, UTC)
+    yield f"Measured on {date:%Y-%m-%d} by `{command(run)}`"
+    if run.wall_s and run.load_s:
+        yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
+    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
+    split = run.cpu_split
+    yield f"server on CPU {_listed(split.server) or 'unknown'}, generator on CPU {_listed(split.generator)},"
+    yield f"launcher {run.launcher}. Intervals are 95 % over {over}."
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

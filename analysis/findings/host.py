@@ -1,0 +1,95 @@
+"""What else the machine did while it was measured."""
+
+from collections.abc import Iterator
+
+from analysis.findings.finding import Finding, Kind, Measurements, finds
+from analysis.words import counted
+
+# Share of the used CPUs' time that the hypervisor may give to other guests, ...
+STEAL = 0.02
+# ... and the machine itself to processes that are neither server nor generator.
+OTHERS = 0.05
+
+CPU_SPLIT = Kind(
+    "cpu-split", "answer", "What else happened?", "shared CPUs",
+    "fewer than 2 CPUs",
+    "server and generator took CPU time from each other; no number is to be trusted",
+    topics=("circumstances", "cost"),
+)  # fmt: skip
+STOLEN = Kind(
+    "steal", "answer", "What else happened?", "steal",
+    f"`STEAL` = {STEAL:g}",
+    "the share of the used CPUs that the hypervisor gave to other guests",
+    topics=("circumstances", "latency"),
+)  # fmt: skip
+COMPANY = Kind(
+    "others", "answer", "What else happened?", "others",
+    f"`OTHERS` = {OTHERS:g}",
+    "the share of the server's and the generator's CPUs that was not idle, and that neither of them nor the "
+    "meter used. A load in step with the kernel's tick, such as 1000 constant arrivals per second, may be "
+    "seen always or never (kernel documentation, *admin-guide/cpu-load*). What a process of the server may "
+    "have used between its last sample and its death counts as the server's. An impossible share is unknown",
+    topics=("circumstances",),
+)  # fmt: skip
+DATABASE = Kind(
+    "database", "note", "What else happened?", "database",
+    "`OTHERS`",
+    "the same share in the scenarios that ask a database, which is expected to be in it: "
+    "[below](#the-database) says what to make of that",
+)  # fmt: skip
+
+
+@finds(CPU_SPLIT)
+def cpu_split(measured: Measurements) -> Iterator[Finding]:
+    """Whether server and generator had CPUs of their own."""
+    if not measured.results.run.cpu_split.trusted:
+        yield CPU_SPLIT.found(
+            "server and generator shared CPUs",
+            spoils="every number: each took CPU time from the other",
+            advice="measure on a machine with two or more CPUs",
+        )
+
+
+@finds(STOLEN)
+def steal(measured: Measurements) -> Iterator[Finding]:
+    """CPU time that the hypervisor gave to other guests within the windows."""
+    stolen = measured.summary["steal"][measured.summary["steal"] > STEAL]
+    if len(stolen):
+        yield STOLEN.found(
+            f"other guests of this host took up to {stolen.max():.0%} of the CPU time "
+            f"({counted(len(stolen), 'cell')} above {STEAL:.0%})",
+            spoils="throughput and latency; CPU per request least of all",
+            advice="run again at a quieter time, or on dedicated cores",
+        )
+
+
+@finds(COMPANY, DATABASE)
+def others(measured: Measurements) -> Iterator[Finding]:
+    """CPU time that other processes of this machine took within the windows.
+
+    The run's database is expected to be one of them where a scenario asks it. So is an external server, if it
+    runs on this machine.
+    """
+    summary, run = measured.summary, measured.results.run
+    above = summary["others"] > OTHERS
+    asks = summary["scenario"].isin(run.database.scenarios if run.database else [])
+    company, beside = summary["others"][above & ~asks], summary["others"][above & asks]
+    if len(company):
+        own = run.external is None
+        yield COMPANY.found(
+            f"other processes{'' if own else ', the server perhaps,'} took up to {company.max():.0%} of the "
+            f"CPUs of {'server and generator' if own else 'the generator'} "
+            f"({counted(len(company), 'cell')} above {OTHERS:.0%})",
+            spoils="throughput and latency; CPU per request least of all",
+            advice="end what else runs on this machine (top shows it), then run again"
+            if own
+            else "pin the server to other CPUs than the generator's, or load it from another machine",
+        )
+    if len(beside):
+        yield DATABASE.found(
+            f"the database, and whatever else ran, took up to {beside.max():.0%} of the CPUs of server and "
+            f"generator ({counted(len(beside), 'cell')} above {OTHERS:.0%})",
+            spoils="throughput and latency, which are those of an app beside its database; hardly CPU per "
+            "request",
+            advice="measure on three or more CPUs, where the suite's own PostgreSQL has one to itself",
+        )

@@ -1,0 +1,190 @@
+"""What two runs show of each configuration, as plain values: all that a verdict knows.
+
+NaN where a number is unknown. A cell is named by its folder below `results/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from targets.configurations import Configuration
+
+# "likely": all that was seen keeps the requirement, and more would have to be seen to show it.
+Outcome = Literal["passed", "likely", "failed", "not shown"]
+Kind = Literal["performance", "recycling"]
+Connections = Literal["keep-alive", "per-request"]
+Replacing = Literal["replaced", "not replaced", "too few", "broken"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that was read, and of which kind: "performance", "recycling" or "performance and recycling".
+
+    `started` is in Unix seconds; `command` measures the same again; `app` is somebody's own app, None for the
+    suite's. `own` are the variables of `make`, with their values, that bring in such an app or locustfile.
+    """
+
+    run: str
+    kind: str
+    started: float
+    plan: str
+    command: str
+    app: str | None
+    launcher: str
+    methodology: int
+    hostname: str
+    cpu: str
+    cpus: int
+    own: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What was read, and of which machine."""
+        return f"{self.kind}: {self.run} ({self.hostname}, {self.cpu})"
+
+
+@dataclass(frozen=True)
+class Recycled:
+    """A cell in which workers were to be replaced, and `reason`, what was seen.
+
+    `outcome` is "replaced"; "not replaced", although there was reason enough; "too few", when there was not;
+    or "broken". `stall_s` is the longest time in which nothing was answered, `max_requests` is N, None where
+    memory decided.
+    """
+
+    cell: str
+    scenario: str
+    workers: int
+    outcome: Replacing
+    reason: str
+    stall_s: float
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests lost, and how many that is to 1000 replacements, with the 95 % interval."""
+
+    lost: int
+    per_1000: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Price:
+    """What `recycles` replacements cost on one kind of connection, with so many workers.
+
+    `ran` are lost requests whose handler began or finished, `retryable` those whose handler never ran.
+    """
+
+    connections: Connections
+    workers: int
+    recycles: int
+    ran: Rate
+    retryable: Rate
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The answer to a question of the deciding table."""
+
+    outcome: Outcome
+    text: str
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The p99 from the schedule in one open loop, over its repeats; `achieved`, `busy`: see the summary."""
+
+    scenario: str
+    workers: int
+    arrivals: str
+    rate_per_s: float
+    p99_ms: float
+    low_ms: float
+    high_ms: float
+    achieved: float
+    error_rate: float
+    busy: float
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A command as it served `workers` workers; with `replacing` they were replaced.
+
+    `environment` are the variables that its configuration sets, None where the run did not record them;
+    `app` is somebody's own, None for the suite's.
+    """
+
+    workers: int
+    words: tuple[str, ...]
+    parser: str | None
+    loop: str | None
+    replacing: bool
+    environment: Mapping[str, str] | None = None
+    app: str | None = None
+
+
+NOTHING = Seen("not shown", "not measured")
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of a configuration: `recycle` as in the catalogue, `versions` of what served it.
+
+    `entry` is the catalogue's of today, None where it has none that replaces workers in the same way.
+    `startup_timeout_s` is how long somebody's own app may take to start, None for the suite's.
+    `answers` is failed where no request of a run succeeded, else nothing is said of it.
+    """
+
+    name: str
+    recycle: str | None
+    keep_alive_s: float | None = None
+    backlog: int | None = None
+    entry: Configuration | None = None
+    startup_timeout_s: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    served: tuple[Served, ...] = ()
+    recycled: tuple[Recycled, ...] = ()
+    prices: tuple[Price, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+    memory: Seen = NOTHING
+    killed: Seen = NOTHING
+    terminated: Seen = NOTHING
+    answers: Seen = NOTHING
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a scenario's closed loop shows at the load that decides.
+
+    `values` has for each configuration and repeat the requests per second or, by the `metric`, per
+    CPU-second; `left_out` says why a configuration has none. `manners` are the same values in each manner of
+    the generator, where a rotation had both: what holds in one of them alone is not certain.
+    """
+
+    scenario: str
+    workers: int
+    users: int
+    metric: Literal["second", "CPU-second"]
+    values: Mapping[str, Mapping[int, float]]
+    left_out: Mapping[str, str]
+    manners: tuple[Mapping[str, Mapping[int, float]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of it: configurations in the catalogue's order; `gaps` is what the runs themselves leave open.
+
+    `server_cpus` is how many CPUs served in the performance run, None without one.
+    """
+
+    runs: tuple[Source, ...]
+    configurations: tuple[Known, ...]
+    performance: tuple[Performance, ...]
+    server_cpus: int | None
+    gaps: tuple[str, ...]

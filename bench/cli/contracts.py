@@ -1,0 +1,143 @@
+"""`make docs`: write the tables of docs/contracts.md from the models that they are about."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from bench.model import documents
+from bench.model.columns import FILES, CsvFile
+from bench.model.files import ROOT
+from bench.model.loads import Loads, OpenLoads, Search
+from bench.model.own_app import OwnApp
+from bench.model.plan import Plan
+from bench.model.recycling import Probe, RecyclingTable
+from bench.model.requirements import Requirements, about
+from bench.model.rotation import RotationTable
+from bench.model.schema import Cell, Run
+
+CONTRACTS = ROOT / "docs" / "contracts.md"
+
+
+def parts() -> dict[str, str]:
+    """What stands between the markers of each name, in Markdown."""
+    return {
+        "plan": _keys(Plan),
+        "loads": "\n\n".join(
+            f"{head}\n\n{_keys(model)}"
+            for head, model in (
+                ("`[scenarios.NAME]`:", Loads),
+                ("`[[scenarios.NAME.open]]`:", OpenLoads),
+                ("`[scenarios.NAME.search]`:", Search),
+                ("`[own_app]`:", OwnApp),
+            )
+        ),
+        "recycling": _keys(RecyclingTable),
+        "probes": _keys(Probe),
+        "rotation": _keys(RotationTable),
+        "requirements": _judged(),
+        "ranking": _others("ranking"),
+        "command": _others("command"),
+        "run.json": _keys(Run, nested=True),
+        "cell.json": _keys(Cell, nested=True),
+        "files": "\n\n".join(_file(name, file) for name, file in FILES.items()),
+    }
+
+
+def write() -> None:
+    """Replace the parts; raises ``UserError`` where the document lacks the markers of one."""
+    documents.replace(CONTRACTS, parts(), kind="generated")
+
+
+def _keys(model: type[BaseModel], *, nested: bool = False) -> str:
+    told = {name: _meaning(field, nested=nested) for name, field in model.model_fields.items()}
+    table = _table(("key", "meaning"), [(f"`{name}`", meaning) for name, meaning in told.items() if meaning])
+    plain = ", ".join(f"`{name}`" for name, meaning in told.items() if not meaning)
+    return f"{table}\n\nBesides: {plain}." if plain else table
+
+
+def _meaning(field: FieldInfo, *, nested: bool) -> str:
+    """What a key means, its default, and the keys below it if ``nested``."""
+    models = list(_models(field.annotation)) if nested else []
+    texts = [_line(field.description)]
+    for model in models:
+        keys = ", ".join(_key(name, below) for name, below in model.model_fields.items())
+        about_it = [] if field.description else [_summary(model)]
+        texts += [*about_it, f"Keys: {keys}."]
+    if nested and not any(texts) and get_origin(field.annotation) is Literal:
+        texts.append(", ".join(f"`{value}`" for value in get_args(field.annotation)))
+    if not nested and field.default not in (None, PydanticUndefined, False):
+        texts.append(f"`{_toml(field.default)}` unless given.")
+    return " ".join(text for text in texts if text)
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    note = _line(field.description).rstrip(".")
+    note = note if note[1:2].isupper() else note[:1].lower() + note[1:]
+    return f"`{name}`" + (f" ({note})" if note else "")
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return _line((model.__doc__ or "").partition("\n\n")[0])
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type such as ``list[Model] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _judged() -> str:
+    rows = [
+        (f"`{name}`", _default(field), _line(of.meaning), of.passed, of.failed)
+        for name, field in Requirements.model_fields.items()
+        if (of := about(field)).part == "judged"
+    ]
+    return _table(("key", "default", "what is required", "passed", "failed"), rows)
+
+
+def _others(part: str) -> str:
+    fields = Requirements.model_fields.items()
+    rows = [(f"`{n}`", _default(f), about(f).meaning) for n, f in fields if about(f).part == part]
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if (told := about(field).default) is not None:
+        return told
+    return "none" if field.default is None else f"`{_toml(field.default)}`"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return (
+        f"{value:g}" if isinstance(value, float) else f'"{value}"' if isinstance(value, str) else str(value)
+    )
+
+
+def _file(name: str, file: CsvFile) -> str:
+    where = (
+        " In cells of recycling only." * file.of_recycling
+        + " In cells of a rotation only." * file.of_rotation
+        + " Not of an external server." * file.of_server
+    )
+    columns = ", ".join(f"`{c.name}`" + (f" ({c.meaning})" if c.meaning else "") for c in file.columns)
+    return f"* `{name}.csv`, a row: {file.meaning[:1].lower()}{file.meaning[1:]}{where}\n  {columns}."
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(documents.markdown_table(headings, rows, left=headings))
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,1 @@
+"""The measuring itself: from a plan to a folder of results."""

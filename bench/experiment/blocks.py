@@ -1,0 +1,202 @@
+"""The blocks of cells of a plan, in a random order, and how long they take."""
+
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
+from bench.model.plan import Plan
+from bench.model.recycling import Probe
+from bench.model.search import expected_steps
+from targets.configurations import NEVER, Configuration, Recycling
+
+
+class _Task(NamedTuple):
+    """A cell without its configuration, repeat and block."""
+
+    scenario: str
+    load: ClosedLoop | OpenLoop
+    recycling: Recycling | None = None
+    goal: Goal | None = None
+    probe: Probe | None = None
+
+
+def expand(plan: Plan, seed: int, configurations: Mapping[str, Configuration]) -> list[Block]:
+    """Randomised complete blocks: every repeat holds each configuration once, in an order of its own.
+
+    ``configurations`` are by the plan's names for them; blocks with more workers than a configuration can
+    have are left out. The order depends on the plan and the seed only, so that an interrupted run goes on
+    with the same blocks. Within a block the loads keep the plan's order. Where workers are replaced every
+    cell has a block of its own; these blocks follow those of the closed loops.
+    """
+    searches = tuple((name, entry.search) for name, entry in plan.scenarios.items() if entry.search)
+    shuffled = random.Random(seed)
+    blocks: list[Block] = []
+    for starts_of, repeats in ((_compared, plan.repeats), (_observed, plan.recycling_repeats)):
+        for repeat in range(1, repeats + 1):
+            starts = list(starts_of(plan, configurations))
+            shuffled.shuffle(starts)
+            for configuration, workers, tasks in starts:
+                number = len(blocks) + 1
+                cells = tuple(
+                    Cell(configuration, workers=workers, repeat=repeat, block=number, **task._asdict())
+                    for task in tasks
+                )
+                blocks.append(Block(number, configuration, workers, repeat, cells, searches))
+    return blocks
+
+
+def possible(
+    blocks: Sequence[Block], configurations: Collection[str], unavailable: Collection[str]
+) -> list[Block]:
+    """The blocks of some configurations, without what belongs to scenarios that are unavailable."""
+    left = []
+    for block in blocks:
+        cells = tuple(cell for cell in block.cells if cell.scenario not in unavailable)
+        searches = tuple(entry for entry in block.searches if entry[0] not in unavailable)
+        if block.configuration in configurations and (cells or searches):
+            left.append(replace(block, cells=cells, searches=searches))
+    return left
+
+
+_Start = tuple[str, int | None, Sequence[_Task]]
+
+
+def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
+    """The starts of servers whose workers stay, in one repeat: configuration, number of workers, tasks."""
+    tasks = [
+        _Task(scenario, load)
+        for scenario, load in _loads(plan)
+        if plan.recycling is None or isinstance(load, ClosedLoop)
+    ]
+    if plan.recycling is not None and not tasks:
+        return
+    for name in plan.configurations:
+        for workers in possible_workers(plan, configurations[name]):
+            yield name, workers, tasks
+
+
+def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
+    """The starts of servers whose workers are replaced or signalled, and of their controls: a cell each."""
+    if plan.recycling is None:
+        return
+    for name in plan.configurations:
+        if plan.both and name in plan.aliases:
+            continue  # the second name is there to be compared with the first
+        configuration = configurations[name]
+        numbers = possible_workers(plan, configuration)
+        for workers in numbers:
+            assert workers is not None
+            for task in _recycling(plan, configuration, workers):
+                yield name, workers, [task]
+        for probe in plan.probes:
+            if numbers:
+                load = OpenLoop("constant", probe.rate_per_s, probe.users)
+                yield (
+                    name,
+                    max(numbers, key=lambda workers: workers or 0),
+                    [_Task(probe.scenario, load, NEVER, probe=probe)],
+                )
+
+
+def possible_workers(plan: Plan, configuration: Configuration) -> list[int | None]:
+    """The plan's numbers of workers that a configuration can have; ``[None]`` for an external server."""
+    if plan.workers is None:
+        return [None]
+    most = configuration.max_workers
+    return [workers for workers in plan.workers if most is None or workers <= most]
+
+
+def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop]]:
+    for scenario, loads in plan.scenarios.items():
+        for users in loads.users or []:
+            yield scenario, ClosedLoop(users)
+        for loops in loads.open:
+            for rate in loops.rates_per_s:
+                yield scenario, OpenLoop(loops.arrivals, rate, loops.users)
+
+
+def _recycling(plan: Plan, configuration: Configuration, workers: int) -> Iterator[_Task]:
+    """Each load without recycling, and with it if the configuration can recycle."""
+    for scenario, load in _loads(plan):
+        if isinstance(load, ClosedLoop):
+            continue
+        table = plan.recycling_in(scenario)
+        assert table is not None
+        requests_s = table.requests / load.rate_per_s
+        yield _Task(scenario, load, NEVER, Goal(0, table.requests, requests_s))
+        if configuration.recycle != "none":
+            recycling = table.told(configuration)
+            seconds = table.replacements * _life_s(recycling, configuration, load, workers) / workers
+            goal = Goal(table.replacements, table.requests, max(requests_s, seconds))
+            yield _Task(scenario, load, recycling, goal)
+
+
+# The shortest life of a worker: the next one must start and import the app, and the app's own recycling has
+# a minimum age.
+_LEAST_LIFE_S = {"flag": 1.0, "respawn": 1.0, "app": 2.6}
+# Granian looks at the memory once a second, replaces workers one after the other, and gives each 3.5 s to
+# stop.
+_BY_MEMORY_S = 4.4
+
+
+def _life_s(recycling: Recycling, configuration: Configuration, load: OpenLoop, workers: int) -> float:
+    """How long a worker is expected to live, in seconds, if all get the same share of the requests."""
+    if recycling.max_requests is None:
+        return _BY_MEMORY_S * workers
+    requests = recycling.max_requests + (recycling.max_requests_jitter or 0) / 2
+    return max(_LEAST_LIFE_S[configuration.recycle], requests * workers / load.rate_per_s)
+
+
+# Seconds of a run without load: the generator starts, the server changes, and a cell writes its files and is
+# aligned to whole seconds.
+_START_S, _BLOCK_S, _CELL_S = 2.0, 1.0, 0.3
+# A cell that ends early does so at a whole second after the generator's next report.
+_EARLY_END_S = 1.5
+
+
+def estimate_s(plan: Plan, blocks: Sequence[Block]) -> float:
+    """How long blocks will take, in seconds, without environments and report."""
+    return _START_S + sum(block_s(plan, block) for block in blocks) if blocks else 0.0
+
+
+def block_s(plan: Plan, block: Block) -> float:
+    """How long a block will take, in seconds, the start of its server included."""
+    searches = sum(expected_steps(search) for _, search in block.searches) * _cell_s(plan, plan.measured_s)
+    return _BLOCK_S + sum(cell_s(plan, cell) for cell in block.cells) + searches
+
+
+def cell_s(plan: Plan, cell: Cell) -> float:
+    """How long a cell will take, in seconds."""
+    return _cell_s(plan, _window_s(plan, cell))
+
+
+def load_s(plan: Plan, blocks: Sequence[Block]) -> float:
+    """For how long users will be running, in seconds."""
+    cells = sum(plan.warmup_s + _window_s(plan, cell) for block in blocks for cell in block.cells)
+    steps = sum(block.expected_cells - len(block.cells) for block in blocks)
+    return cells + steps * (plan.warmup_s + plan.measured_s)
+
+
+def longest_window_s(plan: Plan, cell: Cell) -> int:
+    """The measured seconds of a cell that does not end early."""
+    if cell.probe is not None:
+        return cell.probe.measured_s
+    return plan.measured_s if cell.goal is None else plan.recycling_s
+
+
+def _cell_s(plan: Plan, window_s: float) -> float:
+    return plan.warmup_s + window_s + _CELL_S
+
+
+def _window_s(plan: Plan, cell: Cell) -> float:
+    longest = longest_window_s(plan, cell)
+    return longest if cell.goal is None else min(longest, cell.goal.seconds + _EARLY_END_S)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

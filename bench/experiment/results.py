@@ -1,0 +1,225 @@
+"""The folders of runs: their locks, their ``run.json``, their cells."""
+
+import csv
+import fcntl
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from bench.model.cells import Cell
+from bench.model.errors import UsageError, UserError, unknown
+from bench.model.files import write_json
+from bench.model.matching import differences
+from bench.model.schema import SCHEMA
+
+# The detail of a failed request is shortened to this in a sentence.
+_DETAIL = 120
+
+
+# Folders of sittings: those that are being measured, and those that only have to be moved to their places.
+_HALF, _WHOLE = ".sitting-", ".whole-"
+
+
+class RunFolder:
+    """The folder of one run, locked while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Lock the folder; raises ``UserError`` when another run has it."""
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise UserError(
+                f"another run is writing to {self.path}; wait for it, or leave out --resume to start anew"
+            ) from None
+        for pattern in (".serve-*", f"{_HALF}*"):  # of a run that was killed
+            for scratch in self.path.glob(pattern):
+                shutil.rmtree(scratch)
+        for whole in self.path.glob(f"{_WHOLE}*"):
+            self._move_in(whole)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._lock is not None
+        self._lock.close()
+
+    def read(self) -> dict[str, Any]:
+        """The run's ``run.json``."""
+        return read_run(self.path)
+
+    def write(self, run: dict[str, Any]) -> None:
+        """Replace the run's ``run.json``."""
+        write_json(self.path / "run.json", run)
+
+    def cell(self, cell: Cell) -> Path:
+        """The folder of a cell."""
+        return self.path / cell.path
+
+    def begin_sitting(self, number: int) -> Path:
+        """An empty folder for the cells of a sitting, which ``keep_sitting`` takes into the run."""
+        place = self.path / f"{_HALF}{number}"
+        place.mkdir()
+        return place
+
+    def keep_sitting(self, place: Path) -> None:
+        """Have the cells of a sitting in the run, all of them or, whatever ends this process, none."""
+        whole = place.with_name(place.name.replace(_HALF, _WHOLE))
+        place.rename(whole)
+        self._move_in(whole)
+
+    def _move_in(self, whole: Path) -> None:
+        for cell in sorted(path.parent for path in whole.glob("*/*/*/*/cell.json")):
+            target = self.path / cell.relative_to(whole)
+            if target.exists():  # it was measured anew
+                shutil.rmtree(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cell.rename(target)
+        shutil.rmtree(whole)
+
+    def record(self, cell: Cell) -> dict[str, Any] | None:
+        """The ``cell.json`` of a cell; ``None`` where it has not been measured."""
+        try:
+            record: dict[str, Any] = json.loads((self.cell(cell) / "cell.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return record
+
+    def measured(self, cell: Cell) -> dict[str, Any] | None:
+        """What the ``cell.json`` of a finished cell has as ``measured``; failed cells are run again."""
+        record = self.record(cell)
+        if record is None or record["status"] != "finished":
+            return None
+        measured: dict[str, Any] = record["measured"]
+        return measured
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read a ``run.json``; raises ``UserError`` when it cannot be used."""
+    try:
+        run: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} holds no readable run.json: {error}") from error
+    if run.get("schema") != SCHEMA:
+        raise UserError(f"{path}/run.json has schema {run.get('schema')}, this suite reads {SCHEMA}")
+    return run
+
+
+def runs(results: Path) -> list[Path]:
+    """The folders of all runs, oldest first."""
+    return sorted(path.parent for path in results.glob("*/run.json"))
+
+
+def find(results: Path, name: str | None) -> Path:
+    """The folder of a run by its name or path; the latest without a name.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    known = runs(results)
+    if name is None:
+        if not known:
+            raise UsageError(f"no runs in {results} yet; `make bench` makes one")
+        return known[-1]
+    for path in (Path(name), results / name):
+        if (path / "run.json").exists():
+            return path
+    raise UsageError(unknown("run", name, [path.name for path in known]))
+
+
+def create(results: Path, plan: str) -> Path:
+    """Make the folder of a new run, named after the time and its plan."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    for name in _names(f"{stamp}-{plan}"):
+        try:
+            (results / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return results / name
+    raise AssertionError("there is always a next name")
+
+
+def _names(stem: str) -> Iterator[str]:
+    yield stem
+    number = 2
+    while True:
+        yield f"{stem}-{number}"
+        number += 1
+
+
+def unfinished(results: Path, now: Mapping[str, Any], seed: int | None) -> Path | None:
+    """The latest run that stopped early and that the same command can continue, if any."""
+    for path in reversed(runs(results)):
+        try:
+            run = read_run(path)
+        except UserError:  # of another version of the suite
+            continue
+        same = seed in (None, run["seed"]) and not differences(run, now)
+        if run["status"] != "finished" and same and not _is_locked(path):
+            return path
+    return None
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with RunFolder(path):
+            return False
+    except UserError:
+        return True
+
+
+def check_resumable(path: Path, described: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` if a run was begun under other conditions than those in ``described``."""
+    differing = differences(read_run(path), described)
+    if differing:
+        raise UserError(
+            f"{path.name} cannot go on here: {', '.join(differing)} differ from when it was begun, "
+            "and unlike results are not merged.\nStart a new run instead: leave out --resume"
+        )
+
+
+def none_succeeded(folder: Path) -> str | None:
+    """For a run whose finished cells have no successful request: how they failed, and where to look.
+
+    ``None`` if a request succeeded, or no cell is finished.
+    """
+    failed, unserved = 0, []
+    for path in sorted(folder.glob("*/*/*/*/cell.json")):
+        measured: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))["measured"]
+        if measured is not None and measured["requests"]:
+            return None
+        if measured is not None and measured["failures"]:
+            failed += measured["failures"]
+            unserved.append(path.with_name("failures.csv"))
+    if not unserved:
+        return None
+    cells = f"{len(unserved)} cell{'s' if len(unserved) > 1 else ''}"
+    return (
+        f"no request succeeded: all {failed:,} in {cells} failed, most often with {_commonest(unserved[0])}; "
+        f"see {unserved[0]}"
+    )
+
+
+def _commonest(failures: Path) -> str:
+    """How most requests of a failures.csv failed: the kind and the detail."""
+    csv.field_size_limit(sys.maxsize)  # a check may say whatever it likes
+    counts: Counter[tuple[str, str]] = Counter()
+    with failures.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in csv.DictReader(stream):
+            counts[row["kind"], row["detail"]] += int(row["count"])
+    (kind, detail), _ = counts.most_common(1)[0]
+    said = " ".join(detail.split())
+    said = said if len(said) <= _DETAIL else f"{said[: _DETAIL - 1]}…"
+    return f"{kind} ({said})" if said else kind

@@ -1,0 +1,158 @@
+"""The measuring rig: all that runs while something is measured, entered once and ended in order."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.experiment import locustfiles, session
+from bench.experiment.environments import Environments
+from bench.experiment.inputs import Inputs, catalogue_file
+from bench.experiment.session import Session
+from bench.launch.database import Database, Source
+from bench.launch.launcher import Launcher
+from bench.launch.network import Wanted
+from bench.launch.stacks import Say
+from bench.machine import cpus, host, network
+from bench.machine.cpus import CpuSplit
+from bench.machine.host import HostSampler
+from bench.machine.processes import interruptible
+from bench.model.files import ROOT
+
+
+class Rig:
+    """The launcher, load generator and database of a measurement, their CPUs, and a sampler of the host.
+
+    While it is entered, this process runs on the suite's own CPUs, an interruption is a
+    ``KeyboardInterrupt``, and ``scratch`` is a folder below ``folder`` that goes with the rig. Make it before
+    anything else is pinned: ``machine`` is the ``host`` of ``run.json``.
+    """
+
+    scratch: Path
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        split: CpuSplit,
+        folder: Path,
+        *,
+        session: Session | None = None,
+        database: Database | None = None,
+        suite: Mapping[str, Any] | None = None,
+        say: Say = lambda _: None,
+    ) -> None:
+        """Nothing of it may have been entered.
+
+        ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``say`` hears of what a
+        killed run has left.
+        """
+        self.launcher = launcher
+        self.split = split
+        self.folder = folder
+        self.database = database
+        self.suite = suite or {}
+        self.machine = host.facts()
+        self.host = HostSampler()
+        self._session = session
+        self._say = say
+        self._entered = ExitStack()
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Inputs,
+        launcher: Launcher,
+        environments: Environments,
+        split: CpuSplit,
+        folder: Path,
+        say: Say,
+        *,
+        paths: Mapping[str, Path],
+        source: Source | None = None,
+        wanted: Wanted | None = None,
+        generator: bool = True,
+    ) -> Self:
+        """The rig for the scenarios at some paths, which writes to ``folder``.
+
+        ``source`` is where the scenarios' database comes from, ``wanted`` the network where all are to meet.
+        Without ``generator`` it has no session: the load comes from elsewhere.
+        """
+        plan, ready = inputs.plan, environments.ready
+        launcher.open(
+            ready,
+            folder,
+            say,
+            catalogue=catalogue_file(plan),
+            files=inputs.files(paths.values()),
+            network=wanted,
+            startup_timeout_s=plan.startup_s,
+        )
+        if plan.own_app is not None:
+            launcher.serve_app(plan.own_app)
+        database = None
+        if source is not None:
+            database = Database(
+                source, launcher, inputs.needing_database, next(iter(ready)), folder, split.own
+            )
+        return cls(
+            launcher,
+            split,
+            folder,
+            session=_session(inputs, launcher, paths, split, folder, say) if generator else None,
+            database=database,
+            suite=environments.suite,
+            say=say,
+        )
+
+    @property
+    def session(self) -> Session:
+        """The load generator."""
+        assert self._session is not None
+        return self._session
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(interruptible())
+            stack.enter_context(cpus.pinned(self.split.own))
+            stack.enter_context(self.host)
+            scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder)
+            self.scratch = Path(stack.enter_context(scratch))
+            # What steers this machine's own network is to be what this run says it is.
+            if (left := network.put_back()) is not None:
+                self._say(left)
+            stack.enter_context(self.launcher)
+            if self.database is not None:
+                stack.enter_context(self.database)
+            if self._session is not None:
+                stack.enter_context(self._session)
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, trace)
+
+
+def _session(
+    inputs: Inputs, launcher: Launcher, paths: Mapping[str, Path], split: CpuSplit, folder: Path, say: Say
+) -> Session:
+    """The load generator for the scenarios at some paths."""
+    plan = inputs.plan
+    command = session.arguments(
+        [launcher.inside(path) for path in paths.values()],
+        len(split.generator),
+        locustfiles.session_arguments(launcher, plan),
+        plan.import_s,
+    )
+    return Session(
+        command,
+        split.generator,
+        folder / "generator.log",
+        start=launcher.start_program,
+        say=say,
+        folder=locustfiles.folder_of_users(plan) or ROOT,
+        import_s=plan.import_s,
+    )

@@ -1,0 +1,306 @@
+"""A whole run: from a plan to a folder of results."""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.experiment import locustfiles, networks, results
+from bench.experiment.blocks import duration, estimate_s, expand, load_s, possible
+from bench.experiment.ceiling import subjects, why_none
+from bench.experiment.ceilings import Cache, kept_or_measured, note
+from bench.experiment.environments import Environments, database_source, make_environments
+from bench.experiment.inputs import Inputs, narrowed, recorded
+from bench.experiment.progress import Ahead, RunProgress
+from bench.experiment.record import begin, describe
+from bench.experiment.results import RunFolder
+from bench.experiment.rig import Rig
+from bench.experiment.rotation import Rotating, in_blocks
+from bench.experiment.runner import Outcome, Runner, remaining, steps_taken
+from bench.experiment.sittings import Rotation, arrange, begin_rotation
+from bench.launch.database import Database
+from bench.launch.launcher import Launcher
+from bench.launch.selection import choose_launcher
+from bench.launch.stacks import Say
+from bench.machine import cpus, host
+from bench.machine.cpus import CpuSplit
+from bench.model import files
+from bench.model.cells import Block
+from bench.model.deployed import check_permission
+from bench.model.errors import UsageError, UserError
+from bench.model.plan import Plan
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of a run; ``changes`` are those of its plan, as ``narrowing.narrow`` takes them.
+
+    With ``steered`` false a network of the run's own is not steered: it shows what steering does.
+    """
+
+    results: Path
+    plan: str = "quick"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    fresh: bool = False
+    seed: int | None = None
+    port: int | None = None
+    launcher: str | None = None
+    allow_remote: bool = False
+    network: str | None = None
+    steer_host: bool = False
+    steered: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the results are, how the cells ended, and whether the run was interrupted."""
+
+    folder: Path
+    outcome: Outcome
+    interrupted: bool
+
+
+def run(request: Request, console: Console) -> Result:
+    """Run a plan, or go on with a run that was interrupted. Call it from the main thread.
+
+    Raises:
+        UserError: the user has to mend something first; finished cells are kept.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    inputs = _inputs(request)
+    resumed = None if request.resume is None else results.find(request.results, request.resume)
+    _check_load(inputs.plan, request)
+    split = _split(inputs.plan, say)
+    launcher = _launcher(request, resumed, inputs.plan, say)
+    environments = make_environments(inputs, launcher, say)
+    refused: dict[str, str] = {}
+    if environments.suite:
+        plan, refused = locustfiles.examine(inputs.plan, inputs.paths(), launcher, say)
+        inputs = inputs.with_plan(plan)
+    source = database_source(launcher.name, inputs.needing_database, environments, say)
+    inputs, sittings, rotating = arrange(inputs, environments, refused, split, _held(request, resumed), say)
+    asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
+    wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
+    plan, described = inputs.plan, describe(inputs, split, environments)
+    if not sittings and not _planned(inputs, rotating, environments, seed=0):
+        raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")
+    with RunFolder(_folder(request, resumed, described, say)) as folder:
+        record = begin(folder, described, request.seed)
+        rotation = begin_rotation(record, folder, sittings, rotating)
+        planned = _planned(inputs, rotating, environments, record["seed"])
+        todo = remaining(planned, folder)
+        record["cells_planned"] = _known_cells(planned, folder)
+        say(_announcement(folder, plan, planned, todo, rotation))
+        ahead = Ahead() if rotation is None else rotation.ahead
+        with RunProgress(console, todo, plan, ahead) as progress:
+            paths = inputs.paths(without=environments.lacking)
+            rig = Rig.of(
+                inputs,
+                launcher,
+                environments,
+                split,
+                folder.path,
+                progress.say,
+                paths=paths,
+                source=source,
+                wanted=wanted,
+            )
+            configurations = environments.available(inputs)
+            runner = Runner(folder, plan, record["seed"], configurations, paths, rig, progress)
+            return _carry_out(runner, rotation, todo, record)
+
+
+def _inputs(request: Request) -> Inputs:
+    if request.resume is None:
+        return narrowed(request.plan, request.changes)
+    return recorded(request.results, request.resume, request.changes)
+
+
+def _check_load(plan: Plan, request: Request) -> None:
+    """Raise ``UserError`` where the load is not permitted, or this process may not open as many files."""
+    if plan.external is not None:
+        check_permission(plan.external.url, confirmed=request.allow_remote)
+    host.allow_open_files(plan.most_users)
+
+
+def _split(plan: Plan, say: Say) -> CpuSplit:
+    if plan.workers is None:  # of an external server
+        return cpus.split_beside_external(say)
+    return cpus.split_here(max(plan.workers), say)
+
+
+def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> Launcher:
+    """The launcher of the run; a run goes on with the one that it was begun with."""
+    begun_with = None if resumed is None else results.read_run(resumed)["launcher"]
+    launcher, why = choose_launcher(
+        request.launcher or begun_with, request.port, plan.external, packages=plan.packages
+    )
+    say(why)
+    if (no_ceiling := why_none(plan)) is not None:
+        say(f"no ceiling: {no_ceiling}")
+    return launcher
+
+
+def _held(request: Request, resumed: Path | None) -> dict[str, Any]:
+    """What may keep servers from being alive at once, beside the machine."""
+    return {"port": request.port, "before": None if resumed is None else results.read_run(resumed)}
+
+
+def _planned(inputs: Inputs, rotating: Rotating, environments: Environments, seed: int) -> list[Block]:
+    """The blocks of the plan that can be measured here."""
+    blocks = expand(in_blocks(inputs.plan, rotating), seed, inputs.configurations)
+    return possible(blocks, environments.available(inputs), environments.lacking)
+
+
+def _folder(request: Request, resumed: Path | None, described: Mapping[str, Any], say: Say) -> Path:
+    """The folder to write to: that of the run to go on with, or a new one.
+
+    Raises:
+        UserError: the run to resume was begun under other conditions.
+    """
+    if resumed is not None:
+        results.check_resumable(resumed, described)
+        return resumed
+    unfinished = None if request.fresh else results.unfinished(request.results, described, request.seed)
+    if unfinished is None:
+        return results.create(request.results, described["plan"]["name"])
+    say(f"going on with {unfinished.name}, which was not finished (--fresh starts anew)")
+    return unfinished
+
+
+def _carry_out(
+    runner: Runner, rotation: Rotation | None, todo: Sequence[Block], record: dict[str, Any]
+) -> Result:
+    """Run sittings and blocks, and keep ``run.json`` up to date, whatever happens."""
+    folder = runner.folder
+    started = time.monotonic()
+    before = {key: record[key] for key in ("wall_s", "load_s")}
+
+    def save(status: str) -> None:
+        ended = None if status == "running" else time.time()
+        measured = {
+            "cells_planned": record["cells_planned"]
+            + runner.outcome.steps
+            + (0 if rotation is None else rotation.cells),
+            "wall_s": round(before["wall_s"] + time.monotonic() - started, 3),
+            "load_s": round(before["load_s"] + runner.outcome.load_s, 3),
+        }
+        if rotation is not None:
+            measured["rotation"] = rotation.facts
+        folder.write(record | measured | {"status": status, "ended": ended})
+
+    status = "failed"
+    try:
+        save("running")
+        if todo or not (rotation is None or rotation.is_over):
+            with runner.rig as rig:
+                networks.note(rig.launcher.network, record, runner.progress.say)
+                if rig.database is not None:
+                    _note_database(rig.database, record)
+                _note_ceilings(runner, record)
+                if rotation is not None:
+                    rotation.run(runner, after_sitting=lambda: save("running"))
+                runner.run(todo, after_block=lambda: save("running"))
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except OSError as error:
+        if files.is_full(error):
+            raise files.no_space(folder.path) from error
+        raise
+    finally:
+        runner.discard_unfinished()
+        # On a full disk the last run.json stays: it says "running", and its lock is free.
+        with contextlib.suppress(OSError):
+            save(status)
+    return Result(folder.path, runner.outcome, status == "interrupted")
+
+
+def _note_database(database: Database, record: dict[str, Any]) -> None:
+    """Put the database into ``run.json``; raises ``UserError`` if the run was begun with another."""
+    before, now = record["database"], database.facts
+    if before not in (None, now):
+        raise UserError(
+            f"the run was begun with another database: {before['where']}, {before['version']}; "
+            f"now it is {now['where']}, {now['version']}.\nStart a new run instead: --fresh"
+        )
+    record["database"] = now
+
+
+def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
+    """Put what the generator itself can reach into ``run.json``; measure it if it is not known."""
+    if why_none(runner.plan) is not None:
+        return
+    name = next(name for name in runner.plan.configurations if name in runner.configurations)
+    # What an external server or somebody's own app answers may differ from run to run.
+    ours = runner.plan.external is None and runner.plan.own_app is None
+    say = runner.progress.say
+    ceilings = kept_or_measured(
+        runner.rig,
+        runner.configurations[name],
+        subjects(runner.plan, runner.scenarios),
+        Cache(say) if ours else None,
+        say,
+    )
+    note(record, ceilings)
+
+
+def _known_cells(planned: Sequence[Block], folder: RunFolder) -> int:
+    """How many cells the run has for certain: all loads, and the steps that searches have taken."""
+    steps = (
+        len(steps_taken(folder, block, scenario, search))
+        for block in planned
+        for scenario, search in block.searches
+    )
+    return sum(len(block.cells) for block in planned) + sum(steps)
+
+
+def _announcement(
+    folder: RunFolder,
+    plan: Plan,
+    planned: Sequence[Block],
+    todo: Sequence[Block],
+    rotation: Rotation | None,
+) -> str:
+    """What is about to happen and how long it will take."""
+    ahead = None if rotation is None or rotation.is_over else rotation.announcement
+    if not todo:
+        return f"{folder.path}: {ahead or 'every cell is finished, nothing is left to measure'}"
+    cells = sum(len(block.cells) for block in todo)
+    searches = sum(len(block.searches) for block in todo)
+    expected = sum(block.expected_cells for block in todo)
+    done = sum(len(block.cells) for block in planned) - cells
+    seconds = estimate_s(plan, todo)
+    planning = _count(cells, "cell")
+    if searches:
+        steps = f"about {(expected - cells) / searches:.0f} steps"
+        planning += f" and {_count(searches, 'search', 'searches')} of {steps}"
+    kept = f" ({done} are finished and kept)" if done else ""
+    sittings = "" if ahead is None else f"{ahead}; then "
+    begin = f"{folder.path}: {sittings}"
+    return (
+        f"{begin}{planning} in {_count(len(todo), 'block')}{kept}, about {duration(seconds)}, "
+        f"{load_s(plan, todo) / seconds:.0%} of it under load"
+    )
+
+
+def _count(number: int, one: str, several: str | None = None) -> str:
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
+def _why_nothing(plan: Plan, environments: Environments) -> str:
+    if set(environments.lacking) == set(plan.loaded):
+        entry = next(entry for entry in environments.unavailable if "scenario" in entry)
+        return f"{', '.join(environments.lacking)}: {entry['reason']}; {entry['remedy']}"
+    missing = {u["configuration"]: u["reason"] for u in environments.unavailable if "configuration" in u}
+    workers = " or ".join(map(str, plan.workers or []))
+    reasons = [missing.get(name, f"{name} cannot have {workers} workers") for name in plan.configurations]
+    return "; ".join(dict.fromkeys(reasons))

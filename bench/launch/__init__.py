@@ -1,0 +1,1 @@
+"""How servers, databases and the suite's own programs are brought up: environments and launchers."""

@@ -1,0 +1,177 @@
+"""Programs and servers as processes of this machine: the suite in its own environment, servers in theirs."""
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import psutil
+
+from bench.launch import network, own_packages, stacks
+from bench.launch import workers as worker_events
+from bench.launch.launcher import ONCE_S, Launcher, ServingLauncher
+from bench.launch.network import Joined
+from bench.launch.server import HOST, Serve, Server, own_log
+from bench.launch.stacks import Environment, Say
+from bench.machine import host
+from bench.machine.processes import Streams, outcome, spawn, terminate, uninterrupted, wait_or_kill
+from bench.model.errors import UserError
+from targets.configurations import Configuration, Stack
+
+# In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
+_FIRST_PORT = 20000
+
+
+class LocalPrograms(Launcher, ABC):
+    """A launcher that runs the suite's programs as local processes.
+
+    Where locustfiles need packages, they run in an environment that has these as well.
+    """
+
+    def suite_versions(self, say: Say) -> dict[str, Any]:
+        environment = self._suite_environment(say)
+        return host.suite_versions() if environment is None else own_packages.versions(environment)
+
+    def _suite_environment(self, say: Say) -> Environment | None:
+        """The one that was made for locustfiles; ``None``: this process's own."""
+        if self._packages is not None and self._suite is None:
+            self._suite = own_packages.ensure_generator(self._packages, say)
+        return self._suite
+
+    def start_program(
+        self, arguments: Sequence[str], cpus: Sequence[int], **streams: Unpack[Streams]
+    ) -> subprocess.Popen[bytes]:
+        environment = self._suite_environment(self._say)
+        python = sys.executable if environment is None else str(environment.python)
+        return spawn([python, *arguments], cpus, guarded=True, network=self.namespace, **streams)
+
+    def inside(self, path: Path) -> str:
+        return str(path)
+
+    def cpu_s(self, process: subprocess.Popen[bytes]) -> float:
+        try:
+            guard = psutil.Process(process.pid)  # the program is below it
+            times = [found.cpu_times() for found in (guard, *guard.children(recursive=True))]
+        except psutil.NoSuchProcess as error:
+            raise ProcessLookupError(str(error)) from error
+        return float(sum(used.user + used.system for used in times))
+
+
+class Processes(ServingLauncher, LocalPrograms):
+    """The launcher of local processes: servers run in the virtual environments of their stacks."""
+
+    name = "processes"
+
+    def __init__(self, packages: Path | None = None, port: int | None = None) -> None:
+        """``port`` is what a server listens on, others beside it the next ones; without it any free one."""
+        super().__init__(packages)
+        self._given_port = port
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Make the network that is wanted."""
+        self._ports = itertools.count(_FIRST_PORT)
+        with ExitStack() as stack:
+            self._joined = network.enter(self._network, stack)
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            self._entered.close()
+            self._joined = Joined()
+
+    def environment(self, stack: Stack, say: Say) -> Environment:
+        return stacks.ensure(stack, say)
+
+    def _port(self, used: Collection[int]) -> int:
+        if self.namespace is not None:
+            return next(self._ports)
+        if self._given_port is None:
+            return next(port for port in iter(free_port, None) if port not in used)
+        self.settle()
+        return next(port for port in itertools.count(self._given_port) if port not in used)
+
+    def _port_is_taken(self, port: int) -> None:
+        if self._given_port is not None:
+            raise UserError(
+                f"port {port} is in use on {HOST}; free it, ask for another one with --port, "
+                "or leave --port out and a free one is chosen"
+            )
+
+    def pids(self, server: Server) -> list[int]:
+        return [pid for pid in worker_events.living(server.directory) if psutil.pid_exists(pid)]
+
+    def _serve(
+        self, configuration: Configuration, arguments: Sequence[str], place: Path, cpus: Sequence[int]
+    ) -> "LocalServe":
+        python = self._environments[configuration.stack].python
+        command = [str(python), "-m", "targets.serve", *arguments]
+        with own_log(place).open("wb") as log:
+            child = spawn(
+                command,
+                cpus,
+                stdout=log,
+                stderr=log,
+                environment=self._variables,
+                network=self.namespace,
+            )
+        return LocalServe(child)
+
+    def once(
+        self, stack: str, arguments: Sequence[str], timeout_s: float = ONCE_S
+    ) -> subprocess.CompletedProcess[str]:
+        with uninterrupted():
+            process = spawn(
+                [str(self._environments[stack].python), *arguments],
+                sorted(os.sched_getaffinity(0)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                environment=self._variables,
+                guarded=True,
+                network=self.namespace,
+            )
+        return outcome(process, timeout_s)
+
+
+@dataclass(eq=False)
+class LocalServe(Serve):
+    """A ``targets.serve`` that is a child of this process."""
+
+    child: subprocess.Popen[bytes]
+
+    def poll(self) -> int | None:
+        return self.child.poll()
+
+    def terminate(self) -> None:
+        terminate(self.child)
+
+    def settle(self, timeout_s: float) -> None:
+        wait_or_kill(self.child, timeout_s)
+
+    def kill(self, pid: int) -> float:
+        moment = time.time()
+        os.kill(pid, signal.SIGKILL)
+        return moment
+
+
+def free_port() -> int:
+    """A port that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+    return port

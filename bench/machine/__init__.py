@@ -1,0 +1,1 @@
+"""This machine: its CPUs, its state, and processes that cannot outlive the suite."""

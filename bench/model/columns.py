@@ -1,0 +1,258 @@
+"""The CSV files of a cell: what a row is, and the columns with their types, units and meaning.
+
+Who writes them may know nothing of this module (the generator, serve); tests hold their headers against it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+# "id": text of the form PROCESS-SERIAL; an integer is never missing, a number or a text may be.
+Kind = Literal["int64", "float64", "category", "id"]
+
+
+class Column(NamedTuple):
+    """A column; its unit is the end of its name, else a count, else Unix seconds."""
+
+    name: str
+    kind: Kind
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A file ``NAME.csv`` of every cell.
+
+    Those ``of_server`` are lacking where the server is external, those ``of_recycling`` are there in cells of
+    recycling only, those ``of_rotation`` in cells of a rotation.
+    """
+
+    meaning: str
+    columns: tuple[Column, ...]
+    of_server: bool = False
+    of_recycling: bool = False
+    of_rotation: bool = False
+
+    @property
+    def types(self) -> dict[str, Kind]:
+        """The kind of each column, in their order."""
+        return {column.name: column.kind for column in self.columns}
+
+
+_METHOD = Column("method", "category")
+_NAME = Column("name", "category")
+
+FILES = {
+    "latency": CsvFile(
+        "Successful requests, counted by latency and by the second of their completion, warm-up included. In "
+        "a rotation: those that were begun in the cell's windows, wherever they ended, all by the first "
+        "second of `window`.",
+        (
+            Column("second", "int64", "Unix time"),
+            _METHOD,
+            _NAME,
+            Column(
+                "kind",
+                "category",
+                "`service`: from asking to the last byte. In open loops also `from_schedule`: service plus "
+                "the time for which the arrival waited for a free user, which only the first request of a "
+                "task has (what follows it, `on_start`, `on_stop` and closed-loop users beside open loops "
+                "have their `service`); and `lateness`: from the later of the scheduled time and the "
+                "moment a user was free to the sending, or to the first pause of the task before it: one "
+                "per arrival, failed or not, by the second of its sending, under the name of the first "
+                "request of its task",
+            ),
+            Column(
+                "bucket_us",
+                "float64",
+                "lower edge of a log-linear bucket at most 0.1 % wide (0.001 µs below 2.048 µs)",
+            ),
+            Column("count", "int64"),
+        ),
+    ),
+    "failures": CsvFile(
+        "A failed request. Beyond 1000 rows in a second the rest of that second is one row per kind, so "
+        "that totals stay exact and files bounded.",
+        (
+            Column("time", "float64"),
+            _METHOD,
+            _NAME,
+            Column(
+                "kind",
+                "category",
+                "`closed_unanswered` (closed or reset after sending, no byte back), `reset_mid_response`, "
+                "`refused`, `connect_failed`, `timeout`, `connect_timeout`, `http_4xx`, `http_5xx`, "
+                "`check` (the scenario rejected the answer), `protocol` (not HTTP, or a body that is not "
+                "what its `Content-Encoding` says, if the scenario reads it), `exception` (of a plain "
+                "Locust user)",
+            ),
+            Column("latency_us", "float64"),
+            Column("connection_age_s", "float64"),
+            Column("connection_requests", "float64", "requests that the connection had served"),
+            Column("bytes_received", "float64"),
+            Column("count", "int64", "of failures in this row, 1 but for the rest of a second"),
+            Column("id", "category", "as in trace.csv; empty without a trace and in rows of several"),
+            Column("detail", "category"),
+        ),
+    ),
+    "generator": CsvFile(
+        "A Locust process and second. What is cumulative counts from the beginning of the cell.",
+        (
+            Column("time", "float64"),
+            Column("process", "int64", "0, 1, …"),
+            Column("pid", "int64"),
+            Column("users", "float64", "that run now"),
+            Column("cpu_s", "float64", "cumulative"),
+            Column("spin_s", "float64", "the part of it that polled in vain; empty without swarm users"),
+            Column("requests", "float64", "cumulative"),
+            Column("failures", "float64", "cumulative"),
+            Column(
+                "loop_lag_ms",
+                "float64",
+                "the longest in this second that the engine did not look at its sockets (in closed loops "
+                "also the lateness of Locust's other greenlets)",
+            ),
+            Column(
+                "loop_wait_us",
+                "float64",
+                "mean time until an answer that arrives at a random moment is read: Σ b² / T, where b are "
+                "the times between two looks and T is the time since the last row; empty without swarm "
+                "users",
+            ),
+            Column(
+                "arrivals",
+                "float64",
+                "due by the schedule, cumulative; empty in closed loops and of a master",
+            ),
+            Column("completions", "float64", "arrivals whose task has ended, likewise"),
+            Column("waiting", "float64", "arrivals that wait for a free user now, likewise"),
+            Column("connections_open", "float64", "now"),
+            Column("connections_opened", "float64", "cumulative"),
+            Column(
+                "idle_closes",
+                "float64",
+                "cumulative; the server's FIN before a request was sent, which is no loss",
+            ),
+            Column("rss_bytes", "float64"),
+        ),
+    ),
+    "processes": CsvFile(
+        "A process of the server and a sample; all rows of a sample have one time.",
+        (
+            Column("time", "float64"),
+            Column("pid", "int64"),
+            Column(
+                "role",
+                "category",
+                "`manager`, `worker`, `helper` (started by a worker) or `meter` (serve itself, no part of "
+                "the server); the one process of a single-process server is a `worker`",
+            ),
+            Column("cpu_s", "float64", "user and system time, cumulative"),
+            Column("rss_bytes", "float64", "empty in samples of CPU alone"),
+            Column("pss_bytes", "float64", "likewise"),
+        ),
+        of_server=True,
+    ),
+    "workers": CsvFile(
+        "An event of a process of the server, not in the order of the times: a death is noted at the next "
+        "sample, and a birth is rounded down to 0.01 s, so that a successor may seem to precede it.",
+        (
+            Column("time", "float64"),
+            Column("event", "category", "`born`, `ready` or `died`"),
+            Column("pid", "int64"),
+            Column(
+                "role",
+                "category",
+                "as in processes.csv; after readiness, what the manager or serve starts is a `worker` at "
+                "once",
+            ),
+            Column(
+                "exit_status",
+                "float64",
+                "of a death, the negative signal for one; known of what serve reaps, else where the kernel "
+                "tells (Linux 6.15) or a sample finds the process before its parent reaps it",
+            ),
+        ),
+        of_server=True,
+    ),
+    "host": CsvFile(
+        "A CPU and second: cumulative times from `/proc/stat`.",
+        (
+            Column("time", "float64"),
+            Column("cpu", "int64"),
+            Column("user_s", "float64", "`nice` included"),
+            Column("system_s", "float64"),
+            Column("idle_s", "float64"),
+            Column("iowait_s", "float64"),
+            Column("irq_s", "float64"),
+            Column("softirq_s", "float64"),
+            Column("steal_s", "float64"),
+        ),
+    ),
+    "trace": CsvFile(
+        "A request of a swarm user that ended in the cell, warm-up included, in the order of their end. It "
+        "costs the generator time and is never written where speed is measured.",
+        (
+            Column("id", "id", "`PROCESS-SERIAL`, unique in the cell: the `x-request-id` that was sent"),
+            _METHOD,
+            _NAME,
+            Column(
+                "due", "float64", "when its arrival was due; as `sent` later in a task and in closed loops"
+            ),
+            Column("sent", "float64", "when the task made it"),
+            Column("ended", "float64", "when the response was whole or the request was lost"),
+            Column("connection", "float64", "serial number in process and cell; empty where none stood"),
+            Column("kind", "category", "as in failures.csv; empty for a success"),
+        ),
+        of_recycling=True,
+    ),
+    "requests": CsvFile(
+        "What the app logged of a request with an `x-request-id` (serve's `--log-requests`).",
+        (
+            Column("time", "float64"),
+            Column("pid", "int64"),
+            Column("id", "id", "as in trace.csv"),
+            Column(
+                "event",
+                "category",
+                "`started`: before the handler; `finished`: the response, or the first part of a stream, "
+                "is about to be sent",
+            ),
+        ),
+        of_recycling=True,
+    ),
+    "slices": CsvFile(
+        "A slice of the cell's configuration in its sitting. Times and counts are of its window, read at its "
+        "real edges; with several Locust processes counts and CPU seconds are their sums, times their means.",
+        (
+            Column("round", "int64", "0, 1, …"),
+            Column("place", "int64", "in its round: 0, 1, …"),
+            Column("manner", "category", "how the generator waited: `polls` or `sleeps`"),
+            Column("planned_start", "float64", "of the window, by the timetable"),
+            Column("planned_end", "float64"),
+            Column("start", "float64", "of the window, as it was"),
+            Column("end", "float64"),
+            Column("requests", "int64", "successes that ended in the window"),
+            Column("failures", "int64", "requests that were lost or rejected in it"),
+            Column("opened", "int64", "connections opened from the slice's warm-up to its end"),
+            Column("cpu_s", "float64", "of the server's processes; empty where one could not be read"),
+            Column("idle_cpu_s", "float64", "of the processes of all other candidates together, likewise"),
+            Column("generator_s", "float64", "CPU seconds that the generator worked"),
+            Column("spin_s", "float64", "CPU seconds that it polled in vain"),
+            Column(
+                "steal_s",
+                "float64",
+                "of the CPUs of server and generator, taken by the hypervisor, from up to 2 ms before the "
+                "window until nothing is in flight any more; like `busy_s` in ticks of 10 ms",
+            ),
+            Column("busy_s", "float64", "seconds that these CPUs were neither idle nor stolen, likewise"),
+            Column(
+                "in_flight",
+                "int64",
+                "requests of all candidates in flight when the slice began: other than 0 the slice before "
+                "overran its gap, and this one is spoiled",
+            ),
+        ),
+        of_rotation=True,
+    ),
+}
+"""The files by name, without ``.csv``."""

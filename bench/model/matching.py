@@ -1,0 +1,83 @@
+"""Whether runs match: to go on as one, to be compared, or to be evidence about one machine."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bench.model.plan import LIMITS
+from bench.model.schema import Run
+
+# What makes a machine the same: its ceilings are kept by it.
+MACHINE = ("machine_id", "system", "cpu", "cpus")
+
+# What must agree for cells of two sittings to stand in one run.
+_SAME = ("methodology", "plan", "launcher", "cpu_split", "stacks")
+# Only runs with packages of the user's own in the generator have it.
+_OF_LOCUSTFILES = "locustfile_requirements"
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two ``host`` objects of ``run.json`` are of one machine."""
+    return all(one[key] == other[key] for key in MACHINE)
+
+
+def same_network(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two ``network`` objects of ``run.json`` are alike to what meets there."""
+    return all(one[key] == other[key] for key in ("namespace", "steered_to"))
+
+
+def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys that keep a recorded run from going on under ``now`` (both as ``run.json``)."""
+    found = [key for key in _SAME if _without_limits(recorded[key]) != _without_limits(now[key])]
+    if recorded.get(_OF_LOCUSTFILES) != now.get(_OF_LOCUSTFILES):
+        found.append(_OF_LOCUSTFILES)
+    elif _OF_LOCUSTFILES in now and recorded["suite"] != now["suite"]:
+        found.append("suite")
+    return found if same_machine(recorded["host"], now["host"]) else [*found, "host"]
+
+
+def _without_limits(value: Any) -> Any:
+    """A plan without the limits that a resumed run may change; other values as they are."""
+    return {k: v for k, v in value.items() if k not in LIMITS} if isinstance(value, dict) else value
+
+
+def _network(run: Run) -> str:
+    """What of the network makes numbers others."""
+    if run.network is None:
+        return "not recorded"
+    whose = "of the run's own" if run.network.namespace else "of the machine"
+    to = run.network.steered_to
+    return f"{whose}, {'not steered' if to is None else f'steered to CPUs {to}'}"
+
+
+def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
+    """What keeps the numbers of two runs from being compared, in words.
+
+    Without ``setup`` CPU split, launcher and network may differ, as between runs of performance and of
+    recycling.
+    """
+    if one.host.machine_id != other.host.machine_id:
+        yield f"host {one.host.hostname} and {other.host.hostname}"
+    if one.host.cpu != other.host.cpu:
+        yield f"CPU {one.host.cpu} and {other.host.cpu}"
+    if setup:
+        for side in ("server", "generator"):
+            cpus = [getattr(run.cpu_split, side) for run in (one, other)]
+            if cpus[0] != cpus[1]:
+                yield f"{side} on CPUs {cpus[0]} and {cpus[1]}"
+        if one.launcher != other.launcher:
+            yield f"launcher {one.launcher} and {other.launcher}"
+        if _rotates(one) != _rotates(other):
+            yield f"{_design(one)} and {_design(other)}"
+        networks = [_network(run) for run in (one, other)]
+        if networks[0] != networks[1]:
+            yield f"network {networks[0]} and {networks[1]}"
+    if one.methodology != other.methodology:
+        yield f"methodology {one.methodology} and {other.methodology}"
+
+
+def _rotates(run: Run) -> bool:
+    return run.rotation is not None and run.rotation.sittings > 0
+
+
+def _design(run: Run) -> str:
+    return "a rotation" if _rotates(run) else "blocks"

@@ -1,0 +1,29 @@
+"""What the tables of a plan have in common: strict keys, and the kinds of values."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+T = TypeVar("T")
+
+
+def distinct(values: list[T]) -> list[T]:
+    """The values, if none of them is there twice; raises ``ValueError``."""
+    if len(set(values)) < len(values):
+        raise ValueError("names the same value twice")
+    return values
+
+
+Counts = Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(distinct)]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
+Rate = Annotated[float, Field(ge=0.1, le=10_000_000)]
+# Measured windows are whole Unix seconds.
+Window = Annotated[int, Field(ge=1, le=3600)]
+
+
+class Table(BaseModel):
+    """A table of a plan: unknown keys and values of other types are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

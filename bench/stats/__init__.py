@@ -1,0 +1,1 @@
+"""Statistics that the measuring and the analysis share: pure functions."""

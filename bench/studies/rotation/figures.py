@@ -1,0 +1,58 @@
+"""What the tables of these studies have in common: ratios of service, as words, and where they come from."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from analysis.rotation import valued
+from analysis.sittings import network
+from analysis.study import Study
+from analysis.words import MISSING, Value
+from bench.stats.comparison import Ratio, compare_by
+
+
+def service(cells: pd.DataFrame, metric: str, one: str, other: str) -> Ratio | None:
+    """How many times the service of ``other`` ``one`` gave, as rankings compare them; ``None`` without both.
+
+    ``cells`` are rows of a summary, of one load. Of CPU time, less is more service.
+    """
+    pairs = [(each[one], each[other]) for each in valued(cells, metric) if {one, other} <= set(each)]
+    if not pairs:
+        return None
+    ratio = compare_by(pairs)
+    return None if pd.isna(ratio.ratio) else ratio if metric == "throughput" else ratio.inverse
+
+
+def told(ratio: Ratio | None, *, marked: bool = False) -> str:
+    """A ratio with its interval, in bold if it is ``marked``."""
+    if ratio is None or pd.isna(ratio.ratio):
+        return MISSING
+    text = Value.of(ratio).text()
+    return f"**{text}**" if marked else text
+
+
+def counted_of(those: Sequence[bool]) -> str:
+    """How many of them are true: "9 of 10"."""
+    return f"{sum(those)} of {len(those)}"
+
+
+def provenance(studies: Sequence[Study], command: str) -> str:
+    """When, by which command and where some runs were measured."""
+    runs = [study.results.run for study in studies]
+    first = runs[0]
+    date = datetime.fromtimestamp(first.started, UTC)
+    minutes = sum(run.wall_s or 0.0 for run in runs) / 60
+    server, generator = (
+        ", ".join(map(str, cpus)) for cpus in (first.cpu_split.server, first.cpu_split.generator)
+    )
+    networks = dict.fromkeys(text for run in runs if (text := network(run)))
+    return " ".join(
+        [
+            f"Measured on {date:%Y-%m-%d} by `{command}` in {minutes:.1f} minutes on {first.host.cpu}, "
+            f"{first.host.cpus} CPUs, {first.host.system}: server on CPU {server}, generator on CPU "
+            f"{generator}, launcher {first.launcher}.",
+            *networks,
+            "Intervals are 95 %.",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""What starts and stops users: Locust's options and events, scenarios, cells, worker processes."""

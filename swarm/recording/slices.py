@@ -1,0 +1,220 @@
+"""What a rotation records of each target: its slices, latencies and failures, and their files."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from .batch import FAILURE_ROWS_PER_SECOND, SERVICE, FailureRow, rest_row, unpacked_histogram
+from .files import (
+    FAILURE_COLUMNS,
+    GENERATOR_COLUMNS,
+    LATENCY_COLUMNS,
+    failure_values,
+    latency_lines,
+    whole_file,
+)
+from .histogram import Histogram
+
+SLICE_COLUMNS: Final = (
+    "round",
+    "place",
+    "manner",
+    "planned_start",
+    "planned_end",
+    "start",
+    "end",
+    "requests",
+    "failures",
+    "opened",
+    "cpu_s",
+    "idle_cpu_s",
+    "generator_s",
+    "spin_s",
+    "steal_s",
+    "busy_s",
+    "in_flight",
+)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice of one target. Times are Unix seconds, of its window.
+
+    `cpu_s` has the CPU seconds of each target's processes, None where they could not be read; it is empty,
+    and the last two are None, of a process that does not read them.
+    """
+
+    round: int
+    place: int
+    target: str
+    manner: str
+    planned_start: float
+    planned_end: float
+    start: float
+    end: float
+    requests: int
+    failures: int
+    opened: int
+    generator_s: float
+    spin_s: float
+    in_flight: int
+    cpu_s: dict[str, float | None]
+    busy_s: float | None
+    steal_s: float | None
+
+    @classmethod
+    def merged(cls, parts: Sequence[Slice]) -> Slice:
+        """The same slice in all processes: counts and seconds are added, times are averaged."""
+        first = next((each for each in parts if each.cpu_s), parts[0])
+        added = ("requests", "failures", "opened", "generator_s", "spin_s", "in_flight")
+        figures: dict[str, Any] = {name: sum(getattr(each, name) for each in parts) for name in added}
+        times = {name: fmean(getattr(each, name) for each in parts) for name in ("start", "end")}
+        return cls(**{**asdict(first), **figures, **times})
+
+    @property
+    def length_s(self) -> float:
+        """How long its window was."""
+        return self.end - self.start
+
+    def row(self) -> list[Any]:
+        """Its row of slices.csv."""
+        others = [seconds for name, seconds in self.cpu_s.items() if name != self.target]
+        known = [each for each in others if each is not None]
+        values = {
+            **vars(self),
+            "cpu_s": self.cpu_s.get(self.target),
+            "idle_cpu_s": sum(known) if self.cpu_s and len(known) == len(others) else None,
+        }
+        return [values[column] for column in SLICE_COLUMNS]
+
+
+class FailureBook:
+    """The failures of one target in a process: up to `FAILURE_ROWS_PER_SECOND` of each second one by one."""
+
+    def __init__(self) -> None:
+        self._rows: list[FailureRow] = []
+        self._of_second: Counter[int] = Counter()
+        self._rest: Counter[tuple[int, str, str, str]] = Counter()
+
+    def add(self, row: FailureRow) -> None:
+        second = int(row.time)
+        self._of_second[second] += 1
+        if self._of_second[second] <= FAILURE_ROWS_PER_SECOND:
+            self._rows.append(row)
+        else:
+            self._rest[second, row.method, row.name, row.kind] += 1
+
+    def rows(self) -> list[FailureRow]:
+        """All, those beyond as a row for each kind and second."""
+        return [*self._rows, *(rest_row(*key, count) for key, count in self._rest.items())]
+
+
+Latencies = dict[tuple[str, str], Histogram]
+
+
+@dataclass
+class Loaded:
+    """What the users of one target experienced in the windows, in one process or in all.
+
+    `latencies` are by method and name, of the requests that were begun there.
+    """
+
+    latencies: Latencies = field(default_factory=dict)
+    failures: list[FailureRow] = field(default_factory=list)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Loaded]) -> Loaded:
+        """What they experienced in all processes."""
+        histograms: defaultdict[tuple[str, str], list[Histogram]] = defaultdict(list)
+        for part in parts:
+            for key, histogram in part.latencies.items():
+                histograms[key].append(histogram)
+        failures = sorted((row for part in parts for row in part.failures), key=lambda row: row.time)
+        return cls({key: Histogram.merged(each) for key, each in histograms.items()}, failures)
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed."""
+        return sum(row.count for row in self.failures)
+
+    def counts(self) -> Counter[float]:
+        """How many latencies there are in each bucket (µs)."""
+        counts: Counter[float] = Counter()
+        for histogram in self.latencies.values():
+            pairs = zip(histogram.buckets.tolist(), histogram.counts.tolist(), strict=True)
+            counts.update({bucket / 1000: count for bucket, count in pairs})
+        return counts
+
+
+@dataclass
+class Part:
+    """What one process has of a rotation; `loaded` is by target."""
+
+    slices: list[Slice]
+    loaded: dict[str, Loaded]
+    generator: list[dict[str, Any]]
+
+    def packed(self) -> dict[str, Any]:
+        """Plain values and bytes, as msgpack (Locust's wire format) takes them."""
+        return {
+            "slices": [astuple(each) for each in self.slices],
+            "latencies": [
+                (target, *key, histogram.buckets.tobytes(), histogram.counts.tobytes())
+                for target, of in self.loaded.items()
+                for key, histogram in of.latencies.items()
+            ],
+            "failures": {target: [astuple(row) for row in of.failures] for target, of in self.loaded.items()},
+            "generator": self.generator,
+        }
+
+    @classmethod
+    def unpacked(cls, data: Mapping[str, Any]) -> Part:
+        """The part that `packed` made `data` of."""
+        loaded = {
+            target: Loaded(failures=[FailureRow(*row) for row in rows])
+            for target, rows in data["failures"].items()
+        }
+        for target, method, name, buckets, counts in data["latencies"]:
+            loaded[target].latencies[method, name] = unpacked_histogram(buckets, counts)
+        return cls([Slice(*each) for each in data["slices"]], loaded, list(data["generator"]))
+
+
+def whole_slices(parts: Sequence[Part]) -> list[Slice]:
+    """The slices that all processes have, in their order."""
+    found: defaultdict[tuple[int, int], list[Slice]] = defaultdict(list)
+    for part in parts:
+        for each in part.slices:
+            found[each.round, each.place].append(each)
+    return [Slice.merged(found[key]) for key in sorted(found) if len(found[key]) == len(parts)]
+
+
+def write_loaded(
+    directory: Path,
+    second: int,
+    loaded: Loaded,
+    slices: Iterable[Slice],
+    generator: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write the files of one target; all latencies are of one Unix second. Raises OSError."""
+    with whole_file(directory / "latency.csv") as file:
+        csv.writer(file).writerow(LATENCY_COLUMNS)
+        for (method, name), histogram in sorted(loaded.latencies.items()):
+            file.writelines(latency_lines((second, method, name, SERVICE), histogram))
+    with whole_file(directory / "failures.csv") as file:
+        rows = csv.writer(file)
+        rows.writerow(FAILURE_COLUMNS)
+        rows.writerows(map(failure_values, loaded.failures))
+    with whole_file(directory / "generator.csv") as file:
+        table = csv.DictWriter(file, GENERATOR_COLUMNS)
+        table.writeheader()
+        table.writerows(generator)
+    with whole_file(directory / "slices.csv") as file:
+        rows = csv.writer(file)
+        rows.writerow(SLICE_COLUMNS)
+        rows.writerows(each.row() for each in slices)

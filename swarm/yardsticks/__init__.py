@@ -1,1 +1,0 @@
-"""The same request as different Locust users make it, for `python -m swarm.selfbench`."""

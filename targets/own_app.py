@@ -1,0 +1,61 @@
+"""A user's own app and what surrounds it when it is served: its folder, and a stated environment.
+
+An app that is measured here and in a container must find the same variables. Those of the user's shell are
+not passed on: only what every program needs, and what was named.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+_ORDINARY = {
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+}
+
+# What `targets.check_app` ends with when the import of an app takes too long, and when the app serves itself.
+LATE, SERVES_ITSELF = 3, 4
+
+# A server heeds these, so that they would change what its configuration states; the last are our own.
+RESERVED = ("UVICORN_", "GUNICORN_", "GRANIAN_", "HYPERCORN_", "WEB_CONCURRENCY", "WHICHWORKER_")
+
+
+@dataclass(frozen=True)
+class OwnApp:
+    """A user's app: `MODULE:NAME` in a folder, and the names of the variables that it gets."""
+
+    name: str
+    folder: Path
+    variables: tuple[str, ...] = ()
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """Its part of an inherited environment; Python finds its modules first and the suite's last.
+
+        Nothing may be written into its folder, so Python keeps no bytecode.
+        """
+        passed = {
+            name: value
+            for name, value in inherited.items()
+            if name in _ORDINARY or name.startswith("LC_") or name in self.variables
+        }
+        path = [str(self.folder), str(PROJECT), *filter(None, [passed.get("PYTHONPATH")])]
+        return {**passed, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def reserved(variable: str) -> bool:
+    """Whether a variable is one that may not be passed on to an app."""
+    return variable.startswith(RESERVED)

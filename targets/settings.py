@@ -1,0 +1,67 @@
+"""What `targets.serve` has an app do by its environment: recycle, log requests, wait for workers."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sanic import Request, Sanic
+from sanic.response import HTTPResponse
+
+from targets.recycle import recycle_after
+
+
+def apply_settings(app: Sanic) -> None:
+    """Have the app recycle and log as the environment says; without settings nothing is registered.
+
+    Where servers may take longer than usual to start, Sanic's manager is kept from giving its workers up.
+    """
+    if "WHICHWORKER_PATIENCE_S" in os.environ:
+        _wait_for_workers(float(os.environ["WHICHWORKER_PATIENCE_S"]))
+    if "WHICHWORKER_MAX_REQUESTS" in os.environ:
+        recycle_after(
+            app,
+            max_requests=int(os.environ["WHICHWORKER_MAX_REQUESTS"]),
+            jitter=int(os.environ["WHICHWORKER_MAX_REQUESTS_JITTER"]),
+        )
+    if "WHICHWORKER_REQUEST_LOG" in os.environ:
+        log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
+
+
+def _wait_for_workers(seconds: float) -> None:
+    """Have the manager wait so long for a worker, if it would not; there is none in Sanic 21.12."""
+    try:
+        from sanic.worker.manager import WorkerManager
+        from sanic.worker.process import WorkerProcess
+    except ImportError:
+        return
+    for waiting in (WorkerManager, WorkerProcess):  # each counts tenths of a second
+        waiting.THRESHOLD = max(waiting.THRESHOLD, round(10 * seconds))
+
+
+def log_requests(app: Sanic, path: str) -> None:
+    """Append `time,pid,id,event` to the file for each request that has an `x-request-id`.
+
+    It proves that a request reached a handler even if the answer was lost. It is off by default, because it
+    would show in what is measured.
+
+    `event` is `started` before the handler runs, and `finished` when its response (of a stream: the
+    first part) is about to be sent. The id is written as it is: a client that uses the log sends none
+    with commas, quotes or line breaks. Requests without an id leave no trace.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def log(request: Request, event: str) -> None:
+        name = request.headers.get("x-request-id")
+        if name:
+            # A single small append is never interleaved with another worker's.
+            os.write(file, b"%.6f,%d,%s,%s\n" % (time.time(), os.getpid(), name.encode(), event.encode()))
+
+    def started(request: Request) -> None:
+        log(request, "started")
+
+    def finished(request: Request, _: HTTPResponse) -> None:
+        log(request, "finished")
+
+    app.register_middleware(started, "request")
+    app.register_middleware(finished, "response")

@@ -1,0 +1,245 @@
+"""What runs put into the project's documents, between their markers."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from analysis.claims import answers
+from analysis.documents import pages
+from analysis.documents.pages import EXPERIMENTS, PAGES, PRICE, document_of, part_of, rewrite
+from analysis.study import Study, study
+from bench.model.errors import UserError
+from bench.model.files import ROOT
+from tests.analysis.report_page import list_charts
+from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
+
+END = "<!-- /measured -->"
+FEW_RANKINGS = {"throughput": "requests per second"}
+OF_MACHINE = (pages.VERDICT, pages.SITUATIONS, pages.RANKINGS, pages.CLAIMS)
+
+
+def marks(*parts):
+    """The text of a document with a part for each name, and words around them."""
+    return (
+        "before\n"
+        + "".join(f"{begin(part)}\nbefore this run\n{END}\nbetween\n" for part in parts)
+        + "after\n"
+    )
+
+
+def begin(part):
+    return f"<!-- measured: {part} -->"
+
+
+def shown(path, part):
+    return path.read_text(encoding="utf-8").partition(f"{begin(part)}\n")[2].partition(END)[0]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with its documents, whose parts say "before this run"."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / pages.README).write_text(marks(pages.ANSWER))
+    (tmp_path / pages.MACHINE).write_text(marks(*OF_MACHINE))
+    (tmp_path / pages.RECYCLING).write_text(marks("recycling", *EXPERIMENTS))
+    return tmp_path
+
+
+@pytest.fixture
+def rendered(run):
+    """A run with the chart that a report would hold."""
+    folder = run(configurations=("sanic", "uvicorn"))
+    (folder / "report").mkdir()
+    for name in FEW_RANKINGS:
+        (folder / "report" / f"{name}.png").write_bytes(name.encode())
+    list_charts(folder / "report", **FEW_RANKINGS)
+    return folder
+
+
+def test_the_measured_parts_are_replaced_and_the_rest_stays(rendered, project):
+    assert pages.main([str(rendered)], project) == 0
+    analysed = study(rendered)
+    for name in (pages.README, pages.MACHINE):
+        text = (project / name).read_text(encoding="utf-8")
+        assert (
+            text.startswith("before\n")
+            and text.endswith(f"{END}\nbetween\nafter\n")
+            and "before this run" not in text
+        )
+        for chart in FEW_RANKINGS:
+            folder = "docs/figures" if name == pages.README else "figures"
+            assert f"]({folder}/{chart}.png)" in text
+    ranked = shown(project / pages.MACHINE, pages.RANKINGS)
+    assert analysed.verdict.finding in ranked
+    for table in analysed.verdict.tables:
+        for row in table.rows:
+            assert row.texts()[2] in ranked
+    assert "server on CPU 0, generator on CPU 1" in ranked and "make bench PLAN=" in ranked
+    for name in FEW_RANKINGS:
+        assert (project / "docs" / "figures" / f"{name}.png").read_bytes() == name.encode()
+    assert "No run of recycling was read" in shown(project / pages.MACHINE, pages.VERDICT)
+
+
+def test_twice_is_the_same_as_once(rendered, project):
+    rewrite(study(rendered), project)
+    once = [(project / name).read_text(encoding="utf-8") for name in (pages.README, pages.MACHINE)]
+    rewrite(study(rendered), project)
+    assert [(project / name).read_text(encoding="utf-8") for name in (pages.README, pages.MACHINE)] == once
+
+
+@pytest.mark.parametrize("lacking", [pages.README, pages.MACHINE])
+def test_documents_are_left_alone_if_one_lacks_its_markers(rendered, project, lacking, capsys):
+    (project / lacking).write_text("nothing to replace")
+    before = [(project / name).read_text() for name in (pages.README, pages.MACHINE)]
+    assert pages.main([str(rendered)], project) == 1
+    assert "lacks the line" in capsys.readouterr().err
+    assert [(project / name).read_text() for name in (pages.README, pages.MACHINE)] == before
+
+
+def test_a_run_without_a_report_says_what_to_do(run, project):
+    with pytest.raises(UserError, match="make report"):
+        rewrite(study(run(configurations=("sanic",))), project)
+
+
+def test_it_says_how_it_is_called(capsys):
+    assert pages.main([]) == 2
+    assert "RUN_DIR" in capsys.readouterr().err
+
+
+@pytest.fixture
+def recycled(tmp_path):
+    """A run of recycling with one of the charts of a report; its fewest workers leak nothing."""
+    folder = make_recycling(tmp_path / "results" / "run", STORIES)
+    (folder / "report").mkdir()
+    (folder / "report" / "price_index.png").write_bytes(b"price")
+    list_charts(folder / "report", price_index=PRICE)
+    return folder
+
+
+def test_a_run_of_recycling_goes_between_marks_of_its_own(recycled, project):
+    analysed = study(recycled)
+    rewrite(analysed, project)
+    path = project / pages.RECYCLING
+    text, part = path.read_text(encoding="utf-8"), shown(path, "recycling")
+    assert "before this run" not in part and text.count("before this run") == len(EXPERIMENTS)
+    assert text.endswith(f"{END}\nbetween\nafter\n")
+    assert analysed.recycling.finding in part
+    for row in analysed.recycling.configurations:
+        assert "| " + " | ".join(row.texts()) + " |" in part
+    assert "Imagined CPU" in part and "95 % over replacements" in part
+    assert "](figures/price_index.png)" in part and "memory_recycled" not in part
+    assert (project / "docs" / "figures" / "price_index.png").read_bytes() == b"price"
+
+
+def test_a_run_of_recycling_without_a_report_says_what_to_do(recycled, project):
+    (recycled / "report").rename(recycled / "elsewhere")
+    with pytest.raises(UserError, match="make report RUN=run"):
+        rewrite(study(recycled), project)
+
+
+def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, project):
+    recycling = {"max_requests": 500, "replacements": 8}
+    narrowed = of_plan(study(recycled), {"name": "recycle", "workers": [2], "recycling": recycling})
+    rewrite(narrowed, project)
+    text = shown(project / pages.RECYCLING, "recycling")
+    assert "by `make recycle PLAN=recycle " in text
+    assert " WORKERS=2 " in text and " REPLACEMENTS=8` in " in text
+
+
+def of_plan(analysed, plan):
+    """The same run, of another plan."""
+    run = analysed.results.run.model_copy(update={"plan": analysed.results.run.plan | plan})
+    return Study(replace(analysed.results, run=run))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_goes_between_marks_of_its_own_without_tables(recycled, project, name):
+    experiment = of_plan(study(recycled), {"name": name})
+    rewrite(experiment, project)
+    path = project / pages.RECYCLING
+    assert shown(path, "recycling") == "before this run\n"
+    assert experiment.recycling.finding in shown(path, name) and "|" not in shown(path, name)
+    assert "by `make recycle PLAN=" in shown(path, name)
+
+
+def test_an_experiment_on_one_configuration_has_marks_of_its_own(recycled):
+    plan = {"name": "recycle-busy", "configurations": ["granian"]}
+    assert part_of(of_plan(study(recycled), plan)) == "recycle-busy granian"
+
+
+def test_a_plan_with_a_page_of_its_own_goes_there_with_tables_and_no_charts(rendered, project):
+    record = json.loads((rendered / "run.json").read_text())
+    record["plan"]["name"] = "database"
+    (rendered / "run.json").write_text(json.dumps(record))
+    analysed = study(rendered)
+    assert document_of(analysed) == PAGES["database"]
+    path = project / PAGES["database"]
+    path.write_text(marks("database"))
+    rewrite(analysed, project)
+    text = path.read_text(encoding="utf-8")
+    assert " sanic |" in text and "before this run" not in text and "![" not in text
+
+
+@pytest.fixture
+def answered(run):
+    """A run of each kind beside each other, whose reports have their charts."""
+    folder = run(configurations=("sanic", "uvicorn", "sanic-single"))
+    stories = [
+        Story(name, generation(11, 1.0), scenario=scenario, keep_alive=scenario == "index", repeat=repeat)
+        for name in ("sanic", "uvicorn")
+        for scenario in ("index", "index-close")
+        for repeat in (1, 2)
+    ]
+    priced = make_recycling(folder.parent / "recycle", stories)
+    for one, name in ((folder, "throughput"), (priced, "price_index")):
+        (one / "report").mkdir()
+        (one / "report" / f"{name}.png").write_bytes(name.encode())
+        list_charts(one / "report", **{name: PRICE if one is priced else FEW_RANKINGS[name]})
+    return folder
+
+
+def test_the_answers_are_those_of_the_run_and_of_the_recycling_beside_it(answered, project):
+    assert pages.main([str(answered)], project) == 0
+    readme, machine = project / pages.README, project / pages.MACHINE
+    answer = shown(readme, pages.ANSWER)
+    assert "**Use sanic: it" in answer and "sanic app:app --host 127.0.0.1 --port 8000 --workers 1" in answer
+    assert "`run`, by `make bench PLAN=synthetic" in answer and "`recycle`, by `make recycle" in answer
+    (figures,) = [line for line in answer.splitlines() if line.startswith("| sanic |")]
+    served = next(row for row in study(answered).verdict.tables[0].rows if row.configuration == "sanic")
+    assert served.texts()[2] in figures and "recycles" in figures
+    assert "| sanic-single | failed |" in shown(machine, pages.VERDICT)
+    situations = shown(machine, pages.SITUATIONS).splitlines()
+    assert "Use sanic" in situations[2] and situations[2].endswith("|  |")
+    assert "No configuration" in situations[3] and "`--survive-kill`" in situations[3]
+    assert not any("--p99-ms" in line for line in situations)  # there is no open loop
+    for name in ("throughput", "price_index"):
+        assert f"](figures/{name}.png)" in shown(machine, pages.RANKINGS)
+        assert (project / "docs" / "figures" / f"{name}.png").read_bytes() == name.encode()
+    claimed = shown(machine, pages.CLAIMS)
+    assert claimed.count("\n| ") == 1 + len(answers._CLAIMS) and "`make replay`" in claimed
+
+
+def test_without_recycling_beside_it_the_answer_says_so(answered, project):
+    (answered.parent / "recycle" / "run.json").unlink()
+    assert pages.main([str(answered)], project) == 0
+    assert "No run of recycling was read" in shown(project / pages.MACHINE, pages.VERDICT)
+    assert "price_index" not in shown(project / pages.MACHINE, pages.RANKINGS)
+
+
+def test_the_projects_documents_have_been_filled():
+    answer = shown(ROOT / pages.README, pages.ANSWER)
+    assert "```sh\n" in answer and "Read: performance of " in answer
+    ranked = shown(ROOT / pages.MACHINE, pages.RANKINGS)
+    assert "Measured on" in ranked and "| load | ranked by |" in ranked
+    for folder, text in ((ROOT, answer), (ROOT / "docs", ranked)):
+        charts = re.findall(r"\]\((\S+\.png)\)", text)
+        assert charts and all((folder / chart).stat().st_size > 10_000 for chart in charts)
+    assert "| configuration | requirements | why |" in shown(ROOT / pages.MACHINE, pages.VERDICT)
+    for option in ("`--survive-kill`", "`--p99-ms sleep=50`"):
+        assert option in shown(ROOT / pages.MACHINE, pages.SITUATIONS)
+    assert shown(ROOT / pages.MACHINE, pages.CLAIMS).count("\n| ") == 1 + len(answers._CLAIMS)
+    assert "Measured on" in shown(ROOT / pages.RECYCLING, "recycling")
+    for plan, page in PAGES.items():
+        assert "Measured on" in shown(ROOT / page, plan)

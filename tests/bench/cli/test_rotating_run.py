@@ -1,0 +1,147 @@
+"""A plan with a rotation as people run it: real servers, and the generator that comes with the suite."""
+
+import csv
+import itertools
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from bench.experiment import run as experiment
+from bench.model import schema
+from bench.model.columns import FILES
+from tests.bench.commands import start_run, told
+
+TINY = """
+summary = "two servers"
+configurations = ["sanic-single", "uvicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 1
+
+[rotation]
+sittings = 2
+load_s = 0.4
+settle_s = 0.2
+slice_s = 0.1
+
+[scenarios.index]
+users = [4]
+
+[[scenarios.index.open]]
+rates_per_s = [50]
+users = 4
+
+[scenarios.mixed]
+users = [2]
+"""
+NAMES = ("sanic-single", "uvicorn", "sanic-single-again")
+
+
+@pytest.fixture(autouse=True)
+def _without_ceilings(monkeypatch):
+    monkeypatch.setattr(experiment, "kept_or_measured", lambda *_: [])
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "processes"]
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
+    done = told("run", *tiny)
+    assert done.exit_code == 0, done.output
+    assert "note: the closed loops of mixed are measured in blocks" in done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    run = schema.read(folder / "run.json", schema.Run)
+    assert run.status == "finished" and run.plan["aliases"] == {"sanic-single-again": "sanic-single"}
+    assert (run.rotation.sittings, run.rotation.stopped, run.rotation.reason) == (2, "asked", None)
+    assert run.rotation.widest > 0 and run.rotation.seconds > 0
+    assert run.cells_planned == 3 * 2 + 2 + 2
+    cells = {
+        str(path.parent.relative_to(folder)): schema.read(path, schema.Cell)
+        for path in folder.glob("*/*/*/*/cell.json")
+    }
+    rotated = {path for path, cell in cells.items() if cell.rotation is not None}
+    assert rotated == {f"{name}/index/c4-w1/r{sitting}" for name in NAMES for sitting in (1, 2)}
+    assert set(cells) - rotated == {
+        *(f"{name}/index/o50-constant-w1/r1" for name in NAMES[:2]),
+        *(f"{name}/mixed/c2-w1/r1" for name in NAMES[:2]),
+    }
+    manners = ["polls"] if run.network.steered_to else ["polls", "sleeps"]
+    for path in rotated:
+        cell, measured = cells[path], cells[path].measured
+        assert cell.status == "finished" and sorted(cell.rotation.targets) == sorted(NAMES)
+        assert (cell.rotation.slice_s, cell.rotation.manners) == (0.1, manners)
+        slices = rows(folder / path / "slices.csv")
+        assert list(slices[0]) == list(FILES["slices"].types)
+        # On a busy machine a slice may not begin before its window does: it is left out.
+        assert 1 <= len(slices) <= cell.rotation.rounds == 4
+        assert measured.requests == sum(int(row["requests"]) for row in slices) > 0
+        assert measured.cpu_s == pytest.approx(sum(float(row["cpu_s"]) for row in slices), abs=1e-3)
+        assert measured.cpu_s > 0 and measured.idle_cpu_s is not None and measured.failures == 0
+        for name in ("latency", "failures", "generator", "processes", "workers", "host"):
+            assert (folder / path / f"{name}.csv").stat().st_size > 0
+    # What follows a sitting's order: nobody is loaded while another is.
+    windows = sorted(
+        (float(row["start"]), float(row["end"]))
+        for name in NAMES
+        for row in rows(folder / name / "index/c4-w1/r1/slices.csv")
+    )
+    assert 3 <= len(windows) <= 12
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(windows))
+    assert (folder / "report" / "report.html").stat().st_size > 0
+
+
+def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny):
+    results = tmp_path / "results"
+    run = start_run([*tiny, "--sittings", "4"])
+    deadline = time.monotonic() + 150
+    # The first sitting is there, and the second has begun to load its servers.
+    while not (list(results.glob("*/*/*/*/r1")) and list(results.glob("*/.sitting-2/*/*/*/r2"))):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.02)
+    tree = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert psutil.wait_procs(tree, 10)[1] == []
+    (folder,) = results.iterdir()
+    first = {path: path.read_text() for path in folder.rglob("cell.json")}
+    assert {path.parent.name for path in first} == {"r1"} and len(first) == 3
+    assert not list(folder.glob(".sitting-*")) and not list(folder.glob(".whole-*"))
+    before = schema.read(folder / "run.json", schema.Run)
+    assert (before.status, before.rotation.sittings, before.rotation.stopped) == ("interrupted", 1, None)
+
+    again = told("run", *tiny, "--sittings", "4", "--no-report")
+    assert again.exit_code == 0 and f"going on with {folder.name}" in again.output, again.output
+    after = schema.read(folder / "run.json", schema.Run)
+    assert (after.status, after.rotation.sittings) == ("finished", 4)
+    assert after.rotation.seconds > before.rotation.seconds
+    assert all(path.read_text() == text for path, text in first.items())
+    assert {path.parent.name for path in folder.glob("*/index/c4-w1/*/cell.json")} == {"r1", "r2", "r3", "r4"}
+    resumed = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
+    assert "nothing is left to measure" in resumed.output
+
+
+def test_blocks_are_measured_where_that_is_asked(tmp_path, tiny):
+    done = told(
+        "run", *tiny, "--blocks", "--configurations", "uvicorn", "--scenarios", "index", "--no-report"
+    )
+    assert done.exit_code == 0, done.output
+    assert "note: closed loops are measured in blocks, not in a rotation: as asked (--blocks)" in done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    run = schema.read(folder / "run.json", schema.Run)
+    assert (run.rotation.stopped, run.rotation.reason) == ("blocks", "as asked (--blocks)")
+    cells = [schema.read(path, schema.Cell) for path in folder.glob("*/*/*/*/cell.json")]
+    assert len(cells) == run.cells_planned == 4 and not [cell for cell in cells if cell.rotation]

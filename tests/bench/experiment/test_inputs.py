@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from bench.experiment import environments, inputs
+from bench.experiment.environments import Environments
+from bench.experiment.inputs import Inputs
+from bench.experiment.record import describe
+from bench.launch import stacks
+from bench.launch.selection import choose_launcher
+from bench.launch.stacks import UnavailableError
+from bench.machine import cpus
+from bench.model.errors import UsageError
+from targets.configurations import CONFIGURATIONS, ConfigurationError
+
+LOCAL, _ = choose_launcher("processes")
+SPLIT = cpus.CpuSplit((0,), (1,), (), trusted=True, note=None)
+
+
+@pytest.fixture
+def aliased(make_plan):
+    return make_plan("sanic", "again", aliases={"again": "sanic"})
+
+
+def test_a_run_lists_the_catalogue_and_then_the_aliases(aliased, catalogue):
+    described = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
+    entries = {entry["name"]: entry for entry in described["configurations"]}
+    assert list(entries) == [*catalogue.configurations, "again"]
+    assert entries["again"]["summary"] == "the same as sanic, under another name (A/A)"
+    rest = {key: value for key, value in entries["sanic"].items() if key not in ("name", "summary")}
+    assert rest.items() <= entries["again"].items()
+    assert entries["gunicorn-uvicorn-preload"]["variant_of"] == "gunicorn-uvicorn"
+    assert described["ceilings"] == []
+    assert (described["schema"], described["methodology"]) == (3, 3)
+
+
+def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):
+    described = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
+    folder = tmp_path / "20260101-000000-mine"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(described))
+    recorded = inputs.recorded(tmp_path, folder.name, {})
+    assert (recorded.name, recorded.plan) == ("mine", aliased)
+    again = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
+    assert json.loads((folder / "run.json").read_text()) == again
+    with pytest.raises(UsageError, match="it cannot change: rates_per_s"):
+        inputs.recorded(tmp_path, folder.name, {"rates_per_s": [10.0]})
+
+
+def test_an_alias_is_available_where_its_configuration_is(aliased, catalogue, monkeypatch):
+    ensured = []
+    monkeypatch.setattr(stacks, "ensure", lambda stack, say: ensured.append(stack.name))
+    having = environments.make_environments(Inputs("mine", aliased, catalogue, {}), LOCAL, print)
+    assert ensured == ["current"] and having.unavailable == []
+    assert inputs.configurations(aliased, catalogue)["again"] is catalogue.get("sanic")
+
+    def missing(stack, say):
+        raise UnavailableError("it is not there", "get it")
+
+    monkeypatch.setattr(stacks, "ensure", missing)
+    having = environments.make_environments(Inputs("mine", aliased, catalogue, {}), LOCAL, print)
+    assert [entry["configuration"] for entry in having.unavailable] == ["sanic", "again"]
+
+
+def test_a_plan_chooses_from_its_own_catalogue_and_scenarios(tmp_path, make_plan):
+    own = tmp_path / "own.toml"
+    text = CONFIGURATIONS.read_text().replace("[configuration.sanic]", "[configuration.mine]")
+    own.write_text(text.replace('requirements = "', f'requirements = "{CONFIGURATIONS.parent}/'))
+    (tmp_path / "my_load.py").write_text('"""Asks for something."""\n')
+    chosen = make_plan("mine", catalogue=str(own), locustfiles=str(tmp_path))
+    assert "mine" in inputs.catalogue(chosen).configurations
+    assert list(inputs.scenarios(chosen)) == ["my-load"]
+    own.write_text("nonsense")
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        inputs.catalogue(chosen)
+    suite = make_plan("sanic")
+    assert "sanic" in inputs.catalogue(suite).configurations and "index" in inputs.scenarios(suite)

@@ -1,0 +1,160 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.experiment import results
+from bench.experiment.runner import remaining
+from bench.machine import host
+from bench.model import schema
+from bench.model.cells import Block, Cell, ClosedLoop
+from bench.model.errors import UsageError, UserError
+from bench.model.files import ROOT, write_json, write_text
+from bench.model.matching import differences
+
+CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=2, block=5)
+RUN = {
+    "schema": schema.SCHEMA,
+    "methodology": schema.METHODOLOGY,
+    "status": "interrupted",
+    "seed": 3,
+    "plan": {"name": "quick"},
+    "launcher": "processes",
+    "cpu_split": {"server": [0]},
+    "stacks": {},
+    "host": host.facts(),
+}
+
+
+def make(folder, name, **changes):
+    (folder / name).mkdir(parents=True)
+    write_json(folder / name / "run.json", RUN | changes)
+    return folder / name
+
+
+def test_two_runs_in_one_folder_are_an_error(tmp_path):
+    hold = f"""
+from pathlib import Path
+from bench.experiment.results import RunFolder
+with RunFolder(Path({str(tmp_path)!r})):
+    print("locked", flush=True); input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(UserError, match="another run is writing to"), results.RunFolder(tmp_path):
+            pass
+        other.communicate("\n")
+    with results.RunFolder(tmp_path):
+        pass
+
+
+def test_a_run_goes_on_with_the_packages_of_its_locustfiles_only():
+    own = RUN | {"suite": {"packages": {"faker": "1"}}, "locustfile_requirements": {"sha256": "a"}}
+    assert differences(own, own) == []
+    assert differences(own, own | {"locustfile_requirements": {"sha256": "b"}}) == ["locustfile_requirements"]
+    assert differences(own, RUN) == differences(RUN, own) == ["locustfile_requirements"]
+    assert differences(own, own | {"suite": {"packages": {"faker": "2"}}}) == ["suite"]
+    # Without any, the generator may be a newer one.
+    assert differences(RUN | {"suite": {}}, RUN | {"suite": {"python": "3.13"}}) == []
+
+
+def test_only_finished_cells_count_as_done(tmp_path):
+    other = Cell("sanic", "index", load=ClosedLoop(64), workers=1, repeat=2, block=5)
+    block = Block(5, "sanic", 1, 2, (CELL, other))
+    assert str(CELL.path) == "sanic/index/c8-w1/r2"
+    with results.RunFolder(tmp_path) as folder:
+        assert remaining([block], folder) == [block]
+        folder.cell(CELL).mkdir(parents=True)
+        (folder.cell(CELL) / "latency.csv").touch()
+        assert remaining([block], folder) == [block]
+        write_json(folder.cell(CELL) / "cell.json", {"status": "failed", "measured": None})
+        assert remaining([block], folder) == [block]
+        write_json(folder.cell(CELL) / "cell.json", {"status": "finished", "measured": {}})
+        assert remaining([block], folder) == [Block(5, "sanic", 1, 2, (other,))]
+        write_json(folder.cell(CELL).parent / "x.json", {})
+        folder.cell(other).mkdir(parents=True)
+        write_json(folder.cell(other) / "cell.json", {"status": "finished", "measured": {}})
+        assert remaining([block], folder) == []
+
+
+def test_the_latest_unfinished_run_of_the_same_command_is_found(tmp_path):
+    assert results.unfinished(tmp_path, RUN, None) is None
+    make(tmp_path, "0", schema=99)
+    make(tmp_path, "99", schema=99)
+    first = make(tmp_path, "1")
+    make(tmp_path, "2", status="finished")
+    make(tmp_path, "3", plan={"name": "other"})
+    make(tmp_path, "4", host=RUN["host"] | {"machine_id": "another"})
+    make(tmp_path, "4a", methodology=1)
+    make(tmp_path, "5", stacks={"current": {"python": "3.99"}})
+    assert results.unfinished(tmp_path, RUN, None) == first
+    assert results.unfinished(tmp_path, RUN, 3) == first
+    assert results.unfinished(tmp_path, RUN, 4) is None
+    killed = make(tmp_path, "6", status="running")
+    assert results.unfinished(tmp_path, RUN, None) == killed
+    with results.RunFolder(killed):
+        assert results.unfinished(tmp_path, RUN, None) == first
+
+
+def test_what_keeps_a_run_from_going_on_is_named():
+    assert differences(RUN, RUN) == []
+    changed = RUN | {"plan": {}, "host": RUN["host"] | {"cpu": "another"}}
+    assert differences(RUN, changed) == ["plan", "host"]
+
+
+def test_limits_keep_no_run_from_going_on():
+    recorded = {**RUN, "plan": {"name": "quick", "import_timeout_s": 5.0}}
+    now = {**RUN, "plan": {"name": "quick", "startup_timeout_s": 90.0}}
+    assert differences(recorded, now) == []
+    assert differences(recorded, {**now, "plan": {"name": "smoke"}}) == ["plan"]
+
+
+def test_runs_are_found_by_name_by_path_and_by_age(tmp_path):
+    with pytest.raises(UsageError, match="no runs in"):
+        results.find(tmp_path, None)
+    make(tmp_path, "20260101-000000-quick")
+    second = make(tmp_path, "20260102-000000-quick")
+    assert results.find(tmp_path, None) == second
+    assert results.find(tmp_path, second.name) == second
+    assert results.find(tmp_path, str(second)) == second
+    with pytest.raises(UsageError, match='did you mean "20260102-000000-quick"'):
+        results.find(tmp_path, "20260102-000000-quik")
+
+
+def test_new_runs_never_share_a_folder(tmp_path):
+    made = {results.create(tmp_path, "quick") for _ in range(3)}
+    assert len(made) == 3 and all(path.name.split("-")[2] == "quick" for path in made)
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path):
+    (tmp_path / ".serve-abc" / "1-1").mkdir(parents=True)
+    with results.RunFolder(tmp_path):
+        assert not (tmp_path / ".serve-abc").exists()
+
+
+def test_a_broken_or_foreign_run_is_told(tmp_path):
+    path = make(tmp_path, "run", schema=99)
+    with pytest.raises(UserError, match="has schema 99, this suite reads 3"):
+        results.read_run(path)
+    (path / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"no readable run\.json"):
+        results.read_run(path)
+
+
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, {"one": 1})
+
+    def fails(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fails)
+    monkeypatch.setattr(type(path), "replace", fails)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "other")
+    assert json.loads(path.read_text()) == {"one": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]

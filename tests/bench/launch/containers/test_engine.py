@@ -1,0 +1,86 @@
+"""How clients of Docker are run, and what becomes of them when bench is interrupted."""
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from bench.launch.containers import engine
+from bench.machine.processes import spawn
+
+
+class Interrupted(Exception):
+    """What stands for Ctrl-C."""
+
+
+@pytest.fixture
+def interrupt():
+    """Have the test's own process interrupted after so many seconds."""
+
+    def stop(*_):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, stop)
+    yield lambda after_s: signal.setitimer(signal.ITIMER_REAL, after_s)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def client(tmp_path, does):
+    """A client that says that it has begun, then does something."""
+    return ["sh", "-c", f'echo $$ >"{tmp_path}/begun"; {does}']
+
+
+def run_until_begun(tmp_path, interrupt, command):
+    """Run a client and interrupt when it has begun; fails the test if it had not."""
+    interrupt(1.0)
+    with pytest.raises(Interrupted):
+        engine.run(command)
+    assert (tmp_path / "begun").exists()
+
+
+def test_what_was_begun_is_finished_before_an_interruption_goes_on(tmp_path, interrupt):
+    done = tmp_path / "done"
+    run_until_begun(tmp_path, interrupt, client(tmp_path, f'sleep 2; touch "{done}"'))
+    assert done.exists()
+
+
+def test_an_interruption_while_a_client_is_being_started_waits_for_it(tmp_path, monkeypatch):
+    """Else nobody would know of what the client has the engine do, and nobody would remove it."""
+    done = tmp_path / "done"
+
+    def started_and_interrupted(*arguments, **options):
+        client = spawn(*arguments, **options)
+        signal.raise_signal(signal.SIGTERM)
+        return client
+
+    def stop(*_):
+        raise Interrupted
+
+    monkeypatch.setattr(engine, "spawn", started_and_interrupted)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Interrupted):
+            engine.run(client(tmp_path, f'sleep 1; touch "{done}"'))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.exists()
+
+
+def test_a_client_that_does_not_end_is_killed(tmp_path, interrupt, monkeypatch):
+    monkeypatch.setattr(engine, "_FINISH_S", 0.2)
+    started = time.monotonic()
+    run_until_begun(tmp_path, interrupt, client(tmp_path, "exec sleep 60"))
+    assert time.monotonic() - started < 50
+    assert not psutil.pid_exists(int((tmp_path / "begun").read_text()))
+
+
+def test_what_a_client_said_is_the_error():
+    with pytest.raises(engine.ClientError, match="no such thing"):
+        engine.run(["sh", "-c", "echo no such thing >&2; exit 1"])
+
+
+def test_a_client_that_takes_too_long_is_named():
+    with pytest.raises(engine.EngineError, match=r"took more than 0\.2 s"):
+        engine.run(["sleep", "60"], timeout_s=0.2)

@@ -1,0 +1,101 @@
+"""Several servers at once: started together, and none of them disturbs another."""
+
+import os
+import signal
+import threading
+
+import psutil
+import pytest
+
+from bench.launch import local
+from bench.launch.launcher import ServerRequest
+from bench.launch.local import Processes
+from bench.launch.server import ServerError
+from tests.bench.commands import gone
+from tests.ports import free_port
+
+
+@pytest.fixture
+def requests(tmp_path, catalogue, entries):
+    """Makes what `start_all` is told; a name that the catalogue lacks is a server that does not start."""
+
+    def make(*names, workers=1):
+        found = [
+            catalogue.configurations[name] if name in catalogue.configurations else entries(name)[name]
+            for name in names
+        ]
+        return [ServerRequest(each, workers, tmp_path / f"{place}", (0,)) for place, each in enumerate(found)]
+
+    return make
+
+
+def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, current, requests):
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        wanted = requests("sanic-single", "nobody", "uvicorn", "uvicorn")
+        first, failed, *others = launcher.start_all(wanted)
+        assert isinstance(failed, ServerError) and "nobody did not start" in str(failed)
+        served = [server.facts["configuration"] for server in (first, *others)]
+        assert served == ["sanic-single", "uvicorn", "uvicorn"]
+        assert len({server.url for server in (first, *others)}) == 3
+        for server in (first, *others):
+            launcher.stop(server)
+        launcher.settle()
+        assert all(server.asked_to_end for server in (first, *others))
+
+
+def test_ports_do_not_collide(tmp_path, current, requests, monkeypatch):
+    free = local.free_port()
+    ports = iter([free, free, free, local.free_port()])
+    monkeypatch.setattr(local, "free_port", lambda: next(ports))
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        one, other = launcher.start_all(requests("sanic-single", "sanic-single"))
+        assert one.url.endswith(f":{free}") and not other.url.endswith(f":{free}")
+
+
+def test_a_given_port_is_that_of_the_first(tmp_path, current, requests):
+    port = free_port()
+    with Processes(port=port).open({"current": current}, tmp_path, print) as launcher:
+        one, other = launcher.start_all(requests("sanic-single", "sanic-single"))
+        assert one.url.endswith(f":{port}") and other.url.endswith(f":{port + 1}")
+
+
+def test_the_processes_of_a_server_are_those_below_serve(tmp_path, current, requests):
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        one, other = launcher.start_all(requests("sanic", "gunicorn-uvicorn", workers=2))
+        for server in (one, other):
+            serve = psutil.Process(server.process.child.pid)
+            below = {each.pid for each in serve.children(recursive=True) if each.name() != "sh"}
+            assert set(launcher.pids(server)) == below and server.facts["pid"] in below and len(below) >= 3
+        os.kill(one.facts["pid"], signal.SIGKILL)
+        one.process.child.wait(60)
+        assert launcher.pids(one) == []
+
+
+def test_servers_that_are_being_started_end_with_an_interruption(tmp_path, current, requests, monkeypatch):
+    started = []
+    spawn = local.spawn
+    monkeypatch.setattr(
+        local, "spawn", lambda *words, **options: started.append(spawn(*words, **options)) or started[-1]
+    )
+    main = threading.main_thread().ident
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Processes().open({"current": current}, tmp_path, print) as launcher,
+    ):
+        interruption = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+        interruption.start()
+        try:
+            launcher.start_all(requests("sanic-single", "uvicorn"))
+            threading.Event().wait(60)
+        finally:
+            interruption.join()
+            trees = [
+                process
+                for child in started
+                if psutil.pid_exists(child.pid)
+                for process in (
+                    psutil.Process(child.pid),
+                    *psutil.Process(child.pid).children(recursive=True),
+                )
+            ]
+    assert len(started) == 2 and gone(trees)

@@ -1,0 +1,84 @@
+"""Locustfiles as people write them, behind the web UI."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from tests.swarm.cockpit.process import FORM, Cockpit
+from tests.swarm.cockpit.test_loads import measured, stop
+
+FILE = """
+import json, sys
+from locust import HttpUser, constant, events, task
+
+@events.init_command_line_parser.add_listener
+def add(parser):
+    parser.add_argument("--configuration", default="{place}'s own")
+    parser.add_argument("--tenant", required=True)
+
+@events.test_start.add_listener
+def begin(environment, **_):
+    options = environment.parsed_options
+    print(json.dumps({{"event": "finished", "reason": None}}))
+    print("start", "{place}", options.configuration, options.tenant, options.host, options.num_users)
+    raise LookupError("no accounts")
+
+@events.quitting.add_listener
+def gate(environment, **_):
+    environment.process_exit_code = 3
+
+class WebsiteUser(HttpUser):
+    wait_time = constant(0.01)
+
+    @task
+    def look(self):
+        self.client.get("/{place}")
+"""
+
+PICKS = ["WebsiteUser of s0", "WebsiteUser of s1"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = [tmp_path / f"{place}.py" for place in ("browse", "order")]
+    for path in made:
+        path.write_text(FILE.format(place=path.stem))
+    return made
+
+
+def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, null_server, folder):
+    cockpit = Cockpit(files, options=["--tenant", "acme"])
+    try:
+        page = cockpit.get("/").body.decode()
+        assert all(pick in page for pick in PICKS)
+        assert "tenant" not in page  # the form offers what it can pass on, and no more
+        both = cockpit.post("/swarm", {**FORM, "user_classes": PICKS}).json
+        assert both["success"] is False and "cannot run at once" in both["message"]
+        event, answer = cockpit.start(null_server, folder, user_classes=PICKS[1:])
+        assert answer.json["success"] is True, answer.json
+        assert event["scenario"] == "s1"
+        cockpit.until(measured, "a measured second")
+        finished = stop(cockpit)
+        assert finished["reason"] is None and finished["requests"] > 0
+        with (folder / "locust_exceptions.csv").open(newline="") as file:
+            assert [row["Message"] for row in csv.DictReader(file)] == [
+                "listener begin of test_start: LookupError: no accounts"
+            ]
+        cockpit.process.stdin.close()
+        assert cockpit.wait_for("quit")["exit_status"] == 3
+        cockpit.log.seek(0)
+        told = [line for line in cockpit.log.read().splitlines() if line.startswith("start ")]
+        assert told == [f"start order order's own acme {null_server} 4"]
+    finally:
+        cockpit.close()
+
+
+def test_options_that_are_missing_are_said_instead_of_a_web_ui(files):
+    cockpit = Cockpit(files)
+    try:
+        assert cockpit.ready["event"] == "failed"
+        assert 'it requires --tenant: give SCENARIO_OPTIONS="--tenant VALUE"' in cockpit.ready["reason"]
+    finally:
+        cockpit.close()

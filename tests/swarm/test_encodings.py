@@ -1,0 +1,118 @@
+"""Compressed answers: read as what they stand for, counted as what came over the connection."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import brotli
+import pytest
+
+from swarm.http.message import Message, decoded
+from tests.swarm.scripted import byte_by_byte, reply
+
+PLAIN = json.dumps({"hello": "wörld" * 50}).encode()
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+CODED = {
+    "gzip": gzip.compress(PLAIN),
+    "x-gzip": gzip.compress(PLAIN),
+    "GZIP": gzip.compress(PLAIN[:7]) + gzip.compress(PLAIN[7:]),  # two members, as some servers flush
+    " gzip": gzip.compress(PLAIN) + b"behind it",
+    "deflate": zlib.compress(PLAIN),
+    "Deflate": raw_deflate(PLAIN),
+    "br": brotli.compress(PLAIN),
+    "br, gzip": gzip.compress(brotli.compress(PLAIN)),
+    "identity, gzip": gzip.compress(PLAIN),
+    "utf-8": PLAIN,  # no coding at all: some servers say so
+}
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_body_is_decoded_and_its_wire_size_counted(serve, live, coding):
+    wire = reply(CODED[coding], "200 OK", "Content-Type: application/json", f"Content-Encoding: {coding}")
+    server = serve({"/": wire, "/slow": byte_by_byte(wire)})
+
+    def steps(user):
+        for _ in range(2):
+            yield user.get("/")
+        yield user.get("/slow", name="/")
+
+    lived = live(server.url, steps)
+    for response in lived.responses:
+        assert (response.content, response.text, response.json()) == (
+            PLAIN,
+            PLAIN.decode(),
+            json.loads(PLAIN),
+        )
+        assert response.size == len(CODED[coding])
+        assert response.ok
+    assert lived.responses[0].content is lived.responses[1].content  # equal answers are decoded once
+    entry = lived.swarm.stats.get("/", "GET")
+    assert (entry.num_failures, entry.total_content_length) == (0, 3 * len(CODED[coding]))
+
+
+SPOILT = {
+    "gzip": b"no gzip at all",
+    "x-gzip": CODED["gzip"][:-9],
+    "deflate": CODED["deflate"][:-5],
+    "br": CODED["br"][:-3],
+    "gzip, br": CODED["gzip"],
+    "zstd": b"(\xb5/\xfd",  # locustio/locust#3188: asked for by headers copied from a browser
+}
+
+
+@pytest.mark.parametrize("coding", SPOILT)
+def test_a_body_that_is_not_what_it_says_is_a_failure(serve, live, coding):
+    server = serve({"/": reply(SPOILT[coding], "200 OK", f"Content-Encoding: {coding}")})
+
+    def steps(user):
+        response = yield user.get("/")
+        assert (response.content, response.text) == (b"", "")
+        with pytest.raises(ValueError, match="Expecting value"):
+            response.json()
+
+    lived = live(server.url, steps)
+    assert lived.only.reason.startswith("protocol: Content-Encoding is ")
+    assert lived.only.size == len(SPOILT[coding])
+    assert lived.swarm.stats.get("/", "GET").num_failures == 1
+    assert not lived.swarm.runner.exceptions
+
+
+def test_what_nobody_reads_is_not_decoded(serve, live):
+    server = serve({"/": reply(b"no gzip", "200 OK", "Content-Encoding: gzip")})
+
+    def steps(user):
+        yield user.get("/")
+
+    assert live(server.url, steps).swarm.stats.get("/", "GET").num_failures == 0
+
+
+@pytest.mark.parametrize("method", ["DELETE", "HEAD"])
+def test_without_a_body_there_is_nothing_to_decode(serve, live, method):
+    """locustio/locust#2310: a deletion answered with 204 and a Content-Encoding."""
+    server = serve({"/": b"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n"})
+
+    def steps(user):
+        yield user.request(method, "/")
+
+    response = live(server.url, steps).only
+    assert (response.content, response.text, response.ok) == (b"", "", True)
+
+
+def test_brotli_is_missed_with_what_to_do(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "brotli", None)
+    with pytest.raises(ValueError, match="brotli is missing: install it"):
+        decoded(CODED["br"], "br")
+
+
+def test_a_plain_body_is_its_content():
+    body = b"plain"
+    message = Message(200, [(b"content-type", b"text/plain")], body, keep_alive=True)
+    assert message.content is body
