@@ -32,6 +32,8 @@ from bench.model.files import ROOT
 from bench.model.schema import Configuration, Run
 from targets import configurations as targets
 
+# What a variant that a request can tell from its parent is expected to change.
+_OF_REQUESTS = {"throughput", "cpu", "tail"}
 MEMORY, KILLED, TERMINATED = QUESTIONS[5:8]
 # What the verdicts of the deciding table say to a requirement.
 _ANSWERS: dict[str, Outcome] = {"good": "passed", "bad": "failed"}
@@ -104,7 +106,13 @@ def _measured_by(studies: Sequence[Study], name: str) -> Study | None:
 def _variants(studies: Sequence[Study], considered: Collection[str]) -> dict[str, str]:
     """Configurations that a request cannot tell from another, each with that other."""
     every = [entry for study in studies for entry in study.results.run.configurations]
-    return {entry.name: entry.variant_of for entry in every if entry.variant_of and entry.name in considered}
+    return {
+        entry.name: entry.variant_of
+        for entry in every
+        if entry.variant_of
+        and entry.name in considered
+        and (entry.variant is None or not _OF_REQUESTS.intersection(entry.variant.expects))
+    }
 
 
 def _source(run: Run) -> Source:

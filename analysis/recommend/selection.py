@@ -97,10 +97,12 @@ def counterpart(folder: Path, run: schema.Run) -> Path | None:
 def asks(run: schema.Run) -> bool:
     """Whether a run asks which configuration to use: of the suite's catalogue, which it starts itself.
 
-    One that compares two versions of an app asks whether that became worse.
+    One that compares two versions of an app asks whether that became worse, one that tries settings what
+    these are worth.
     """
     compares = (run.plan.get("own_app") or {}).get("baseline")
-    return run.plan.get("catalogue") is None and run.plan.get("external") is None and not compares
+    otherwise = compares or run.plan.get("settings")
+    return run.plan.get("catalogue") is None and run.plan.get("external") is None and not otherwise
 
 
 def _of_a_database(run: schema.Run) -> bool:
