@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +69,12 @@ class Material:
 
 def gather(root: Path, machine_id: str) -> Material:
     """What there is of a machine under `root`: the runs that a verdict goes by, replay, runs of settings."""
-    folders, tried = latest(root, machine_id), measured(root, machine_id)
-    studies = {folder: study(folder) for folder in dict.fromkeys([*folders, *tried])}
+    tried = []
+    for folder in measured(root, machine_id):
+        with suppress(results.NothingFinished):
+            tried.append(study(folder))
     return Material.of(
-        [studies[folder] for folder in folders],
-        latest_replay(root, machine_id),
-        [studies[folder] for folder in tried],
+        [study(folder) for folder in latest(root, machine_id)], latest_replay(root, machine_id), tried
     )
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from analysis.recommend.evidence import (
 )
 from analysis.recommend.gaps import gaps
 from analysis.recommend.performance import delivered, with_variants
+from analysis.recommend.tuning import tuning
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
 from analysis.recycling.requests import rate
@@ -61,16 +63,13 @@ def of_kind(studies: Iterable[Study], kind: Kind) -> tuple[Study, ...]:
     return tuple(sorted(found, key=lambda study: len(kinds(study.results.run))))
 
 
-def own_app(run: Run) -> str | None:
-    """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
-    own = run.plan.get("own_app")
-    return None if own is None else f"{own['app']} of {own['folder']}"
-
-
-def read(performance: Study | None, *recycling: Study | None) -> Evidence:
+def read(
+    performance: Study | None, *recycling: Study | None, tried: Sequence[Study] = ()
+) -> Evidence:
     """All that some runs show together; each may be missing. Aliases are no choice, and left out.
 
-    How workers are replaced is read, for each configuration, from the first of `recycling` that measured it.
+    How workers are replaced is read, for each configuration, from the first of `recycling` that measured it;
+    what its settings are worth, from those that `tried` some, the latest first.
     """
     replacing = [study for study in recycling if study is not None]
     studies = list(dict.fromkeys(study for study in (performance, *replacing) if study is not None))
@@ -86,7 +85,11 @@ def read(performance: Study | None, *recycling: Study | None) -> Evidence:
     return Evidence(
         runs=tuple(_source(study.results.run) for study in studies),
         configurations=tuple(
-            _known(entries[name], performance, _measured_by(replacing, name)) for name in considered
+            replace(
+                _known(entries[name], performance, _measured_by(replacing, name)),
+                tuning=tuning(name, entries[name].recycle, tried),
+            )
+            for name in considered
         ),
         performance=with_variants(tables, _variants(studies, considered)),
         server_cpus=None if performance is None else len(performance.results.run.cpu_split.server),
@@ -123,7 +126,7 @@ def _source(run: Run) -> Source:
         started=run.started,
         plan=str(run.plan.get("name", "unnamed")),
         command=reproduction.command(run),
-        app=own_app(run),
+        app=run.app,
         launcher=run.launcher,
         methodology=run.methodology,
         hostname=host.hostname,

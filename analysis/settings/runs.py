@@ -6,10 +6,10 @@ from bench.model import schema
 from bench.model.errors import UserError
 
 
-def measured(root: Path, machine_id: str) -> list[Path]:
+def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     """The finished runs under `root` of a machine that tried variants beside their parents, the latest first.
 
-    Runs of somebody's own app are left out, and of the others those whose variants later ones tried as well.
+    Those of one `app`, None for the suite's, and of these those that tried a variant which no later one did.
     """
     found: list[tuple[float, Path, set[str]]] = []
     for path in root.glob("*/run.json"):
@@ -18,7 +18,7 @@ def measured(root: Path, machine_id: str) -> list[Path]:
         except UserError:  # of another version of the suite, or not whole
             continue
         mine = run.status == "finished" and run.host.machine_id == machine_id
-        if mine and run.plan.get("own_app") is None:
+        if mine and run.app == app:
             found.append((run.started, path.parent, tried(path.parent, run)))
     told: set[str] = set()
     kept = []

@@ -223,6 +223,12 @@ class Run(_Record):
         external: dict[str, Any] | None = self.plan.get("external")
         return None if external is None else str(external.get("url"))
 
+    @property
+    def app(self) -> str | None:
+        """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
+        own: dict[str, Any] | None = self.plan.get("own_app")
+        return None if own is None else f"{own['app']} of {own['folder']}"
+
 
 class ClosedLoad(_Record):
     """A closed loop: `users` that each wait for their answer."""
