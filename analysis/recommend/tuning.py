@@ -42,7 +42,7 @@ def tuning(name: str, recycle: str | None, tried: Sequence[Study]) -> Tuning:
     figures = {
         variant: f"{judged.facts.varies} as it is: {_figure(judged)} ({judged.fate}; {run})"
         for variant, (judged, run) in mine.items()
-        if judged.decisive is not None and variant not in carried
+        if (judged.decisive or judged.broken) and variant not in carried
     }
     known = {judged.facts.varies for variant, (judged, _) in mine.items() if variant in {*figures, *carried}}
     return Tuning(
