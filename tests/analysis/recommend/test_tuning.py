@@ -52,7 +52,7 @@ def test_the_one_setting_that_is_worth_it_is_carried_with_its_figure(tmp_path):
     make_settings(tmp_path / "settings", FEW)
     found = tuning("uvicorn", "respawn", tried(tmp_path))
     assert found.tuned.entry.name == WORTH
-    assert found.tuned.figure.startswith("--http c, 0.74")
+    assert found.tuned.figure.startswith("--http c, 0.7")
     assert found.tuned.figure.endswith("the p99 (settings)")
     kept, log = found.figures
     assert kept.startswith("keep-alive as it is: --timeout-keep-alive 5, ")
