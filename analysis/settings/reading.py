@@ -1,24 +1,20 @@
-"""From the summary of a run to its settings: each variant's ratios to its parent, pair by pair."""
+"""From the summary of a run to its settings: each variant's ratios to its parent."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from analysis.findings.bottleneck import generator_bound, ranked_by
+from analysis.findings.bottleneck import generator_bound
 from analysis.recycling import Recycling
 from analysis.results import Results
-from analysis.rotation import columns_of
+from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD
 from bench.model.schema import Variant
-from bench.model.thresholds import ERROR_RATE
-from bench.stats.comparison import UNKNOWN, Ratio, compare_by, compare_counts
-
-# A load that fewer than this share of the repeats tell of than of another says too little to be waited for.
-ENOUGH = 0.5
-_NOTHING = Ratio(UNKNOWN, UNKNOWN, UNKNOWN, 0)
+from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.stats.comparison import Ratio, compare_counts
 
 
 def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | None = None) -> Settings:
@@ -33,41 +29,57 @@ def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | Non
     variants = {
         name: facts for name, facts in entries.items() if facts and name in tried and facts.of in tried
     }
+    if not variants:
+        return Settings(())
     parents = {facts.of for facts in variants.values()}
     places = {name: place for place, name in enumerate(entries)}
-    judged = [_judged(results, summary, recycling, name, facts) for name, facts in variants.items()]
+    known = _Known.of(results, summary, recycling)
+    judged = [_judged(known, name, facts) for name, facts in variants.items()]
     judged.sort(key=lambda each: (places[each.parent], *each.order))
-    return Settings(tuple(judged), alone=bool(variants) and tried == parents | set(variants))
+    return Settings(tuple(judged), alone=tried == parents | set(variants))
 
 
-def _judged(
-    results: Results, summary: pd.DataFrame, recycling: Recycling | None, name: str, facts: Variant
-) -> Judged:
+@dataclass(frozen=True)
+class _Known:
+    """What a run tells: `loads` has the cells of each load, `figures` those of each measure but losses."""
+
+    results: Results
+    measured: frozenset[str]
+    loads: Sequence[pd.DataFrame]
+    figures: Mapping[Measure, Figures]
+    recycling: Recycling | None
+
+    @classmethod
+    def of(cls, results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> "_Known":
+        """From the cells of a run, those that are steps of searches or meant for recycling left out."""
+        plain = summary[summary["search_p99_ms"].isna() & summary["treatment"].isin(["none", "control"])]
+        by = ["load_kind", *OPEN_LOAD]
+        loads = [cells for _, cells in plain.groupby(by, dropna=False, observed=True)]
+        names = frozenset(summary["configuration"].astype(str))
+        return cls(results, names, loads, _figures(loads), recycling)
+
+
+def _judged(known: _Known, name: str, facts: Variant) -> Judged:
     """A variant beside its parent."""
-    pair = summary[summary["configuration"].isin([name, facts.of])]
-    if set(pair["configuration"].astype(str)) != {name, facts.of}:
-        return Judged(name, facts, (), unmeasured=_reason(results, name, facts.of))
-    loads = list(_loads(pair, name, facts.of))
-    ratios = _ratios(loads, name, facts.of)
-    if recycling is not None:
-        ratios["lost"] = _lost(recycling, name, facts.of)
-    known = {
-        measure: ratio
-        for measure, ratio in ratios.items()
-        if not math.isnan(ratio.ratio) or (measure == "lost" and ratio.rounds)
-    }
+    if not {name, facts.of} <= known.measured:
+        return Judged(name, facts, (), unmeasured=_reason(known.results, name, facts.of))
+    ratios = {measure: figures.compare(name, facts.of) for measure, figures in known.figures.items()}
+    found = {measure: ratio for measure, ratio in ratios.items() if not math.isnan(ratio.ratio)}
+    if known.recycling is not None:
+        lost = _lost(known.recycling, name, facts.of)
+        found |= {"lost": lost} if lost.rounds else {}
     expects = set(facts.expects)
-    if "throughput" in expects and "throughput" not in known:
+    if "throughput" in expects and "throughput" not in found:
         expects.add("cpu")  # as in rankings, where a server was not saturated
     return Judged(
         name,
         facts,
         tuple(
-            Setting(name, facts.of, facts.varies, measure, known[measure], about.expects in expects)
+            Setting(name, facts.of, facts.varies, measure, found[measure], about.expects in expects)
             for measure, about in MEASURES.items()
-            if measure in known
+            if measure in found
         ),
-        broken=next((why for load in loads if (why := _broken(load, name, facts.of))), None),
+        broken=next((why for load in known.loads if (why := _broken(load, name, facts.of))), None),
     )
 
 
@@ -82,92 +94,63 @@ def _reason(results: Results, *names: str) -> str:
     return "it could not be measured"
 
 
-def _loads(pair: pd.DataFrame, name: str, parent: str) -> Iterator[pd.DataFrame]:
-    """The cells of each load that both have, those without a success left out.
-
-    Steps of searches are none, nor are cells in which workers were replaced or a signal was sent.
-    """
-    plain = pair[pair["search_p99_ms"].isna() & pair["treatment"].isin(["none", "control"])]
-    for _, cells in plain.groupby(["load_kind", *OPEN_LOAD], dropna=False, observed=True):
-        if set(cells["configuration"].astype(str)) == {name, parent}:
-            yield cells
-
-
-def _errors(cells: pd.DataFrame, name: str) -> float:
-    """The share of the requests of one of a pair that failed."""
-    mine = cells[cells["configuration"] == name]
-    failures = int(mine["failures"].sum())
-    return failures / max(1, failures + int(mine["requests"].sum()))
-
-
-def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
-    """That a variant fails requests where its parent does not; None where it does not."""
-    mine, theirs = (_errors(load, each) for each in (name, parent))
-    if mine <= ERROR_RATE or theirs > ERROR_RATE:
-        return None
-    return f"{mine:.2%} of its requests failed in {load['scenario'].iloc[0]}, of {parent}'s {theirs:.2%}"
-
-
-def _ratios(loads: Sequence[pd.DataFrame], name: str, parent: str) -> dict[Measure, Ratio]:
-    """What closed and open loops tell; loads in which requests failed tell nothing."""
-    sound = [
-        load[load["requests"] > 0]
-        for load in loads
-        if max(_errors(load, each) for each in (name, parent)) <= ERROR_RATE
-    ]
+def _figures(loads: Sequence[pd.DataFrame]) -> dict[Measure, Figures]:
+    """What closed and open loops tell, without the configurations that failed requests in a load."""
+    sound = [load[load["requests"] > 0] for each in loads if len(load := _sound(each))]
     closed = [load for load in sound if (load["load_kind"] == "closed").all()]
     opened = [load for load in sound if (load["load_kind"] == "open").all()]
-    full = [load for load in closed if ranked_by(load) == "throughput" and not generator_bound(load).any()]
-    weighed = list(_weighed(closed or opened))
+    full = [load for each in closed if len(load := _full(each))]
     return {
-        "throughput": _ratio(full, "throughput", name, parent),
-        "cpu_us": _ratio(closed, "cpu_us", name, parent),
-        "p99": _ratio(opened, "schedule_p99_us", name, parent),
-        "pss_bytes": _ratio(weighed, "pss_bytes", name, parent),
+        "throughput": Figures(full, "throughput"),
+        "cpu_us": Figures(closed, "cpu_us"),
+        "p99": Figures(opened, "schedule_p99_us"),
+        "pss_bytes": Figures(list(_weighed(closed or opened)), "pss_bytes"),
     }
 
 
+def _sound(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of configurations that fail no more requests under a load than may be."""
+    names = cells["configuration"].astype(str)
+    return cells[names.map({name: _errors(cells, name) for name in names.unique()}) <= ERROR_RATE]
+
+
+def _full(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of configurations that were saturated under a load: what they served is their own."""
+    by = cells["configuration"].astype(str)
+    bound = generator_bound(cells).groupby(by).transform("any")
+    return cells[(cells["busy"].groupby(by).transform("mean") >= SATURATED) & ~bound]
+
+
 def _weighed(loads: Sequence[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """The memory of both in each repeat, the most that any load found: for each number of workers a frame."""
+    """The memory in each repeat, the most that any load found: for each number of workers a frame."""
     if loads:
         cells = pd.concat(loads)
         most = cells.groupby(["workers", "configuration", "repeat"], observed=True)["pss_bytes"].max()
         yield from (group.reset_index() for _, group in most.groupby("workers"))
 
 
-def _ratio(loads: Sequence[pd.DataFrame], metric: str, name: str, parent: str) -> Ratio:
-    """`name` over `parent` by a column, paired within the repeats.
-
-    Of several loads the geometric mean in each repeat that knows them all, in each manner of the generator
-    where it had two.
-    """
-    columns = columns_of(pd.concat(loads), metric) if loads else [metric]
-    known = [_known(load, columns, name, parent) for load in loads]
-    most = max((len(each) for each in known), default=0)
-    if not most:
-        return _NOTHING
-    chosen = [each for each in known if len(each) >= ENOUGH * most]
-    return compare_by([(_mean(chosen, column, name), _mean(chosen, column, parent)) for column in columns])
+def _errors(cells: pd.DataFrame, name: str) -> float:
+    """The share of a configuration's requests under a load that failed."""
+    mine = cells[cells["configuration"] == name]
+    failures = int(mine["failures"].sum())
+    return failures / max(1, failures + int(mine["requests"].sum()))
 
 
-def _known(load: pd.DataFrame, columns: Sequence[str], name: str, parent: str) -> pd.DataFrame:
-    """The logarithms of a load's figures, a row for each repeat that knows them all of both."""
-    wide = load.pivot(index="repeat", columns="configuration", values=list(columns))
-    both = wide[[(column, each) for column in columns for each in (name, parent)]]
-    logarithms: pd.DataFrame = np.log(both.where(both > 0).dropna())
-    return logarithms
-
-
-def _mean(loads: Sequence[pd.DataFrame], column: str, name: str) -> pd.Series:
-    every = pd.concat([load[(column, name)] for load in loads], axis=1, join="inner")
-    mean: pd.Series = np.exp(every.mean(axis=1))
-    return mean
+def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
+    """That a variant fails requests under a load where its parent does not; None where it does not."""
+    if not {name, parent} <= set(load["configuration"].astype(str)):
+        return None
+    mine, theirs = (_errors(load, each) for each in (name, parent))
+    if mine <= ERROR_RATE or theirs > ERROR_RATE:
+        return None
+    return f"{mine:.2%} of its requests failed in {load['scenario'].iloc[0]}, of {parent}'s {theirs:.2%}"
 
 
 def _lost(recycling: Recycling, name: str, parent: str) -> Ratio:
-    """Requests lost to a replaced worker, over those of the parent."""
-    sides = [_losses(recycling, each) for each in (name, parent)]
-    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = sides
+    """Requests lost to a replaced worker, over those of the parent; NaN where neither lost any."""
+    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = (
+        _losses(recycling, each) for each in (name, parent)
+    )
     return compare_counts(mine, theirs, elsewhere=(mine_elsewhere, theirs_elsewhere))
 
 
