@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from bench.model.cells import Cell
 from bench.model.rotation import RotationTable
-from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.model.thresholds import ERROR_RATE, ranking_metric
 
 
 class Place(NamedTuple):
@@ -82,20 +82,20 @@ def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
     # They take a second to import, which commands that only list something need not.
     import pandas as pd
 
-    from bench.stats.comparison import compare, mean
+    from bench.stats.comparison import Field, mean
 
     rows = pd.DataFrame(figures, columns=Figure._fields)
     errors = rows.groupby("configuration")["error_rate"].mean()
     sound = rows[rows["configuration"].isin(errors.index[errors <= ERROR_RATE])]
-    saturated = (sound.groupby("configuration")["busy"].mean() >= SATURATED).all()
-    by = "throughput" if saturated else "cpu_us"
+    by = ranking_metric(sound.groupby("configuration")["busy"].mean())
     values = sound.pivot(index="sitting", columns="configuration", values=by).astype(float)
     means = values.apply(mean).dropna()
     if len(means) < 2:
         return
+    field = Field(values[means.index])
     best = str(means.idxmax() if by == "throughput" else means.idxmin())
     for name in means.index.drop(best):
-        versus = compare(values[name], values[best])
+        versus = field.compare(str(name), best)
         if versus.rounds > 1:
             share = max(versus.high / versus.ratio, versus.ratio / versus.low) - 1
             yield Widest(float(share), str(name), best, place)
