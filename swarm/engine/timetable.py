@@ -14,8 +14,9 @@ LATENCIES_PER_SLICE: Final = 4
 """A window lasts as long as so many requests to the usual target, the median of all.
 
 Its edges favour none, however slow: what was begun in the warm-up and ends in the window is counted, as
-what is begun in the window and ends behind it is not. Longer windows would be fewer, and it is many turns that
-make a rotation narrow; shorter ones would leave less than 70 % of its time for load, by the two numbers below.
+what is begun in the window and ends behind it is not. Longer windows would be fewer, and it is many turns
+that make a rotation narrow; shorter ones would leave less than 70 % of its time for load, by the two numbers
+below.
 """
 LEAST_REST_S: Final = 0.01
 WARM_LATENCIES: Final = 1.25
