@@ -73,6 +73,8 @@ class Variant(_Record):
     """Empty where nobody says anything of it."""
     source: str
     """The page that says so."""
+    says: Literal["", "better", "no difference", "worse"] = ""
+    """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
     """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
 
