@@ -17,9 +17,7 @@ NONE_HERE = (
     "This run has no cells of recycling: no worker was to be replaced in it. `make recycle` measures that."
 )
 
-NO_VARIANTS = (
-    "This run has no variants beside their parents: `make settings` measures them."
-)
+NO_VARIANTS = "This run has no variants beside their parents: `make settings` measures them."
 
 
 def ranking(study: Study) -> pd.DataFrame:

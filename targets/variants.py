@@ -31,8 +31,8 @@ class Variant:
     """What a variant is a variant of, and why one would want to know what it is worth.
 
     `varies` is the setting, in the same words for the same setting of different servers; `change` is what
-    changes, in words. `claim` is what people say of it, and `source` where; all three are empty where nobody does.
-    `says` is one of `SAYS`, what the claim comes to: how the variant is beside its parent.
+    changes, in words. `claim` is what people say of it, `source` where, and `says` (one of `SAYS`) what that
+    comes to: how the variant is beside its parent. All three are empty where nobody says anything.
     `expects` are some of `EXPECTATIONS`.
     """
 
@@ -142,7 +142,9 @@ def _says(table: Table, claim: str) -> str:
     if says:
         table.check_known("says", says, SAYS)
     if bool(says) != bool(claim):
-        problem = "goes with a `claim`" if says else f"is missing: does the claim call the variant {_any(SAYS)}?"
+        problem = (
+            "goes with a `claim`" if says else f"is missing: does the claim call the variant {_any(SAYS)}?"
+        )
         raise table.error("says", problem)
     return says
 

@@ -63,9 +63,7 @@ def of_kind(studies: Iterable[Study], kind: Kind) -> tuple[Study, ...]:
     return tuple(sorted(found, key=lambda study: len(kinds(study.results.run))))
 
 
-def read(
-    performance: Study | None, *recycling: Study | None, tried: Sequence[Study] = ()
-) -> Evidence:
+def read(performance: Study | None, *recycling: Study | None, tried: Sequence[Study] = ()) -> Evidence:
     """All that some runs show together; each may be missing. Aliases are no choice, and left out.
 
     How workers are replaced is read, for each configuration, from the first of `recycling` that measured it;

@@ -51,8 +51,7 @@ class Figures:
 def _logarithms(load: pd.DataFrame, column: str) -> pd.DataFrame:
     """A row for each repeat, a column for each configuration."""
     wide = load.pivot(index="repeat", columns="configuration", values=column)
-    logarithms: pd.DataFrame = np.log(wide.where(wide > 0))
-    return logarithms
+    return wide.where(wide > 0).apply(np.log)
 
 
 def _both(frames: Sequence[pd.DataFrame], one: str, other: str) -> pd.DataFrame:
@@ -62,5 +61,4 @@ def _both(frames: Sequence[pd.DataFrame], one: str, other: str) -> pd.DataFrame:
 
 def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The geometric mean, where every frame has a figure."""
-    mean: pd.DataFrame = np.exp(sum(frames[1:], frames[0]) / len(frames))
-    return mean
+    return (sum(frames[1:], frames[0]) / len(frames)).apply(np.exp)

@@ -148,9 +148,7 @@ def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
 
 def _lost(recycling: Recycling, name: str, parent: str) -> Ratio:
     """Requests lost to a replaced worker, over those of the parent; NaN where neither lost any."""
-    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = (
-        _losses(recycling, each) for each in (name, parent)
-    )
+    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = (_losses(recycling, each) for each in (name, parent))
     return compare_counts(mine, theirs, elsewhere=(mine_elsewhere, theirs_elsewhere))
 
 

@@ -27,7 +27,9 @@ def _only_one_variant_in_the_catalogue(monkeypatch):
     """The suite's own are many, and change."""
     said = SimpleNamespace(variant=SimpleNamespace(**VARIED["sanic-jitter"]))
     monkeypatch.setattr(
-        configurations, "load", lambda *_: SimpleNamespace(configurations={"sanic-jitter": said, "sanic": BARE})
+        configurations,
+        "load",
+        lambda *_: SimpleNamespace(configurations={"sanic-jitter": said, "sanic": BARE}),
     )
 
 

@@ -22,7 +22,13 @@ def setting(measure, bounds, expected=True, name="uvicorn-x"):
 
 def judged(*measured, says="better", expects=("throughput",), **others):
     facts = Variant(
-        of="uvicorn", varies="x", change="--x", claim="X.", source="https://x", says=says, expects=list(expects)
+        of="uvicorn",
+        varies="x",
+        change="--x",
+        claim="X.",
+        source="https://x",
+        says=says,
+        expects=list(expects),
     )
     return Judged("uvicorn-x", facts, measured, **others)
 
@@ -149,8 +155,8 @@ def test_the_finding_counts_fates_and_names_the_largest():
     worth, same = judged(setting("throughput", BETTER)), judged(setting("throughput", SAME))
     dear, open_ = judged(setting("throughput", WORSE)), judged(setting("throughput", OPEN))
     assert found([worth, same, dear, dear, open_]) == (
-        "Of 5 settings of uvicorn 1 is worth it, most of all uvicorn-x with 1.20x (1.10 to 1.30) the requests "
-        "per second; 2 cost, most of all uvicorn-x with 0.800x (0.700 to 0.900) the requests per second; 1 "
-        "makes no difference; 1 is not shown."
+        "Of 5 settings of uvicorn 1 is worth it, most of all uvicorn-x with 1.20x (1.10 to 1.30) the "
+        "requests per second; 2 cost, most of all uvicorn-x with 0.800x (0.700 to 0.900) the requests per "
+        "second; 1 makes no difference; 1 is not shown."
     )
     assert Settings((same,)).finding == "Of 1 setting of uvicorn 1 makes no difference."

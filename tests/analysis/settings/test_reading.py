@@ -59,7 +59,9 @@ def test_what_is_worth_it_is_told_for_each_server(tried):
 
 
 def test_of_one_setting_only_the_best_is_worth_it(tmp_path):
-    same = dict.fromkeys(("uvicorn-c-parser", "uvicorn-cache"), facts("uvicorn", "parser", "-p", "", "better"))
+    same = dict.fromkeys(
+        ("uvicorn-c-parser", "uvicorn-cache"), facts("uvicorn", "parser", "-p", "", "better")
+    )
     both = settings_of(tmp_path, configurations=("uvicorn",), variants=same, open={}, aliases={})
     light = [replace(each, measured=each.measured[:2]) for each in both.judged]  # without the memory
     assert [each.fate for each in light] == ["worth it", "worth it"]
@@ -74,7 +76,10 @@ def test_a_variant_that_fails_requests_costs_and_says_how_many(tried):
 
 def test_aliases_and_parents_that_were_not_measured_make_no_setting(tmp_path):
     found = settings_of(
-        tmp_path, configurations=("uvicorn",), aliases={"again": "uvicorn", "log": "uvicorn-access-log"}, open={}
+        tmp_path,
+        configurations=("uvicorn",),
+        aliases={"again": "uvicorn", "log": "uvicorn-access-log"},
+        open={},
     )
     assert found.parents == ["uvicorn"] and "log" not in {each.name for each in found.judged}
     # The variants of sanic were measured, and sanic was not.
@@ -98,7 +103,7 @@ def test_one_repeat_shows_nothing(tmp_path):
 def test_servers_that_wait_are_told_apart_by_cpu_time(tmp_path):
     few = {name: VARIED[name] for name in ("uvicorn-access-log", "uvicorn-keep-alive-5")}
     found = settings_of(
-        tmp_path, configurations=("uvicorn",), variants=few, scenarios={"sleep": (8,)}, open={}, aliases={}
+        tmp_path, configurations=("uvicorn",), variants=few, scenarios={"sleep": (64,)}, open={}, aliases={}
     )
     log = ratios(found, "uvicorn-access-log")
     assert "throughput" not in log and log["cpu_us"].ratio == pytest.approx(1.5, rel=0.01)
@@ -108,7 +113,11 @@ def test_servers_that_wait_are_told_apart_by_cpu_time(tmp_path):
 def test_several_loads_are_one_ratio(tmp_path):
     few = {name: VARIED[name] for name in ("uvicorn-access-log",)}
     found = settings_of(
-        tmp_path, configurations=("uvicorn",), variants=few, scenarios={"index": (64,), "json": (64,)}, open={}
+        tmp_path,
+        configurations=("uvicorn",),
+        variants=few,
+        scenarios={"index": (64,), "json": (64,)},
+        open={},
     )
     ratio = ratios(found, "uvicorn-access-log")["throughput"]
     assert ratio.ratio == pytest.approx(70 / 105, rel=0.01) and ratio.rounds == 5
@@ -146,7 +155,9 @@ def test_a_variant_that_could_not_be_measured_says_why(tmp_path):
 
 
 def test_a_run_without_variants_has_no_settings(tmp_path):
-    spec = Spec(configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, open={"index": [Open((900,))]})
+    spec = Spec(
+        configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, open={"index": [Open((900,))]}
+    )
     found = study(make_run(tmp_path / "plain", spec)).settings
     assert found.rows == () and not found.alone and found.compared == 0
     assert found.finding == "No variant was measured beside its parent."

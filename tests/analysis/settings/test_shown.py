@@ -10,6 +10,7 @@ from analysis.report.build import _tables
 from analysis.report.page import SETTINGS, page
 from analysis.settings.table import tables
 from analysis.study import study
+from analysis.words import MISSING
 from tests.analysis.report_page import Page, draw
 from tests.analysis.settings.test_reading import FATES
 from tests.fixtures.make_settings import SOURCE, VARIED
@@ -25,9 +26,9 @@ def test_a_table_for_each_server_with_the_measures_that_are_known(tried):
     log = rows["uvicorn-access-log"]
     assert log["fate"] == "costs" and log["claim"] == "does not hold" and log["setting"] == "access log"
     assert log["requests/s"].startswith("0.667x ±") and log["notes"] == "without --no-access-log"
-    assert rows["uvicorn-cache"]["claim"] == "–"  # of which nobody says anything
+    assert rows["uvicorn-cache"]["claim"] == MISSING  # of which nobody says anything
     assert "better in requests/s" in rows["uvicorn-cache"]["notes"]
-    assert rows["uvicorn-limit"]["requests/s"] == "–" and "failed" in rows["uvicorn-limit"]["notes"]
+    assert rows["uvicorn-limit"]["requests/s"] == MISSING and "failed" in rows["uvicorn-limit"]["notes"]
     assert f"there are {tried.settings.compared}, which widens none" in uvicorn.basis
 
 
