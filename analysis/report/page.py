@@ -20,11 +20,13 @@ from analysis.report.digest import FEW, Noted, digest, noted, nothing
 from analysis.report.document import Entry, Section, document
 from analysis.report.tabular import Shown, shown
 from analysis.results import NothingFinished
+from analysis.settings.table import tables
 from analysis.study import Study
 from bench.model.schema import Run
 
 ANSWER = "Which configuration to use"
 THRESHOLDS = "Thresholds that are not kept"
+SETTINGS = "Setting by setting"
 FOOTER = "Beside this page: its charts as PNG and SVG, its numbers as CSV, and the notebooks as executed."
 # What findings that are folded have in common.
 _FOLDED: dict[Group, str] = {
@@ -92,6 +94,8 @@ def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     answers = [analysed.verdict.finding] if judged is None else [analysed.verdict.finding, judged.finding]
     if judged is not None and judged.decision != "none":
         answers.reverse()
+    if analysed.settings.alone:
+        answers.insert(0, analysed.settings.finding)
     changes = before(analysed)
     if changes is not None:
         answers.insert(0, changes.finding)
@@ -138,6 +142,9 @@ def _sections(
     if (changes := before(analysed)) is not None:
         yield Section(changes.title, "tables", [shown(changes)])
     yield Section("Summary", "summary", digest(analysed, findings, violated.anchor))
+    settings = Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)])
+    if analysed.settings.alone:
+        yield settings
     if recycling is not None:
         names = {each.name for each in drawn}
         lives = [row.configuration for row in recycling.rows if f"lanes_{row.configuration}" in names]
@@ -147,6 +154,8 @@ def _sections(
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
     yield _ranking(analysed, [one for one in findings if _with_its_scenario(one)])
+    if not analysed.settings.alone:
+        yield settings
     rotated = [shown(analysed.sittings)] if analysed.sittings.rows else []
     yield Section("How the rotation went", "tables", rotated)
     alike = [shown(analysed.alike)] if analysed.alike.rows else []

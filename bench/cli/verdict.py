@@ -96,13 +96,14 @@ def verdict(
     ```
     """
     # Imported here: it brings pandas and SciPy, which most commands do not need.
-    from analysis.recommend import judge
+    from analysis.recommend import judge, runs_of_settings
 
     try:
         with console.status("reading the runs …"):
             studies = _studies(names or [], results_folder)
             asked = _asked(studies, options, plan_name)
-            judged = judge(studies, asked, across=across)
+            tried = runs_of_settings(results_folder, studies[0].results.run)
+            judged = judge(studies, asked, tried=tried, across=across)
     except UserError as error:
         raise UsageError(str(error)) from error
     path = json_file or results_folder / "verdict.json"
