@@ -165,6 +165,11 @@ def test_a_mistake_is_named_with_file_table_and_key(read, lines, message):
     assert "catalogue.toml: [variant.other]: " in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_name_that_is_no_name_of_a_folder_is_refused(read):
+    with pytest.raises(ConfigurationError, match=r"\[variant.a/b\]: becomes the name of a folder"):
+        read(f'[variant."a/b"]\n{QUIET}')
+
+
 def test_two_of_one_name_are_refused(read, tmp_path):
     with pytest.raises(ConfigurationError, match=r"\[variant.plain\]: of: names the variant itself"):
         read(f"[variant.plain]\n{QUIET}")
