@@ -1,9 +1,14 @@
 """`bench settings`: what it measures, what it says, and what it refuses."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from bench.cli import settings as command
 from bench.experiment import results
 from bench.experiment import run as experiment
+from bench.experiment.run import Result
+from bench.experiment.runner import Outcome
 from bench.model import schema
 from tests.bench.commands import told
 
@@ -168,3 +173,22 @@ def test_it_says_whose_settings_it_tries_and_why(tmp_path, monkeypatch):
         "note: no tail is measured without RATES="
         in told("settings", "--results", str(tmp_path), *own).output
     )
+
+
+def test_a_second_run_that_was_interrupted_says_how_to_go_on(tmp_path, monkeypatch):
+    first = tmp_path / "20261130-000000-settings"
+    first.mkdir()
+    (first / "run.json").write_text('{"schema": 3, "status": "finished", "launcher": "processes", "plan": {}}')
+    known = SimpleNamespace(parents=["uvicorn"])
+    together = [SimpleNamespace(parent="uvicorn", words="uvicorn (--backlog 100)")]
+    monkeypatch.setattr(command, "_settings", lambda _: known)
+    monkeypatch.setattr(command, "_worth_it", lambda *_: together)
+    monkeypatch.setattr(command.inputs, "recorded", lambda *_: None)
+    monkeypatch.setattr(command.second, "prepare", lambda *_: first / "combined" / "plan.toml")
+    monkeypatch.setattr(command.second, "finished", lambda *_: None)
+    runs = iter([Result(first, Outcome(), interrupted=False), Result(first, Outcome(), interrupted=True)])
+    monkeypatch.setattr(experiment, "run", lambda *_: next(runs))
+    done = told("settings", "--results", str(tmp_path), "--configurations", "uvicorn")
+    assert done.exit_code == 130, done.output
+    assert "second run: uvicorn (--backlog 100), beside uvicorn as it is" in done.output
+    assert f"go on:  make settings RUN={first.name}" in done.output
