@@ -2,12 +2,9 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.locust_page import LocustPage
-
-pytestmark = pytest.mark.timeout(600)
 
 DRAWN = """() => document.querySelectorAll("#charts svg").length === 4
     && [...document.querySelectorAll("#charts svg")].every(
