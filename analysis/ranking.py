@@ -8,7 +8,6 @@ the ratio of two configurations, as a slow minute is slow for both: figures by t
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
@@ -18,14 +17,13 @@ from analysis.findings.finding import Finding, Load
 from analysis.rotation import Control, controls, valued
 from analysis.table import NOTES, Cell, TableRow, measured, number, words
 from analysis.words import MARK, MIB, Value, Workers, counted, figures, listed, with_workers, workers_of
-from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.model.thresholds import ERROR_RATE, SATURATED, Metric
 from bench.stats.comparison import Ratio, compare_by, rank
 
 RATIO, THROUGHPUT, CPU, ERRORS = "ratio to best", "requests/s", "CPU µs/request", "errors"
 COLUMNS = (
     "rank", "configuration", RATIO, THROUGHPUT, "p50 ms", "p99 ms", CPU, "PSS MiB", ERRORS, NOTES,
 )  # fmt: skip
-Metric = Literal["throughput", "cpu_us"]
 
 
 @dataclass(frozen=True)

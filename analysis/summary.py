@@ -213,8 +213,10 @@ def aggregate(results: Results, summary: pd.DataFrame, load: Sequence[str]) -> p
 def _over_repeats(group: pd.DataFrame) -> dict[str, Any]:
     """The figures of one load, all repeats together, without the merged percentiles."""
     row: dict[str, Any] = {"repeats": len(group)}
+    # A sitting in which a server had no good slice says nothing of it; the others do.
+    measured = group[group["loaded_s"] > 0]
     for metric in WITH_INTERVAL:
-        row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval(group[metric])
+        row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval(measured[metric])
     attempts = int((group["requests"] + group["failures"]).sum())
     row["failures"] = int(group["failures"].sum())
     row["error_rate"] = row["failures"] / attempts if attempts else float("nan")

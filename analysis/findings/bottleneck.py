@@ -1,7 +1,6 @@
 """Whose number is it: did the server limit a cell, or the generator, or neither?"""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import pandas as pd
 
@@ -18,7 +17,7 @@ from analysis.findings.finding import (
     worst,
 )
 from analysis.words import figures
-from bench.model.thresholds import SATURATED
+from bench.model.thresholds import SATURATED, Metric, ranking_metric
 
 # A generator that used more of its CPUs than this may have been.
 GENERATOR_BUSY = 0.90
@@ -112,10 +111,9 @@ def generator_bound(rows: pd.DataFrame) -> pd.Series:
     return ~(rows["busy"] >= SATURATED) & nearly_full(rows)
 
 
-def ranked_by(cells: pd.DataFrame) -> Literal["throughput", "cpu_us"]:
-    """What ranks the cells of one load: throughput where each server was saturated, else CPU per request."""
-    busy = cells.groupby("configuration")["busy"].mean()
-    return "throughput" if (busy >= SATURATED).all() else "cpu_us"
+def ranked_by(cells: pd.DataFrame) -> Metric:
+    """What ranks the cells of one load (`thresholds.ranking_metric`)."""
+    return ranking_metric(cells.groupby("configuration")["busy"].mean())
 
 
 def could_saturate(summary: pd.DataFrame, cpus: pd.Series) -> pd.Series:

@@ -11,20 +11,22 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import ResultsOption
+from bench.cli.options import ResultsOption, words
 from bench.cli.terminal import console, reports_errors, say, show
+from bench.experiment import networks
 from bench.experiment.progress import Progress
 from bench.launch import stacks
+from bench.launch.network import Wanted
 from bench.machine import cpus, host
 from bench.machine.cpus import CpuSplit
 from bench.model import documents, files
 from bench.model.documents import Table
-from bench.model.errors import UserError
+from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.studies.self_check import measure, tables
 from bench.studies.self_check.readings import FAST_HTTP_USER, HTTP_USER, SWARM, Arm, Reading, Readings
 from bench.studies.self_check.tools import TOOLS, WRK, Tool
-from targets.configurations import Catalogue
+from targets.configurations import Catalogue, ConfigurationError
 from targets.configurations import load as load_catalogue
 
 app = typer.Typer()
@@ -52,6 +54,18 @@ def yardsticks(
     seconds: SecondsOption = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the random order in each round.")] = None,
     results_folder: ResultsOption = Path("results"),
+    chosen: Annotated[
+        str | None,
+        typer.Option("--configurations", help="Servers to load, e.g. sanic,granian, in place of three."),
+    ] = None,
+    steer_host: Annotated[
+        bool,
+        typer.Option(
+            "--steer-host-loopback",
+            help="Have the generators' CPUs process what this machine's loopback device receives, as in "
+            "runs; needs root, and is put back.",
+        ),
+    ] = False,
     update_docs: Annotated[
         bool, typer.Option("--update-docs", help="Put the tables into docs/methodology.md.")
     ] = False,
@@ -73,26 +87,32 @@ def yardsticks(
     tools = _installed()
     split = cpus.split_here(2, say)
     catalogue = load_catalogue()
+    configurations = tuple(dict.fromkeys(words(chosen) or CONFIGURATIONS))
     measuring = measure.rounds(
         catalogue.configurations,
-        _environments(catalogue),
+        _environments(catalogue, configurations),
         split,
         say,
         users=USERS,
         seconds=seconds,
         random=random.Random(seed),
+        network=Wanted(split.generator, own=False, steer_host=True) if steer_host else None,
     )
     with _nothing_kept(), measuring as measures:
-        readings = _measure(measures, arms(tools), rounds)
+        network = measures.rig.launcher.network
+        if network is not None:
+            say(f"network: {networks.shown(network)}" + (f" ({network['note']})" if network["note"] else ""))
+        readings = _measure(measures, arms(tools, configurations), rounds)
     path = results_folder / f"yardsticks-{began:%Y%m%d-%H%M%S}.json"
     facts = {
         "rounds": rounds,
         "seconds": seconds,
         "seed": seed,
         "tools": {tool.name: tool.version() for tool in tools},
+        "network": network,
     }
     files.write_json(path, _document(began, facts, split, readings))
-    blocks = _blocks(Readings(readings), tools)
+    blocks = _blocks(Readings(readings), tools, configurations)
     for block in blocks.values():
         show(block)
     say(f"every reading: {path}")
@@ -187,10 +207,10 @@ def _installed() -> list[Tool]:
     return [tool for tool in TOOLS.values() if tool.installed]
 
 
-def arms(tools: Sequence[Tool]) -> list[Arm]:
+def arms(tools: Sequence[Tool], configurations: Sequence[str] = CONFIGURATIONS) -> list[Arm]:
     """Everything that ``bench yardsticks`` measures once in each round."""
     generators = [SWARM, *(tool.name for tool in tools)]
-    beside = [Arm(configuration, 1, name) for configuration in CONFIGURATIONS for name in generators]
+    beside = [Arm(configuration, 1, name) for configuration in configurations for name in generators]
     metering = [
         Arm("sanic", 1, SWARM, metered=False),
         Arm("sanic", 2, SWARM),
@@ -200,8 +220,12 @@ def arms(tools: Sequence[Tool]) -> list[Arm]:
     return [*beside, *metering, *recording]
 
 
-def _environments(catalogue: Catalogue) -> dict[str, stacks.Environment]:
-    names = {catalogue.get(configuration).stack for configuration in CONFIGURATIONS}
+def _environments(catalogue: Catalogue, configurations: Sequence[str]) -> dict[str, stacks.Environment]:
+    try:
+        # What meters and records is measured with Sanic's own server.
+        names = {catalogue.get(name).stack for name in ("sanic", *configurations)}
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
     try:
         return {name: stacks.ensure(catalogue.stacks[name], say) for name in sorted(names)}
     except stacks.UnavailableError as error:
@@ -226,11 +250,14 @@ def _document(
     }
 
 
-def _blocks(readings: Readings, tools: Sequence[Tool]) -> dict[str, list[Table]]:
+def _blocks(
+    readings: Readings, tools: Sequence[Tool], configurations: Sequence[str]
+) -> dict[str, list[Table]]:
     names = [tool.name for tool in tools]
+    servers = tables.between_servers(readings, configurations, names)
     return {
-        TOOLS_BLOCK: tables.beside_tools(readings, CONFIGURATIONS, names),
-        LOCUST_BLOCK: tables.naive(readings, CONFIGURATIONS),
+        TOOLS_BLOCK: [*tables.beside_tools(readings, configurations, names), *servers],
+        LOCUST_BLOCK: tables.naive(readings, configurations),
         COST_BLOCK: tables.cost(readings),
     }
 

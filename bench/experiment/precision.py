@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from bench.model.cells import Cell
 from bench.model.rotation import RotationTable
-from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.model.thresholds import ERROR_RATE, ranking_metric
 
 
 class Place(NamedTuple):
@@ -87,8 +87,7 @@ def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
     rows = pd.DataFrame(figures, columns=Figure._fields)
     errors = rows.groupby("configuration")["error_rate"].mean()
     sound = rows[rows["configuration"].isin(errors.index[errors <= ERROR_RATE])]
-    saturated = (sound.groupby("configuration")["busy"].mean() >= SATURATED).all()
-    by = "throughput" if saturated else "cpu_us"
+    by = ranking_metric(sound.groupby("configuration")["busy"].mean())
     values = sound.pivot(index="sitting", columns="configuration", values=by).astype(float)
     means = values.apply(mean).dropna()
     if len(means) < 2:

@@ -5,8 +5,9 @@ Also the suite's own on what may be ranked, which decide when a rotation is prec
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.model.errors import unknown
 
@@ -14,6 +15,17 @@ from bench.model.errors import unknown
 SATURATED = 0.90
 # Failures beyond this share of all requests make the rest of the numbers describe another service.
 ERROR_RATE = 0.001
+
+Metric = Literal["throughput", "cpu_us"]
+
+
+def ranking_metric(busy: Iterable[float]) -> Metric:
+    """What ranks servers under a load: throughput where each was saturated, else CPU time per request.
+
+    `busy` is the share of its CPUs that each of them used; an unknown one (NaN) is not known to be saturated.
+    """
+    return "throughput" if all(share >= SATURATED for share in busy) else "cpu_us"
+
 
 # Metrics that are unknown of a server that is not metered.
 METERED = ("cpu_us", "pss_mib")

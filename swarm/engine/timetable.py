@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final, NamedTuple
 
 LEAST_SLICE_S: Final = 0.05
 MOST_SLICE_S: Final = 1.0
 LATENCIES_PER_SLICE: Final = 4
-"""A window lasts as long as so many requests to the slowest target.
+"""A window lasts as long as so many requests to the usual target, the median of all.
 
-Its edges favour none: what was begun in the warm-up and ends in the window is counted, as what is begun in
-the window and ends behind it is not. Longer windows would be fewer, and it is many turns that make a rotation
-narrow; shorter ones would leave less than 70 % of its time for windows, by the two numbers below.
+Its edges favour none, however slow: what was begun in the warm-up and ends in the window is counted, as
+what is begun in the window and ends behind it is not. Longer windows would be fewer, and it is many turns
+that make a rotation narrow; shorter ones would leave less than 70 % of its time for load, by the two numbers
+below.
 """
 LEAST_REST_S: Final = 0.01
 WARM_LATENCIES: Final = 1.25
@@ -46,7 +48,7 @@ class Planned(NamedTuple):
 class Timetable:
     """Which target has its slice when. Each round takes the next of `manners`, over and over.
 
-    `warm_s` and `gap_s` are by target: one that answers at once need not rest as long as the slowest.
+    `warm_s` and `gap_s` are by target: one that answers at once need not rest as long as a slow one.
     """
 
     seed: int
@@ -70,8 +72,8 @@ class Timetable:
     ) -> Timetable:
         """With windows of `load_s` for each target in all; `usual_s` is what a request to each takes."""
         if slice_s is None:
-            slowest_s = max(usual_s.values(), default=0.0)
-            slice_s = min(MOST_SLICE_S, max(LEAST_SLICE_S, LATENCIES_PER_SLICE * slowest_s))
+            usual = median(usual_s.values()) if usual_s else 0.0
+            slice_s = min(MOST_SLICE_S, max(LEAST_SLICE_S, LATENCIES_PER_SLICE * usual))
         return cls(
             seed=seed,
             targets=tuple(targets),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import results, rotation
-from analysis.summary import summarise
+from analysis.summary import closed_loads, summarise
 from bench.stats.comparison import compare, compare_by, rank
 from tests.fixtures.make_run import ROTATED, SERVERS, Spec, make_run
 
@@ -64,6 +64,18 @@ def test_a_slice_that_began_with_requests_in_flight_does_not_count(rotated):
     assert summary["loaded_s"].tolist() == pytest.approx([9 * 0.05] * 4)
     # Latencies are those of all slices, and so is the time in which they were begun.
     assert summary["little"].tolist() == pytest.approx([1] * 4, rel=0.001)
+
+
+def test_a_sitting_without_a_good_slice_leaves_its_figures_to_the_others(rotated):
+    loaded = rotated()
+    first = loaded.slices["cell"] == loaded.slices["cell"].iloc[0]
+    loaded.slices.loc[first, "in_flight"] = 1
+    summary = summarise(loaded)
+    name = summary["configuration"].loc[loaded.slices["cell"].iloc[0]]
+    of = closed_loads(loaded, summary).set_index("configuration").loc[name]
+    known = summary["throughput"][summary["configuration"] == name].dropna()
+    assert (len(known), of["repeats"]) == (1, 2)
+    assert of["throughput"] == pytest.approx(known.item())
 
 
 @pytest.mark.parametrize("late_s", [5.0, -5.0])

@@ -19,6 +19,7 @@ from bench.experiment.ceiling import HeldUpError, generator_cpus
 from bench.experiment.rig import Rig
 from bench.experiment.session import CellError, Load, Session
 from bench.launch.local import Processes
+from bench.launch.network import Wanted
 from bench.launch.nullserver import NullServer, NullServerError
 from bench.launch.server import Server, ServerError, last_lines
 from bench.launch.stacks import Environment
@@ -292,17 +293,19 @@ def rounds(
     seconds: int,
     random: random.Random,
     also: Sequence[str] = (),
+    network: Wanted | None = None,
 ) -> Iterator[Rounds]:
     """What measures arms with so many users, each for so many seconds.
 
     ``environments`` are those of the servers by stack, ``say`` hears what the launcher has to tell. The
-    suite's own user is there in any case, ``also`` names others that drive a session.
+    suite's own user is there in any case, ``also`` names others that drive a session. ``network`` is this
+    machine's, steered for the time being; without it as it is.
 
     Raises:
         UserError: a load generator or the null server does not work here.
     """
     with tempfile.TemporaryDirectory(prefix="whichworker-self-check-") as folder, ExitStack() as stack:
-        launcher = Processes().open(environments, Path(folder), say)
+        launcher = Processes().open(environments, Path(folder), say, network=network)
         rig = stack.enter_context(Rig(launcher, split, Path(folder)))
         null_server = stack.enter_context(_null_server(rig))
         yield Rounds(

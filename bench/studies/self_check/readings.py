@@ -5,7 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from bench.stats.comparison import Ratio
 
 SWARM, FAST_HTTP_USER, HTTP_USER = "swarm", "fast-http-user", "http-user"
 """The users that drive a ``swarm.session``: the suite's own, and those of Locust."""
@@ -127,6 +130,19 @@ class Readings:
     def ratio(self, of: Arm, to: Arm, figure: Figure) -> Spread:
         """The ratio of a figure within each round."""
         return Spread.of([figure(one) / figure(self._of[to][number]) for number, one in self._of[of].items()])
+
+    def compared(self, of: Arm, to: Arm, figure: Figure) -> "Ratio":
+        """The ratio of a figure, paired by round, with its 95 % interval."""
+        # Imported here: they bring pandas, which most commands do not need.
+        import pandas as pd
+
+        from bench.stats.comparison import compare
+
+        one, other = (
+            pd.Series({number: figure(reading) for number, reading in self._of[arm].items()})
+            for arm in (of, to)
+        )
+        return compare(one, other)
 
 
 def percentiles(latency: Path, start: float, end: float) -> dict[str, float]:

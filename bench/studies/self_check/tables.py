@@ -91,6 +91,30 @@ def beside_tools(readings: Readings, configurations: Sequence[str], tools: Seque
     return tables
 
 
+def between_servers(readings: Readings, configurations: Sequence[str], tools: Sequence[str]) -> list[Table]:
+    """What each server does beside the first, as each generator sees it; no table of a single server."""
+    # Imported here: it brings pandas, which most commands do not need.
+    from analysis.words import Value
+
+    first, *others = configurations
+    names = [SWARM, *(tool for tool in tools if tool != LOCUST.name)]
+    rows = [
+        [
+            configuration,
+            *(
+                Value.of(readings.compared(_closed(configuration, name), _closed(first, name), _rate)).text()
+                for name in names
+            ),
+        ]
+        for configuration in others
+    ]
+    if not rows:
+        return []
+    headings = ["configuration", *(LABELS[name] for name in names)]
+    note = "Paired by round; intervals are 95 %. In blocks: what drifts within a round is in them."
+    return [Table(f"Requests per second beside {first}", headings, rows, [note])]
+
+
 def _figures(readings: Readings, configuration: str, generator: str) -> Iterator[str]:
     arm = _closed(configuration, generator)
     yield configuration

@@ -2,8 +2,6 @@
 
 import pytest
 
-from analysis.findings import bottleneck, errors
-from bench.experiment import precision
 from bench.experiment.precision import Figure, Place, Standing, Widest, expected, next_or_why_none, widest
 from bench.model.rotation import RotationTable
 
@@ -18,10 +16,6 @@ def sat(throughputs, place=INDEX, *, busy=0.99, cpu_us=100.0, error_rate=0.0):
         for name, values in throughputs.items()
         for number, each in enumerate(values, 1)
     ]
-
-
-def test_thresholds_are_those_of_the_analysis():
-    assert (precision.SATURATED, precision.ERROR_RATE) == (bottleneck.SATURATED, errors.ERROR_RATE)
 
 
 def test_the_widest_interval_is_that_of_the_least_certain_ratio_to_the_best():

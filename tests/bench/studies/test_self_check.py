@@ -240,6 +240,19 @@ def test_a_tool_that_is_missing_leaves_no_trace(measured):
     assert [row[1] for row in figures.rows] == ["SwarmUser"]
 
 
+def test_servers_stand_beside_the_first_as_each_generator_sees_them(measured):
+    (table,) = tables.between_servers(measured, ["sanic", "uvicorn"], ["wrk", "locust"])
+    assert table.headings == ["configuration", "SwarmUser", "wrk"]
+    assert table.rows == [["uvicorn", *["0.500 (0.500 to 0.500)"] * 2]]
+    assert tables.between_servers(measured, ["sanic"], ["wrk"]) == []
+
+
+def test_an_unknown_server_is_named_before_anything_is_measured(tmp_path):
+    asked = ["yardsticks", "--results", str(tmp_path), "--configurations", "unicorn"]
+    result = CliRunner().invoke(command.app, asked)
+    assert result.exit_code == 2 and "did you mean 'uvicorn'" in result.output
+
+
 def test_what_a_naive_benchmark_says(measured):
     (table,) = tables.naive(measured, ["sanic", "uvicorn"])
     assert table.rows[0][1:4] == ["4,500 / 22,500", "**0.20 (0.20 to 0.20)**", "90% / 90%"]
