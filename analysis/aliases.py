@@ -13,7 +13,7 @@ from analysis.rotation import valued
 from analysis.summary import OPEN_LOAD
 from analysis.table import NOTES, Cell, TableRow, number, words
 from analysis.words import counted, figures
-from bench.stats.comparison import CONFIDENCE, Ratio, compare_by
+from bench.stats.comparison import CONFIDENCE, Field, Ratio
 
 # What is compared: throughput is given in open loops, and their latency counts from the schedule.
 METRICS = {
@@ -128,11 +128,11 @@ def alike(results: Results, summary: pd.DataFrame) -> Alike:
 def _pairs(named: dict[str, str], summary: pd.DataFrame) -> Iterator[Pair]:
     for (kind, *_), group in summary.groupby(["load_kind", *OPEN_LOAD], dropna=False):
         for metric, label in METRICS[str(kind)].items():
-            values = _values(group, metric)
+            field = Field(_values(group, metric))
             for alias, original in named.items():
-                if not {alias, original} <= set(values[0]):
+                if alias not in field or original not in field:
                     continue
-                versus = compare_by([(each[alias], each[original]) for each in values])
+                versus = field.compare(alias, original)
                 if not pd.isna(versus.low):
                     row = group.iloc[0]
                     yield Pair(alias, original, str(row["scenario"]), Load.of(row), label, versus)

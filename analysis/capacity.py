@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.summary import OPEN_LOAD
 from bench.model import search
-from bench.stats.comparison import MATERIAL, interval, rank
+from bench.stats.comparison import MATERIAL, Field, interval
 
 # What a search looked for; its answer is a rate for each configuration.
 SEARCH = ["scenario", "workers", "arrivals", "users", "p99_ms"]
@@ -108,6 +108,6 @@ def _ranks(found: pd.DataFrame) -> dict[Any, Any]:
         bounded = group.groupby("configuration")["at_least"].transform("any")
         sound = group[~bounded & group["rate_per_s"].notna()]
         values = sound.pivot(index="repeat", columns="configuration", values="rate_per_s")
-        places = rank(values, higher_is_better=True, margin=uncertainty(sound))
+        places = Field(values).rank(higher_is_better=True, margin=uncertainty(sound))
         ranks |= {(name, *key): place for name, place in places.items()}
     return ranks

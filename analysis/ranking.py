@@ -6,8 +6,9 @@ the ratio of two configurations, as a slow minute is slow for both: figures by t
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from analysis.rotation import Control, controls, valued
 from analysis.table import NOTES, Cell, TableRow, measured, number, words
 from analysis.words import MARK, MIB, Value, Workers, counted, figures, listed, with_workers, workers_of
 from bench.model.thresholds import ERROR_RATE, SATURATED, Metric
-from bench.stats.comparison import Ratio, compare_by, rank
+from bench.stats.comparison import Field, Ratio
 
 RATIO, THROUGHPUT, CPU, ERRORS = "ratio to best", "requests/s", "CPU µs/request", "errors"
 COLUMNS = (
@@ -138,10 +139,10 @@ def table(
     # Of a rotation of which nothing but the control is left there is nothing better to show.
     ranked = chosen if ranked.empty else ranked
     metric = ranked_by(cells[cells["configuration"].isin(ranked.index)])
-    contest = _Contest(metric, tuple(valued(cells, metric)))
     held_back = set(cells["configuration"][generator_bound(cells)]) if metric == "throughput" else set()
     sound = [name for name in ranked.index[~(ranked["error_rate"] > ERROR_RATE)] if name not in held_back]
-    ranks = contest.ranks(sound)
+    contest = _Contest(metric, tuple(values[sound] for values in valued(cells, metric)))
+    ranks = contest.ranks()
     best = contest.best(ranks)
     rows = []
     for name, row in ranked.iterrows():
@@ -178,15 +179,18 @@ class _Contest:
         """Whether a rank must hold in two manners."""
         return len(self.values) > 1
 
+    @cached_property
+    def _field(self) -> Field:
+        return Field(self.values)
+
     def versus(self, one: str, other: str) -> Ratio:
         """How many times the service of `other` `one` gives, whatever is measured."""
-        ratio = compare_by([(values[one], values[other]) for values in self.values])
+        ratio = self._field.compare(one, other)
         return ratio if self.metric == "throughput" else ratio.inverse
 
-    def ranks(self, names: Sequence[str]) -> dict[str, int]:
-        """The ranks of those of `names` that have one."""
-        frames = [values[list(names)] for values in self.values]
-        ranks = rank(frames, higher_is_better=self.metric == "throughput")
+    def ranks(self) -> dict[str, int]:
+        """The ranks of those that have one."""
+        ranks = self._field.rank(higher_is_better=self.metric == "throughput")
         return {str(name): int(place) for name, place in ranks.items() if not pd.isna(place)}
 
     def best(self, ranks: Mapping[str, int]) -> str | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.results import Results
 from analysis.words import Value
-from bench.stats.comparison import Ratio, compare_by
+from bench.stats.comparison import Field, Ratio
 
 # An edge further off the timetable than this share of its window, or by as many seconds, whichever is more,
 # is that of a machine that stood still, or of a clock that jumped.
@@ -129,10 +129,10 @@ def controls(cells: pd.DataFrame, metric: str, aliases: Mapping[str, str]) -> It
 
     Left out is one of which fewer than two sittings have both names.
     """
-    values = valued(cells, metric)
+    field = Field(valued(cells, metric))
     for alias, original in aliases.items():
-        if alias in values[0] and original in values[0]:
-            versus = compare_by([(each[alias], each[original]) for each in values])
+        if alias in field and original in field:
+            versus = field.compare(alias, original)
             if not pd.isna(versus.low):
                 yield Control(alias, original, versus if metric == "throughput" else versus.inverse)
 

@@ -9,13 +9,14 @@ generator both polled and slept there are scores of each, and what is certain mu
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
 from analysis.recommend.evidence import Performance
 from analysis.words import counted, listed
 from bench.model.requirements import Requirements
-from bench.stats.comparison import Ratio, compare_by, rank
+from bench.stats.comparison import Field, Ratio
 
 # So many scenarios are named in a sentence.
 _FEW = 4
@@ -37,24 +38,20 @@ class Standing:
     left_out: Mapping[str, str]
     manners: tuple[pd.DataFrame, ...] = ()
 
-    @property
-    def _compared(self) -> tuple[pd.DataFrame, ...]:
-        return self.manners or (self.scores,)
+    @cached_property
+    def _field(self) -> Field:
+        return Field(self.manners or self.scores)
 
     def places(self, names: Collection[str], margin: float) -> dict[str, int]:
         """The rank of each of `names` among them: 1 + how many are certainly better by more than `margin`."""
-        known = [name for name in self.scores if name in names]
-        if not known:
-            return {}
-        frames = [scores[known] for scores in self._compared]
-        ranks = rank(frames, higher_is_better=True, margin=1 + margin)
+        ranks = self._field.rank(names, higher_is_better=True, margin=1 + margin)
         return {str(name): int(place) for name, place in ranks.items() if not pd.isna(place)}
 
     def versus(self, one: str, other: str) -> Ratio | None:
         """How many times the performance of `other` that of `one` is; None where either is unknown."""
         if one not in self.scores or other not in self.scores:
             return None
-        ratio = compare_by([(scores[one], scores[other]) for scores in self._compared])
+        ratio = self._field.compare(one, other)
         return None if math.isnan(ratio.ratio) else ratio
 
     def mean(self, name: str) -> float:

@@ -82,7 +82,7 @@ def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
     # They take a second to import, which commands that only list something need not.
     import pandas as pd
 
-    from bench.stats.comparison import compare, mean
+    from bench.stats.comparison import Field, mean
 
     rows = pd.DataFrame(figures, columns=Figure._fields)
     errors = rows.groupby("configuration")["error_rate"].mean()
@@ -92,9 +92,10 @@ def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
     means = values.apply(mean).dropna()
     if len(means) < 2:
         return
+    field = Field(values[means.index])
     best = str(means.idxmax() if by == "throughput" else means.idxmin())
     for name in means.index.drop(best):
-        versus = compare(values[name], values[best])
+        versus = field.compare(str(name), best)
         if versus.rounds > 1:
             share = max(versus.high / versus.ratio, versus.ratio / versus.low) - 1
             yield Widest(float(share), str(name), best, place)

@@ -32,7 +32,7 @@ class RotationTable(Table):
     settle_s: Seconds = 0.4
     """Seconds of unrecorded load for each candidate, one after the other, before a load's first round."""
     slice_s: Seconds | None = None
-    """Length of a window; unless given as long as four requests to the usual candidate, their median, take,
+    """Length of a window; unless given as long as five requests to the usual candidate, their median, take,
     at least 0.05, at most 1, drawn once for each scenario and number of users and the same for all."""
     both_manners: bool = Field(default=False, exclude_if=lambda value: not value)
     """true: rounds are measured with a generator that polls and one that sleeps by turns, also where the

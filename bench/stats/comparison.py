@@ -3,24 +3,28 @@
 Everything is done on logarithms, because ratios are what is compared (Fleming & Wallace, "How not to lie
 with statistics", CACM 29(3), 1986), with a 95 % confidence interval instead of a best run (Georges,
 Buytaert & Eeckhout, "Statistically Rigorous Java Performance Evaluation", OOPSLA 2007). The intervals are
-Student's: of one figure, of the differences of pairs measured in one round (Jain, "The Art of Computer Systems
-Performance Analysis", 13.4.1), and Welch's for repeats that have nothing to do with each other (13.4.2).
+Student's: of one figure, of the differences of pairs measured in one round (Jain, "The Art of Computer
+Systems Performance Analysis", 13.4.1), and Welch's for repeats that have nothing to do with each other
+(13.4.2). Several that were measured in the same rounds share their scatter (`Field`).
 
-A report takes thousands of them, of a few values each. `scipy.stats` has the same intervals, and takes a
-millisecond for each and most of a second to load; its quantiles (`scipy.special`) take microseconds.
+A report takes thousands of intervals, of a few values each. Those of `scipy.stats` are the same and take a
+millisecond each, and most of a second to load; its quantiles (`scipy.special`) take microseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import fdtri, stdtrit
 
 CONFIDENCE = 0.95
+# A pair answers for itself where chance would make it scatter so much in one of a hundred pairs.
+OUTLYING = 0.99
 # Differences of less than 2 % are no reason to choose a server, however certain they are.
 MATERIAL = 1.02
 UNKNOWN = float("nan")
@@ -75,9 +79,13 @@ def compare(one: pd.Series, other: pd.Series) -> Ratio:
     """Compare two series indexed by repeat, pairwise within the repeats both have.
 
     Every repeat is one randomised block of all configurations, so what the machine did in that round
-    cancels in the pair: Student's t on the differences of the logarithms. A ratio with a zero in it is unknown
-    (NaN).
+    cancels in the pair: Student's t on the differences of the logarithms. A ratio with a zero in it is
+    unknown (NaN).
     """
+    return _compare(one, other, None)
+
+
+def _compare(one: pd.Series, other: pd.Series, noise: "_Noise | None") -> Ratio:
     if not one.index.equals(other.index):
         one, other = one.align(other, join="inner")
     both = np.column_stack([one.to_numpy(dtype=float), other.to_numpy(dtype=float)])
@@ -85,24 +93,14 @@ def compare(one: pd.Series, other: pd.Series) -> Ratio:
     if not _positive(both):
         return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, len(both))
     first, second = np.log(both).T
-    ratio, low, high = np.exp(_students(first - second))
+    if len(both) > 1 and noise is not None and noise.covers(first - second):
+        middle = float((first - second).mean())
+        half = noise.half(len(both))
+        low, high = middle - half, middle + half
+    else:
+        middle, low, high = _students(first - second)
+    ratio, low, high = np.exp([middle, low, high])
     return Ratio(float(ratio), float(low), float(high), len(both))
-
-
-def compare_by(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> Ratio:
-    """Compare two that were measured under several conditions, a pair of series for each.
-
-    Where the conditions disagree there is no ratio that is theirs: the interval reaches from the least that
-    any of them leaves open to the most, so that what is certain is certain under each. The ratio is the
-    geometric mean.
-    """
-    found = [compare(one, other) for one, other in pairs]
-    if len(found) == 1:
-        return found[0]
-    every = np.array([(each.ratio, each.low, each.high) for each in found])
-    # An unknown one leaves all unknown.
-    ratio, low, high = np.exp(np.log(every[:, 0]).mean()), every[:, 1].min(), every[:, 2].max()
-    return Ratio(float(ratio), float(low), float(high), min(each.rounds for each in found))
 
 
 def compare_unpaired(one: npt.ArrayLike, other: npt.ArrayLike) -> Ratio:
@@ -132,7 +130,7 @@ def _students(sample: Floats) -> tuple[float, float, float]:
     middle, count = float(sample.mean()), len(sample)
     if count < 2:
         return middle, UNKNOWN, UNKNOWN
-    half = _quantile(count - 1) * float(sample.std(ddof=1)) / np.sqrt(count)
+    half = _quantile(count - 1) * float(sample.std(ddof=1)) / float(np.sqrt(count))
     return middle, middle - half, middle + half
 
 
@@ -144,7 +142,7 @@ def _welch(one: Floats, other: Floats) -> tuple[float, float, float]:
     first, second = float(one.var(ddof=1)) / len(one), float(other.var(ddof=1)) / len(other)
     if first + second == 0:  # repeats that are all equal have no variance: the interval is a point
         return apart, apart, apart
-    # Welch's and Satterthwaite's degrees of freedom.
+    # The degrees of freedom are Welch's and Satterthwaite's.
     freedom = (first + second) ** 2 / (first**2 / (len(one) - 1) + second**2 / (len(other) - 1))
     half = _quantile(freedom) * float(np.sqrt(first + second))
     return apart, apart - half, apart + half
@@ -152,8 +150,14 @@ def _welch(one: Floats, other: Floats) -> tuple[float, float, float]:
 
 @lru_cache(maxsize=1024)
 def _quantile(freedom: float) -> float:
-    """How many standard errors of a mean its interval reaches to either side."""
+    """How many standard errors of a mean its interval reaches to either side, by Student's t."""
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
+@lru_cache(maxsize=1024)
+def _outlying(one: int, other: int) -> float:
+    """The ratio of two variances, of so many degrees of freedom, that chance exceeds once in a hundred."""
+    return float(fdtri(one, other, OUTLYING))
 
 
 def _known(values: npt.ArrayLike) -> Floats:
@@ -167,26 +171,91 @@ def _positive(sample: Floats) -> bool:
     return bool(len(sample)) and bool(np.all(sample > 0))
 
 
-def rank(
-    values: pd.DataFrame | Sequence[pd.DataFrame], *, higher_is_better: bool, margin: float = MATERIAL
-) -> pd.Series:
-    """Rank columns (configurations) of a frame indexed by repeat: 1 + how many are certainly better.
+class Field:
+    """Configurations that were measured in the same repeats: a column each, a row per repeat.
 
-    Certainly means that the whole interval is further from 1 than the factor `margin`; with a frame for each
-    of several conditions, under each of them (`compare_by`). Two that tie do not outrank each other and may
-    share a rank. A column of which only one repeat is known, or that has a zero in it, has no rank (NA).
+    There may be several frames of them, one for each condition that they were measured under.
+
+    All of them scatter about as much from repeat to repeat once what a repeat did to all is taken off, and
+    there are many of them but few repeats. So the scatter is estimated from all together, the residuals of a
+    randomised complete block design (Jain, "The Art of Computer Systems Performance Analysis", 21; Fisher's
+    least significant difference), which leaves (repeats - 1) x (configurations - 1) degrees of freedom: with
+    five repeats of ten, Student's t is 2.0 instead of 2.8. A pair that certainly scatters more than the rest
+    (F test at 1 %) answers for itself, as does one of two alone (`compare`).
     """
-    frames = [values] if isinstance(values, pd.DataFrame) else list(values)
-    known = [name for name in frames[0] if all(_rankable(frame[name]) for frame in frames)]
-    better: dict[Any, int] = dict.fromkeys(known, 1)
-    for name in known:
-        for rival in known:
-            if rival == name:
-                continue
-            versus = compare_by([(frame[rival], frame[name]) for frame in frames])
+
+    def __init__(self, frames: pd.DataFrame | Sequence[pd.DataFrame]) -> None:
+        self._frames = [frames] if isinstance(frames, pd.DataFrame) else list(frames)
+        self._noise = [_Noise.of(frame) for frame in self._frames]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a configuration is known under every condition."""
+        return all(name in frame for frame in self._frames)
+
+    def compare(self, one: str, other: str) -> Ratio:
+        """Compare two of them, within the repeats that both have.
+
+        Where conditions disagree there is no ratio that is theirs: the interval reaches from the least that
+        any of them leaves open to the most, so that what is certain is certain under each. The ratio is the
+        geometric mean.
+        """
+        found = [
+            _compare(frame[one], frame[other], noise)
+            for frame, noise in zip(self._frames, self._noise, strict=True)
+        ]
+        if len(found) == 1:
+            return found[0]
+        every = np.array([(each.ratio, each.low, each.high) for each in found])
+        # An unknown one leaves all unknown.
+        ratio, low, high = np.exp(np.log(every[:, 0]).mean()), every[:, 1].min(), every[:, 2].max()
+        return Ratio(float(ratio), float(low), float(high), min(each.rounds for each in found))
+
+    def rank(
+        self, names: Collection[str] | None = None, *, higher_is_better: bool, margin: float = MATERIAL
+    ) -> pd.Series:
+        """Rank those of `names`, or all: 1 + how many of them are certainly better.
+
+        Certainly means that the whole interval is further from 1 than the factor `margin`, under each
+        condition. Two that tie do not outrank each other and may share a rank. One of which only one repeat
+        is known, or that has a zero in it, has no rank (NA).
+        """
+        chosen = [str(name) for name in self._frames[0] if names is None or name in names]
+        known = [name for name in chosen if all(_rankable(frame[name]) for frame in self._frames)]
+        better: dict[Any, int] = dict.fromkeys(known, 1)
+        for name, rival in permutations(known, 2):
+            versus = self.compare(rival, name)
             if versus.beyond(margin) and (versus.ratio > 1) == higher_is_better:
                 better[name] += 1
-    return pd.Series(better, dtype="Int64").reindex(list(frames[0].columns))
+        return pd.Series(better, dtype="Int64").reindex(chosen)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The variance of a logarithm from repeat to repeat, and the degrees of freedom that it is known with."""
+
+    variance: float
+    freedom: int
+
+    @classmethod
+    def of(cls, values: pd.DataFrame) -> "_Noise | None":
+        """That of configurations which are known in every repeat; None of fewer than three."""
+        known = values.loc[:, (values > 0).all()]
+        repeats, count = known.shape
+        if repeats < 2 or count < 3:
+            return None
+        logs = np.log(known.to_numpy(dtype=float))
+        left = logs - logs.mean(axis=0) - logs.mean(axis=1, keepdims=True) + logs.mean()
+        freedom = (repeats - 1) * (count - 1)
+        return cls(float((left**2).sum()) / freedom, freedom)
+
+    def covers(self, differences: Floats) -> bool:
+        """Whether the differences of a pair scatter no more than chance lets those of the others."""
+        limit = _outlying(len(differences) - 1, self.freedom)
+        return bool(differences.var(ddof=1) <= 2 * self.variance * limit)
+
+    def half(self, repeats: int) -> float:
+        """Half the width of the interval of a mean difference, on logarithms."""
+        return _quantile(self.freedom) * float(np.sqrt(2 * self.variance / repeats))
 
 
 def _rankable(column: pd.Series) -> bool:

@@ -106,8 +106,8 @@ class Rotor:
     def _settle(self, data: Mapping[str, Any], answer: Answer) -> None:
         gate = self._gates[data["target"]]
 
-        def done() -> None:
-            usual_ns = gate.usual_ns()
+        def done(loaded_ns: float | None) -> None:
+            usual_ns = gate.usual_ns() if loaded_ns is None else loaded_ns
             gate.forget()
             answer({"usual_s": None if usual_ns is None else usual_ns / 1e9})
 

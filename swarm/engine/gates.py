@@ -24,7 +24,7 @@ BUCKETED: Final = 65_536
 """Latencies of one name that are kept one by one: to bucket so many takes about 5 ms."""
 
 USUAL: Final = 0.9
-"""The percentile that stands for what a request takes under the whole load, as a share."""
+"""The percentile that stands for what a request takes, as a share."""
 
 
 class Held(Protocol):
@@ -194,11 +194,7 @@ class Gate(Generic[Member]):
         return {key: kept.histogram() for key, kept in self._kept.items()}
 
     def usual_ns(self) -> float | None:
-        """What a request takes when all users are at it; None where none counts.
-
-        That is the 90th percentile of the latencies that count: those that were begun while the users were
-        set off one after the other took less.
-        """
+        """What a request takes, the 90th percentile of the latencies that count; None where none does."""
         histograms = list(self.histograms().values())
         if not histograms:
             return None

@@ -33,23 +33,36 @@ ALL: Final = 1 << 62
 
 
 def settle(
-    stage: Stage, gate: Gate[Agent], length_ns: int, step: int, pause_ns: int, done: Callable[[], None]
+    stage: Stage,
+    gate: Gate[Agent],
+    length_ns: int,
+    step: int,
+    pause_ns: int,
+    done: Callable[[float | None], None],
 ) -> Iterator[int]:
-    """Load one target for so long, alone, its users set off a `step` at a time; wait for the last answers."""
+    """Load one target for so long, alone, its users set off a `step` at a time; wait for the last answers.
+
+    `done` is told what a request takes (ns) when all users are at it, by Little's law: users over throughput,
+    of the second half, as the first answers of a server take longer. None where nothing was answered then.
+    """
     stage.wait_as(POLLS)
-    end = clock() + length_ns
-    gate.begin(clock())
+    begin = clock()
+    end = begin + length_ns
+    gate.begin(begin)
     gate.open()
     while gate.parked and clock() < end:
         stage.release(gate, step)
         yield clock() + pause_ns
+    yield begin + length_ns // 2
+    middle, before = clock(), gate.requests
     yield end
+    served, lasted = gate.requests - before, clock() - middle
     gate.end(clock())
     gate.close()
     until = clock() + DRAIN_NS
     while stage.in_flight and clock() < until:
         yield clock() + LOOK_NS
-    done()
+    done(len(gate.agents) * lasted / served if served else None)
 
 
 def lift(stage: Stage, gates: Iterable[Gate[Agent]]) -> Iterator[int]:

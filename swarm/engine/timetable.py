@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 LEAST_SLICE_S: Final = 0.05
 MOST_SLICE_S: Final = 1.0
-LATENCIES_PER_SLICE: Final = 4
+LATENCIES_PER_SLICE: Final = 5
 """A window lasts as long as so many requests to the usual target, the median of all.
 
 Its edges favour none, however slow: what was begun in the warm-up and ends in the window is counted, as
@@ -19,9 +19,9 @@ that make a rotation narrow; shorter ones would leave less than 70 % of its time
 below.
 """
 LEAST_REST_S: Final = 0.01
-WARM_LATENCIES: Final = 1.25
+WARM_LATENCIES: Final = 1.5
 MOST_WARM_S: Final = 1.0
-GAP_LATENCIES: Final = 2.0
+GAP_LATENCIES: Final = 2.5
 """What is in flight when a window ends takes one latency where the server is busy, and has a tail."""
 MOST_GAP_S: Final = 2.0
 LEAST_ROUNDS: Final = 2

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from bench.stats.comparison import Ratio, compare, compare_unpaired, difference, interval, mean, rank
+from bench.stats.comparison import Field, Ratio, compare, compare_unpaired, difference, interval, mean
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +59,11 @@ def test_rank_shares_places_between_ties():
         {"a": [100, 101, 99], "b": [99, 102, 100], "c": [50, 51, 49.5], "d": [0, 1, 2], "e": [5, None, None]}
     )
     values.index = [1, 2, 3]
-    ranks = rank(values, higher_is_better=True)
+    ranks = Field(values).rank(higher_is_better=True)
     assert ranks.dropna().to_dict() == {"a": 1, "b": 1, "c": 3}
     assert ranks.index.tolist() == ["a", "b", "c", "d", "e"]
-    assert rank(values, higher_is_better=False)["c"] == 1
-    assert rank(values, higher_is_better=False)["a"] == 2
+    assert Field(values).rank(higher_is_better=False)["c"] == 1
+    assert Field(values).rank(higher_is_better=False)["a"] == 2
 
 
 def test_pairs_are_the_paired_t_of_the_book():
@@ -76,6 +76,62 @@ def test_pairs_are_the_paired_t_of_the_book():
     half = 2.571 * 9.03 / math.sqrt(6)
     assert math.log(versus.low) == pytest.approx(-0.32 - half, abs=0.02)
     assert math.log(versus.high) == pytest.approx(-0.32 + half, abs=0.02)
+
+
+def _side_by_side(seed, scatter, repeats=5):
+    """Configurations that all scatter about their repeats' machine, by so much each; a column each."""
+    chance = np.random.default_rng(seed)
+    machine = chance.normal(0, 0.3, repeats)
+    return pd.DataFrame(
+        {
+            name: np.exp(machine + chance.normal(place / 10, width, repeats))
+            for place, (name, width) in enumerate(scatter.items())
+        },
+        index=range(1, repeats + 1),
+    )
+
+
+def test_many_side_by_side_share_their_scatter():
+    """Against the textbook: a randomised complete block design, and Fisher's least significant difference."""
+    values = _side_by_side(1, dict.fromkeys("abcdefghij", 0.05))
+    logs = np.log(values)
+    left = logs.sub(logs.mean(axis=1), axis=0) - logs.mean() + logs.to_numpy().mean()
+    mean_square = (left**2).to_numpy().sum() / (4 * 9)
+    half = scipy.stats.t.ppf(0.975, 36) * math.sqrt(2 * mean_square / 5)
+    versus = Field(values).compare("c", "a")
+    assert math.log(versus.ratio) == pytest.approx((logs["c"] - logs["a"]).mean())
+    assert math.log(versus.high / versus.ratio) == pytest.approx(half)
+    assert math.log(versus.ratio / versus.low) == pytest.approx(half)
+    assert versus.rounds == 5
+
+
+def test_two_alone_have_their_own_scatter():
+    values = _side_by_side(2, {"a": 0.05, "b": 0.05})
+    assert Field(values).compare("a", "b") == compare(values["a"], values["b"])
+
+
+def test_one_that_scatters_more_than_the_rest_answers_for_itself():
+    values = _side_by_side(3, dict.fromkeys("abcdefgh", 0.02) | {"wild": 0.5})
+    field = Field(values)
+    assert field.compare("wild", "a") == compare(values["wild"], values["a"])
+    assert field.compare("a", "b") != compare(values["a"], values["b"])
+
+
+def test_a_repeat_that_one_lacks_takes_nothing_from_the_others():
+    values = _side_by_side(4, dict.fromkeys("abcdef", 0.05))
+    whole = Field(values.drop(columns="f")).compare("a", "b")
+    values.loc[2, "f"] = math.nan
+    assert Field(values).compare("a", "b") == whole
+    assert Field(values).compare("f", "b").rounds == 4
+
+
+def test_shared_scatter_covers_the_truth_as_often_as_it_says():
+    missed = 0
+    for seed in range(400):
+        field = Field(_side_by_side(seed, dict.fromkeys("abcdefgh", 0.06)))
+        versus = field.compare("e", "b")
+        missed += not versus.low <= math.exp(0.3) <= versus.high
+    assert 8 <= missed <= 36  # 20 of 400 are expected
 
 
 def test_runs_are_compared_by_welchs_t():
@@ -133,5 +189,5 @@ def test_a_mean_leaves_out_what_is_missing():
 
 def test_a_wider_margin_ties_more():
     values = pd.DataFrame({"a": [110.0, 110.0, 110.0], "b": [100.0, 100.0, 100.0]}, index=[1, 2, 3])
-    assert rank(values, higher_is_better=True).to_dict() == {"a": 1, "b": 2}
-    assert rank(values, higher_is_better=True, margin=1.2).to_dict() == {"a": 1, "b": 1}
+    assert Field(values).rank(higher_is_better=True).to_dict() == {"a": 1, "b": 2}
+    assert Field(values).rank(higher_is_better=True, margin=1.2).to_dict() == {"a": 1, "b": 1}

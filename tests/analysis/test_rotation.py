@@ -8,7 +8,7 @@ import pytest
 
 from analysis import results, rotation
 from analysis.summary import closed_loads, summarise
-from bench.stats.comparison import compare, compare_by, rank
+from bench.stats.comparison import Field, compare
 from tests.fixtures.make_run import ROTATED, SERVERS, Spec, make_run
 
 PAIR = replace(
@@ -146,11 +146,11 @@ def test_one_manner_has_no_other_to_be_told_from(rotated):
 def test_what_holds_in_one_manner_alone_is_not_certain():
     polls = pd.DataFrame({"a": [1.0, 1.01, 0.99], "b": [1.0, 1.0, 1.0], "c": [2.0, 2.02, 1.98]})
     sleeps = pd.DataFrame({"a": [1.5, 1.52, 1.48], "b": [1.0, 1.0, 1.0], "c": [2.0, 2.02, 1.98]})
-    versus = compare_by([(polls["a"], polls["b"]), (sleeps["a"], sleeps["b"])])
+    versus = Field([polls[["a", "b"]], sleeps[["a", "b"]]]).compare("a", "b")
     assert versus.low == compare(polls["a"], polls["b"]).low
     assert versus.high == compare(sleeps["a"], sleeps["b"]).high
-    assert rank(sleeps, higher_is_better=True).tolist() == [2, 3, 1]
-    assert rank([polls, sleeps], higher_is_better=True).tolist() == [2, 2, 1]
+    assert Field(sleeps).rank(higher_is_better=True).tolist() == [2, 3, 1]
+    assert Field([polls, sleeps]).rank(higher_is_better=True).tolist() == [2, 2, 1]
 
 
 def test_a_sitting_without_one_of_the_two_is_left_out_of_their_ratio():

@@ -61,15 +61,15 @@ def test_other_seeds_draw_other_orders():
     ("given_s", "latency_s", "slice_s", "warm_s", "gap_s"),
     [
         (None, 0.0, 0.05, 0.01, 0.01),
-        (None, 0.030, 0.08, 0.0375, 0.06),
+        (None, 0.030, 0.1, 0.045, 0.075),
         (None, 3.0, 1.0, 1.0, 2.0),
-        (0.3, 0.010, 0.3, 0.0125, 0.02),
+        (0.3, 0.010, 0.3, 0.015, 0.025),
     ],
 )
 def test_the_usual_target_decides_how_long_slices_are(given_s, latency_s, slice_s, warm_s, gap_s):
     table = drawn(load_s=6.0, slice_s=given_s, latency_s=latency_s)
     assert (table.slice_s, table.warm_s["c"], table.gap_s["c"]) == pytest.approx((slice_s, warm_s, gap_s))
-    assert table.warm_s["a"] == pytest.approx(min(1.0, max(0.01, 1.25 * latency_s / 3)))
+    assert table.warm_s["a"] == pytest.approx(min(1.0, max(0.01, 1.5 * latency_s / 3)))
     assert table.rounds == round(6.0 / slice_s)
 
 

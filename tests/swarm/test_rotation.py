@@ -189,7 +189,8 @@ def test_every_request_is_accounted_for(serve, make_swarm):
         asked = {"target": name, "length_s": 0.1, "step": 2, "pause_s": 0.01}
         rotor.ask("settle", asked, answers.append)
         until(lambda: len(answers) == list(notes).index(name) + 1, "it settled")  # noqa: B023
-    assert all(each["usual_s"] >= 0.001 for each in answers)
+    quick, slow = (each["usual_s"] for each in answers)
+    assert quick > 0 and slow >= 0.001
     table = {"seed": 1, "targets": ["a", "b"], "manners": ["polls"], "rounds": 3}
     table |= {"slice_s": 0.05, "warm_s": {"a": 0.01, "b": 0.01}, "gap_s": {"a": 0.05, "b": 0.05}}
     begin = time.perf_counter_ns()

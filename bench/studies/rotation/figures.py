@@ -9,7 +9,7 @@ from analysis.rotation import valued
 from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import MISSING, Value
-from bench.stats.comparison import Ratio, compare_by
+from bench.stats.comparison import Field, Ratio
 
 
 def service(cells: pd.DataFrame, metric: str, one: str, other: str) -> Ratio | None:
@@ -17,10 +17,10 @@ def service(cells: pd.DataFrame, metric: str, one: str, other: str) -> Ratio | N
 
     ``cells`` are rows of a summary, of one load. Of CPU time, less is more service.
     """
-    pairs = [(each[one], each[other]) for each in valued(cells, metric) if {one, other} <= set(each)]
-    if not pairs:
+    field = Field(valued(cells, metric))
+    if one not in field or other not in field:
         return None
-    ratio = compare_by(pairs)
+    ratio = field.compare(one, other)
     return None if pd.isna(ratio.ratio) else ratio if metric == "throughput" else ratio.inverse
 
 
