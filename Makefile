@@ -19,6 +19,7 @@ PRECISION ?=
 # Seconds.
 TIME_LIMIT ?=
 BLOCKS ?=
+VARIANTS ?=
 MAX_REQUESTS ?=
 REPLACEMENTS ?=
 LAUNCHER ?=
@@ -127,8 +128,8 @@ ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: S
 		$(if $(SCENARIO_OPTIONS),--scenario-options="$(SCENARIO_OPTIONS)") $(call option,target-url,$(TARGET_URL)) \
 		$(if $(ALLOW_REMOTE),--allow-remote) $(call option,launcher,$(LAUNCHER)) $(limits) $(ARGUMENTS)
 
-configurations: $(VENV)/.suite ## List the ways to serve the app that are compared.
-	@$(PYTHON) -m bench configurations
+configurations: $(VENV)/.suite ## List the ways to serve the app that are compared (VARIANTS=1: each with one setting changed).
+	@$(PYTHON) -m bench configurations $(if $(VARIANTS),--variants)
 
 scenarios: $(VENV)/.suite ## List the loads.
 	@$(PYTHON) -m bench scenarios

@@ -5,23 +5,21 @@ It runs inside every stack's environment: standard library only (and tomli where
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from targets import variants
+from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
+from targets.variants import Changes, Variant
 
 CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
+VARIANTS = Path(__file__).with_name("variants.toml")
+"""The suite's variants of its configurations."""
 RECYCLING = ("flag", "app", "respawn", "rss", "none")
 
-_PLACEHOLDER = re.compile(r"\{(.*?)\}")
 _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
 _PATIENCE = ("startup_timeout",)
@@ -37,10 +35,6 @@ WATCHDOG_S = 30.0
 _AFTER_US_S = 10
 
 
-class ConfigurationError(ValueError):
-    """A catalogue that cannot be read, or a request that it cannot meet; the message is for the user."""
-
-
 def patience_s(startup_timeout: float) -> int:
     """How long a server is told to wait for its workers, so that it does not give up before `serve` does."""
     return math.ceil(startup_timeout) + _AFTER_US_S
@@ -51,7 +45,8 @@ class Stack:
     """An environment to serve in: interpreter versions, best first, and a pinned requirements file.
 
     `fixed` are packages without whose pinned version the stack is not what it is for; `own` is a further
-    requirements file, of a user's own app, whose versions take the place of the pinned ones.
+    requirements file, of a user's own app, whose versions take the place of the pinned ones. A stack that a
+    variant needs is derived from another (`of`): with `packages` added to it, or `without` some.
     """
 
     name: str
@@ -59,6 +54,9 @@ class Stack:
     requirements: Path
     fixed: tuple[str, ...] = ()
     own: Path | None = None
+    of: str | None = None
+    packages: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,10 @@ NEVER = Recycling()
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known."""
+    """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known.
+
+    A variant is made from its parent (`variant_of`) and says so in `variant`.
+    """
 
     name: str
     summary: str
@@ -110,6 +111,7 @@ class Configuration:
     max_workers: int | None
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
+    variant: Variant | None = None
 
     @property
     def takes_workers(self) -> bool:
@@ -146,7 +148,7 @@ class Configuration:
         values["startup_timeout"] = patience_s(startup_timeout)
         argv = self.argv if recycling == NEVER else self.argv + self.recycle_argv
         argv += self.startup_argv if startup_timeout > WATCHDOG_S else ()
-        return named([_PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv], app)
+        return named([PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv], app)
 
     def explains(self, command: Sequence[str]) -> bool:
         """Whether a recorded command is one of this configuration, whatever its values."""
@@ -188,15 +190,36 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All configurations and stacks by name, in the order of the file."""
+    """All configurations and stacks by name, in the order of the file; variants, and their stacks, come last.
+
+    `changes` are what variants change, by their names; `files` the files it was read from, where they are not
+    the suite's own.
+    """
 
     configurations: dict[str, Configuration]
     stacks: dict[str, Stack]
+    changes: Mapping[str, Changes] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def declared(self) -> dict[str, Configuration]:
+        """The configurations that have a table of their own: all but the variants."""
+        return {name: entry for name, entry in self.configurations.items() if entry.variant is None}
+
+    @property
+    def pinned(self) -> dict[str, Stack]:
+        """The stacks that have a table of their own: all but those that variants need."""
+        return {name: stack for name, stack in self.stacks.items() if stack.of is None}
+
+    def variants(self, of: str) -> dict[str, Configuration]:
+        """The variants of a configuration."""
+        every = self.configurations.items()
+        return {name: entry for name, entry in every if entry.variant is not None and entry.variant.of == of}
 
     def get(self, name: str) -> Configuration:
         """The configuration of that name; raises `ConfigurationError` with the nearest valid name."""
         if name not in self.configurations:
-            raise ConfigurationError(f"there is no configuration {name!r}{_hint(name, self.configurations)}")
+            raise ConfigurationError(f"there is no configuration {name!r}{hint(name, self.configurations)}")
         return self.configurations[name]
 
 
@@ -217,16 +240,45 @@ def _fills(word: str, template: str) -> bool:
 
 
 def load(path: Path = CONFIGURATIONS) -> Catalogue:
-    """Read a catalogue; raises `ConfigurationError` naming the file, the table and the key."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from error
-    file = _Table(str(path), content)
-    stack_tables = file.tables("stack")
-    configuration_tables = file.tables("configuration")
+    """Read a catalogue; raises `ConfigurationError` naming the file, the table and the key.
+
+    A file that has variants alone adds them to the catalogue that it names by `over`, else to the suite's.
+    """
+    return _load(path, ())
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
+    """Read a catalogue which the files `above` add variants to."""
+    file = open_table(path)
+    tables = file.tables("variant", required=False)
+    if tables and not {"stack", "configuration"} & set(file.rest):
+        over = file.text("over", required=False)
+        file.finish()
+        below = CONFIGURATIONS if over is None else (path.parent / over).resolve()
+        if below in (path.resolve(), *above):
+            raise file.error("over", f"{below} is read already")
+        catalogue = _load(below, (path.resolve(), *above))
+        catalogue = replace(catalogue, files=(*catalogue.files, path))
+    else:
+        catalogue = _declared(file, path)
+    for name, table in tables.items():
+        catalogue = _with_variant(catalogue, name, table)
+    if not _is_suites(path):
+        return catalogue
+    further = open_table(VARIANTS)
+    for name, table in further.tables("variant").items():
+        catalogue = _with_variant(catalogue, name, table)
+    further.finish()
+    return catalogue
+
+
+def _is_suites(path: Path) -> bool:
+    return path.resolve() == CONFIGURATIONS.resolve()
+
+
+def _declared(file: Table, path: Path) -> Catalogue:
+    """The configurations and stacks of a file, without variants."""
+    stack_tables, configuration_tables = file.tables("stack"), file.tables("configuration")
     file.finish()
     stacks = {name: _stack(name, table, path.parent) for name, table in stack_tables.items()}
     configurations = {
@@ -234,81 +286,11 @@ def load(path: Path = CONFIGURATIONS) -> Catalogue:
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    return Catalogue(configurations, stacks)
+    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
+    return Catalogue(configurations, stacks, files=files)
 
 
-class _Table:
-    """A TOML table whose keys are taken one by one; what is left over in the end is an unknown key."""
-
-    def __init__(self, where: str, content: dict[str, Any]) -> None:
-        self.where = where
-        self.rest = dict(content)
-        self.known: list[str] = []
-
-    def error(self, key: str, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.where}: {key}: {problem}")
-
-    def take(self, key: str, kind: type | tuple[type, ...], expected: str, required: bool = True) -> Any:
-        """The value of a key, removed from the rest; None if it is missing and not required."""
-        self.known.append(key)
-        value = self.rest.pop(key, None)
-        if value is None:
-            if required:
-                raise self.error(key, "is missing")
-            return None
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(key, f"must be {expected}, not {value!r}")
-        return value
-
-    def text(self, key: str, required: bool = True) -> Any:
-        value = self.take(key, str, "a text", required)
-        if value == "":
-            raise self.error(key, "is empty")
-        return value
-
-    def choice(self, key: str, choices: Iterable[str]) -> str:
-        value: str = self.text(key)
-        self.check_known(key, value, choices)
-        return value
-
-    def check_known(self, key: str, value: str, choices: Iterable[str]) -> None:
-        if value not in choices:
-            raise self.error(key, f"{value!r} is unknown{_hint(value, choices)}")
-
-    def number(self, key: str, kind: type | tuple[type, ...] = int, required: bool = True) -> Any:
-        value = self.take(key, kind, "a number", required)
-        if value is not None and value < 1:
-            raise self.error(key, f"must be at least 1, not {value!r}")
-        return value
-
-    def words(self, key: str, required: bool = True) -> tuple[str, ...]:
-        value = self.take(key, list, "a list of texts", required) or []
-        if not all(isinstance(word, str) for word in value):
-            raise self.error(key, f"must be a list of texts, not {value!r}")
-        if required and not value:
-            raise self.error(key, "is empty")
-        return tuple(value)
-
-    def command(self, key: str, placeholders: tuple[str, ...], required: bool = True) -> tuple[str, ...]:
-        words = self.words(key, required)
-        for name in _PLACEHOLDER.findall(" ".join(words)):
-            if name not in placeholders:
-                raise self.error(key, f"placeholder {{{name}}} is unknown{_hint(name, placeholders)}")
-        return words
-
-    def tables(self, key: str) -> dict[str, _Table]:
-        tables = self.take(key, dict, "a table of tables")
-        for name, content in tables.items():
-            if not isinstance(content, dict):
-                raise self.error(f"{key}.{name}", "must be a table")
-        return {name: _Table(f"{self.where}: [{key}.{name}]", content) for name, content in tables.items()}
-
-    def finish(self) -> None:
-        for key in self.rest:
-            raise self.error(key, f"unknown key{_hint(key, self.known)}")
-
-
-def _stack(name: str, table: _Table, folder: Path) -> Stack:
+def _stack(name: str, table: Table, folder: Path) -> Stack:
     requirements = folder / table.text("requirements")
     stack = Stack(name, table.words("python"), requirements, table.words("fixed", required=False))
     table.finish()
@@ -317,11 +299,7 @@ def _stack(name: str, table: _Table, folder: Path) -> Stack:
     return stack
 
 
-def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configuration:
-    environment = table.take("environment", dict, "a table of texts", required=False) or {}
-    for variable, value in environment.items():
-        if not isinstance(value, str):
-            raise table.error(f"environment.{variable}", f"must be a text, not {value!r}")
+def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configuration:
     configuration = Configuration(
         name=name,
         summary=table.text("summary"),
@@ -329,7 +307,7 @@ def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configura
         argv=table.command("argv", _START),
         recycle=table.choice("recycle", RECYCLING),
         recycle_argv=table.command("recycle_argv", _RECYCLE, required=False),
-        environment=environment,
+        environment=table.texts("environment"),
         loop=table.text("loop"),
         parser=table.text("parser"),
         keep_alive_s=table.number("keep_alive_s", (int, float)),
@@ -345,7 +323,7 @@ def _configuration(name: str, table: _Table, stacks: Iterable[str]) -> Configura
 
 
 def _check_variant(
-    configuration: Configuration, configurations: Mapping[str, Configuration], table: _Table
+    configuration: Configuration, configurations: Mapping[str, Configuration], table: Table
 ) -> None:
     original = configuration.variant_of
     if original is None:
@@ -358,8 +336,58 @@ def _check_variant(
         raise table.error("variant_of", f"{original!r} is a variant itself: name {further!r} instead")
 
 
-def _hint(name: str, names: Iterable[str]) -> str:
-    """The nearest valid name, or all of them, to be appended to "... is unknown"."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}"
+def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
+    """The catalogue with a variant, and the stack that it needs, at their ends."""
+    said, changes = variants.read(table, _START)
+    parent = _parent(catalogue, name, said["of"], table)
+    if name in catalogue.configurations:
+        also = "variant" if name in catalogue.changes else "configuration"
+        raise ConfigurationError(f"{table.where}: there is a {also} of this name already: choose another")
+    stack = _changed_stack(catalogue.stacks[parent.stack], changes, table)
+    changed = replace(
+        parent,
+        name=name,
+        summary=f"{parent.name}, {said['varies']}: {changes.words}.",
+        stack=stack.name,
+        argv=changes.argv(parent.argv, table),
+        environment={**parent.environment, **changes.environment},
+        variant_of=parent.name,
+        variant=Variant(change=changes.words, **said),
+        **changes.facts,
+    )
+    same = (changed.argv, changed.environment, changed.stack) == (
+        parent.argv,
+        parent.environment,
+        parent.stack,
+    )
+    if same:
+        keys = "drop, replace, add, environment, packages, without or python"
+        raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
+    return replace(
+        catalogue,
+        configurations={**catalogue.configurations, name: changed},
+        stacks={**catalogue.stacks, stack.name: stack},
+        changes={**catalogue.changes, name: changes},
+    )
+
+
+def _parent(catalogue: Catalogue, name: str, of: str, table: Table) -> Configuration:
+    """The configuration that a variant is one of."""
+    if of == name:
+        raise table.error("of", "names the variant itself")
+    table.check_known("of", of, catalogue.configurations)
+    parent = catalogue.configurations[of]
+    if parent.variant_of is not None:
+        raise table.error("of", f"{of!r} is a variant itself: name {parent.variant_of!r} instead")
+    return parent
+
+
+def _changed_stack(stack: Stack, changes: Changes, table: Table) -> Stack:
+    """The stack that a variant needs: its parent's, or one that is derived from it."""
+    variants.check_without(changes.without, stack.requirements, table)
+    pythons = changes.python or stack.pythons
+    if not changes.of_stack or (stack.pythons == pythons and not changes.packages and not changes.without):
+        return stack
+    name = f"{stack.name}+{changes.suffix}"
+    packages, without = changes.packages, changes.without
+    return replace(stack, name=name, pythons=pythons, of=stack.name, packages=packages, without=without)

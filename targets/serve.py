@@ -21,7 +21,6 @@ from targets.configurations import (
     OWN_APP,
     SUITES_APP,
     WATCHDOG_S,
-    ConfigurationError,
     Recycling,
     Stack,
     load,
@@ -30,6 +29,7 @@ from targets.metering import Meter, MeteringError
 from targets.own_app import OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
+from targets.tables import ConfigurationError
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
 

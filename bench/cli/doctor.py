@@ -63,12 +63,14 @@ def doctor(results_folder: ResultsOption = Path("results")) -> None:
 def setup() -> None:
     """Make the environment of every stack now; otherwise `bench run` makes the ones that it needs.
 
+    Those that only variants need are left to the run that measures them.
+
     A stack whose Python this machine lacks is left out, with a line on how to get it.
 
     Exit status: 0 all others are ready; 1 one could not be installed.
     """
     failed = False
-    for stack in load_catalogue().stacks.values():
+    for stack in load_catalogue().pinned.values():
         try:
             environment = stacks.ensure(stack, console.print)
         except stacks.UnavailableError as error:
@@ -88,8 +90,8 @@ def examine(catalogue: Catalogue, results: Path) -> Iterator[Check]:
     yield _network()
     yield _open_files()
     yield _disk(results)
-    for stack in catalogue.stacks.values():
-        users = [c.name for c in catalogue.configurations.values() if c.stack == stack.name]
+    for stack in catalogue.pinned.values():
+        users = [c.name for c in catalogue.declared.values() if c.stack == stack.name]
         yield _interpreter(stack.name, stack.pythons, users)
     yield _database()
     yield _docker()

@@ -17,6 +17,7 @@ from bench.experiment.rotation import Sittings, in_blocks, planned_s, rotating, 
 from bench.model import plan
 from bench.model import scenarios as scenario_files
 from bench.model.files import ROOT
+from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
 
 app = typer.Typer()
@@ -24,8 +25,16 @@ app = typer.Typer()
 
 @app.command()
 @reports_errors
-def configurations() -> None:
+def configurations(
+    variants: Annotated[
+        bool, typer.Option("--variants", help="List the variants of each: one setting changed.")
+    ] = False,
+) -> None:
     """List the configurations: the ways to serve the app that can be measured."""
+    catalogue = load_catalogue()
+    if variants:
+        _list_variants(catalogue)
+        return
     recycling = {
         "flag": "yes",
         "app": "yes, by the app",
@@ -33,13 +42,30 @@ def configurations() -> None:
         "rss": "no, at a size in memory",
         "none": "no",
     }
-    for entry in load_catalogue().configurations.values():
+    for entry in catalogue.declared.values():
         stack = "" if entry.stack == "current" else f" (stack {entry.stack})"
-        stack += f" (variant of {entry.variant_of})" if entry.variant_of else ""
+        count = len(catalogue.variants(entry.name))
+        stack += f" ({count} variants)" if count else ""
         console.print(
             f"[bold]{entry.name}[/bold]{stack}; restarts after N requests: {recycling[entry.recycle]}"
         )
         console.print(Padding(escape(entry.summary), (0, 0, 0, 4)))
+
+
+def _list_variants(catalogue: Catalogue) -> None:
+    """Each variant below its parent: the setting, what changes, what people say, what it may change."""
+    for parent in catalogue.declared:
+        variants = catalogue.variants(parent)
+        if not variants:
+            continue
+        console.print(f"[bold]{parent}[/bold]")
+        for name, entry in variants.items():
+            about = entry.variant
+            assert about is not None
+            console.print(f"    [bold]{name}[/bold]; {escape(f'{about.varies}: {about.change}')}")
+            said = f"{about.claim} ({about.source})" if about.claim else "Nobody says anything of it."
+            expected = f"Expected to change: {', '.join(about.expects)}."
+            console.print(Padding(escape(f"{said}\n{expected}"), (0, 0, 0, 8)))
 
 
 @app.command()

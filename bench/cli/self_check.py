@@ -26,8 +26,9 @@ from bench.model.files import ROOT
 from bench.studies.self_check import measure, tables
 from bench.studies.self_check.readings import FAST_HTTP_USER, HTTP_USER, SWARM, Arm, Reading, Readings
 from bench.studies.self_check.tools import TOOLS, WRK, Tool
-from targets.configurations import Catalogue, ConfigurationError
+from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
+from targets.tables import ConfigurationError
 
 app = typer.Typer()
 

@@ -13,8 +13,9 @@ from bench.launch import stacks
 from bench.launch.server import recycling_arguments, serve_arguments
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT
-from targets.configurations import Configuration, ConfigurationError, Recycling
+from targets.configurations import Configuration, Recycling
 from targets.configurations import load as load_catalogue
+from targets.tables import ConfigurationError
 
 app = typer.Typer()
 

@@ -12,7 +12,7 @@ from rich.table import Table as TableInTerminal
 
 from bench.model.documents import Table
 from bench.model.errors import UserError
-from targets.configurations import ConfigurationError
+from targets.tables import ConfigurationError
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)

@@ -1,6 +1,6 @@
 """The environments of a run: of the servers, of the generator, and the database's source."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
         stack, key = catalogue.stacks[catalogue.get(plan.original(name)).stack], configuration.stack
         if key not in ready and key not in missing:
             try:
+                _check_python(stack, ready)
                 if own is None:
                     ready[key] = launcher.environment(stack, say)
                 else:
@@ -78,6 +79,19 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
     # If nothing can be served, no generator is needed.
     suite = launcher.suite_versions(say) if ready else {}
     return Environments(ready, unavailable, launcher.name, suite, replaced)
+
+
+def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None:
+    """Raise ``UnavailableError`` where a variant is to have another Python, which is its parent's here."""
+    parent = ready.get(stack.of or "")
+    if parent is None or stack.packages or stack.without:
+        return
+    version = ".".join(parent.version.split(".")[:2])
+    if version == stack.pythons[0]:
+        raise stacks.UnavailableError(
+            f"its parent is served by Python {version} here, so there is nothing to compare",
+            "nothing: its parent has what it would show",
+        )
 
 
 def _of_own(own: OwnApp, stack: Stack, launcher: Launcher, import_s: float, say: Say) -> stacks.Environment:

@@ -64,16 +64,10 @@ class Inputs:
 
     def files(self, paths: Collection[Path]) -> list[Path]:
         """What servers and generator read: scenarios at some paths, the plan's own catalogue and app."""
-        catalogue = catalogue_file(self.plan)
-        of_catalogue = (
-            []
-            if catalogue is None
-            else [catalogue, *(s.requirements for s in self.catalogue.stacks.values())]
-        )
         own = self.plan.own_app
         apps = [] if own is None else [own, own.before]
         of_app = [app.path for app in apps if app is not None]
-        return [*paths, *of_catalogue, *of_app]
+        return [*paths, *self.catalogue.files, *of_app]
 
 
 def narrowed(plan: str, changes: Mapping[str, Any]) -> Inputs:

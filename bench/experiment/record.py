@@ -20,6 +20,7 @@ from bench.model.cells import Cell
 from bench.model.files import ROOT, write_json, write_text
 from bench.model.plan import Plan
 from bench.model.schema import METHODOLOGY, SCHEMA
+from targets.configurations import Configuration
 
 _TABLES = ("processes.csv", "workers.csv", "requests.csv")
 _LOG = "server.log"
@@ -31,8 +32,13 @@ _ROTATED = ("loaded_s", "cpu_s", "idle_cpu_s", "idle_s")
 def describe(inputs: Inputs, split: CpuSplit, environments: Environments) -> dict[str, Any]:
     """``run.json`` as far as it is known before anything runs."""
     plan, catalogue = inputs.plan, inputs.catalogue
-    shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog", "variant_of")
-    entries = [{key: getattr(entry, key) for key in shown} for entry in catalogue.configurations.values()]
+    # Of the variants those that the plan names: there are many.
+    named = {plan.original(name) for name in (*plan.configurations, *plan.aliases)}
+    entries = [
+        _entry(each)
+        for each in catalogue.configurations.values()
+        if each.variant is None or each.name in named
+    ]
     if plan.external is not None:
         entries = [plan.external.entry()]
     for alias, original in plan.aliases.items():
@@ -64,6 +70,14 @@ def describe(inputs: Inputs, split: CpuSplit, environments: Environments) -> dic
         **_own_app(plan, environments),
         **_own_packages(plan),
     }
+
+
+def _entry(configuration: Configuration) -> dict[str, Any]:
+    """The entry of a configuration in ``run.json``."""
+    shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog", "variant_of")
+    variant = configuration.variant
+    about = {} if variant is None else {"variant": asdict(variant)}
+    return {**{key: getattr(configuration, key) for key in shown}, **about}
 
 
 def _own_packages(plan: Plan) -> dict[str, Any]:

@@ -87,10 +87,11 @@ def check_fixed(stack: Stack, environment: Environment) -> None:
 def replaced(stack: Stack, environment: Environment) -> dict[str, tuple[str, str | None]]:
     """The packages whose pinned version (first) had to give way to the app's (second)."""
     installed = _installed(environment)
+    left_out = {canonicalize_name(name) for name in stack.without}
     return {
         name: (version, installed.get(name))
         for name, version in _pins(stack.requirements).items()
-        if installed.get(name) != version
+        if installed.get(name) != version and name not in left_out
     }
 
 

@@ -73,6 +73,9 @@ def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
     """
     wanted = requirements_hash(stack.requirements)
     name = stack.name
+    if stack.of is not None:
+        changes = " ".join(["with", *stack.packages, "without", *stack.without])
+        wanted = hashlib.sha256(f"{wanted} {changes}".encode()).hexdigest()
     if stack.own is not None:  # a folder for each content: switching between apps installs nothing anew
         wanted = hashlib.sha256(f"{wanted} {requirements_hash(stack.own)}".encode()).hexdigest()
         name = f"{stack.name}-own-{wanted[:12]}"
@@ -143,27 +146,36 @@ def _create(stack: Stack, folder: Path, wanted: str, say: Say) -> Environment:
     interpreter = find_interpreter(stack.pythons)
     if interpreter is None:
         versions = " or ".join(stack.pythons)
+        then = "then run `make setup`" if stack.of is None else "then give the same command again"
         raise UnavailableError(
             f'the stack "{stack.name}" needs Python {versions}, which was not found',
             f"install Python {stack.pythons[0]} (with venv), for example `pyenv install {stack.pythons[0]}`, "
-            "then run `make setup`",
+            f"{then}",
         )
     say(f'installing the stack "{stack.name}" into {folder.name} with {interpreter} (once) …')
     (folder / MARKER).unlink(missing_ok=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip"]
     install = [*pip, "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"]
-    for command in ([interpreter, "-m", "venv", "--clear", str(folder)], [*install, str(stack.requirements)]):
-        if last := failed(command):
-            raise UnavailableError(
-                f'installing the stack "{stack.name}" failed:\n{last}',
-                f"look at {stack.requirements.name} and the lines above, then run `make setup`",
-            )
+    base = [[interpreter, "-m", "venv", "--clear", str(folder)], [*install, str(stack.requirements)]]
+    _run_all(stack, [*base, *([[*install[:-1], *stack.packages]] if stack.packages else [])])
     if stack.own is not None:
         for command in ([*install, str(stack.own)], [*pip, "check", "--disable-pip-version-check"]):
             if last := failed(command):
                 shutil.rmtree(folder)  # its content will not be wanted again
                 raise not_both(stack, last)
+    # At the end: what others depend on would be installed again.
+    _run_all(stack, [[*pip, "uninstall", "--quiet", "--yes", *stack.without]] if stack.without else [])
     return finished(folder, wanted)
+
+
+def _run_all(stack: Stack, commands: Sequence[Sequence[str]]) -> None:
+    """Run what makes the environment of a stack; raises ``UnavailableError`` with the last lines."""
+    for command in commands:
+        if last := failed(command):
+            raise UnavailableError(
+                f'installing the stack "{stack.name}" failed:\n{last}',
+                f"look at {stack.requirements.name} and the lines above, then run `make setup`",
+            )
 
 
 def finished(folder: Path, wanted: str) -> Environment:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from targets.tables import listed
+
 
 class UserError(Exception):
     """What went wrong, where, and what to do next. ``status`` is the exit status of the command."""
@@ -24,5 +26,5 @@ def unknown(what: str, name: str, names: Iterable[str]) -> str:
     known = sorted(names)
     near = [valid for valid in known if name and valid.startswith(name)]
     near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known) or 'none'}"
+    hint = f'did you mean "{near[0]}"?' if near else f"known: {listed(known) or 'none'}"
     return f'unknown {what} "{name}"; {hint}'

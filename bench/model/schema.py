@@ -60,6 +60,23 @@ class Git(_Record):
     dirty: bool | None
 
 
+class Variant(_Record):
+    """The setting that a variant changes of its parent, and what people say of it."""
+
+    of: str
+    """Its parent."""
+    varies: str
+    """The setting, in the same words for the same setting of different servers."""
+    change: str
+    """What changes, in words."""
+    claim: str
+    """Empty where nobody says anything of it."""
+    source: str
+    """The page that says so."""
+    expects: list[str]
+    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
+
+
 class Configuration(_Record):
     """An entry of the catalogue; its place in `Run.configurations` gives its colour in every chart.
 
@@ -73,6 +90,8 @@ class Configuration(_Record):
     keep_alive_s: float | None = None
     backlog: int | None = None
     variant_of: str | None = None
+    variant: Variant | None = None
+    """Only of a variant."""
 
 
 class Ceiling(_Record):
@@ -195,8 +214,8 @@ class Run(_Record):
     git: Git | None
     """The revision of the suite; null where it was not a checkout."""
     configurations: list[Configuration]
-    """The whole catalogue in its order, measured or not, then the aliases: charts take colours by place.
-    Nothing but name and summary is known of an external server."""
+    """The whole catalogue in its order, measured or not, then the variants that the plan names, then the
+    aliases: charts take colours by place. Nothing but name and summary is known of an external server."""
     ceilings: list[Ceiling]
     """What the generator reaches against the null server. A load whose ceiling could not be measured has
     none."""

@@ -16,7 +16,7 @@ CONTRACT = (ROOT / "docs/contracts.md").read_text().partition("\n### Compose\n")
 CATALOGUE = load()
 
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
-FOR_BENCH = {f"bench-{stack}" for stack in CATALOGUE.stacks} | {"bench-postgres", "loopback", "suite"}
+FOR_BENCH = {f"bench-{stack}" for stack in CATALOGUE.pinned} | {"bench-postgres", "loopback", "suite"}
 OTHERS = FOR_BENCH | {"postgres", "ui-target", "ui"}
 FIRST_PORT = 8001
 
@@ -62,17 +62,17 @@ def sources(*names):
 
 
 def test_every_configuration_is_a_service_and_every_service_is_known():
-    named = set(CATALOGUE.configurations)
+    named = set(CATALOGUE.declared)
     missing, unknown = named - set(SERVICES), set(SERVICES) - named - OTHERS
     assert not missing, f"docker-compose.yml lacks a service for {', '.join(sorted(missing))}"
     assert not unknown, f"docker-compose.yml has services nobody knows: {', '.join(sorted(unknown))}"
     assert set(SERVICES) >= OTHERS
 
 
-@pytest.mark.parametrize("name", CATALOGUE.configurations)
+@pytest.mark.parametrize("name", CATALOGUE.declared)
 def test_a_configuration_is_served_by_its_name_from_its_stack(name):
-    service, stack = SERVICES[name], CATALOGUE.configurations[name].stack
-    port = FIRST_PORT + list(CATALOGUE.configurations).index(name)
+    service, stack = SERVICES[name], CATALOGUE.declared[name].stack
+    port = FIRST_PORT + list(CATALOGUE.declared).index(name)
     assert service["command"] == [name]
     assert service["ports"] == [f"127.0.0.1:{port}:8000"]
     assert service["image"] == f"whichworker-{stack}:latest"
@@ -100,7 +100,7 @@ def test_a_service_can_do_no_more_than_it_must(name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_starts_only_when_asked_for(name):
     (profile,) = SERVICES[name]["profiles"]
-    expected = "bench" if name in FOR_BENCH else "targets" if name in CATALOGUE.configurations else None
+    expected = "bench" if name in FOR_BENCH else "targets" if name in CATALOGUE.declared else None
     assert profile == (expected or {"postgres": "database"}.get(name, "ui"))
 
 
@@ -113,15 +113,15 @@ def test_ports_are_published_to_this_machine_only_and_once():
 
 def test_servers_and_what_loads_them_are_on_other_cpus():
     for name, service in SERVICES.items():
-        server = name in CATALOGUE.configurations or name == "ui-target"
-        server |= name in {f"bench-{stack}" for stack in CATALOGUE.stacks}
+        server = name in CATALOGUE.declared or name == "ui-target"
+        server |= name in {f"bench-{stack}" for stack in CATALOGUE.pinned}
         assert service["cpuset"] == ("0" if server else "1"), name
 
 
-@pytest.mark.parametrize("stack", CATALOGUE.stacks)
+@pytest.mark.parametrize("stack", CATALOGUE.pinned)
 def test_bench_measures_what_people_are_served(stack):
     """The service for bench differs from that of a configuration in nothing that is not said here."""
-    configuration = next(c.name for c in CATALOGUE.configurations.values() if c.stack == stack)
+    configuration = next(c.name for c in CATALOGUE.declared.values() if c.stack == stack)
     ours, theirs = dict(SERVICES[f"bench-{stack}"]), dict(SERVICES[configuration])
     assert ours.pop("network_mode") == "none"
     assert ours.pop("healthcheck") == {"disable": True}
@@ -177,7 +177,7 @@ def test_variables_are_written_as_either_compose_reads_them():
 
 
 def test_the_default_images_have_a_python_of_their_stack():
-    for name, stack in CATALOGUE.stacks.items():
+    for name, stack in CATALOGUE.pinned.items():
         arguments = SERVICES[f"bench-{name}"]["build"]["args"]
         assert arguments["PYTHON"] in stack.pythons
         assert arguments["BASE"].startswith(f"python:{arguments['PYTHON']}-")
@@ -194,7 +194,7 @@ def test_an_image_is_built_from_the_recipe(name):
     assert set(build["args"]) == declared
 
 
-@pytest.mark.parametrize("stack", CATALOGUE.stacks)
+@pytest.mark.parametrize("stack", CATALOGUE.pinned)
 def test_the_recipe_copies_the_requirements_of_every_stack(stack):
     requirements = CATALOGUE.stacks[stack].requirements.relative_to(ROOT).as_posix()
     assert Path(requirements).stem == stack, "the recipe takes a stack's requirements by its name"

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from targets.configurations import ConfigurationError, Recycling, load
+from targets.configurations import Recycling, load
+from targets.tables import ConfigurationError
 
 from .conftest import CATALOGUE
 
@@ -68,6 +69,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "max_workers": 4,
         "variant_of": None,
         "startup_argv": (),
+        "variant": None,
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
@@ -216,15 +218,15 @@ def test_a_variant_of_a_variant_is_refused(read):
 def test_preloading_is_all_that_a_variant_differs_in():
     preload = CATALOGUE.get("gunicorn-uvicorn-preload")
     original = CATALOGUE.get(preload.variant_of)
-    changes = {"name": original.name, "summary": original.summary, "variant_of": None}
+    changes = {"name": original.name, "summary": original.summary, "variant_of": None, "variant": None}
     argv = tuple(word for word in preload.argv if word != "--preload")
     assert dataclasses.replace(preload, argv=argv, **changes) == original
     assert argv != preload.argv
 
 
 def test_who_can_spread_its_restarts():
-    takers = {name for name, configuration in CATALOGUE.configurations.items() if configuration.takes_jitter}
-    assert takers == set(CATALOGUE.configurations) - {"sanic-single", "granian", "hypercorn"}
+    takers = {name for name, configuration in CATALOGUE.declared.items() if configuration.takes_jitter}
+    assert takers == set(CATALOGUE.declared) - {"sanic-single", "granian", "hypercorn"}
 
 
 def test_a_missing_catalogue_is_named(tmp_path):
@@ -239,7 +241,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         CATALOGUE.get("x")
 
 
-@pytest.mark.parametrize("name", CATALOGUE.configurations)
+@pytest.mark.parametrize("name", CATALOGUE.declared)
 def test_keep_alive_and_recycling_are_stated_in_the_command(name):
     configuration = CATALOGUE.get(name)
     stated = [*configuration.argv, *configuration.environment.values()]
@@ -250,7 +252,7 @@ def test_keep_alive_and_recycling_are_stated_in_the_command(name):
 
 
 def test_requirements_are_pinned():
-    for stack in CATALOGUE.stacks.values():
+    for stack in CATALOGUE.pinned.values():
         lines = [line for line in stack.requirements.read_text().splitlines() if not line.startswith("#")]
         assert all("==" in line for line in lines)
         assert any(line.startswith("psutil==") for line in lines)
@@ -259,7 +261,7 @@ def test_requirements_are_pinned():
 def test_servers_that_would_give_up_a_slow_start_are_kept_from_it():
     """A worker of Gunicorn has 30 s (immich-app/immich#4007, benoitc/gunicorn#2663)."""
     asked = {"host": "127.0.0.1", "port": 1, "workers": 1, "app": "a:b"}
-    for configuration in CATALOGUE.configurations.values():
+    for configuration in CATALOGUE.declared.values():
         usual = configuration.command(**asked)
         assert configuration.command(**asked, startup_timeout=30.0) == usual
         patient = configuration.command(**asked, startup_timeout=44.5)

@@ -49,7 +49,7 @@ def asking(request, tmp_path_factory, url):
         yield serve.wait_ready()
 
 
-@pytest.mark.parametrize("asking", CATALOGUE.configurations, indirect=True, scope="module")
+@pytest.mark.parametrize("asking", CATALOGUE.declared, indirect=True, scope="module")
 def test_every_configuration_reads_and_writes_through_ten_connections_of_each_worker(asking, url):
     connections = 10 * workers_of(asking.name)
     assert len(ask(url, CLIENTS)) == connections
@@ -67,7 +67,7 @@ def test_every_configuration_reads_and_writes_through_ten_connections_of_each_wo
     assert len(ask(url, CLIENTS)) == connections
 
 
-@pytest.mark.parametrize("asking", CATALOGUE.configurations, indirect=True, scope="module")
+@pytest.mark.parametrize("asking", CATALOGUE.declared, indirect=True, scope="module")
 def test_neither_processes_nor_connections_survive_when_serve_is_killed(asking, url):
     pids = asking.pids()
     assert len(pids) >= workers_of(asking.name)
@@ -198,7 +198,7 @@ def test_tables_that_are_missing_are_named(tmp_path, url):
         assert answer(serve, "GET", "/db?ids=1")[0] == 200
 
 
-@pytest.mark.parametrize("stack", CATALOGUE.stacks)
+@pytest.mark.parametrize("stack", CATALOGUE.pinned)
 def test_prepare_makes_the_tables_once_and_empties_the_orders(url, stack):
     needs_interpreter(CATALOGUE.stacks[stack])
     fresh = another(url, "of_" + re.sub(r"\W", "_", stack))

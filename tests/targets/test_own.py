@@ -49,7 +49,7 @@ def needs(what):
     return what
 '''
 WATCHED = PROJECT / "docs" / "examples" / "collections"
-CURRENT = [name for name, each in CATALOGUE.configurations.items() if each.stack == "current"]
+CURRENT = [name for name, each in CATALOGUE.declared.items() if each.stack == "current"]
 
 
 @pytest.fixture

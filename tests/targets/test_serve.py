@@ -25,7 +25,7 @@ ALL = [
             reason=without_interpreter(CATALOGUE.stacks[configuration.stack]) or "",
         ),
     )
-    for name, configuration in CATALOGUE.configurations.items()
+    for name, configuration in CATALOGUE.declared.items()
 ]
 TCP_LISTEN = 10  # <net/tcp_states.h>
 KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])

@@ -57,6 +57,11 @@ def ensure(engine: Engine, stack: Stack, say: Say) -> Environment:
         UnavailableError: there is no image for such a stack, or its base image cannot be had.
         UserError: it cannot be built.
     """
+    if stack.of is not None:
+        raise UnavailableError(
+            f'there is no image for other packages or another Python than those of the stack "{stack.of}"',
+            "serve it by local processes: LAUNCHER=processes",
+        )
     known = load_catalogue().stacks.get(stack.name)
     if known is None or requirements_hash(known.requirements) != requirements_hash(stack.requirements):
         raise UnavailableError(

@@ -82,7 +82,10 @@ def serve(options: Options, say: Say) -> None:
 
 
 def offered(options: Options) -> Inputs:
-    """A plan of one user in each scenario that is offered; raises ``UsageError`` for unknown names."""
+    """A plan of one user in each scenario that is offered; raises ``UsageError`` for unknown names.
+
+    Configurations are offered, but not their variants: there are too many to choose from.
+    """
     folder = LOCUSTFILES if options.locustfiles is None else Path(options.locustfiles)
     known = scenario_files.load(folder)
     for name in options.scenarios or []:
@@ -111,7 +114,9 @@ def offered(options: Options) -> Inputs:
         "bench ui",
         Path.cwd(),
     )
-    return Inputs.of(NAME, chosen, "bench ui")
+    inputs = Inputs.of(NAME, chosen, "bench ui")
+    declared = list(inputs.catalogue.declared)
+    return inputs.with_plan(inputs.plan.model_copy(update={"configurations": declared}))
 
 
 def split_for_web_ui(say: Say) -> CpuSplit:
@@ -199,7 +204,7 @@ def open_web_ui(
         relay = None
         if launcher.own_network:
             relay = stack.enter_context(Relay(options.host, options.port, socket))
-        known = inputs.catalogue.configurations.values() if options.target is None else ()
+        known = inputs.catalogue.declared.values() if options.target is None else ()
         scenarios = [inputs.scenarios[name] for name in inputs.plan.loaded]
         content = {
             "configurations": offered_configurations(known, unavailable, split.server),

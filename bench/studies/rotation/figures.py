@@ -8,7 +8,8 @@ import pandas as pd
 from analysis.rotation import valued
 from analysis.sittings import network
 from analysis.study import Study
-from analysis.words import MISSING, Value
+from analysis.words import MISSING, Value, counted
+from bench.model.schema import Run
 from bench.stats.comparison import Field, Ratio
 
 
@@ -53,6 +54,13 @@ def provenance(studies: Sequence[Study], command: str) -> str:
             f"{first.host.cpus} CPUs, {first.host.system}: server on CPU {server}, generator on CPU "
             f"{generator}, launcher {first.launcher}.",
             *networks,
+            *(_cut_short(run) for run in runs if run.status == "interrupted"),
             "Intervals are 95 %.",
         ]
     )
+
+
+def _cut_short(run: Run) -> str:
+    """What an interrupted run has."""
+    made = run.rotation.sittings if run.rotation is not None else 0
+    return f"The run was interrupted after {counted(made, 'sitting')}."

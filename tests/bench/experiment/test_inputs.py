@@ -10,8 +10,10 @@ from bench.launch import stacks
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import UnavailableError
 from bench.machine import cpus
+from bench.model import schema
 from bench.model.errors import UsageError
-from targets.configurations import CONFIGURATIONS, ConfigurationError
+from targets.configurations import CONFIGURATIONS
+from targets.tables import ConfigurationError
 
 LOCAL, _ = choose_launcher("processes")
 SPLIT = cpus.CpuSplit((0,), (1,), (), trusted=True, note=None)
@@ -25,13 +27,51 @@ def aliased(make_plan):
 def test_a_run_lists_the_catalogue_and_then_the_aliases(aliased, catalogue):
     described = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
     entries = {entry["name"]: entry for entry in described["configurations"]}
-    assert list(entries) == [*catalogue.configurations, "again"]
+    assert list(entries) == [*catalogue.declared, "again"]
     assert entries["again"]["summary"] == "the same as sanic, under another name (A/A)"
     rest = {key: value for key, value in entries["sanic"].items() if key not in ("name", "summary")}
     assert rest.items() <= entries["again"].items()
-    assert entries["gunicorn-uvicorn-preload"]["variant_of"] == "gunicorn-uvicorn"
     assert described["ceilings"] == []
     assert (described["schema"], described["methodology"]) == (3, 3)
+
+
+def test_a_run_lists_the_variants_that_it_measures(make_plan, catalogue):
+    """The others, of which there are many, would fill its report."""
+    name = "gunicorn-uvicorn-preload"
+    chosen = make_plan("sanic", name, "again", aliases={"again": "uvicorn-asyncio"})
+    described = describe(Inputs("mine", chosen, catalogue, {}), SPLIT, Environments({}, []))
+    entries = {entry["name"]: entry for entry in described["configurations"]}
+    assert set(entries) == {*catalogue.declared, name, "uvicorn-asyncio", "again"}
+    assert (entries[name]["variant_of"], entries[name]["variant"]["varies"]) == (
+        "gunicorn-uvicorn",
+        "preload",
+    )
+    assert "variant" not in entries["sanic"]
+    read = schema.Configuration.model_validate(entries[name]).variant
+    assert read.of == "gunicorn-uvicorn" and read.change == "--preload" and "memory" in read.expects
+    assert schema.Configuration.model_validate(entries["sanic"]).variant is None
+
+
+def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catalogue, monkeypatch, tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        '[variant.sanic-new]\nof = "sanic"\nvaries = "Python"\npython = ["3.13"]\n'
+        '[variant.sanic-old]\nof = "sanic"\nvaries = "Python"\npython = ["3.11"]\n'
+    )
+    chosen = make_plan("sanic", "sanic-new", "sanic-old", catalogue=str(own))
+    ensured = []
+
+    def ensure(stack, say):
+        ensured.append(stack.name)
+        return stacks.Environment(tmp_path, f"{stack.pythons[0]}.7", {})
+
+    monkeypatch.setattr(stacks, "ensure", ensure)
+    found = Inputs("mine", chosen, inputs.catalogue(chosen), {})
+    having = environments.make_environments(found, LOCAL, print)
+    assert ensured == ["current", "current+python-3.13"]
+    (entry,) = having.unavailable
+    assert entry["configuration"] == "sanic-old" and "served by Python 3.11 here" in entry["reason"]
+    assert own in found.files([])
 
 
 def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):

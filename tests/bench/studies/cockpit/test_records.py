@@ -27,7 +27,7 @@ def start(**changes):
 @pytest.fixture
 def records(tmp_path):
     catalogue = load()
-    chosen = plan.load("smoke").model_copy(update={"configurations": list(catalogue.configurations)})
+    chosen = plan.load("smoke").model_copy(update={"configurations": list(catalogue.declared)})
     having = Environments({"current": Environment(Path("python"), "3.11", {})}, [], "processes", {})
     described = describe(Inputs("ui", chosen, catalogue, {}), cpus.split_here(1), having)
     path = tmp_path / "run"
@@ -73,7 +73,7 @@ def test_a_server_that_recycles_is_an_entry_of_its_own_behind_the_catalogue(reco
     for number in range(2):
         failed(records, start(max_requests=500), number)
     entries = json.loads((records.path / "run.json").read_text())["configurations"]
-    assert [entry["name"] for entry in entries] == [*load().configurations, "sanic-n500"]
+    assert [entry["name"] for entry in entries] == [*load().declared, "sanic-n500"]
     assert "after 500 requests" in entries[-1]["summary"] and entries[-1]["recycle"] == "app"
 
 

@@ -1,0 +1,228 @@
+"""Variants: configurations with something changed, as the tables `[variant.NAME]` of a catalogue state them.
+
+It runs inside every stack's environment: standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Sequence
+
+from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint
+
+EXPECTATIONS = ("throughput", "cpu", "tail", "memory", "losses")
+"""What a setting may be expected to change."""
+_USUAL = ("throughput", "cpu")
+
+_PYTHON = re.compile(r"3\.\d+")
+_PROJECT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_INCLUDES = re.compile(r"\s*(-r|--requirement)\b")
+# What a variant may change of what its parent states of itself.
+_TEXTS, _NUMBERS = ("loop", "parser"), ("keep_alive_s", "backlog")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant is a variant of, and why one would want to know what it is worth.
+
+    `varies` is the setting, in the same words for the same setting of different servers; `change` is what
+    changes, in words. `claim` is what people say of it, and `source` where; both are empty where nobody does.
+    `expects` are some of `EXPECTATIONS`.
+    """
+
+    of: str
+    varies: str
+    change: str
+    claim: str
+    source: str
+    expects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a variant changes of its parent's command, environment, stack and facts; the keys of its table."""
+
+    drop: tuple[str, ...] = ()
+    replace: Mapping[str, str] = field(default_factory=dict)
+    add: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def of_stack(self) -> bool:
+        """Whether it needs another environment than its parent."""
+        return bool(self.packages or self.without or self.python)
+
+    @property
+    def words(self) -> str:
+        """What changes, in words: "without --no-access-log", "--loop asyncio", "Python 3.13"."""
+        parts = [f"without {flag}" for flag in self.drop]
+        parts += [f"{flag} {value}" for flag, value in self.replace.items()]
+        parts += _flags(self.add)
+        parts += [f"{name}={value}" for name, value in self.environment.items()]
+        parts += [f"with {package}" for package in self.packages]
+        parts += [f"without {', '.join(self.without)}"] if self.without else []
+        parts += [f"Python {' or '.join(self.python)}"] if self.python else []
+        return ", ".join(parts)
+
+    @property
+    def suffix(self) -> str:
+        """What the name of the stack that it needs has behind its parent's: fit for a folder."""
+        without = ["without", *sorted(map(normalised, self.without))] if self.without else []
+        python = ["python", *self.python] if self.python else []
+        parts = [*sorted(self.packages), *without, *python]
+        return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)
+
+    def argv(self, argv: Sequence[str], table: Table) -> tuple[str, ...]:
+        """A parent's command with the changes; raises as `table.error` where it lacks what they name."""
+        words = list(argv)
+        for flag in self.drop:
+            start, end = _place(words, flag, "drop", table)
+            del words[start:end]
+        for flag, value in self.replace.items():
+            start, end = _place(words, flag, f'replace."{flag}"', table)
+            changed = [f"{flag}={value}"] if "=" in words[start] else [flag, value]
+            if words[start:end] == changed:
+                raise table.error(f'replace."{flag}"', f"is {value!r} already")
+            if end - start == 1 and "=" not in words[start]:
+                raise table.error(f'replace."{flag}"', "has no value there: name it in `drop` and `add`")
+            words[start:end] = changed
+        for word in self.add:
+            if word.startswith("-") and any(_is(each, word.partition("=")[0]) for each in words):
+                raise table.error("add", f"{word!r} is there already: change it with `replace`")
+        return (*words, *self.add)
+
+
+def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], Changes]:
+    """What a table says beside its changes (the fields of `Variant` but `change`), and the changes.
+
+    `placeholders` may stand in words that are added. Raises `ConfigurationError`.
+    """
+    said = {"of": table.text("of"), "varies": table.text("varies")}
+    said.update({key: table.text(key, required=False) or "" for key in ("claim", "source")})
+    expects = table.words("expects", required=False) or _USUAL
+    for each in expects:
+        table.check_known("expects", each, EXPECTATIONS)
+    if said["source"] and not said["source"].startswith(("http://", "https://")):
+        raise table.error("source", f"must be the address of a page, not {said['source']!r}")
+    facts = {key: table.text(key, required=False) for key in _TEXTS}
+    facts["keep_alive_s"] = table.number("keep_alive_s", (int, float), required=False)
+    facts["backlog"] = table.number("backlog", required=False)
+    changes = Changes(
+        drop=table.words("drop", required=False),
+        replace=table.texts("replace"),
+        add=table.command("add", placeholders, required=False),
+        environment=table.texts("environment"),
+        packages=table.words("packages", required=False),
+        without=table.words("without", required=False),
+        python=table.words("python", required=False),
+        facts={key: value for key, value in facts.items() if value is not None},
+    )
+    table.finish()
+    for version in changes.python:
+        if not _PYTHON.fullmatch(version):
+            raise table.error("python", f'must be versions such as "3.13", not {version!r}')
+    return {**said, "expects": expects}, changes
+
+
+def check_without(names: Iterable[str], requirements: Path, table: Table) -> None:
+    """Raise where a package that is to be left out is not named by a requirements file.
+
+    One that includes others is not looked into.
+    """
+    lines = requirements.read_text(encoding="utf-8", errors="replace").splitlines()
+    if any(_INCLUDES.match(line) for line in lines):
+        return
+    named = [normalised(match[1]) for line in lines for match in [_PROJECT.match(line)] if match]
+    for name in names:
+        if normalised(name) not in named:
+            raise table.error("without", f"{name!r} is not in {requirements.name}{hint(name, named)}")
+
+
+def normalised(package: str) -> str:
+    """The name of a package as indices compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def combined(parts: Sequence[Changes]) -> Changes:
+    """Several changes at once. Raises `ConfigurationError` where two of them contradict each other."""
+    merged: dict[str, Any] = {}
+    for each in fields(Changes):
+        values = [getattr(part, each.name) for part in parts]
+        if each.default_factory is dict:  # the tables
+            merged[each.name] = _union(each.name, values)
+        elif each.name == "python":
+            merged[each.name] = _only_python([value for value in values if value])
+        elif each.name == "add":
+            merged[each.name] = tuple(word for value in values for word in value)
+        else:
+            merged[each.name] = tuple(dict.fromkeys(word for value in values for word in value))
+    return Changes(**merged)
+
+
+def written(name: str, of: str, varies: str, changes: Changes, expects: Sequence[str]) -> str:
+    """The table of a variant, as a catalogue has it."""
+    values: dict[str, Any] = {"of": of, "varies": varies, "expects": list(expects)}
+    values.update({each.name: getattr(changes, each.name) for each in fields(Changes)})
+    values.update(values.pop("facts"))
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value]
+    return "\n".join([f"[variant.{json.dumps(name)}]", *lines]) + "\n"
+
+
+def _union(key: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for table in tables:
+        for name, value in table.items():
+            if found.setdefault(name, value) != value:
+                raise ConfigurationError(f"{key}: {name} cannot be both {found[name]} and {value}")
+    return found
+
+
+def _only_python(wanted: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    if any(each != wanted[0] for each in wanted):
+        raise ConfigurationError(f"python: cannot be both {wanted[0][0]} and {wanted[-1][0]}")
+    return wanted[0] if wanted else ()
+
+
+def _toml(value: Any) -> str:
+    """A text, a number, a list of texts or a table of texts, as TOML."""
+    if isinstance(value, Mapping):
+        return (
+            "{ " + ", ".join(f"{json.dumps(key)} = {json.dumps(each)}" for key, each in value.items()) + " }"
+        )
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _is(word: str, flag: str) -> bool:
+    return word == flag or word.startswith(f"{flag}=")
+
+
+def _place(words: Sequence[str], flag: str, key: str, table: Table) -> tuple[int, int]:
+    """Where a flag stands in a command, its value included: what follows it and is no flag."""
+    start = next((index for index, word in enumerate(words) if _is(word, flag)), None)
+    if start is None:
+        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+        raise table.error(key, f"its parent's command has no {flag!r}{hint(flag, flags)}")
+    end = start + 1
+    while words[start] == flag and end < len(words) and not words[end].startswith("-"):
+        end += 1
+    if any(PLACEHOLDER.search(word) for word in words[start:end]):
+        raise table.error(key, f"{flag!r} says where and what is served: leave it as it is")
+    return start, end
+
+
+def _flags(words: Sequence[str]) -> list[str]:
+    """Words of a command as flags, each with its values."""
+    found: list[str] = []
+    for word in words:
+        if word.startswith("-") or not found:
+            found.append(word)
+        else:
+            found[-1] += f" {word}"
+    return found
