@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.capacity import SEARCH
 from analysis.recycling.model import QUESTIONS, Recycling
+from analysis.settings import frames
 from analysis.sittings import Rotated
 from analysis.study import Study
 from analysis.summary import IDENTITY, LOAD, OPEN_LOAD, WITH_INTERVAL
@@ -15,6 +16,8 @@ KEYS = ["configuration", *LOAD]
 NONE_HERE = (
     "This run has no cells of recycling: no worker was to be replaced in it. `make recycle` measures that."
 )
+
+NO_VARIANTS = "This run has no variants beside their parents: `make settings` measures them."
 
 
 def ranking(study: Study) -> pd.DataFrame:
@@ -126,6 +129,21 @@ def alike(study: Study) -> pd.DataFrame:
     ]
     columns = ["alias", "original", "scenario", "workers", "load", "metric", "ratio", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "different"])
+
+
+def settings(study: Study) -> pd.DataFrame:
+    """Every measure of every variant beside its parent (`settings.frames.measures`)."""
+    return frames.measures(study.settings)
+
+
+def fates(study: Study) -> pd.DataFrame:
+    """What each setting is worth (`settings.frames.fates`)."""
+    return frames.fates(study.settings)
+
+
+def settings_opening(study: Study) -> str:
+    """What a run says about settings in one sentence, in Markdown."""
+    return f"**{study.settings.finding}**" if study.settings.judged else NO_VARIANTS
 
 
 def _sorted(study: Study, columns: list[str]) -> pd.DataFrame:

@@ -142,9 +142,15 @@ def valued(cells: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
 
     One frame; or two, a frame for each manner of the generator, where every cell has both.
     """
-    columns = [f"{metric}_{manner}" for manner in MANNERS]
-    both = cells["rotated"].all() and cells[columns].notna().any().all() if len(cells) else False
     return [
         cells.pivot(index="repeat", columns="configuration", values=column)
-        for column in (columns if both else [metric])
+        for column in columns_of(cells, metric)
     ]
+
+
+def columns_of(cells: pd.DataFrame, metric: str) -> list[str]:
+    """The columns of the summary that have a `metric`: one, or one for each manner where cells have both."""
+    columns = [f"{metric}_{manner}" for manner in MANNERS]
+    if not len(cells) or not set(columns) <= set(cells.columns):
+        return [metric]
+    return columns if cells["rotated"].all() and cells[columns].notna().any().all() else [metric]

@@ -12,6 +12,7 @@ from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.recycling import Recycling, analyse
+from analysis.settings import Settings, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
 from analysis.thresholds import Violation, violations
@@ -77,6 +78,11 @@ class Study:
     def recycling(self) -> Recycling | None:
         """What recycling did; None where the run has no cells of it."""
         return analyse(self.results)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What each variant is worth beside its parent; without rows where none was tried."""
+        return settings(self.results, self.summary, self.recycling)
 
     @cached_property
     def verdict(self) -> Rankings:

@@ -24,6 +24,7 @@ _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
 _PATIENCE = ("startup_timeout",)
 _WITHOUT_ARGV = ("app", "none")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 SUITES_APP, OWN_APP = "targets.app:app", "targets.own:app"
 """What stands for the app in a command that is run: the suite's, or a user's own."""
@@ -338,6 +339,8 @@ def _check_variant(
 
 def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
     """The catalogue with a variant, and the stack that it needs, at their ends."""
+    if not _FOLDER.fullmatch(name):
+        raise ConfigurationError(f'{table.where}: becomes the name of a folder: use letters, digits and "-"')
     said, changes = variants.read(table, _START)
     parent = _parent(catalogue, name, said["of"], table)
     if name in catalogue.configurations:

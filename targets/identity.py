@@ -23,11 +23,13 @@ from sanic.response import HTTPResponse, json
 PARSERS = {
     "httptools.parser.parser": "httptools",
     "h11._connection": "h11",
-    "gunicorn.asgi.parser": "gunicorn-python",
-    "gunicorn_h1c": "gunicorn_h1c",
+    "gunicorn.asgi.parser.PythonProtocol": "gunicorn-python",
+    "gunicorn_h1c._protocol": "gunicorn_h1c",
     "granian._granian": "hyper",
 }
-"""Module of a live parser object (Granian: of the compiled protocol around it) to the parser's name."""
+"""Module of a live parser object (Granian: of the compiled protocol around it) to the parser's name.
+
+The class is named as well where others of its module are no parsers."""
 
 LOADED = {
     "uvicorn.protocols.http.httptools_impl": "httptools",
@@ -126,7 +128,8 @@ def parser_of(request: Request) -> str | None:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        parser = PARSERS.get(type(found).__module__)
+        kind = type(found)
+        parser = PARSERS.get(kind.__module__) or PARSERS.get(f"{kind.__module__}.{kind.__name__}")
         if parser:
             return parser
         queue.extend(_neighbours(found))

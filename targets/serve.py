@@ -121,7 +121,8 @@ def _own(options: argparse.Namespace) -> OwnApp | None:
 
 def _program(name: str, stack: Stack) -> Path:
     """The program of the environment that this interpreter belongs to, which must be the stack's."""
-    remedy = f"run serve with .venvs/{stack.name}/bin/python, which `make setup` creates"
+    made = "which `make setup` creates" if stack.of is None else "which a run that needs it creates"
+    remedy = f"run serve with .venvs/{stack.name}/bin/python, {made}"
     version = "%d.%d" % sys.version_info[:2]
     if version not in stack.pythons:
         wanted = " or ".join(stack.pythons)

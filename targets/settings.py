@@ -1,9 +1,11 @@
-"""What `targets.serve` has an app do by its environment: recycle, log requests, wait for workers."""
+"""What `targets.serve` has an app do by its environment: recycle, log requests, collect garbage, wait."""
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from typing import Any
 
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
@@ -24,8 +26,23 @@ def apply_settings(app: Sanic) -> None:
             max_requests=int(os.environ["WHICHWORKER_MAX_REQUESTS"]),
             jitter=int(os.environ["WHICHWORKER_MAX_REQUESTS_JITTER"]),
         )
+    if "WHICHWORKER_GC_FREEZE" in os.environ or "WHICHWORKER_GC_THRESHOLD" in os.environ:
+        app.register_listener(tune_collections, "before_server_start")
     if "WHICHWORKER_REQUEST_LOG" in os.environ:
         log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
+
+
+async def tune_collections(*_: Any) -> None:
+    """Have Python collect garbage in this worker as two variables say, which the variants of a setting set.
+
+    With `WHICHWORKER_GC_FREEZE` what is there after the start is spared from every collection;
+    `WHICHWORKER_GC_THRESHOLD` is how many more objects must have been made than freed before there is one.
+    """
+    if "WHICHWORKER_GC_THRESHOLD" in os.environ:
+        gc.set_threshold(int(os.environ["WHICHWORKER_GC_THRESHOLD"]), *gc.get_threshold()[1:])
+    if "WHICHWORKER_GC_FREEZE" in os.environ:
+        gc.collect()
+        gc.freeze()
 
 
 def _wait_for_workers(seconds: float) -> None:

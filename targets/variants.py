@@ -13,6 +13,8 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint
 
+SAYS = ("better", "no difference", "worse")
+"""What people may say of a variant beside its parent."""
 EXPECTATIONS = ("throughput", "cpu", "tail", "memory", "losses")
 """What a setting may be expected to change."""
 _USUAL = ("throughput", "cpu")
@@ -29,7 +31,8 @@ class Variant:
     """What a variant is a variant of, and why one would want to know what it is worth.
 
     `varies` is the setting, in the same words for the same setting of different servers; `change` is what
-    changes, in words. `claim` is what people say of it, and `source` where; both are empty where nobody does.
+    changes, in words. `claim` is what people say of it, `source` where, and `says` (one of `SAYS`) what that
+    comes to: how the variant is beside its parent. All three are empty where nobody says anything.
     `expects` are some of `EXPECTATIONS`.
     """
 
@@ -39,6 +42,7 @@ class Variant:
     claim: str
     source: str
     expects: tuple[str, ...]
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     """
     said = {"of": table.text("of"), "varies": table.text("varies")}
     said.update({key: table.text(key, required=False) or "" for key in ("claim", "source")})
+    said["says"] = _says(table, said["claim"])
     expects = table.words("expects", required=False) or _USUAL
     for each in expects:
         table.check_known("expects", each, EXPECTATIONS)
@@ -129,6 +134,23 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
         if not _PYTHON.fullmatch(version):
             raise table.error("python", f'must be versions such as "3.13", not {version!r}')
     return {**said, "expects": expects}, changes
+
+
+def _says(table: Table, claim: str) -> str:
+    """What a claim comes to; empty without one."""
+    says = table.text("says", required=False) or ""
+    if says:
+        table.check_known("says", says, SAYS)
+    if bool(says) != bool(claim):
+        problem = (
+            "goes with a `claim`" if says else f"is missing: does the claim call the variant {_any(SAYS)}?"
+        )
+        raise table.error("says", problem)
+    return says
+
+
+def _any(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def check_without(names: Iterable[str], requirements: Path, table: Table) -> None:

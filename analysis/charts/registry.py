@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.study import Study
 
 Section = Literal[
+    "What each setting is worth",
     "The lives of the workers",
     "Memory with and without recycling",
     "What recycling costs",
@@ -31,6 +32,7 @@ Section = Literal[
 ]
 # Those that the page shows before its rankings, and those that follow them.
 BEFORE: tuple[Section, ...] = (
+    "What each setting is worth",
     "The lives of the workers", "Memory with and without recycling", "What recycling costs",
     "How many requests a worker serves", "A worker killed, a server stopped",
     "All rankings beside each other",

@@ -1,4 +1,4 @@
-"""Every claim of the discussion, with what answers it; `speed` answers those about speed."""
+"""Every claim, with what answers it; `speed` and `of_settings` answer those about speed and settings."""
 
 import re
 import shlex
@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.claims.material import Material
 from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, Answer, Claim, Claims, decided
+from analysis.claims.of_settings import of_settings
 from analysis.claims.speed import sanic_is_the_fastest, sanic_worker_is_faster, uvicorn_worker_is_much_better
 from analysis.recycling import Recycling
 from analysis.study import Study
@@ -151,6 +152,7 @@ def _call(command: str) -> str | None:
     return None
 
 
+DISCUSSION = "https://community.sanicframework.org/t/correct-settings-for-uvicorn-gunicorn-for-production/694"
 _CLAIMS: dict[str, Callable[[Material], Answer]] = {
     "Neither the Sanic nor the Uvicorn server can restart workers.": servers_restart_nothing,
     "Both Gunicorn workers restart with `--max-requests`.": gunicorn_restarts,
@@ -163,5 +165,6 @@ _CLAIMS: dict[str, Callable[[Material], Answer]] = {
 
 
 def claims(material: Material) -> Claims:
-    """All of them, answered from `material`."""
-    return Claims(tuple(Claim(text, answer(material)) for text, answer in _CLAIMS.items()))
+    """All of them, answered from `material`: those of the discussion, then those about settings."""
+    discussed = [Claim(text, answer(material), DISCUSSION) for text, answer in _CLAIMS.items()]
+    return Claims((*discussed, *of_settings(material)))

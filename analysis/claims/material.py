@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from analysis import results
 from analysis.recommend import latest
 from analysis.recommend.evidence import Evidence, Known, Price
 from analysis.recommend.reading import of_kind, read
+from analysis.settings import measured
 from analysis.study import RUN_VARIABLE, Study, study
 from bench.model import schema
 from bench.model.errors import UserError
@@ -20,20 +22,24 @@ from bench.model.replay import latest as latest_replay
 class Material:
     """A run of each kind and a replay, each of which may be missing; `evidence` is what both runs show.
 
-    One run may be of both kinds.
+    One run may be of both kinds. `settings` are the runs that tried variants, the latest first.
     """
 
     performance: Study | None
     recycling: Study | None
     replay: Replay | None
     evidence: Evidence
+    settings: tuple[Study, ...] = ()
 
     @classmethod
-    def of(cls, studies: Sequence[Study], replayed: Replay | None) -> "Material":
-        """From one or two runs, one of each kind."""
+    def of(
+        cls, studies: Sequence[Study], replayed: Replay | None, settings: Sequence[Study] = ()
+    ) -> "Material":
+        """From one or two runs, one of each kind, and those that tried variants."""
         fast, recycling = of_kind(studies, "performance"), of_kind(studies, "recycling")
         first = fast[0] if fast else None
-        return cls(first, recycling[0] if recycling else None, replayed, read(first, *recycling))
+        evidence = read(first, *recycling)
+        return cls(first, recycling[0] if recycling else None, replayed, evidence, tuple(settings))
 
     @property
     def studies(self) -> list[Study]:
@@ -62,9 +68,13 @@ class Material:
 
 
 def gather(root: Path, machine_id: str) -> Material:
-    """The runs of a machine under `root` that a verdict would go by, and its latest replay."""
+    """What there is of a machine under `root`: the runs that a verdict goes by, replay, runs of settings."""
+    tried = []
+    for folder in measured(root, machine_id):
+        with suppress(results.NothingFinished):
+            tried.append(study(folder))
     return Material.of(
-        [study(folder) for folder in latest(root, machine_id)], latest_replay(root, machine_id)
+        [study(folder) for folder in latest(root, machine_id)], latest_replay(root, machine_id), tried
     )
 
 
@@ -78,6 +88,6 @@ def open_material() -> Material:
     folder = Path(named) if named else results.latest()
     machine_id = schema.read(folder / "run.json", schema.Run).host.machine_id
     found = gather(folder.parent, machine_id)
-    if not found.studies:
+    if not found.studies and not found.settings:
         raise UserError(f"no finished run in {folder.parent}: run `make bench` first")
     return found

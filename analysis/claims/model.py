@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from analysis.claims.material import Material
+from analysis.settings import Settings
+from analysis.settings.frames import fates
 from analysis.table import Cell, TableRow, words
 from analysis.words import counted
 from bench.stats.comparison import mean
@@ -31,13 +33,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Claim(TableRow):
-    """A claim as it was made, and what became of it."""
+    """A claim as it was made, the page that has it, and what became of it."""
 
     text: str
     answer: Answer
+    source: str = ""
 
     def cells(self) -> tuple[Cell, ...]:
-        texts = (self.text, self.answer.outcome, self.answer.figure, ", ".join(self.answer.runs))
+        answer = self.answer
+        texts = (self.text, answer.outcome, answer.figure, ", ".join(answer.runs), self.source or None)
         return tuple(words(text) for text in texts)
 
 
@@ -49,7 +53,7 @@ class Claims:
 
     title: ClassVar[str] = "What people say, measured"
     basis: ClassVar[str] = "Each answer is computed from the runs that it names, and from nothing else."
-    columns: ClassVar[tuple[str, ...]] = ("claim", "today", "measured", "run")
+    columns: ClassVar[tuple[str, ...]] = ("claim", "today", "measured", "run", "source")
 
     @property
     def finding(self) -> str:
@@ -85,6 +89,12 @@ def runs(material: Material) -> pd.DataFrame:
         (each.run, each.kind, each.plan, each.launcher, each.hostname, each.cpu)
         for each in material.evidence.runs
     ]
+    told = {each.run for each in material.evidence.runs}
+    for study in material.settings:
+        run = study.results.run
+        if run.run not in told:
+            plan = str(run.plan.get("name", "unnamed"))
+            rows.append((run.run, "settings", plan, run.launcher, run.host.hostname, run.host.cpu))
     if material.replay is not None:
         replay = material.replay
         rows.append((replay.replay, "replay", "replay", "processes", replay.host.hostname, replay.host.cpu))
@@ -144,3 +154,11 @@ def simultaneous(material: Material) -> pd.DataFrame:
         )  # fmt: skip
     columns = ["configuration", "split", "most_in_a_client", "called", "unanswered", "unanswered_at_most"]
     return pd.DataFrame(rows, columns=[*columns, "share_of_time_two_or_more"])
+
+
+def settings(material: Material) -> pd.DataFrame:
+    """What each variant is worth, by the latest run that tried it."""
+    tried = [fates(study.settings).assign(run=study.results.run.run) for study in material.settings] or [
+        fates(Settings(())).assign(run=None)
+    ]
+    return pd.concat(tried).drop_duplicates("variant", ignore_index=True)

@@ -64,6 +64,7 @@ def _command(command: Command) -> Iterator[str]:
     if command.app_lines:
         yield from ("and in the module that makes the app:", "", "```py", *command.app_lines, "```", "")
     yield from (f"* Needs {need}." for need in command.needs)
+    yield from (f"* {text[0].upper()}{text[1:]}." for text in command.tuning)
     yield f"* {command.configuration}: {command.settings_text}."
     yield f"* Measured with {command.versions_text}."
     yield ""

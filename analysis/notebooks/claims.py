@@ -15,10 +15,11 @@
 #
 # *Which worker should serve my Sanic app?* was answered in
 # [a discussion](https://community.sanicframework.org/t/correct-settings-for-uvicorn-gunicorn-for-production/694)
-# by claims. This notebook holds each of them against the runs of one machine: one of performance
-# (`make bench`), one of recycling (`make recycle`), and a replay of the benchmark that was argued about
-# (`make replay`). It reads those beside the run named by `WHICHWORKER_RUN`, else beside the latest; no report
-# has it, as no single run answers it.
+# by claims, and more are made about settings. This notebook holds each of them against the runs of one
+# machine: one of performance (`make bench`), one of recycling (`make recycle`), a replay of the benchmark
+# that was argued about (`make replay`), and those that tried settings (`make settings`). It reads those
+# beside the run named by `WHICHWORKER_RUN`, else beside the latest; no report has it, as no single run
+# answers it.
 
 # %%
 from analysis import publish
@@ -63,6 +64,14 @@ publish.table(model.speed(material), "claims_speed")
 
 # %%
 publish.table(model.prices(material), "claims_prices")
+
+# %% [markdown]
+# ## Settings
+#
+# What the claims about settings go by: a row for each variant that was tried, from the latest run that did.
+
+# %%
+publish.table(model.settings(material), "claims_settings")
 
 # %% [markdown]
 # ## Simultaneous requests

@@ -8,6 +8,7 @@ is not measured is not shown, and never assumed.
 """
 
 from analysis.recommend.selection import judge, latest, of_run, stated
+from analysis.recommend.tuning import runs_of_settings
 from analysis.recommend.verdict import Candidate, Command, Judgement, Verdict
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "judge",
     "latest",
     "of_run",
+    "runs_of_settings",
     "stated",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from analysis.recommend.evidence import Evidence, Kind, Known, Served
+from analysis.recommend.evidence import Evidence, Kind, Known, Served, Tuned
 from analysis.recommend.judging import within
 from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Command
@@ -37,16 +37,17 @@ _REPEATS = 10
 def command(known: Known, required: Requirements) -> Command | None:
     """How to serve with a configuration as `required`; None where no cell served like that.
 
-    The catalogue's entry renders it with the values that are required. Where the catalogue has none, it is
-    the command that was measured, as it was.
+    The catalogue's entry renders it with the values that are required, and with the settings that were found
+    worth it. Where the catalogue has none, it is the command that was measured, as it was.
     """
     served = _served(known, required)
     if served is None:
         return None
     replacing = required.restart != "none"
-    entry = known.entry
-    if entry is None:
+    if known.entry is None:
         return _as_measured(known, served)
+    tuned = known.tuning.tuned
+    entry = known.entry if tuned is None else tuned.entry
     workers = _workers(entry, served, required)
     recycling = _recycling(entry, required) if replacing else NEVER
     app = next((cell.app for cell in known.served if cell.app is not None), YOURS)
@@ -64,14 +65,26 @@ def command(known: Known, required: Requirements) -> Command | None:
         needs.append("targets/recycle.py of this suite, copied beside your app (docs/recycling.md)")
     if replacing and entry.recycle == "respawn" and workers == 1:
         needs.append(_MANAGER)
+    if entry.variant is not None and entry.stack != known.entry.stack:
+        needs.append(f"an environment with other packages or another Python ({entry.variant.change})")
     return Command(
         configuration=known.name,
         line=_line(entry.variables(NEVER), words),
         app_lines=_app_lines(required) if by_app else (),
         needs=tuple(needs),
-        settings={**_settings(known, served, words), "workers": workers, **vars(recycling)},
+        settings={**_settings(known, served, words), **_tuned(tuned), "workers": workers, **vars(recycling)},
         versions=_versions(known, words),
+        tuned=None if tuned is None else tuned.figure,
+        figures=known.tuning.figures,
+        untried=known.tuning.untried,
     )
+
+
+def _tuned(tuned: Tuned | None) -> dict[str, str | int | float | bool | None]:
+    """The settings that differ from those that were compared."""
+    if tuned is None:
+        return {}
+    return {key: getattr(tuned.entry, key) for key in ("keep_alive_s", "backlog", "loop", "parser")}
 
 
 def changed(known: Known, required: Requirements) -> str | None:
@@ -119,6 +132,8 @@ def _as_measured(known: Known, served: Served) -> Command:
         ),
         settings={**_settings(known, served, words), "workers": served.workers},
         versions=_versions(known, words),
+        figures=known.tuning.figures,
+        untried=known.tuning.untried,
     )
 
 

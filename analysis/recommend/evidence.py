@@ -129,6 +129,24 @@ class Served:
     app: str | None = None
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """A configuration with what was found worth it, and the figure that says so."""
+
+    entry: Configuration
+    figure: str
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is known of its settings: what to change, `figures` of those that stay, and those `untried`."""
+
+    tuned: Tuned | None = None
+    figures: tuple[str, ...] = ()
+    untried: tuple[str, ...] = ()
+
+
+UNTUNED = Tuning()
 NOTHING = Seen("not shown", "not measured")
 
 
@@ -156,6 +174,7 @@ class Known:
     killed: Seen = NOTHING
     terminated: Seen = NOTHING
     answers: Seen = NOTHING
+    tuning: Tuning = UNTUNED
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from analysis.recommend.evidence import (
 )
 from analysis.recommend.gaps import gaps
 from analysis.recommend.performance import delivered, with_variants
+from analysis.recommend.tuning import tuning
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
 from analysis.recycling.requests import rate
@@ -32,6 +34,8 @@ from bench.model.files import ROOT
 from bench.model.schema import Configuration, Run
 from targets import configurations as targets
 
+# What a variant that a request can tell from its parent is expected to change.
+_OF_REQUESTS = {"throughput", "cpu", "tail"}
 MEMORY, KILLED, TERMINATED = QUESTIONS[5:8]
 # What the verdicts of the deciding table say to a requirement.
 _ANSWERS: dict[str, Outcome] = {"good": "passed", "bad": "failed"}
@@ -59,16 +63,11 @@ def of_kind(studies: Iterable[Study], kind: Kind) -> tuple[Study, ...]:
     return tuple(sorted(found, key=lambda study: len(kinds(study.results.run))))
 
 
-def own_app(run: Run) -> str | None:
-    """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
-    own = run.plan.get("own_app")
-    return None if own is None else f"{own['app']} of {own['folder']}"
-
-
-def read(performance: Study | None, *recycling: Study | None) -> Evidence:
+def read(performance: Study | None, *recycling: Study | None, tried: Sequence[Study] = ()) -> Evidence:
     """All that some runs show together; each may be missing. Aliases are no choice, and left out.
 
-    How workers are replaced is read, for each configuration, from the first of `recycling` that measured it.
+    How workers are replaced is read, for each configuration, from the first of `recycling` that measured it;
+    what its settings are worth, from those that `tried` some, the latest first.
     """
     replacing = [study for study in recycling if study is not None]
     studies = list(dict.fromkeys(study for study in (performance, *replacing) if study is not None))
@@ -84,7 +83,11 @@ def read(performance: Study | None, *recycling: Study | None) -> Evidence:
     return Evidence(
         runs=tuple(_source(study.results.run) for study in studies),
         configurations=tuple(
-            _known(entries[name], performance, _measured_by(replacing, name)) for name in considered
+            replace(
+                _known(entries[name], performance, _measured_by(replacing, name)),
+                tuning=tuning(name, entries[name].recycle, tried),
+            )
+            for name in considered
         ),
         performance=with_variants(tables, _variants(studies, considered)),
         server_cpus=None if performance is None else len(performance.results.run.cpu_split.server),
@@ -104,7 +107,13 @@ def _measured_by(studies: Sequence[Study], name: str) -> Study | None:
 def _variants(studies: Sequence[Study], considered: Collection[str]) -> dict[str, str]:
     """Configurations that a request cannot tell from another, each with that other."""
     every = [entry for study in studies for entry in study.results.run.configurations]
-    return {entry.name: entry.variant_of for entry in every if entry.variant_of and entry.name in considered}
+    return {
+        entry.name: entry.variant_of
+        for entry in every
+        if entry.variant_of
+        and entry.name in considered
+        and (entry.variant is None or not _OF_REQUESTS.intersection(entry.variant.expects))
+    }
 
 
 def _source(run: Run) -> Source:
@@ -115,7 +124,7 @@ def _source(run: Run) -> Source:
         started=run.started,
         plan=str(run.plan.get("name", "unnamed")),
         command=reproduction.command(run),
-        app=own_app(run),
+        app=run.app,
         launcher=run.launcher,
         methodology=run.methodology,
         hostname=host.hostname,

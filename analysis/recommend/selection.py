@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.recommend.decision import decide
 from analysis.recommend.evidence import Kind
-from analysis.recommend.reading import kinds, of_kind, own_app, read
+from analysis.recommend.reading import kinds, of_kind, read
+from analysis.recommend.tuning import runs_of_settings
 from analysis.recommend.verdict import Verdict
 from analysis.study import Study, study
 from bench.model import matching, schema
@@ -63,7 +64,7 @@ def latest(root: Path, machine_id: str) -> list[Path]:
     performance. Where that replaced workers as well, a run of recycling alone, which replaces more, goes
     before it.
     """
-    usable = [found for found in _usable(root, machine_id) if own_app(found.run) is None]
+    usable = [found for found in _usable(root, machine_id) if found.run.app is None]
     fast = _best(usable, "performance")
     like = _beside(None if fast is None else fast.run, usable)
     return [found.folder for found in (fast, like) if found is not None]
@@ -84,23 +85,25 @@ def counterpart(folder: Path, run: schema.Run) -> Path | None:
     It measured the same app; where none did, a run of the suite's app tells what recycling costs.
     """
     usable = list(_usable(folder.parent, run.host.machine_id))
-    same = [one for one in usable if own_app(one.run) == own_app(run)]
+    same = [one for one in usable if one.run.app == run.app]
     if "performance" not in kinds(run):
         best = _best([one for one in same if _alike(run, one.run)], "performance")
     else:
         best = _beside(run, same)
         if best is None and "recycling" not in kinds(run):
-            best = _beside(run, [one for one in usable if own_app(one.run) is None])
+            best = _beside(run, [one for one in usable if one.run.app is None])
     return None if best is None else best.folder
 
 
 def asks(run: schema.Run) -> bool:
     """Whether a run asks which configuration to use: of the suite's catalogue, which it starts itself.
 
-    One that compares two versions of an app asks whether that became worse.
+    One that compares two versions of an app asks whether that became worse, one that tries settings what
+    these are worth.
     """
     compares = (run.plan.get("own_app") or {}).get("baseline")
-    return run.plan.get("catalogue") is None and run.plan.get("external") is None and not compares
+    otherwise = compares or run.plan.get("settings")
+    return run.plan.get("catalogue") is None and run.plan.get("external") is None and not otherwise
 
 
 def _of_a_database(run: schema.Run) -> bool:
@@ -151,8 +154,12 @@ def stated(studies: Sequence[Study]) -> dict[str, Mapping[str, Any]]:
     return {run: plan.get("requirements") or {} for run, plan in plans.items()}
 
 
-def judge(studies: Sequence[Study], asked: Requirements, *, across: bool = False) -> Verdict:
+def judge(
+    studies: Sequence[Study], asked: Requirements, *, tried: Sequence[Study] = (), across: bool = False
+) -> Verdict:
     """The verdict on some runs, of each kind one at most; one run may be of both kinds.
+
+    What settings are worth is known from the runs that `tried` some, the latest first.
 
     Raises:
         UserError: one measured an external server, two are of the same kind, or of unlike hosts or
@@ -180,7 +187,7 @@ def judge(studies: Sequence[Study], asked: Requirements, *, across: bool = False
             "judge by both nevertheless with --across"
         )
     fast = of_kind(studies, "performance")
-    evidence = read(fast[0] if fast else None, *of_kind(studies, "recycling"))
+    evidence = read(fast[0] if fast else None, *of_kind(studies, "recycling"), tried=tried)
     if unlike:
         warning = f"The runs were measured under unlike conditions: {unlike}."
         evidence = replace(evidence, gaps=(warning, *evidence.gaps))
@@ -215,5 +222,6 @@ def of_run(analysed: Study, say: Callable[[str], None]) -> Verdict | None:
             # The run can be reported without it.
             unread = (f"{folder.name} was not read: {error}",)
     asked = combined(stated(others), stated([analysed])[run.run])
-    verdict = judge([analysed, *others], asked)
+    tried = runs_of_settings(analysed.results.directory.parent, run)
+    verdict = judge([analysed, *others], asked, tried=tried)
     return verdict.model_copy(update={"not_covered": (*unread, *verdict.not_covered)})

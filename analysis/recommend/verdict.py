@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.recommend.evidence import Outcome, Source
 from analysis.table import Cell, TableRow, number, words
 from analysis.table import Verdict as Sign
+from analysis.words import listed
 from bench.model.requirements import Requirements
 
 Decision = Literal["recommended", "tie", "none"]
@@ -80,6 +81,9 @@ class Command(_Part):
 
     `app_lines` go into the module that makes the app. `settings` are those that matter, null where unknown;
     `versions` are those it was measured with.
+
+    `tuned` is what it has besides, since a run found that worth it, with the figure; `figures` are those of
+    settings that stay as they are, `untried` settings that no run tells of.
     """
 
     configuration: str
@@ -88,6 +92,16 @@ class Command(_Part):
     needs: tuple[str, ...]
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
+    tuned: str | None = None
+    figures: tuple[str, ...] = ()
+    untried: tuple[str, ...] = ()
+
+    @property
+    def tuning(self) -> tuple[str, ...]:
+        """What is known of its settings, line by line."""
+        carried = [] if self.tuned is None else [f"carries what was found worth it: {self.tuned}"]
+        open_ = [f"settings that were not measured: {listed(list(self.untried))}"] if self.untried else []
+        return (*carried, *self.figures, *open_)
 
     @property
     def settings_text(self) -> str:

@@ -15,6 +15,7 @@ from analysis.recommend import Verdict, of_run
 from analysis.report.execute import execute, notebooks, step_of
 from analysis.report.page import page, page_of_nothing
 from analysis.results import NothingFinished
+from analysis.settings.table import tables
 from analysis.study import Study, study
 from analysis.table import Listing
 from analysis.thresholds import Violation
@@ -78,7 +79,7 @@ def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) 
         html = _write(run_dir, fill)
     return Rendered(
         html,
-        analysed.verdict.finding,
+        analysed.settings.finding if analysed.settings.alone else analysed.verdict.finding,
         _tables(analysed),
         analysed.findings,
         analysed.violations,
@@ -132,7 +133,13 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
-    """Recycling, the ranking or an overview of many, searches, rates, and aliases, where there are any."""
+    """Recycling, the ranking or an overview of many, searches, rates, and aliases, where there are any.
+
+    Then settings, which are all that is printed of a run that is about nothing else.
+    """
+    settings = tables(analysed.settings)
+    if analysed.settings.alone:
+        return settings
     verdict, alike = analysed.verdict, analysed.alike
     first = () if analysed.recycling is None else (analysed.recycling,)
     glance = overview(verdict.tables)
@@ -143,6 +150,7 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
         *verdict.capacity,
         *verdict.rates,
         *([alike] if alike.rows else []),
+        *settings,
         *_changes(analysed),
     )
 

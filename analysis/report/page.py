@@ -20,11 +20,13 @@ from analysis.report.digest import FEW, Noted, digest, noted, nothing
 from analysis.report.document import Entry, Section, document
 from analysis.report.tabular import Shown, shown
 from analysis.results import NothingFinished
+from analysis.settings.table import tables
 from analysis.study import Study
 from bench.model.schema import Run
 
 ANSWER = "Which configuration to use"
 THRESHOLDS = "Thresholds that are not kept"
+SETTINGS = "Setting by setting"
 FOOTER = "Beside this page: its charts as PNG and SVG, its numbers as CSV, and the notebooks as executed."
 # What findings that are folded have in common.
 _FOLDED: dict[Group, str] = {
@@ -89,7 +91,10 @@ def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     """The whole page as HTML, with the charts that were drawn into `folder`, and the verdict on top."""
     run, drawn = analysed.results.run, registry.read(folder)
     lead = registry.leading(drawn)
-    answers = [analysed.verdict.finding] if judged is None else [analysed.verdict.finding, judged.finding]
+    # Nobody asks which of the variants serves most.
+    tried = analysed.settings
+    measured = tried.finding if tried.alone else analysed.verdict.finding
+    answers = [measured] if judged is None else [measured, judged.finding]
     if judged is not None and judged.decision != "none":
         answers.reverse()
     changes = before(analysed)
@@ -138,6 +143,9 @@ def _sections(
     if (changes := before(analysed)) is not None:
         yield Section(changes.title, "tables", [shown(changes)])
     yield Section("Summary", "summary", digest(analysed, findings, violated.anchor))
+    settings = Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)])
+    if analysed.settings.alone:
+        yield settings
     if recycling is not None:
         names = {each.name for each in drawn}
         lives = [row.configuration for row in recycling.rows if f"lanes_{row.configuration}" in names]
@@ -147,6 +155,8 @@ def _sections(
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
     yield _ranking(analysed, [one for one in findings if _with_its_scenario(one)])
+    if not analysed.settings.alone:
+        yield settings
     rotated = [shown(analysed.sittings)] if analysed.sittings.rows else []
     yield Section("How the rotation went", "tables", rotated)
     alike = [shown(analysed.alike)] if analysed.alike.rows else []

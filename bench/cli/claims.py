@@ -25,9 +25,11 @@ _STYLES = {"holds": "green", "holds in part": "yellow", "does not hold": "red"}
 def claims(results_folder: ResultsOption = Path("results")) -> None:
     """Check what people say about serving Sanic apps against your measurements; measure nothing.
 
-    The claims are those of an old discussion. The answers come from the latest run of performance
-    (`make bench`), the latest run of recycling (`make recycle`) and the latest replay (`make replay`) of this
-    machine; where one is missing, the answer says so. analysis/notebooks/claims.py shows how each is found.
+    The claims are those of an old discussion, and what is said of each setting (`bench configurations
+    --variants`). The answers come from the latest run of performance (`make bench`), the latest run of
+    recycling (`make recycle`), the latest replay (`make replay`) and for each setting the latest run that
+    tried it (`make settings`) on this machine; where one is missing, the answer says so.
+    analysis/notebooks/claims.py shows how each is found.
 
     Exit status: 0 every claim has an answer; 1 some were not measured; 2 there is no run.
     """
@@ -41,10 +43,10 @@ def claims(results_folder: ResultsOption = Path("results")) -> None:
             answered = answer(material)
     except UserError as error:
         raise UsageError(str(error)) from error
-    if not material.studies and material.replay is None:
+    if not material.studies and not material.settings and material.replay is None:
         raise UsageError(
-            f"no finished run of this machine in {results_folder}: make bench, make recycle and make replay "
-            "measure what claims are answered from"
+            f"no finished run of this machine in {results_folder}: make bench, make recycle, make settings "
+            "and make replay measure what claims are answered from"
         )
     for claim in answered.rows:
         _show(claim)
@@ -58,5 +60,6 @@ def _show(claim: "Claim") -> None:
     style = _STYLES.get(answer.outcome, "dim")
     console.print(f"\n[bold]{escape(claim.text)}[/bold]")
     console.print(Padding(f"[{style}]{answer.outcome}[/]: {escape(answer.figure)}", (0, 0, 0, 2)))
-    if answer.runs:
-        console.print(Padding(f"[dim]{escape(', '.join(answer.runs))}[/dim]", (0, 0, 0, 2)))
+    for text in (", ".join(answer.runs), claim.source and f"said in {claim.source}"):
+        if text:
+            console.print(Padding(f"[dim]{escape(text)}[/dim]", (0, 0, 0, 2)))

@@ -62,10 +62,13 @@ def _list_variants(catalogue: Catalogue) -> None:
         for name, entry in variants.items():
             about = entry.variant
             assert about is not None
-            console.print(f"    [bold]{name}[/bold]; {escape(f'{about.varies}: {about.change}')}")
-            said = f"{about.claim} ({about.source})" if about.claim else "Nobody says anything of it."
+            console.print(
+                f"    [bold]{name}[/bold]; {escape(f'{about.varies}: {about.change}')}", soft_wrap=True
+            )
             expected = f"Expected to change: {', '.join(about.expects)}."
-            console.print(Padding(escape(f"{said}\n{expected}"), (0, 0, 0, 8)))
+            console.print(Padding(escape(f"{about.claim} {expected}".strip()), (0, 0, 0, 8)))
+            if about.source:  # on a line of its own: terminals open what is not broken
+                console.print(f"        {escape(about.source)}", soft_wrap=True)
 
 
 @app.command()

@@ -106,8 +106,8 @@ def _command(command: "Command") -> None:
         for line in command.app_lines:
             say(f"  {line}")
         console.print()
-    for need in command.needs:
-        console.print(f"needs {need}", markup=False)
+    for text in (*(f"needs {need}" for need in command.needs), *command.tuning):
+        console.print(text, markup=False)
     console.print(
         f"settings: {command.settings_text}\nmeasured with: {command.versions_text}\n", markup=False
     )

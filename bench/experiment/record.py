@@ -24,6 +24,8 @@ from targets.configurations import Configuration
 
 _TABLES = ("processes.csv", "workers.csv", "requests.csv")
 _LOG = "server.log"
+# With a line for each request a log is long: its end will do.
+_MOST_LOG_BYTES = 1 << 20
 # Of the generator's event, for ``cell.json``; the last ones in a rotation only.
 _MEASURED = ("requests", "failures", "latency_us", "arrivals", "completions")
 _ROTATED = ("loaded_s", "cpu_s", "idle_cpu_s", "idle_s")
@@ -227,7 +229,12 @@ class CellRecord:
                 continue
             with path.open("rb") as stream:
                 header = b"" if name == _LOG else stream.readline()
-                stream.seek(max(self._offsets[name], len(header)))
+                begin, end = max(self._offsets[name], len(header)), path.stat().st_size
+                if name == _LOG and end - begin > _MOST_LOG_BYTES:
+                    stream.seek(end - _MOST_LOG_BYTES)
+                    stream.readline()
+                else:
+                    stream.seek(begin)
                 grown = stream.read()
             whole = grown[: grown.rfind(b"\n") + 1]
             write_text(self.folder / name, (header + whole).decode("utf-8", errors="replace"))

@@ -73,6 +73,8 @@ class Variant(_Record):
     """Empty where nobody says anything of it."""
     source: str
     """The page that says so."""
+    says: Literal["", "better", "no difference", "worse"] = ""
+    """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
     """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
 
@@ -241,6 +243,12 @@ class Run(_Record):
         """The URL of an external server, which is not metered; None where servers were started."""
         external: dict[str, Any] | None = self.plan.get("external")
         return None if external is None else str(external.get("url"))
+
+    @property
+    def app(self) -> str | None:
+        """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
+        own: dict[str, Any] | None = self.plan.get("own_app")
+        return None if own is None else f"{own['app']} of {own['folder']}"
 
 
 class ClosedLoad(_Record):

@@ -69,6 +69,10 @@ class Ratio:
         """Whether the whole interval is further from 1 than the factor `margin`, on either side."""
         return self.low > margin or self.high < 1 / margin
 
+    def within(self, margin: float) -> bool:
+        """Whether the whole interval is no further from 1 than the factor `margin`."""
+        return self.low >= 1 / margin and self.high <= margin
+
     @property
     def inverse(self) -> "Ratio":
         """How many times `other` is `one`."""
@@ -115,6 +119,41 @@ def compare_unpaired(one: npt.ArrayLike, other: npt.ArrayLike) -> Ratio:
         return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, rounds)
     ratio, low, high = np.exp(_welch(np.log(first), np.log(second)))
     return Ratio(float(ratio), float(low), float(high), rounds)
+
+
+def compare_counts(one: npt.ArrayLike, other: npt.ArrayLike, *, elsewhere: tuple[int, int] = (0, 0)) -> Ratio:
+    """Compare how many events there are to an occasion, by the number at each occasion, which may be zero.
+
+    `elsewhere` are those of either side that belong to no occasion; they are spread over all. The interval is
+    the exact one of the ratio of two Poisson rates (Przyborowski & Wilenski, Biometrika 31, 1940: given the
+    total, one count is binomial), with events that come in clusters taken for as many fewer as their variance
+    is larger than their mean. Infinite where `other` has none, unknown (NaN) where both have none.
+    """
+    counts = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    occasions = len(counts[0]), len(counts[1])
+    totals = [float(each.sum()) + outside for each, outside in zip(counts, elsewhere, strict=True)]
+    if not min(occasions) or not any(totals):
+        return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, min(occasions))
+    first, second = (total / _cluster(counts) for total in totals)
+    beyond = (1 - CONFIDENCE) / 2
+    beta = scipy.stats.beta.ppf
+    low = float(beta(beyond, first, second + 1)) if first else 0.0
+    high = float(beta(1 - beyond, first + 1, second)) if second else 1.0
+    scale = occasions[1] / occasions[0]
+    ratio, low, high = (_odds(share) * scale for share in (first / (first + second), low, high))
+    return Ratio(ratio, low, high, min(occasions))
+
+
+def _odds(share: float) -> float:
+    return float("inf") if share == 1 else share / (1 - share)
+
+
+def _cluster(samples: Sequence[Floats]) -> float:
+    """By how much the variance of counts exceeds their mean, in the sample where it does most; at least 1."""
+    spread = [
+        float(np.var(each, ddof=1) / each.mean()) for each in samples if len(each) > 1 and each.sum() > 0
+    ]
+    return max([1.0, *spread])
 
 
 def difference(one: npt.ArrayLike, other: npt.ArrayLike) -> tuple[float, float, float]:

@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from bench.stats.comparison import Field, Ratio, compare, compare_unpaired, difference, interval, mean
+from bench.stats.comparison import (
+    Field,
+    Ratio,
+    compare,
+    compare_counts,
+    compare_unpaired,
+    difference,
+    interval,
+    mean,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +200,37 @@ def test_a_wider_margin_ties_more():
     values = pd.DataFrame({"a": [110.0, 110.0, 110.0], "b": [100.0, 100.0, 100.0]}, index=[1, 2, 3])
     assert Field(values).rank(higher_is_better=True).to_dict() == {"a": 1, "b": 2}
     assert Field(values).rank(higher_is_better=True, margin=1.2).to_dict() == {"a": 1, "b": 1}
+
+
+def test_counts_are_compared_by_the_exact_interval_of_two_poisson_rates():
+    """Given the total, the first count is binomial: against SciPy's Clopper-Pearson interval."""
+    versus = compare_counts([3, 2, 5, 2], [4, 4, 4, 4, 4, 4])
+    exact = scipy.stats.binomtest(12, 12 + 24).proportion_ci(0.95, method="exact")
+    assert versus.ratio == pytest.approx((12 / 4) / (24 / 6)) and versus.rounds == 4
+    assert versus.low == pytest.approx(exact.low / (1 - exact.low) * 6 / 4)
+    assert versus.high == pytest.approx(exact.high / (1 - exact.high) * 6 / 4)
+
+
+def test_counts_of_zero_have_a_bound_on_one_side():
+    none = compare_counts([0] * 20, [1] * 20)
+    assert none.ratio == none.low == 0
+    least = 0.025 ** (1 / 20)  # of twenty losses the chance that none is among the first
+    assert none.high == pytest.approx((1 - least) / least)
+    some = compare_counts([1] * 20, [0] * 20)
+    assert some.ratio == some.high == math.inf and some.low == pytest.approx(1 / none.high)
+    assert none.beyond(1.02) and some.beyond(1.02)
+    for versus in (compare_counts([0], [0, 0]), compare_counts([], [1])):
+        assert math.isnan(versus.ratio) and versus.tie and not versus.within(1.02)
+
+
+def test_counts_in_clusters_are_fewer():
+    even, clustered = compare_counts([2] * 10, [4] * 10), compare_counts([20, *[0] * 9], [4] * 10)
+    assert clustered.ratio == pytest.approx(even.ratio)
+    assert clustered.low < even.low and clustered.high > even.high
+    assert compare_counts([2] * 10, [4] * 10, elsewhere=(20, 0)).ratio == pytest.approx(1)
+
+
+def test_within_is_the_whole_interval_and_beyond_none_of_it():
+    assert Ratio(1.0, 0.99, 1.02, 5).within(1.02) and not Ratio(1.0, 0.99, 1.03, 5).within(1.02)
+    assert not Ratio(1.0, 0.97, 1.0, 5).within(1.02)
+    assert not Ratio(1.0, math.nan, math.nan, 1).within(1.02)

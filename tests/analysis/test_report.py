@@ -69,7 +69,7 @@ def test_a_notebook_stands_alone_and_holds_no_logic(notebook, small, monkeypatch
 
 
 def test_there_are_notebooks_in_order():
-    assert [path.name[:2] for path in notebooks()] == ["01", "02", "03", "04", "05", "06"]
+    assert [path.name[:2] for path in notebooks()] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 def test_the_report_opens_with_the_finding_and_contains_everything(rendered, small):

@@ -10,7 +10,7 @@ from .conftest import PROJECT
 
 def test_the_example_fits_into_the_catalogue(tmp_path):
     page = (PROJECT / "docs" / "adding-a-configuration.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    example, variant = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     shutil.copytree(CONFIGURATIONS.parent / "stacks", tmp_path / "stacks")
     catalogue = tmp_path / "configurations.toml"
     catalogue.write_text(CONFIGURATIONS.read_text() + example)
@@ -21,3 +21,5 @@ def test_the_example_fits_into_the_catalogue(tmp_path):
     assert command[:2] == ["uvicorn", "a:b"]
     assert command[-2:] == ["--limit-max-requests", "9"]
     assert set(re.findall(r"targets\.serve (\S+)", page)) - {"--app"} == {configuration.name}
+    catalogue.write_text(variant)
+    assert load(catalogue).get("uvicorn-quiet").argv[-2:] == ("--log-level", "error")

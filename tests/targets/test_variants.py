@@ -50,7 +50,8 @@ def variant(read):
 
 def test_a_variant_is_its_parent_with_something_changed(read):
     catalogue = read(
-        f'[variant.loud]\n{QUIET}claim = "It is free."\nsource = "https://example.org/"\nexpects = ["tail"]\n'
+        f'[variant.loud]\n{QUIET}claim = "It is free."\nsource = "https://example.org/"\n'
+        'says = "no difference"\nexpects = ["tail"]\n'
     )
     loud, plain = catalogue.get("loud"), catalogue.get("plain")
     assert dataclasses.asdict(loud.variant) == {
@@ -60,6 +61,7 @@ def test_a_variant_is_its_parent_with_something_changed(read):
         "claim": "It is free.",
         "source": "https://example.org/",
         "expects": ("tail",),
+        "says": "no difference",
     }
     assert loud.summary == "plain, noise: without --quiet." and loud.argv == plain.argv[:-1]
     same = {"name", "summary", "argv", "variant", "variant_of"}
@@ -150,6 +152,9 @@ def test_other_packages_and_pythons_make_another_stack(read):
         ),
         ('of = "plain"\npython = ["3"]', "python: must be versions such as \"3.13\", not '3'"),
         ('of = "plain"\nexpects = ["speed"]', "expects: 'speed' is unknown"),
+        ('of = "plain"\nclaim = "X."', "says: is missing: does the claim call the variant better, no diff"),
+        ('of = "plain"\nsays = "better"', "says: goes with a `claim`"),
+        ('of = "plain"\nclaim = "X."\nsays = "good"', "says: 'good' is unknown"),
         ('of = "plain"\nsource = "my aunt"', "source: must be the address of a page"),
         ('of = "plain"\ndrops = ["--quiet"]', "drops: unknown key; did you mean 'drop'"),
     ],
@@ -158,6 +163,11 @@ def test_a_mistake_is_named_with_file_table_and_key(read, lines, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         read(f'[variant.loud]\n{QUIET}[variant.other]\nvaries = "x"\n{lines}\n')
     assert "catalogue.toml: [variant.other]: " in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_no_name_of_a_folder_is_refused(read):
+    with pytest.raises(ConfigurationError, match=r"\[variant.a/b\]: becomes the name of a folder"):
+        read(f'[variant."a/b"]\n{QUIET}')
 
 
 def test_two_of_one_name_are_refused(read, tmp_path):

@@ -1,5 +1,7 @@
 """`bench claims` on synthetic runs: what is printed, and the exit status."""
 
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -30,4 +32,6 @@ def test_each_claim_has_its_answer_and_what_is_missing_is_status_1(claims, tmp_p
     place = lines.index("Sanic's server directly is the fastest.")
     assert lines[place + 1].startswith("holds: index, 1 worker: sanic ") and lines[place + 2] == "quick"
     assert any(line.startswith("not measured: There is no run of recycling") for line in lines)
-    assert "Of 7 claims: 1 true today, 1 true in part, 1 not true, 4 not measured." in lines
+    assert lines[place + 3].startswith("said in https://")
+    counted = r"Of \d+ claims: 1 true today, 1 true in part, 1 not true, \d+ not measured\."
+    assert any(re.fullmatch(counted, line) for line in lines)

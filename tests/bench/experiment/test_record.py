@@ -71,6 +71,18 @@ def test_a_cell_gets_its_part_of_the_growing_files(tmp_path, server, host):
     assert host_rows[0].startswith("time,cpu,") and len(host_rows) > 1
 
 
+def test_of_a_long_log_a_cell_gets_the_end(tmp_path, server, host):
+    """An access log has a line for each request."""
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.serve(server)
+    line = f"{'x' * 99}\n"
+    append(server, "server.log", f"{line * 20000}last\n")
+    end = time.time() - 10
+    record.finished({"window": {"start": end - 1, "end": end}, **MEASURED}, host)
+    text = (tmp_path / "cell" / "server.log").read_text()
+    assert text.endswith(f"{line}last\n") and text.startswith(line) and 1000000 < len(text) <= 1 << 20
+
+
 def test_the_sample_that_closes_the_window_is_waited_for(tmp_path, server, host, monkeypatch):
     record = CellRecord(tmp_path / "cell", CELL, {})
     record.serve(server)

@@ -1,5 +1,7 @@
 import json
 import sys
+import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +35,29 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(tmp_path
     assert not left.exists() and len(said) == 2
 
 
+def wheel(folder, name):
+    """A package of nothing, as a file that pip installs."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return str(path)
+
+
+def test_a_derived_stack_has_packages_added_and_left_out(tmp_path, stack):
+    stack.requirements.write_text(f"{wheel(tmp_path, 'one')}\n{wheel(tmp_path, 'two')}\n")
+    more = {"name": "tiny+x", "of": "tiny", "packages": (wheel(tmp_path, "three"),)}
+    said = []
+    found = stacks.ensure(replace(stack, **more, without=("one",)), said.append, tmp_path / "venvs")
+    assert {"two", "three"} <= set(found.packages) and "one" not in found.packages
+    assert found.python == tmp_path / "venvs" / "tiny+x" / "bin" / "python" and len(said) == 1
+    # One of that name in another catalogue is not taken for it.
+    found = stacks.ensure(replace(stack, **more, without=("two",)), said.append, tmp_path / "venvs")
+    assert "one" in found.packages and "two" not in found.packages and len(said) == 2
+
+
 def test_an_environment_without_its_interpreter_is_made_again(tmp_path):
     (tmp_path / stacks.MARKER).write_text("hash\n")
     assert stacks.ready(tmp_path, "hash") is None
@@ -56,7 +81,11 @@ def test_without_an_interpreter_the_stack_is_unavailable(tmp_path, stack):
     with pytest.raises(stacks.UnavailableError, match="needs Python 2") as caught:
         stacks.ensure(wanted, lambda text: None, tmp_path / "venvs")
     assert "needs Python 2.1 or 2.0, which was not found" in str(caught.value)
-    assert "install Python 2.1" in caught.value.remedy
+    assert "install Python 2.1" in caught.value.remedy and "make setup" in caught.value.remedy
+    # Which does not make what only variants need.
+    with pytest.raises(stacks.UnavailableError) as caught:
+        stacks.ensure(replace(wanted, of="tiny"), lambda text: None, tmp_path / "venvs")
+    assert "then give the same command again" in caught.value.remedy
 
 
 def _fake_python(folder, name, version):

@@ -1,0 +1,128 @@
+"""The chart of what each setting is worth: ratios to the parent, a row for each setting."""
+
+import math
+from typing import Final
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.charts import style
+from analysis.charts.registry import chart
+from analysis.settings import MEASURES, Judged, Measure, Setting
+from analysis.study import Study
+from bench.stats.comparison import MATERIAL
+
+# Inches: of a row, and of what stands above and below the rows.
+ROW, HEAD = 0.27, 0.95
+# Rows between two servers.
+GAP = 0.7
+# What an axis shows at least, and at most, to either side of 1: further away an arrow points.
+NARROW, WIDE = 1.12, 4.5
+_TICKS = (1.1, 1.2, 1.5, 2.0, 4.0)
+READING = (
+    "1: the server without that setting. Bars: 95\N{NO-BREAK SPACE}% interval, compared within each sitting "
+    f"or repeat. Grey: no difference, within {MATERIAL - 1:.0%}. Filled: what the setting is expected to "
+    "change. Settings that are worth it come first."
+)
+SECTION: Final = "What each setting is worth"
+
+
+@chart(
+    SECTION,
+    about="Each setting alone, beside the same server without it: what the machine did to one of the two, it "
+    "did to the other.",
+    lead=0,
+    caption="what each setting is worth",
+)
+def settings(study: Study) -> Figure | None:
+    """All settings of a run that is about settings; None of others."""
+    return _figure(study) if study.settings.alone else None
+
+
+@chart(SECTION, heading="Beside other configurations", about="Of runs that measured more than settings.")
+def settings_beside(study: Study) -> Figure | None:
+    """All settings of a run that is about more than settings; None of others, and where none was tried."""
+    return None if study.settings.alone else _figure(study)
+
+
+def _figure(study: Study) -> Figure | None:
+    found = study.settings
+    known = {each.measure for each in found.rows}
+    measures = [measure for measure in MEASURES if measure in known]
+    if not measures:
+        return None
+    looks = style.looks(study.results.configurations)
+    places = _places(found.judged)
+    with style.styled():
+        rows = max(places.values()) + 1
+        figure, axes = style.panels(len(measures), height=HEAD + ROW * rows, columns=len(measures))
+        for number, ((axis,), measure) in enumerate(zip(axes, measures, strict=True)):
+            _frame(axis, measure, found.rows)
+            for each in found.judged:
+                _row(axis, each, measure, places[each.name], looks[each.name])
+            names = {place: name for name, place in places.items()} if number == 0 else {}
+            axis.set_yticks(list(names), list(names.values()))
+            axis.set_ylim(rows - 0.4, -0.6)
+        fates = axes[-1][0]
+        for each in found.judged:
+            fates.text(
+                1.06, places[each.name], each.fate, va="center", fontsize=8.5,
+                transform=fates.get_yaxis_transform(),
+            )  # fmt: skip
+        return style.finish(figure, found.finding, READING, style.footer(study.results))
+
+
+def _places(judged: tuple[Judged, ...]) -> dict[str, float]:
+    """Where the row of each setting is; servers stand apart."""
+    places: dict[str, float] = {}
+    at, before = 0.0, None
+    for each in judged:
+        at += GAP if before not in (None, each.parent) else 0.0
+        places[each.name] = at
+        at, before = at + 1, each.parent
+    return places
+
+
+def _frame(axis: Axes, measure: Measure, rows: tuple[Setting, ...]) -> None:
+    """Scale and head of a panel, the line of the parent and the band of what makes no difference."""
+    about = MEASURES[measure]
+    reach = _reach([each for each in rows if each.measure == measure])
+    axis.set_xscale("log")
+    axis.set_xlim(1 / reach, reach)
+    tick = max(each for each in _TICKS if each <= reach)
+    axis.xaxis.set_major_locator(ticker.FixedLocator([1 / tick, 1.0, tick]))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.tick_params(axis="x", labelsize=8.5)
+    axis.set_title(about.head, fontsize=10)
+    axis.set_xlabel("more is better" if about.more_is_better else "less is better", fontsize=9)
+    axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
+    axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
+    axis.grid(visible=False, axis="y")
+
+
+def _reach(rows: list[Setting]) -> float:
+    """How far from 1 an axis goes, so that ratios and what is finite of their intervals are seen."""
+    ends = [end for each in rows for end in (each.ratio.ratio, each.ratio.low, each.ratio.high)]
+    logs = [abs(math.log(end)) for end in ends if end > 0 and math.isfinite(end)]
+    return min(WIDE, max(NARROW, math.exp(1.15 * max(logs, default=0.0))))
+
+
+def _row(axis: Axes, judged: Judged, measure: Measure, place: float, look: style.Look) -> None:
+    """A setting's ratio with its interval, an arrow where it lies beyond the axis; nothing if unknown."""
+    found = [each for each in judged.measured if each.measure == measure]
+    if not found or math.isnan(found[0].ratio.ratio):
+        return
+    (setting,) = found
+    low, high = axis.get_xlim()
+    ratio = setting.ratio
+    ends = [end if math.isfinite(end) else edge for end, edge in ((ratio.low, low), (ratio.high, high))]
+    bounds = np.clip([ratio.ratio if math.isnan(ratio.low) else end for end in ends], low, high)
+    axis.hlines(place, *bounds, color=look.colour, linewidth=1.6)
+    dots = look.dots(hollow=not setting.expected) | {"markersize": 5.5}
+    at = float(np.clip(ratio.ratio, low, high))
+    if at != ratio.ratio:
+        dots |= {"marker": "<" if at == low else ">"}
+    axis.plot([at], [place], linestyle="none", clip_on=False, **dots)

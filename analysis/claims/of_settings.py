@@ -1,0 +1,45 @@
+"""Claims about settings: what people say of each variant, held against the latest run that tried it."""
+
+from collections.abc import Iterator
+
+from analysis.claims.material import Material
+from analysis.claims.model import Answer, Claim
+from analysis.settings import Judged
+from analysis.study import Study
+from bench.model.schema import Variant
+from targets import configurations
+
+
+def of_settings(material: Material) -> Iterator[Claim]:
+    """A claim for each variant of which anybody says anything: of the catalogue, and of the runs' own."""
+    judged: dict[str, tuple[Judged, Study]] = {}
+    for study in reversed(material.settings):
+        judged |= {each.name: (each, study) for each in study.settings.judged}
+    entries = configurations.load().configurations
+    said = {
+        name: Variant.model_validate(vars(each.variant)) for name, each in entries.items() if each.variant
+    }
+    # What was measured is held against what was said then.
+    said |= {name: each.facts for name, (each, _) in judged.items()}
+    for name, facts in said.items():
+        if facts.claim:
+            answer = _answer(material, name, facts, judged.get(name))
+            yield Claim(f"{name}: {facts.claim}", answer, facts.source)
+
+
+def _answer(material: Material, name: str, facts: Variant, found: tuple[Judged, Study] | None) -> Answer:
+    if found is None or found[0].unmeasured:
+        reason = found[0].unmeasured if found else _unavailable(material, name)
+        why = reason or f"`make settings CONFIGURATIONS={facts.of}` measures it"
+        return Answer("not measured", f"{facts.change}: {why}.")
+    judged, study = found
+    return Answer(judged.claim, f"{judged.figure}.", (study.results.run.run,))
+
+
+def _unavailable(material: Material, name: str) -> str | None:
+    """Why a run could not try a variant, as the latest says."""
+    for study in material.settings:
+        for entry in study.results.run.unavailable:
+            if entry.configuration == name:
+                return f"it could not be measured: {entry.reason}"
+    return None

@@ -1,0 +1,261 @@
+"""What is known of a setting: each of its measures, what it is worth, and what became of what people say."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from analysis.words import counted, figures, listed
+from bench.model.schema import Variant
+from bench.stats.comparison import MATERIAL, Ratio
+
+Measure = Literal["throughput", "cpu_us", "p99", "pss_bytes", "lost"]
+Fate = Literal["worth it", "makes no difference", "costs", "not shown"]
+# In the order in which settings are told.
+FATES: tuple[Fate, ...] = ("worth it", "makes no difference", "not shown", "costs")
+ClaimFate = Literal["holds", "holds in part", "does not hold", "not shown"]
+
+
+@dataclass(frozen=True)
+class About:
+    """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it."""
+
+    head: str
+    what: str
+    expects: str
+    more_is_better: bool = False
+
+
+MEASURES: dict[Measure, About] = {
+    "throughput": About("requests/s", "the requests per second", "throughput", more_is_better=True),
+    "cpu_us": About("CPU/request", "the CPU time per request", "cpu"),
+    "p99": About("p99", "the p99", "tail"),
+    "pss_bytes": About("PSS", "the memory", "memory"),
+    "lost": About("lost/recycle", "the requests lost per replaced worker", "losses"),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One measure of a variant, as `ratio` to its parent, and what that says of it alone.
+
+    `expected` says whether the variant is expected to change it: its fate then decides what the setting is
+    worth. Where neither lost a request, there is no ratio of what they lost (NaN).
+    """
+
+    variant: str
+    parent: str
+    varies: str
+    measure: Measure
+    ratio: Ratio
+    expected: bool
+
+    @property
+    def fate(self) -> Fate:
+        """Better or worse where the whole interval is beyond `MATERIAL`, no different where it is within."""
+        if self.ratio.within(MATERIAL):
+            return "makes no difference"
+        if not self.ratio.beyond(MATERIAL):
+            return "not shown"
+        more = self.ratio.low > MATERIAL
+        return "worth it" if more == MEASURES[self.measure].more_is_better else "costs"
+
+    @property
+    def gain(self) -> float:
+        """How many times as good as the parent it is on average; NaN where unknown."""
+        ratio = self.ratio.ratio
+        if MEASURES[self.measure].more_is_better:
+            return ratio
+        return math.inf if ratio == 0 else 1 / ratio
+
+    @property
+    def size(self) -> float:
+        """By how much it is better or worse, on a logarithm; 0 where unknown."""
+        if math.isnan(self.gain):
+            return 0.0
+        return math.inf if self.gain in (0, math.inf) else abs(math.log(self.gain))
+
+    @property
+    def text(self) -> str:
+        """The ratio in a sentence: "0.676x (0.65 to 0.703) the requests per second"."""
+        if math.isnan(self.ratio.ratio):
+            return f"neither lost a request in {self.ratio.rounds} replacements or more"
+        return f"{times(self.ratio)} {MEASURES[self.measure].what}"
+
+
+def times(ratio: Ratio) -> str:
+    """A ratio with its interval, "0.676x (0.65 to 0.703)"; an infinite one by its lower bound."""
+    if math.isinf(ratio.ratio):
+        return f"more than {figures(ratio.low)}x"
+    interval = "" if math.isnan(ratio.low) else f" ({figures(ratio.low)} to {figures(ratio.high)})"
+    return f"{figures(ratio.ratio)}x{interval}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A variant, each of its measures that is known, and what they come to.
+
+    `broken` says why it does not serve as its parent does, which is a cost whatever else was measured;
+    `unmeasured` why nothing was.
+    """
+
+    name: str
+    facts: Variant
+    measured: tuple[Setting, ...]
+    broken: str | None = None
+    unmeasured: str | None = None
+
+    @property
+    def parent(self) -> str:
+        return self.facts.of
+
+    @property
+    def expected(self) -> list[Setting]:
+        """The measures that it is expected to change."""
+        return [each for each in self.measured if each.expected]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What it is expected to change and nothing tells, by the heads of the measures."""
+        known = {MEASURES[each.measure].expects for each in self.expected}
+        if "cpu" in known:
+            known.add("throughput")  # which nothing but a saturated server shows
+        return [about.head for about in MEASURES.values() if about.expects in {*self.facts.expects} - known]
+
+    @property
+    def fate(self) -> Fate:
+        """Worth it: better in something that it is expected to change, and worse in nothing."""
+        if self.broken or any(each.fate == "costs" for each in self.measured):
+            return "costs"
+        fates = {each.fate for each in self.expected}
+        if "worth it" in fates:
+            return "worth it"
+        same = fates == {"makes no difference"} and not self.lacking
+        return "makes no difference" if same else "not shown"
+
+    @property
+    def claim(self) -> ClaimFate:
+        """What became of what people say of it, by the measures that it is about."""
+        fates = {each.fate for each in self.expected} | ({"costs"} if self.broken else set())
+        better, worse = "worth it" in fates, "costs" in fates
+        if better and worse:
+            return "does not hold" if self.facts.says == "no difference" else "holds in part"
+        if not better and not worse and (fates != {"makes no difference"} or self.lacking):
+            return "not shown"
+        found = "better" if better else "worse" if worse else "no difference"
+        return "holds" if found == self.facts.says else "does not hold"
+
+    @property
+    def decisive(self) -> Setting | None:
+        """The measure that decides: the largest gain or loss; of no known difference the first expected."""
+        if self.fate in ("worth it", "costs"):
+            told = self.expected if self.fate == "worth it" else self.measured
+            deciding = [each for each in told if each.fate == self.fate]
+            return max(deciding, key=lambda each: each.size, default=None)
+        return next(iter(self.expected or self.measured), None)
+
+    @property
+    def figure(self) -> str:
+        """What was measured, in a sentence."""
+        told = [each.text for each in self.measured if each.expected or each.fate in ("worth it", "costs")]
+        lacking = [f"{head} was not measured" for head in self.lacking]
+        parts = [self.broken] if self.broken else [*told, *lacking]
+        return f"{self.facts.change}: {self.unmeasured or '; '.join(parts)}"
+
+    @property
+    def remarks(self) -> str:
+        """What its row leaves open: what changes, what speaks against its fate, what people say."""
+        parts = [self.facts.change, self.unmeasured, self.broken]
+        if self.fate == "costs":
+            gains = [MEASURES[each.measure].head for each in self.measured if each.fate == "worth it"]
+            parts += [f"better in {listed(gains)}"] if gains else []
+        silent = self.unmeasured or self.broken
+        parts += [f"{listed(self.lacking)} not measured"] if self.lacking and not silent else []
+        parts += [f"said: “{self.facts.claim.rstrip('.')}”"] if self.facts.claim else []
+        return "; ".join(part for part in parts if part)
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """What is worth it first, and the largest gain of these."""
+        gain = self.decisive.gain if self.decisive else math.nan
+        return FATES.index(self.fate), math.inf if math.isnan(gain) else -gain
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All variants of a run with their parents, server by server, of each the best first.
+
+    `alone` says that the run measured nothing else: its settings are then what it is about. `sittings` is how
+    many pairs the most ratios rest on.
+    """
+
+    judged: tuple[Judged, ...]
+    alone: bool = False
+
+    @cached_property
+    def rows(self) -> tuple[Setting, ...]:
+        """Every measure of every variant."""
+        return tuple(each for judged in self.judged for each in judged.measured)
+
+    @property
+    def parents(self) -> list[str]:
+        """The servers, in the order of the catalogue."""
+        return list(dict.fromkeys(each.parent for each in self.judged))
+
+    @property
+    def compared(self) -> int:
+        """How many intervals there are, so that one knows how many may be beside the truth."""
+        return sum(not math.isnan(each.ratio.low) for each in self.rows)
+
+    def of(self, parent: str) -> list[Judged]:
+        """The variants of a server."""
+        return [each for each in self.judged if each.parent == parent]
+
+    def worth(self, parent: str) -> list[str]:
+        """The variants that are worth it together: of those that vary the same setting only the best."""
+        best: dict[str, str] = {}
+        for each in self.of(parent):  # the largest gain first
+            if each.fate == "worth it":
+                best.setdefault(each.facts.varies, each.name)
+        return list(best.values())
+
+    @property
+    def finding(self) -> str:
+        """How many settings are worth it, and what the dearest costs, in a sentence."""
+        return found(self.judged)
+
+
+def found(judged: Sequence[Judged]) -> str:
+    """What some settings come to: how many have each fate, the largest gain, and the largest loss."""
+    if not judged:
+        return "No variant was measured beside its parent."
+    by_fate = {fate: [each for each in judged if each.fate == fate] for fate in FATES}
+    worth, same, open_, dear = by_fate.values()
+    parts = []
+    if worth:
+        parts.append(f"{_verb(worth, 'is', 'are')} worth it, most of all {_named(max(worth, key=_size))}")
+    if dear:
+        parts.append(f"{_verb(dear, 'costs', 'cost')}, most of all {_named(max(dear, key=_size))}")
+    if same:
+        parts.append(f"{_verb(same, 'makes', 'make')} no difference")
+    if open_:
+        parts.append(f"{_verb(open_, 'is', 'are')} not shown")
+    whose = listed(list(dict.fromkeys(each.parent for each in judged)))
+    return f"Of {counted(len(judged), 'setting')} of {whose} {'; '.join(parts)}."
+
+
+def _verb(some: Sequence[Judged], one: str, many: str) -> str:
+    return f"{len(some)} {one if len(some) == 1 else many}"
+
+
+def _named(judged: Judged) -> str:
+    """A variant with the figure that decides."""
+    if judged.decisive is None:
+        return f"{judged.name}, because {judged.broken}"
+    return f"{judged.name} with {judged.decisive.text}"
+
+
+def _size(judged: Judged) -> float:
+    """By how much it is better or worse; one that does not serve is the worst."""
+    return math.inf if judged.decisive is None else judged.decisive.size

@@ -1,0 +1,165 @@
+"""From the summary of a run to its settings: each variant's ratios to its parent."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.findings.bottleneck import generator_bound
+from analysis.recycling import Recycling
+from analysis.results import Results
+from analysis.settings.figures import Figures
+from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
+from analysis.summary import OPEN_LOAD
+from bench.model.schema import Variant
+from bench.model.thresholds import ERROR_RATE, SATURATED
+from bench.stats.comparison import Ratio, compare_counts
+
+
+def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | None = None) -> Settings:
+    """The settings of a run; without rows where no variant was tried beside its parent.
+
+    Closed loops tell throughput, CPU time and memory, open loops without replaced workers the tail, and
+    `recycling` what replacing them loses.
+    """
+    aliases = set(results.run.plan.get("aliases", {}))
+    entries = {each.name: each.variant for each in results.run.configurations if each.name not in aliases}
+    tried = {str(name) for name in results.cells["configuration"]} - aliases
+    variants = {
+        name: facts for name, facts in entries.items() if facts and name in tried and facts.of in tried
+    }
+    if not variants:
+        return Settings(())
+    parents = {facts.of for facts in variants.values()}
+    places = {name: place for place, name in enumerate(entries)}
+    known = _Known.of(results, summary, recycling)
+    judged = [_judged(known, name, facts) for name, facts in variants.items()]
+    judged.sort(key=lambda each: (places[each.parent], *each.order))
+    return Settings(tuple(judged), alone=tried == parents | set(variants))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a run tells: `loads` has the cells of each load, `figures` those of each measure but losses."""
+
+    results: Results
+    measured: frozenset[str]
+    loads: Sequence[pd.DataFrame]
+    figures: Mapping[Measure, Figures]
+    recycling: Recycling | None
+
+    @classmethod
+    def of(cls, results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> "_Known":
+        """From the cells of a run, those that are steps of searches or meant for recycling left out."""
+        plain = summary[summary["search_p99_ms"].isna() & summary["treatment"].isin(["none", "control"])]
+        by = ["load_kind", *OPEN_LOAD]
+        loads = [cells for _, cells in plain.groupby(by, dropna=False, observed=True)]
+        names = frozenset(summary["configuration"].astype(str))
+        return cls(results, names, loads, _figures(loads), recycling)
+
+
+def _judged(known: _Known, name: str, facts: Variant) -> Judged:
+    """A variant beside its parent."""
+    if not {name, facts.of} <= known.measured:
+        return Judged(name, facts, (), unmeasured=_reason(known.results, name, facts.of))
+    ratios = {measure: figures.compare(name, facts.of) for measure, figures in known.figures.items()}
+    found = {measure: ratio for measure, ratio in ratios.items() if not math.isnan(ratio.ratio)}
+    if known.recycling is not None:
+        lost = _lost(known.recycling, name, facts.of)
+        found |= {"lost": lost} if lost.rounds else {}
+    expects = set(facts.expects)
+    if "throughput" in expects and "throughput" not in found:
+        expects.add("cpu")  # as in rankings, where a server was not saturated
+    return Judged(
+        name,
+        facts,
+        tuple(
+            Setting(name, facts.of, facts.varies, measure, found[measure], about.expects in expects)
+            for measure, about in MEASURES.items()
+            if measure in found
+        ),
+        broken=next((why for load in known.loads if (why := _broken(load, name, facts.of))), None),
+    )
+
+
+def _reason(results: Results, *names: str) -> str:
+    """Why one of a pair has no figures."""
+    cells = results.cells
+    for name in names:
+        mine = cells[cells["configuration"] == name]
+        if (mine["status"] == "failed").all():
+            reason = str(mine["reason"].iloc[0]).partition("\n")[0]
+            return f"{name} could not be measured: {reason}"
+    return "it could not be measured"
+
+
+def _figures(loads: Sequence[pd.DataFrame]) -> dict[Measure, Figures]:
+    """What closed and open loops tell, without the configurations that failed requests in a load."""
+    sound = [load[load["requests"] > 0] for each in loads if len(load := _sound(each))]
+    closed = [load for load in sound if (load["load_kind"] == "closed").all()]
+    opened = [load for load in sound if (load["load_kind"] == "open").all()]
+    full = [load for each in closed if len(load := _full(each))]
+    return {
+        "throughput": Figures(full, "throughput"),
+        "cpu_us": Figures(closed, "cpu_us"),
+        "p99": Figures(opened, "schedule_p99_us"),
+        "pss_bytes": Figures(list(_weighed(closed or opened)), "pss_bytes"),
+    }
+
+
+def _sound(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of configurations that fail no more requests under a load than may be."""
+    names = cells["configuration"].astype(str)
+    return cells[names.map({name: _errors(cells, name) for name in names.unique()}) <= ERROR_RATE]
+
+
+def _full(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of configurations that were saturated under a load: what they served is their own."""
+    by = cells["configuration"].astype(str)
+    bound = generator_bound(cells).groupby(by).transform("any")
+    return cells[(cells["busy"].groupby(by).transform("mean") >= SATURATED) & ~bound]
+
+
+def _weighed(loads: Sequence[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The memory in each repeat, the most that any load found: for each number of workers a frame."""
+    if loads:
+        cells = pd.concat(loads)
+        most = cells.groupby(["workers", "configuration", "repeat"], observed=True)["pss_bytes"].max()
+        yield from (group.reset_index() for _, group in most.groupby("workers"))
+
+
+def _errors(cells: pd.DataFrame, name: str) -> float:
+    """The share of a configuration's requests under a load that failed."""
+    mine = cells[cells["configuration"] == name]
+    failures = int(mine["failures"].sum())
+    return failures / max(1, failures + int(mine["requests"].sum()))
+
+
+def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
+    """That a variant fails requests under a load where its parent does not; None where it does not."""
+    if not {name, parent} <= set(load["configuration"].astype(str)):
+        return None
+    mine, theirs = (_errors(load, each) for each in (name, parent))
+    if mine <= ERROR_RATE or theirs > ERROR_RATE:
+        return None
+    return f"{mine:.2%} of its requests failed in {load['scenario'].iloc[0]}, of {parent}'s {theirs:.2%}"
+
+
+def _lost(recycling: Recycling, name: str, parent: str) -> Ratio:
+    """Requests lost to a replaced worker, over those of the parent; NaN where neither lost any."""
+    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = (_losses(recycling, each) for each in (name, parent))
+    return compare_counts(mine, theirs, elsewhere=(mine_elsewhere, theirs_elsewhere))
+
+
+def _losses(recycling: Recycling, name: str) -> tuple[pd.Series, int]:
+    """What each replacement of a configuration lost, and what was lost in none of them."""
+    cells = recycling.cells
+    sound = cells[
+        (cells["configuration"] == name)
+        & (cells["treatment"] == "recycled")
+        & (cells["verdict"] == "recycles")
+    ]
+    replaced = recycling.replacements
+    done = replaced[replaced["cell"].isin(sound.index) & replaced["new_pid"].notna()]
+    return done["lost"], int(sound["lost"].sum() - done["lost"].sum())

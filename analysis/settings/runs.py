@@ -1,0 +1,38 @@
+"""Which runs of a machine tell what settings are worth."""
+
+from pathlib import Path
+
+from bench.model import schema
+from bench.model.errors import UserError
+
+
+def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
+    """The finished runs under `root` of a machine that tried variants beside their parents, the latest first.
+
+    Those of one `app`, None for the suite's, and of these those that tried a variant which no later one did.
+    """
+    found: list[tuple[float, Path, set[str]]] = []
+    for path in root.glob("*/run.json"):
+        try:
+            run = schema.read(path, schema.Run)
+        except UserError:  # of another version of the suite, or not whole
+            continue
+        mine = run.status == "finished" and run.host.machine_id == machine_id
+        if mine and run.app == app:
+            found.append((run.started, path.parent, tried(path.parent, run)))
+    told: set[str] = set()
+    kept = []
+    for _, folder, variants in sorted(found, reverse=True):
+        if variants - told:
+            kept.append(folder)
+        told |= variants
+    return kept
+
+
+def tried(folder: Path, run: schema.Run) -> set[str]:
+    """The variants that a run has cells of, beside cells of their parents."""
+    return {
+        each.name
+        for each in run.configurations
+        if each.variant is not None and all((folder / name).is_dir() for name in (each.name, each.variant.of))
+    }

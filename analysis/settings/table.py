@@ -1,0 +1,119 @@
+"""The table of a server: a row for each setting that was tried, with what it is worth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from analysis.settings.model import MEASURES, Fate, Judged, Measure, Setting, Settings, found, times
+from analysis.table import NOTES, Cell, TableRow, Verdict, words
+from analysis.words import counted, figures
+from bench.stats.comparison import CONFIDENCE, MATERIAL
+
+_SIGNS: dict[Fate, Verdict] = {
+    "worth it": "good",
+    "makes no difference": "fair",
+    "costs": "bad",
+    "not shown": "unknown",
+}
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+# An interval that reaches further from its ratio than that is told by its ends.
+_EVEN = 0.5
+
+
+@dataclass(frozen=True)
+class Row(TableRow):
+    """A setting, with a column for each of `measures`."""
+
+    judged: Judged
+    measures: tuple[Measure, ...]
+
+    def cells(self) -> tuple[Cell, ...]:
+        known = {each.measure: each for each in self.judged.measured}
+        fate = self.judged.fate
+        return (
+            words(self.judged.name),
+            words(self.judged.facts.varies),
+            Cell(fate, verdict=_SIGNS[fate]),
+            *(_ratio(known.get(measure)) for measure in self.measures),
+            words(self.judged.claim if self.judged.facts.claim else None),
+            words(self.judged.remarks),
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The settings of one server, `parent`; `compared` counts the intervals of all servers together.
+
+    The first table of several, `explained`, says how to read all of them.
+    """
+
+    parent: str
+    judged: tuple[Judged, ...]
+    compared: int
+    explained: bool = True
+
+    explanation: ClassVar[str] = (
+        f"Ratios of each variant to its parent, compared pairwise within each sitting or repeat, with the "
+        f"{CONFIDENCE:.0%} interval. Worth it: certainly more than {MATERIAL - 1:.0%} better in something "
+        "that the setting is expected to change, and certainly worse in nothing. No difference: the whole "
+        f"interval within {MATERIAL - 1:.0%} in all of that."
+    )
+
+    @property
+    def title(self) -> str:
+        """Whose settings."""
+        return f"{self.parent}: {counted(len(self.judged), 'setting')}"
+
+    @property
+    def finding(self) -> str:
+        """What they come to."""
+        return found(self.judged)
+
+    @property
+    def basis(self) -> str:
+        """How fates come about, and of how many comparisons."""
+        if not self.explained:
+            return "To be read like the one before."
+        chance = f"One in {round(1 / (1 - CONFIDENCE))} intervals is beside the truth by chance"
+        return f"{self.explanation} {chance}; there are {self.compared}, which widens none."
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What at least one of them tells."""
+        known = {each.measure for judged in self.judged for each in judged.measured}
+        return tuple(measure for measure in MEASURES if measure in known)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of what `Row.cells` gives."""
+        heads = [MEASURES[measure].head for measure in self.measures]
+        return "configuration", "setting", "fate", *heads, "claim", NOTES
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is worth it first."""
+        return [Row(each, self.measures) for each in self.judged]
+
+
+def tables(settings: Settings) -> tuple[Table, ...]:
+    """A table for each server whose settings were tried."""
+    parents = settings.parents
+    return tuple(
+        Table(parent, tuple(settings.of(parent)), settings.compared, explained=parent == parents[0])
+        for parent in parents
+    )
+
+
+def _ratio(setting: Setting | None) -> Cell:
+    """A ratio with how far its interval reaches to either side; a sign where it is better or worse."""
+    if setting is None:
+        return words(None)
+    ratio, fate = setting.ratio, setting.fate
+    if math.isnan(ratio.ratio):
+        return words("none lost")
+    sign = _SIGNS[fate] if fate in ("worth it", "costs") else ""
+    known = ratio.low > 0 and math.isfinite(ratio.high)
+    half = math.sqrt(ratio.high / ratio.low) - 1 if known else math.inf
+    text = f"{figures(ratio.ratio)}x{_NO_BREAK}±{half:.1%}" if half <= _EVEN else times(ratio)
+    return Cell(text, ratio.ratio, verdict=sign)

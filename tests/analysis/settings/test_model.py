@@ -1,0 +1,162 @@
+"""What figures say of a setting, and what becomes of what people say of it."""
+
+import math
+
+import pytest
+
+from analysis.settings.model import Judged, Setting, Settings, found, times
+from bench.model.schema import Variant
+from bench.stats.comparison import Ratio
+
+NAN = math.nan
+BETTER, WORSE, SAME, OPEN = (1.1, 1.2, 1.3), (0.7, 0.8, 0.9), (0.99, 1.0, 1.01), (0.9, 1.0, 1.1)
+
+
+def ratio(low, mean, high):
+    return Ratio(mean, low, high, 6)
+
+
+def setting(measure, bounds, expected=True, name="uvicorn-x"):
+    return Setting(name, "uvicorn", "x", measure, ratio(*bounds), expected)
+
+
+def judged(*measured, says="better", expects=("throughput",), **others):
+    facts = Variant(
+        of="uvicorn",
+        varies="x",
+        change="--x",
+        claim="X.",
+        source="https://x",
+        says=says,
+        expects=list(expects),
+    )
+    return Judged("uvicorn-x", facts, measured, **others)
+
+
+@pytest.mark.parametrize(
+    "measure, bounds, fate",
+    [
+        ("throughput", BETTER, "worth it"),
+        ("throughput", WORSE, "costs"),
+        ("throughput", SAME, "makes no difference"),
+        ("throughput", OPEN, "not shown"),
+        ("throughput", (1.0, 1.05, 1.1), "not shown"),  # better, and perhaps by less than one would notice
+        ("throughput", (0.99, 1.0, 1.021), "not shown"),
+        ("throughput", (1 / 1.02, 1.0, 1.02), "makes no difference"),
+        ("throughput", (NAN, 1.5, NAN), "not shown"),
+        *((measure, BETTER, "costs") for measure in ("cpu_us", "p99", "pss_bytes", "lost")),
+        *((measure, WORSE, "worth it") for measure in ("cpu_us", "p99", "pss_bytes", "lost")),
+        ("lost", (0.0, 0.0, 0.4), "worth it"),
+        ("lost", (1.5, math.inf, math.inf), "costs"),
+        ("lost", (NAN, NAN, NAN), "not shown"),
+    ],
+)
+def test_a_measure_has_a_fate_of_its_own(measure, bounds, fate):
+    assert setting(measure, bounds).fate == fate
+
+
+@pytest.mark.parametrize(
+    "one, other, fate",
+    [
+        (BETTER, BETTER, "worth it"),
+        (BETTER, OPEN, "worth it"),
+        (BETTER, WORSE, "costs"),
+        (SAME, SAME, "makes no difference"),
+        (SAME, OPEN, "not shown"),
+        (OPEN, WORSE, "costs"),
+    ],
+)
+def test_a_setting_is_worth_it_that_is_better_in_one_and_worse_in_none(one, other, fate):
+    both = judged(
+        setting("throughput", one),
+        setting("p99", tuple(1 / each for each in reversed(other))),
+        expects=("throughput", "tail"),
+    )
+    assert both.fate == fate
+
+
+def test_what_was_not_expected_can_cost_and_cannot_win():
+    assert judged(setting("throughput", SAME), setting("pss_bytes", BETTER, expected=False)).fate == "costs"
+    won = judged(setting("throughput", SAME), setting("pss_bytes", WORSE, expected=False))
+    assert won.fate == "makes no difference"
+    open_ = judged(setting("throughput", BETTER), setting("pss_bytes", OPEN, expected=False))
+    assert open_.fate == "worth it"
+
+
+def test_what_was_expected_and_not_measured_is_named_and_leaves_it_open():
+    lacking = judged(setting("throughput", SAME), expects=("throughput", "tail", "losses"))
+    assert lacking.lacking == ["p99", "lost/recycle"]
+    assert lacking.fate == lacking.claim == "not shown"
+    assert "p99 was not measured" in lacking.figure and "p99 and lost/recycle not measured" in lacking.remarks
+
+
+def test_cpu_time_stands_for_requests_that_no_saturated_server_served():
+    assert judged(setting("cpu_us", SAME)).lacking == []
+    assert judged(setting("cpu_us", SAME)).fate == "makes no difference"
+
+
+@pytest.mark.parametrize(
+    "bounds, says, outcome",
+    [
+        (BETTER, "better", "holds"),
+        (BETTER, "no difference", "does not hold"),
+        (BETTER, "worse", "does not hold"),
+        (WORSE, "worse", "holds"),
+        (WORSE, "better", "does not hold"),
+        (SAME, "no difference", "holds"),
+        (SAME, "better", "does not hold"),
+        (OPEN, "better", "not shown"),
+        (OPEN, "no difference", "not shown"),
+    ],
+)
+def test_a_claim_is_held_against_what_the_setting_is_expected_to_change(bounds, says, outcome):
+    # The memory is no part of what is claimed.
+    memory = setting("pss_bytes", BETTER, expected=False)
+    assert judged(setting("throughput", bounds), memory, says=says).claim == outcome
+
+
+@pytest.mark.parametrize(
+    "says, outcome",
+    [("better", "holds in part"), ("worse", "holds in part"), ("no difference", "does not hold")],
+)
+def test_a_claim_about_what_wins_here_and_costs_there_holds_in_part(says, outcome):
+    mixed = judged(setting("throughput", BETTER), setting("p99", BETTER), says=says)
+    assert mixed.claim == outcome
+
+
+def test_one_that_fails_requests_is_worse_whatever_it_serves():
+    broken = judged(setting("throughput", SAME), says="no difference", broken="2 % of its requests failed")
+    assert (broken.fate, broken.claim) == ("costs", "does not hold")
+    assert broken.figure == "--x: 2 % of its requests failed"
+
+
+def test_the_largest_change_decides():
+    both = judged(setting("throughput", WORSE), setting("cpu_us", (1.9, 2.0, 2.1)))
+    assert both.decisive.measure == "cpu_us"
+    assert both.decisive.text == "2.00x (1.90 to 2.10) the CPU time per request"
+    assert judged(setting("throughput", SAME), setting("cpu_us", OPEN)).decisive.measure == "throughput"
+    assert judged().decisive is None
+
+
+@pytest.mark.parametrize(
+    "bounds, text",
+    [
+        ((0.65, 0.676, 0.7031), "0.676x (0.650 to 0.703)"),
+        ((NAN, 1.5, NAN), "1.50x"),
+        ((1.5, math.inf, math.inf), "more than 1.50x"),
+        ((0.0, 0.0, 0.4), "0x (0 to 0.400)"),
+    ],
+)
+def test_a_ratio_in_words(bounds, text):
+    assert times(ratio(*bounds)) == text
+
+
+def test_the_finding_counts_fates_and_names_the_largest():
+    worth, same = judged(setting("throughput", BETTER)), judged(setting("throughput", SAME))
+    dear, open_ = judged(setting("throughput", WORSE)), judged(setting("throughput", OPEN))
+    assert found([worth, same, dear, dear, open_]) == (
+        "Of 5 settings of uvicorn 1 is worth it, most of all uvicorn-x with 1.20x (1.10 to 1.30) the "
+        "requests per second; 2 cost, most of all uvicorn-x with 0.800x (0.700 to 0.900) the requests per "
+        "second; 1 makes no difference; 1 is not shown."
+    )
+    assert Settings((same,)).finding == "Of 1 setting of uvicorn 1 makes no difference."

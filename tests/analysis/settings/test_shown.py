@@ -1,0 +1,135 @@
+"""How settings are shown: table, picture, page, files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import exports
+from analysis.charts import registry, settings, style
+from analysis.report.build import _tables
+from analysis.report.page import SETTINGS, page
+from analysis.settings.table import tables
+from analysis.study import study
+from analysis.words import MISSING
+from tests.analysis.report_page import Page, draw
+from tests.analysis.settings.test_reading import FATES
+from tests.fixtures.make_settings import SOURCE, VARIED
+
+
+def test_a_table_for_each_server_with_the_measures_that_are_known(tried):
+    sanic, uvicorn = tables(tried.settings)
+    assert (sanic.title, uvicorn.title) == ("sanic: 3 settings", "uvicorn: 5 settings")
+    assert uvicorn.columns == (
+        "configuration", "setting", "fate", "requests/s", "CPU/request", "p99", "PSS", "claim", "notes",
+    )  # fmt: skip
+    rows = {row.texts()[0]: dict(zip(uvicorn.columns, row.texts(), strict=True)) for row in uvicorn.rows}
+    log = rows["uvicorn-access-log"]
+    assert log["fate"] == "costs" and log["claim"] == "does not hold" and log["setting"] == "access log"
+    assert log["requests/s"].startswith("0.667x\N{NO-BREAK SPACE}±")
+    assert log["notes"] == "without --no-access-log; said: “Access logs cost next to nothing”"
+    assert rows["uvicorn-cache"]["claim"] == MISSING  # of which nobody says anything
+    assert "better in requests/s" in rows["uvicorn-cache"]["notes"]
+    assert rows["uvicorn-limit"]["requests/s"] == MISSING and "failed" in rows["uvicorn-limit"]["notes"]
+    assert f"there are {tried.settings.compared}, which widens none" in sanic.basis
+    assert uvicorn.basis == "To be read like the one before."
+
+
+def test_figures_have_a_sign_where_they_are_certainly_better_or_worse(tried):
+    _, uvicorn = tables(tried.settings)
+    cells = {row.judged.name: dict(zip(uvicorn.columns, row.cells(), strict=True)) for row in uvicorn.rows}
+    assert cells["uvicorn-cache"]["requests/s"].verdict == "good"
+    assert cells["uvicorn-cache"]["PSS"].verdict == "bad"
+    assert cells["uvicorn-keep-alive-5"]["requests/s"].verdict == ""
+
+
+def test_the_csv_has_every_measure_of_every_variant(tried, tmp_path):
+    exports.settings(tried).to_csv(tmp_path / "settings.csv", index=False)
+    kept = pd.read_csv(tmp_path / "settings.csv")
+    assert kept.columns.tolist() == [
+        "variant", "parent", "measure", "ratio", "ratio_low", "ratio_high", "fate",
+    ]  # fmt: skip
+    assert len(kept) == len(tried.settings.rows) and set(kept["parent"]) == {"sanic", "uvicorn"}
+    assert np.isfinite(kept["ratio"]).all()
+
+
+def test_the_fates_are_kept_with_claim_and_source(tried):
+    fates = exports.fates(tried).set_index("variant")
+    assert fates["fate"].to_dict() == FATES
+    assert fates.loc["uvicorn-access-log", "claim"] == VARIED["uvicorn-access-log"]["claim"]
+    assert fates.loc["uvicorn-access-log", ["today", "source"]].tolist() == ["does not hold", SOURCE]
+    assert pd.isna(fates.loc["uvicorn-cache", "claim"])
+
+
+def test_the_picture_has_a_panel_for_each_measure_and_a_row_for_each_setting(tried):
+    figure = settings.settings(tried)
+    assert figure.get_label() == tried.settings.finding
+    assert [axis.get_title() or axis.get_title(loc="left") for axis in figure.axes] == [
+        "requests/s", "CPU/request", "p99", "PSS",
+    ]  # fmt: skip
+    first, *others = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == list(FATES)
+    assert all(len(axis.get_yticks()) == 0 for axis in others)
+    assert [text.get_text() for text in others[-1].texts] == list(FATES.values())
+    looks = style.looks(tried.results.configurations)
+    drawn = {line.get_color() for line in first.get_lines() if line.get_marker() not in ("None", None, "")}
+    assert drawn == {looks[name].colour for name in FATES if name != "uvicorn-limit"}
+
+
+def test_points_lie_at_their_ratios_and_bars_at_their_intervals(tried):
+    axis = settings.settings(tried).axes[0]
+    points = sorted(
+        float(line.get_xdata()[0]) for line in axis.get_lines() if line.get_marker() not in ("None", None, "")
+    )
+    found = [each.ratio for each in tried.settings.rows if each.measure == "throughput"]
+    assert points == pytest.approx(sorted(each.ratio for each in found))
+    bars = {tuple(np.round(part[:, 0], 6)) for each in axis.collections for part in segments(each)}
+    assert {(round(each.low, 6), round(each.high, 6)) for each in found} <= bars
+
+
+def segments(collection):
+    return getattr(collection, "get_segments", list)()
+
+
+def test_what_lies_beyond_the_axis_is_an_arrow_at_its_end(tried):
+    (each,) = [one for one in tried.settings.judged if one.name == "uvicorn-access-log"]
+    with style.styled():
+        _, ((axis,),) = style.panels(1)
+        settings._frame(axis, "throughput", each.measured)
+        axis.set_xlim(0.9, 1.1)
+        settings._row(axis, each, "throughput", 0.0, style.looks([each.name])[each.name])
+    (point,) = [line for line in axis.get_lines() if line.get_marker() == "<"]
+    assert point.get_xdata()[0] == pytest.approx(0.9)
+
+
+def test_the_page_opens_with_the_answer_its_picture_and_the_tables(tried, tmp_path):
+    draw(tried, tmp_path, settings.settings)
+    assert registry.leading(registry.read(tmp_path)).name == "settings"
+    told = Page(page(tried, tmp_path))
+    (head,) = told.all("h1")
+    assert head.text == tried.settings.finding
+    titles = [each.text for each in told.all("h2")]
+    assert titles[:2] == ["Summary", SETTINGS]  # and no verdict: the run does not ask which configuration
+    for table in tables(tried.settings):
+        assert table.title in told.text and all(row.texts()[0] in told.text for row in table.rows)
+
+
+def test_a_run_about_more_shows_settings_after_its_rankings(tmp_path, tried):
+    study_of_more = study(tried.results.directory)
+    study_of_more.settings = tried.settings.__class__(tried.settings.judged, alone=False)
+    draw(study_of_more, tmp_path, settings.settings, settings.settings_beside)
+    assert [each.name for each in registry.read(tmp_path)] == ["settings_beside"]
+    titles = [each.text for each in Page(page(study_of_more, tmp_path)).all("h2")]
+    assert titles.index("Ranking") < titles.index(SETTINGS)
+    assert titles.index("What each setting is worth") < titles.index("Ranking")
+
+
+def test_the_terminal_has_the_tables_of_settings_alone(tried):
+    assert [table.title for table in _tables(tried)] == ["sanic: 3 settings", "uvicorn: 5 settings"]
+
+
+def test_without_variants_there_is_no_picture_no_part_and_an_empty_file(run, tmp_path):
+    plain = study(run(repeats=1))
+    assert settings.settings(plain) is None and settings.settings_beside(plain) is None
+    assert exports.settings(plain).empty and exports.fates(plain).empty
+    assert exports.settings_opening(plain) == exports.NO_VARIANTS
+    assert SETTINGS not in Page(page(plain, tmp_path)).text
