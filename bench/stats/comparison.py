@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import fdtri, stdtrit
+from scipy.special import betaincinv, fdtri, stdtrit
 
 CONFIDENCE = 0.95
 # A pair answers for itself where chance would make it scatter so much in one of a hundred pairs.
@@ -136,9 +136,8 @@ def compare_counts(one: npt.ArrayLike, other: npt.ArrayLike, *, elsewhere: tuple
         return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, min(occasions))
     first, second = (total / _cluster(counts) for total in totals)
     beyond = (1 - CONFIDENCE) / 2
-    beta = scipy.stats.beta.ppf
-    low = float(beta(beyond, first, second + 1)) if first else 0.0
-    high = float(beta(1 - beyond, first + 1, second)) if second else 1.0
+    low = float(betaincinv(first, second + 1, beyond)) if first else 0.0
+    high = float(betaincinv(first + 1, second, 1 - beyond)) if second else 1.0
     scale = occasions[1] / occasions[0]
     ratio, low, high = (_odds(share) * scale for share in (first / (first + second), low, high))
     return Ratio(ratio, low, high, min(occasions))
