@@ -84,7 +84,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict claims readme-figures docs house clean
+.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict claims readme-figures docs house clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -103,6 +103,9 @@ bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) an
 
 recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two).
 	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing) $(ARGUMENTS)
+
+settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): a quarter of an hour.
+	@$(PYTHON) -m bench settings $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
 	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)
@@ -168,8 +171,7 @@ test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains
 		--ignore=tests/analysis --ignore=tests/docs --ignore=tests/swarm --ignore=tests/known
 
 test-clocks: $(VENV)/.dev stacks ## Check what is held against clocks: the generator, known answers (a part of make test).
-	@# Nothing else may run beside these two rooms, and no other test beside known. BEFORE_CLOCKS= is a command that waits.
-	@$(BEFORE_CLOCKS)
+	@# Nothing else may run beside these two rooms, and no other test beside known.
 	@$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/swarm
 	@$(PYTEST) tests/known
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.loads import Loads
+from bench.model.loads import Loads, OpenLoads
 from bench.model.narrowing import every_load
 from bench.model.plan import PLANS, Plan, load
 from bench.model.schema import Run
+from bench.model.settings import without_variants
 from targets import configurations
 
 Recorded = Mapping[str, Any]
@@ -23,7 +24,8 @@ def command(run: Run, plans: Path = PLANS) -> str:
     """
     written = _written(run, plans)
     # A plan with a rotation has closed loops beside its recycling.
-    what = "recycle" if run.plan.get("recycling") and not run.plan.get("rotation") else "bench"
+    only_recycles = run.plan.get("recycling") and not run.plan.get("rotation")
+    what = "settings" if run.plan.get("settings") else "recycle" if only_recycles else "bench"
     where = [f"URL={run.external}"] if run.external else []
     changes = (f"{variable}={_text(value)}" for variable, value in _changes(run.plan, written) if value)
     return " ".join([f"make {what} PLAN={run.plan['name']}", *where, *own(run, plans), *changes])
@@ -69,8 +71,9 @@ def _other_users(plan: Recorded, written: Plan | None) -> bool:
 def _changes(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, Any]]:
     """The variables of `make` and their values, in the order in which its help has them."""
     planned = {} if written is None else written.model_dump()
-    names = None if written is None else written.named(_catalogue(written).configurations)
-    chosen = _chosen(plan, written)
+    every = None if written is None else written.named(_catalogue(written).configurations)
+    names = _asked(every, plan, written)
+    chosen = _asked(plan.get("configurations"), plan, written)
     if chosen != names and "external" not in plan:
         yield "CONFIGURATIONS", chosen
     if _loaded(plan) != _loaded(planned) and not _other_users(plan, written):
@@ -86,13 +89,16 @@ def _changes(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, Any]]:
             yield key.upper(), recycling.get(key)
 
 
-def _chosen(plan: Recorded, written: Plan | None) -> list[str] | None:
-    """The configurations that were asked for: a rotation adds its control by itself, under an alias."""
-    chosen: list[str] | None = plan.get("configurations")
-    if chosen is None or written is None or not plan.get("rotation"):
-        return chosen
+def _asked(names: list[str] | None, plan: Recorded, written: Plan | None) -> list[str] | None:
+    """Of some configurations of a plan those that were asked for.
+
+    A rotation adds its control by itself, under an alias, and a plan of settings what is compared.
+    """
+    if names is None or written is None or not plan.get("rotation"):
+        return names
     added = set(plan.get("aliases") or {}) - set(written.aliases)
-    return [name for name in chosen if name not in added]
+    asked = [name for name in names if name not in added]
+    return without_variants(asked, _catalogue(written).configurations) if plan.get("settings") else asked
 
 
 def _rotation(rotation: Recorded, planned: Recorded) -> Iterator[tuple[str, Any]]:
@@ -133,12 +139,27 @@ def _loads(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, Any]]:
             continue
         if now.model_dump(exclude={"recycling"}) == before:
             continue
+        if plan.get("settings"):
+            yield from _of_settings(now, before)
+            return
         for loop in now.open:
             yield "RATES", loop.rates_per_s
             yield "ARRIVALS", loop.arrivals
             yield "USERS", loop.users
         yield "USERS", now.users
         return
+
+
+def _of_settings(now: Loads, before: Recorded) -> Iterator[tuple[str, Any]]:
+    """What took the place of loads of a plan of settings: rates only under which workers stay."""
+    given = [loop for loop in now.open if not loop.recycled]
+    planned = [loop for loop in before.get("open") or [] if not loop.get("recycled", True)]
+    if given != [OpenLoads.model_validate(loop) for loop in planned]:
+        for loop in given:
+            yield "RATES", loop.rates_per_s
+            yield "ARRIVALS", loop.arrivals
+    if now.users != before.get("users"):
+        yield "USERS", now.users
 
 
 def _text(value: Any) -> str:

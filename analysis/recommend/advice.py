@@ -132,6 +132,8 @@ def _as_measured(known: Known, served: Served) -> Command:
         ),
         settings={**_settings(known, served, words), "workers": served.workers},
         versions=_versions(known, words),
+        figures=known.tuning.figures,
+        untried=known.tuning.untried,
     )
 
 

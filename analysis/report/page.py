@@ -91,11 +91,12 @@ def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     """The whole page as HTML, with the charts that were drawn into `folder`, and the verdict on top."""
     run, drawn = analysed.results.run, registry.read(folder)
     lead = registry.leading(drawn)
-    answers = [analysed.verdict.finding] if judged is None else [analysed.verdict.finding, judged.finding]
+    # Nobody asks which of the variants serves most.
+    tried = analysed.settings
+    measured = tried.finding if tried.alone else analysed.verdict.finding
+    answers = [measured] if judged is None else [measured, judged.finding]
     if judged is not None and judged.decision != "none":
         answers.reverse()
-    if analysed.settings.alone:
-        answers.insert(0, analysed.settings.finding)
     changes = before(analysed)
     if changes is not None:
         answers.insert(0, changes.finding)

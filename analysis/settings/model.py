@@ -165,13 +165,14 @@ class Judged:
 
     @property
     def remarks(self) -> str:
-        """What its row leaves open: what changes, what speaks against its fate, what was not measured."""
+        """What its row leaves open: what changes, what speaks against its fate, what people say."""
         parts = [self.facts.change, self.unmeasured, self.broken]
         if self.fate == "costs":
             gains = [MEASURES[each.measure].head for each in self.measured if each.fate == "worth it"]
             parts += [f"better in {listed(gains)}"] if gains else []
         silent = self.unmeasured or self.broken
         parts += [f"{listed(self.lacking)} not measured"] if self.lacking and not silent else []
+        parts += [f"said: “{self.facts.claim.rstrip('.')}”"] if self.facts.claim else []
         return "; ".join(part for part in parts if part)
 
     @property

@@ -16,6 +16,7 @@ _SIGNS: dict[Fate, Verdict] = {
     "costs": "bad",
     "not shown": "unknown",
 }
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 # An interval that reaches further from its ratio than that is told by its ends.
 _EVEN = 0.5
 
@@ -42,11 +43,15 @@ class Row(TableRow):
 
 @dataclass(frozen=True)
 class Table:
-    """The settings of one server, `parent`; `compared` counts the intervals of all servers together."""
+    """The settings of one server, `parent`; `compared` counts the intervals of all servers together.
+
+    The first table of several, `explained`, says how to read all of them.
+    """
 
     parent: str
     judged: tuple[Judged, ...]
     compared: int
+    explained: bool = True
 
     explanation: ClassVar[str] = (
         f"Ratios of each variant to its parent, compared pairwise within each sitting or repeat, with the "
@@ -68,6 +73,8 @@ class Table:
     @property
     def basis(self) -> str:
         """How fates come about, and of how many comparisons."""
+        if not self.explained:
+            return "To be read like the one before."
         chance = f"One in {round(1 / (1 - CONFIDENCE))} intervals is beside the truth by chance"
         return f"{self.explanation} {chance}; there are {self.compared}, which widens none."
 
@@ -91,7 +98,11 @@ class Table:
 
 def tables(settings: Settings) -> tuple[Table, ...]:
     """A table for each server whose settings were tried."""
-    return tuple(Table(parent, tuple(settings.of(parent)), settings.compared) for parent in settings.parents)
+    parents = settings.parents
+    return tuple(
+        Table(parent, tuple(settings.of(parent)), settings.compared, explained=parent == parents[0])
+        for parent in parents
+    )
 
 
 def _ratio(setting: Setting | None) -> Cell:
@@ -104,5 +115,5 @@ def _ratio(setting: Setting | None) -> Cell:
     sign = _SIGNS[fate] if fate in ("worth it", "costs") else ""
     known = ratio.low > 0 and math.isfinite(ratio.high)
     half = math.sqrt(ratio.high / ratio.low) - 1 if known else math.inf
-    text = f"{figures(ratio.ratio)}x ±{half:.1%}" if half <= _EVEN else times(ratio)
+    text = f"{figures(ratio.ratio)}x{_NO_BREAK}±{half:.1%}" if half <= _EVEN else times(ratio)
     return Cell(text, ratio.ratio, verdict=sign)

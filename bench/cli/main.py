@@ -17,6 +17,7 @@ from bench.cli import (
     run,
     self_check,
     serve,
+    settings,
     ui,
     verdict,
 )
@@ -34,7 +35,7 @@ app = typer.Typer(
 # The commands as --help groups them.
 _GROUPS = {
     "Before you measure": (doctor, listings),
-    "Measure": (run, ui, serve),
+    "Measure": (run, settings, ui, serve),
     "What the measurements say": (report, verdict, compare, claims),
     "How far to trust the suite": (known_answers, ceiling, rotation, self_check, replay),
 }

@@ -1,6 +1,8 @@
 """Options that several commands have, and what those for the user's own app change in a plan."""
 
 import shlex
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,6 +120,30 @@ ImportTimeoutOption = Annotated[
         help=f"How long your app and your locustfiles may take to be imported; {IMPORT_S:g} s if left out.",
     ),
 ]
+
+
+def spliced(
+    name: str, options: Sequence[Parameter], make: Callable[..., Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command some options in the place of its parameter ``name``, which ``make`` makes of them."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(**arguments: Any) -> None:
+            given = {option.name: arguments.pop(option.name) for option in options}
+            command(**arguments, **{name: make(**given)})
+
+        own = list(signature(command).parameters.values())
+        place = [parameter.name for parameter in own].index(name)
+        parameters = [
+            parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            for parameter in (*own[:place], *options, *own[place + 1 :])
+        ]
+        wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        vars(wrapped)["__signature__"] = Signature(parameters)
+        return wrapped
+
+    return decorated
 
 
 def changes(

@@ -73,29 +73,8 @@ def render(folder: Path) -> "Rendered | None":
 
 def show(rendered: "Rendered") -> None:
     """Print what the report opens with, its rankings, what spoils them, and where it is."""
-    from analysis.ranking import RATIO  # loaded by now; bench starts without it
-
-    wide = console.width >= _WIDE
     for ranking in rendered.ranking:
-        columns = [column for column in ranking.columns if wide or column != "notes"]
-        # Where there is no room for notes and for intervals, but those of ratios, they are in the report.
-        rows = [
-            [
-                cell.text if wide or column == RATIO else cell.shown + cell.mark
-                for column, cell in zip(ranking.columns, row.cells(), strict=True)
-            ]
-            for row in ranking.rows
-        ]
-        table = Table(box=None, pad_edge=False, collapse_padding=True)
-        for column, texts in zip(columns, zip(*rows, strict=True), strict=False):
-            justify: Literal["left", "right"] = "left" if column in ("configuration", "notes") else "right"
-            width = None if column == "notes" else max(map(len, texts))
-            table.add_column(column.replace(" ", "\n", 1), justify=justify, min_width=width)
-        for row in rows:
-            table.add_row(*map(escape, row[: len(columns)]))
-        if sum(1 + (column.min_width or 0) for column in table.columns) > console.width:
-            table = _one_below_the_other(ranking)
-        console.print(f"\n[bold]{escape(ranking.title)}[/bold]", table, escape(ranking.basis), sep="\n")
+        show_listing(ranking)
     for finding in rendered.findings:
         if finding.severity == "warning":
             where = f"{finding.scenario}: " if finding.scenario else ""
@@ -111,6 +90,32 @@ def show(rendered: "Rendered") -> None:
     if rendered.verdict is not None:
         verdict_shown.answer(rendered.verdict, reasons=True)
     say(f"report: {rendered.html}")
+
+
+def show_listing(ranking: "Listing") -> None:
+    """Print a table of the report, as far as a terminal has room for it."""
+    from analysis.ranking import RATIO  # loaded by now; bench starts without it
+
+    wide = console.width >= _WIDE
+    columns = [column for column in ranking.columns if wide or column != "notes"]
+    # Where there is no room for notes and for intervals, but those of ratios, they are in the report.
+    rows = [
+        [
+            cell.text if wide or column == RATIO else cell.shown + cell.mark
+            for column, cell in zip(ranking.columns, row.cells(), strict=True)
+        ]
+        for row in ranking.rows
+    ]
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for column, texts in zip(columns, zip(*rows, strict=True), strict=False):
+        justify: Literal["left", "right"] = "left" if column in ("configuration", "notes") else "right"
+        width = None if column == "notes" else max(map(len, texts))
+        table.add_column(column.replace(" ", "\n", 1), justify=justify, min_width=width)
+    for row in rows:
+        table.add_row(*map(escape, row[: len(columns)]))
+    if sum(1 + (column.min_width or 0) for column in table.columns) > console.width:
+        table = _one_below_the_other(ranking)
+    console.print(f"\n[bold]{escape(ranking.title)}[/bold]", table, escape(ranking.basis), sep="\n")
 
 
 def _one_below_the_other(listing: "Listing") -> Table:

@@ -1,7 +1,7 @@
 """The command ``bench verdict``."""
 
-from collections.abc import Callable, Mapping
-from inspect import Parameter, Signature, signature
+from collections.abc import Mapping
+from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -9,7 +9,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from bench.cli import verdict_shown
-from bench.cli.options import ResultsOption
+from bench.cli.options import ResultsOption, spliced
 from bench.cli.terminal import console, reports_errors, say
 from bench.experiment import inputs, results
 from bench.machine import host
@@ -24,21 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def _with_requirements(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each requirement; it gets their values by key as ``options``."""
-
-    def wrapped(**arguments: Any) -> None:
-        options = {key: arguments.pop(key) for key in Requirements.model_fields}
-        command(**arguments, options=options)
-
-    arguments, *others = (p for p in signature(command).parameters.values() if p.name != "options")
-    parameters = [arguments, *map(_option, Requirements.model_fields.items()), *others]
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    vars(wrapped)["__signature__"] = Signature(parameters)
-    return wrapped
-
-
 def _option(field: tuple[str, FieldInfo]) -> Parameter:
     """The option of a requirement; numbers by scenario, and words of a choice, are text."""
     key, info = field
@@ -51,13 +36,14 @@ def _option(field: tuple[str, FieldInfo]) -> Parameter:
 
 @app.command()
 @reports_errors
-@_with_requirements
+@spliced("options", [_option(field) for field in Requirements.model_fields.items()], dict)
 def verdict(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="One run of performance, one of recycling, or either."),
     ] = None,
     *,
+    options: Mapping[str, Any],
     plan_name: Annotated[
         str | None,
         typer.Option("--plan", "-p", help="Take [requirements] from this plan, not from those of the runs."),
@@ -72,7 +58,6 @@ def verdict(
         ),
     ] = None,
     results_folder: ResultsOption = Path("results"),
-    options: Mapping[str, Any],
 ) -> None:
     """Say which configuration to use, how to start it, and why not another.
 

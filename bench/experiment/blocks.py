@@ -9,6 +9,7 @@ from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
 from bench.model.plan import Plan
 from bench.model.recycling import Probe
 from bench.model.search import expected_steps
+from bench.model.settings import LOSSES, TAIL, expecting
 from targets.configurations import NEVER, Configuration, Recycling
 
 
@@ -26,9 +27,10 @@ def expand(plan: Plan, seed: int, configurations: Mapping[str, Configuration]) -
     """Randomised complete blocks: every repeat holds each configuration once, in an order of its own.
 
     ``configurations`` are by the plan's names for them; blocks with more workers than a configuration can
-    have are left out. The order depends on the plan and the seed only, so that an interrupted run goes on
-    with the same blocks. Within a block the loads keep the plan's order. Where workers are replaced every
-    cell has a block of its own; these blocks follow those of the closed loops.
+    have are left out, and in a plan of settings loads under which none of a server's changes is expected to
+    show. The order depends on the plan and the seed only, so that an interrupted run goes on with the same
+    blocks. Within a block the loads keep the plan's order. Where workers are replaced every cell has a block
+    of its own; these blocks follow those of the closed loops.
     """
     searches = tuple((name, entry.search) for name, entry in plan.scenarios.items() if entry.search)
     shuffled = random.Random(seed)
@@ -65,24 +67,29 @@ _Start = tuple[str, int | None, Sequence[_Task]]
 
 def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
     """The starts of servers whose workers stay, in one repeat: configuration, number of workers, tasks."""
-    tasks = [
+    every = [
         _Task(scenario, load)
-        for scenario, load in _loads(plan)
-        if plan.recycling is None or isinstance(load, ClosedLoop)
+        for scenario, load, recycled in _loads(plan)
+        if plan.recycling is None or not recycled
     ]
-    if plan.recycling is not None and not tasks:
+    if plan.recycling is not None and not every:
         return
+    closed = [task for task in every if isinstance(task.load, ClosedLoop)]
+    with_tail = _measured_for(TAIL, plan, configurations)
     for name in plan.configurations:
+        tasks = every if name in with_tail else closed
         for workers in possible_workers(plan, configurations[name]):
-            yield name, workers, tasks
+            if tasks or not plan.settings:
+                yield name, workers, tasks
 
 
 def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
     """The starts of servers whose workers are replaced or signalled, and of their controls: a cell each."""
     if plan.recycling is None:
         return
+    with_losses = _measured_for(LOSSES, plan, configurations)
     for name in plan.configurations:
-        if plan.both and name in plan.aliases:
+        if (plan.both and name in plan.aliases) or name not in with_losses:
             continue  # the second name is there to be compared with the first
         configuration = configurations[name]
         numbers = possible_workers(plan, configuration)
@@ -100,6 +107,11 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
                 )
 
 
+def _measured_for(what: str, plan: Plan, configurations: Mapping[str, Configuration]) -> Collection[str]:
+    """The configurations that are measured for the sake of ``what``; outside of settings all are."""
+    return expecting(what, plan.configurations, configurations) if plan.settings else plan.configurations
+
+
 def possible_workers(plan: Plan, configuration: Configuration) -> list[int | None]:
     """The plan's numbers of workers that a configuration can have; ``[None]`` for an external server."""
     if plan.workers is None:
@@ -108,19 +120,20 @@ def possible_workers(plan: Plan, configuration: Configuration) -> list[int | Non
     return [workers for workers in plan.workers if most is None or workers <= most]
 
 
-def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop]]:
+def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop, bool]]:
+    """The loads of each scenario, and whether a plan of recycling replaces workers under them."""
     for scenario, loads in plan.scenarios.items():
         for users in loads.users or []:
-            yield scenario, ClosedLoop(users)
+            yield scenario, ClosedLoop(users), False
         for loops in loads.open:
             for rate in loops.rates_per_s:
-                yield scenario, OpenLoop(loops.arrivals, rate, loops.users)
+                yield scenario, OpenLoop(loops.arrivals, rate, loops.users), loops.recycled
 
 
 def _recycling(plan: Plan, configuration: Configuration, workers: int) -> Iterator[_Task]:
     """Each load without recycling, and with it if the configuration can recycle."""
-    for scenario, load in _loads(plan):
-        if isinstance(load, ClosedLoop):
+    for scenario, load, recycled in _loads(plan):
+        if isinstance(load, ClosedLoop) or not recycled:
             continue
         table = plan.recycling_in(scenario)
         assert table is not None

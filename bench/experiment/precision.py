@@ -1,7 +1,7 @@
 """How precise a rotation is so far, and whether another sitting is worth its time."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -35,15 +35,18 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Widest:
-    """The widest interval that decides: how far its farther bound is from the ratio, as a share of it."""
+    """The widest interval that decides: how far its farther bound is from the ratio, as a share of it.
+
+    The ratio is that of ``configuration`` to the ``reference``.
+    """
 
     share: float
     configuration: str
-    best: str
+    reference: str
     place: Place
 
     def __str__(self) -> str:
-        return f"±{self.share:.1%} ({self.configuration} to {self.best} in {self.place})"
+        return f"±{self.share:.1%} ({self.configuration} to {self.reference} in {self.place})"
 
 
 def figure(cell: Cell, record: dict[str, Any]) -> Figure | None:
@@ -65,20 +68,21 @@ def figure(cell: Cell, record: dict[str, Any]) -> Figure | None:
     )
 
 
-def widest(figures: Iterable[Figure]) -> Widest | None:
+def widest(figures: Iterable[Figure], parents: Mapping[str, str] | None = None) -> Widest | None:
     """The widest interval of the ratios of configurations to the best; ``None`` without any.
 
-    At each place they are compared by what ranks them there: throughput where every server was saturated,
-    else CPU time per request.
+    With ``parents``, of variants, it is that of the ratios of these to what they are variants of. At each
+    place they are compared by what ranks them there: throughput where every server was saturated, else CPU
+    time per request.
     """
     at: dict[Place, list[Figure]] = {}
     for each in figures:
         at.setdefault(each.place, []).append(each)
-    found = [each for place, of_place in at.items() for each in _at(place, of_place)]
+    found = [each for place, of_place in at.items() for each in _at(place, of_place, parents)]
     return max(found, key=lambda each: each.share, default=None)
 
 
-def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
+def _at(place: Place, figures: Sequence[Figure], parents: Mapping[str, str] | None) -> Iterator[Widest]:
     # They take a second to import, which commands that only list something need not.
     import pandas as pd
 
@@ -93,12 +97,16 @@ def _at(place: Place, figures: Sequence[Figure]) -> Iterator[Widest]:
     if len(means) < 2:
         return
     field = Field(values[means.index])
-    best = str(means.idxmax() if by == "throughput" else means.idxmin())
-    for name in means.index.drop(best):
-        versus = field.compare(str(name), best)
+    if parents is None:
+        best = str(means.idxmax() if by == "throughput" else means.idxmin())
+        parents = {str(name): best for name in means.index.drop(best)}
+    for name, reference in parents.items():
+        if not {name, reference} <= set(means.index):
+            continue
+        versus = field.compare(name, reference)
         if versus.rounds > 1:
             share = max(versus.high / versus.ratio, versus.ratio / versus.low) - 1
-            yield Widest(float(share), str(name), best, place)
+            yield Widest(float(share), name, reference, place)
 
 
 Reason = Literal["precise", "limit", "most", "asked"]

@@ -13,6 +13,7 @@ from bench.model.cells import Cell, ClosedLoop, Sitting
 from bench.model.plan import Plan
 from bench.model.rotation import RotationTable
 from bench.model.scenarios import Scenario
+from bench.model.settings import parents
 from targets.configurations import Configuration
 
 # Of a server, without workers and for each of them: nine servers of two workers of the suite's app weigh some
@@ -166,6 +167,13 @@ class Sittings:
         """What the plan says of its rotation."""
         assert self.plan.rotation is not None
         return self.plan.rotation
+
+    @property
+    def parents(self) -> dict[str, str] | None:
+        """In a plan of settings what each variant is compared with; elsewhere all are with the best."""
+        if not self.plan.settings:
+            return None
+        return parents(_chosen(self.plan, self.configurations), self.configurations)
 
     @property
     def workers(self) -> list[int]:

@@ -58,13 +58,14 @@ class Rotation:
         self._took: dict[int, list[float]] = {workers: [] for workers in sittings.workers}
         self._before_s = before_s
         self._stopped: Reason | None = None
+        self._parents = sittings.parents
         for sitting in kept(sittings, folder, again=again):
             self._count(sitting)
 
     @property
     def facts(self) -> dict[str, Any]:
         """The ``rotation`` of ``run.json``."""
-        found = widest(self._figures.values())
+        found = self._widest()
         return {
             "sittings": self._number,
             "widest": None if found is None else round(found.share, 4),
@@ -144,8 +145,10 @@ class Rotation:
             for workers, made in self._made.items()
         ]
 
-    def _widest(self, workers: int) -> Widest | None:
-        return widest(each for each in self._figures.values() if each.place.workers == workers)
+    def _widest(self, workers: int | None = None) -> Widest | None:
+        """The widest interval that decides, of one worker count or of all."""
+        figures = self._figures.values()
+        return widest((each for each in figures if workers in (None, each.place.workers)), self._parents)
 
     def _expected_s(self, workers: int) -> float:
         took = self._took[workers]
@@ -169,7 +172,7 @@ class Rotation:
 
     def _so_far(self) -> str:
         """How precise it is, in words."""
-        found = widest(self._figures.values())
+        found = self._widest()
         if found is None:
             return "no interval yet"
         wanted = "" if self._table.precision is None else f", ±{self._table.precision:.0%} is wanted"

@@ -30,6 +30,8 @@ class OpenLoads(Table):
     """`"constant"` or `"poisson"`."""
     users: PositiveInt = 256
     """The most arrivals that are served at once."""
+    recycled: bool = Field(default=True, exclude_if=lambda value: value)
+    """false: in a plan of recycling, workers are not replaced under this load."""
 
 
 class Search(Table):
@@ -64,10 +66,14 @@ class Loads(Table):
     def _some(self) -> "Loads":
         if self.users is None and not self.open and self.search is None:
             raise ValueError('has no load; give it "users", "open" or "search"')
-        rates = [f"{rate:.10g}/s {loads.arrivals}" for loads in self.open for rate in loads.rates_per_s]
+        rates = [
+            (loads.recycled, f"{rate:.10g}/s {loads.arrivals}")
+            for loads in self.open
+            for rate in loads.rates_per_s
+        ]
         for rate in rates:
             if rates.count(rate) > 1:
-                raise ValueError(f"has the open load of {rate} twice")
+                raise ValueError(f"has the open load of {rate[1]} twice")
         return self
 
     @property

@@ -13,6 +13,8 @@ _RECYCLING = ("max_requests", "replacements")
 _ROTATION = ("sittings", "precision", "limit_s", "blocks")
 # Of another server, another load, or by other rates: what replaces no workers, or cannot say at which rate.
 _WITHOUT_RECYCLING = ("external", "locustfiles", "rates_per_s")
+# In a plan of settings the rates are those of the loads under which workers stay.
+_SETTINGS_WITHOUT_RECYCLING = ("external", "locustfiles")
 
 
 def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
@@ -27,12 +29,14 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     probe; probes stay with their scenarios.
 
     A plan that both compares servers and replaces workers keeps the second part as it is, with loads of its
-    own, and loses it where other rates, other locustfiles or a server that runs already are measured.
+    own, and loses it where other rates, other locustfiles or a server that runs already are measured. In a
+    plan of settings other rates take the place of those under which workers stay; all else stays.
 
     Raises:
         UsageError: a value is out of range; names the key.
     """
-    if any(key in changes for key in _WITHOUT_RECYCLING):
+    without = _SETTINGS_WITHOUT_RECYCLING if plan.settings else _WITHOUT_RECYCLING
+    if any(key in changes for key in without):
         plan = plan.without_recycling()
     changed = {**changes, **_external(changes)}
     loads = {key: changed.pop(key) for key in _LOADS if key in changed}
@@ -66,7 +70,7 @@ def _external(changes: Mapping[str, Any]) -> dict[str, Any]:
     if "external" not in changes:
         return {}
     only = {"configurations": [changes["external"]["name"]], "variants": False, "catalogue": None}
-    only |= {"rotation": None}  # it goes round among several
+    only |= {"rotation": None, "settings": False}  # it goes round among several, and has no variants
     return {**only, "workers": None, "startup_timeout_s": changes.get("startup_timeout_s")}
 
 
@@ -106,7 +110,11 @@ def _loads(
     loads = own.model_dump() if own is not None else _every_load(plan)
     keys = loads.get("recycling")
     kept = keys and {key: value for key, value in keys.items() if key not in recycling}
-    if instead is not None and plan.both:
+    if instead is not None and plan.settings and "open" in instead:
+        kept_open = [loop for loop in loads["open"] if loop.get("recycled", True)] if plan.both else []
+        given_open = [{**loop, "recycled": False} for loop in instead["open"]]
+        return {**loads, "open": [*kept_open, *given_open], "recycling": kept}
+    if instead is not None and (plan.both or plan.settings):
         # What is given are closed loops: `narrow` has taken the rest out of the plan otherwise.
         given = instead if loads["users"] is not None else {}
         return {**loads, **given, "recycling": kept}

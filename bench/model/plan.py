@@ -31,6 +31,7 @@ from bench.model.plan_errors import first
 from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
+from bench.model.settings import beside_variants, check_variants, having_variants
 from bench.model.tables import Counts, Names, Table, Window
 from targets.configurations import Configuration
 
@@ -84,6 +85,9 @@ class Plan(Table):
     """`all` or a scenario `= ["p99_ms < 50", "failures == 0"]`: what its cells must satisfy; else the run
     names those that do not and exits with 1."""
     # Recorded only where they are, so that runs from before there were any can go on.
+    settings: bool = Field(default=False, exclude_if=lambda value: not value)
+    """true: each configuration is measured beside its variants; what a variant is expected to change decides
+    under which loads ([settings.md](settings.md))."""
     rotation: RotationTable | None = Field(default=None, exclude_if=lambda value: value is None)
     """`[rotation]`: closed loops are measured in sittings, in which all configurations are alive at once and
     the load goes round among them."""
@@ -163,6 +167,8 @@ class Plan(Table):
             raise ValueError(
                 "packages for locustfiles belong to a locustfile of your own: give SCENARIO= too"
             )
+        if self.settings and self.own_app is not None and self.own_app.baseline is not None:
+            raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")
         if self.external is not None:
             self._check_external()
         elif self.workers is None:
@@ -229,11 +235,18 @@ class Plan(Table):
         return {f"{name}{BEFORE}": name for name in own if not name.endswith(BEFORE)}
 
     def named(self, configurations: Mapping[str, Configuration]) -> list[str]:
-        """The names of its configurations, "all" spelled out: those of a catalogue, and its aliases."""
+        """The names of its configurations, "all" spelled out: those of a catalogue, and its aliases.
+
+        In a plan of settings variants are beside what they are variants of.
+        """
         if self.configurations != "all":
-            return self.configurations
-        own = (name for name, entry in configurations.items() if self.variants or entry.variant_of is None)
-        return [*own, *self.aliases]
+            names = self.configurations
+        elif self.settings:
+            names = [*having_variants(configurations), *self.aliases]
+        else:
+            own = (name for name, each in configurations.items() if self.variants or each.variant_of is None)
+            names = [*own, *self.aliases]
+        return beside_variants(names, configurations) if self.settings else names
 
     def recycling_in(self, scenario: str) -> RecyclingTable | None:
         """When workers are replaced in the cells of a scenario; ``None`` in plans that are not of it."""
@@ -361,6 +374,8 @@ def resolve(
         if original not in configurations:
             raise UsageError(f"{key}: {unknown('configuration', original, configurations)}")
     plan = plan.model_copy(update={"configurations": plan.named(configurations)})
+    if plan.settings:
+        check_variants(plan.configurations, configurations, where)
     both = list(dict.fromkeys([*plan.configurations, *plan.befores]))
     plan = plan.model_copy(update={"configurations": both})
     known = [*configurations, *plan.aliases, *plan.befores]

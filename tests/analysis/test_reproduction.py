@@ -5,8 +5,10 @@ import json
 import pytest
 
 from analysis.reproduction import command
+from bench.experiment.inputs import narrowed as narrowed_plan
 from bench.model.plan import PLANS, load
 from bench.model.schema import Run
+from targets.configurations import load as load_catalogue
 
 TABLE = """
 [configuration.{name}]
@@ -147,3 +149,20 @@ def test_an_app_and_a_locustfile_of_ones_own_are_named(narrowed, loads, narrowin
         "make recycle PLAN=busy APP=notes.app:create_app APP_DIR='/srv/my notes' SCENARIO=/srv/locustfile.py "
         f"ENVIRONMENT='TOKEN URL'{narrowing}"
     )
+
+
+def test_of_settings_the_servers_are_named_and_not_what_they_are_beside(recorded_run):
+    run = Run.model_validate(recorded_run)
+
+    def of(**changes):
+        plan = narrowed_plan("settings", changes).plan
+        alias = {"aliases": {"again": "uvicorn"}, "configurations": [*plan.configurations, "again"]}
+        recorded = json.loads(plan.model_copy(update=alias).model_dump_json())
+        return command(run.model_copy(update={"plan": {"name": "settings", **recorded}}))
+
+    (first, *others) = load_catalogue().variants("uvicorn")
+    assert others and of() == "make settings PLAN=settings"
+    assert of(configurations=["uvicorn", "sanic"]).endswith(" CONFIGURATIONS=uvicorn,sanic")
+    assert of(configurations=[first]).endswith(f" CONFIGURATIONS={first}")
+    assert of(rates_per_s=[100.0, 200.0]).endswith(" RATES=100,200 ARRIVALS=constant")
+    assert of(users=[8]).endswith(" USERS=8")

@@ -21,7 +21,7 @@ def sat(throughputs, place=INDEX, *, busy=0.99, cpu_us=100.0, error_rate=0.0):
 def test_the_widest_interval_is_that_of_the_least_certain_ratio_to_the_best():
     even = {"fast": [2000, 1000, 2000], "half": [1000, 500, 1000]}
     found = widest(sat(even | {"other": [1000, 600]}))
-    assert (found.configuration, found.best, found.place) == ("other", "fast", INDEX)
+    assert (found.configuration, found.reference, found.place) == ("other", "fast", INDEX)
     found = widest(sat({"fast": even["fast"], "other": [1000, 600, 900]}))
     # Student's t with two degrees of freedom on the logarithms 0, log(1.2) and log(0.9).
     assert found.share == pytest.approx(0.4356, abs=0.001)
@@ -55,6 +55,15 @@ def test_without_two_that_compare_there_is_no_interval(figures):
 def test_a_configuration_that_never_ran_decides_nothing():
     found = widest(sat({"a": [100, 101, 99], "b": [90, 91, 89], "once": [50]}))
     assert found.configuration == "b"
+
+
+def test_of_settings_each_variant_is_compared_with_what_it_is_one_of():
+    figures = sat({"a": [100, 50, 80], "a-log": [50, 25, 42], "b": [100, 99, 101], "b-gc": [300, 290, 310]})
+    for parents in ({"a-log": "a"}, {"a-log": "a", "gone": "a"}, {"a-log": "a", "b": "gone"}):
+        found = widest(figures, parents)
+        assert (found.configuration, found.reference) == ("a-log", "a") and found.share > 0
+    assert widest(figures, {"b-gc": "b"}).reference == "b"  # which is not the best
+    assert widest(figures, {}) is None
 
 
 def test_the_widest_interval_in_words():

@@ -309,6 +309,11 @@ def test_the_plans_that_come_with_the_suite(name):
         assert seconds <= 75 * 60 and chosen.recycling.replacements >= 20
     elif name == "recycle-smoke":
         assert seconds <= 120 and len(chosen.probes) == 2 and chosen.workers == [1, 2]
+    elif name == "settings":
+        servers = {"sanic", "uvicorn", "gunicorn-uvicorn"}
+        variants = {each for each, entry in known.items() if entry.variant_of in servers}
+        assert measured == servers | variants | {*chosen.aliases}
+        assert seconds <= 20 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
     else:
         (control,) = chosen.aliases or [None]
         assert measured == own | ({control} if found.scenarios else set())

@@ -1,5 +1,4 @@
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from bench.machine import host
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from targets.configurations import Stack
+from tests.patience import wait_until
 
 DOCKERFILE = """
 ARG BASE=debian
@@ -255,10 +255,12 @@ def test_packages_of_locustfiles_are_over_the_suites_image_for_all_of_its_progra
     assert image.startswith("whichworker-suite:own-") and "BASE=whichworker-suite:latest" in call
     with launcher.open({}, run_folder, said.append):
         program = launcher.start_program(["-c", "import sys; sys.stdin.read()"], [0], stdin=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while len(tags := {each["service"]: each["tag"] for each in docker.containers().values()}) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+
+        def both():
+            tags = {each["service"]: each["tag"] for each in docker.containers().values()}
+            return tags if len(tags) == 2 else None
+
+        tags = wait_until(both, "network and program have a container each")
         program.communicate()
     assert tags == {"loopback": "latest", "suite": image.partition(":")[2]}
     assert len(docker.calls("build", "--tag")) == 1, "it is built and looked into once"

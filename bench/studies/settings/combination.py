@@ -1,0 +1,76 @@
+"""The settings of a server that are worth it, together: a variant that has the changes of them all."""
+
+import itertools
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.model.files import write_text
+from targets import variants
+from targets.configurations import Catalogue
+from targets.tables import ConfigurationError, Table
+from targets.variants import EXPECTATIONS, Changes
+
+VARIES = "all that is worth it"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Variants of ``parent`` at once, as a variant ``name``; ``left_out`` says why others are not in it."""
+
+    name: str
+    parent: str
+    parts: tuple[str, ...]
+    changes: Changes
+    expects: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def words(self) -> str:
+        """Of what it changes what."""
+        return f"{self.parent} ({self.changes.words})"
+
+    @property
+    def table(self) -> str:
+        """Its table in a catalogue."""
+        return variants.written(self.name, self.parent, VARIES, self.changes, self.expects)
+
+
+def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combination:
+    """The variants of a configuration that are ``worth`` it, the best first, as far as they go together.
+
+    Of two that contradict each other the better one stays.
+    """
+    parts: list[str] = []
+    changes = Changes()
+    left_out = {}
+    for name in worth:
+        try:
+            found = variants.combined([catalogue.changes[each] for each in (*parts, name)])
+            found.argv(catalogue.get(parent).argv, Table(name, {}))
+        except ConfigurationError as why:
+            left_out[name] = str(why)
+        else:
+            parts.append(name)
+            changes = found
+    expected = {
+        each for name in parts if (variant := catalogue.get(name).variant) for each in variant.expects
+    }
+    expects = tuple(each for each in EXPECTATIONS if each in expected)
+    return Combination(
+        _name(parent, catalogue.configurations), parent, tuple(parts), changes, expects, left_out
+    )
+
+
+def write(path: Path, combinations: Sequence[Combination], over: Path | None) -> None:
+    """Write a catalogue that adds combinations to another one; without that, to the suite's."""
+    lines = ["# What was found worth it, together. Written by bench settings."]
+    lines += [] if over is None else [f"over = {json.dumps(str(over), ensure_ascii=False)}"]
+    write_text(path, "\n\n".join(["\n".join(lines), *(each.table for each in combinations)]))
+
+
+def _name(parent: str, known: Collection[str]) -> str:
+    first = f"{parent}-combined"
+    others = (f"{first}-{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([first], others) if name not in known)

@@ -1,0 +1,168 @@
+"""`bench settings`: what it measures, what it says, and what it refuses."""
+
+import pytest
+
+from bench.experiment import results
+from bench.experiment import run as experiment
+from bench.model import schema
+from tests.bench.commands import told
+
+VARIANTS = """
+[variant.without-line]
+of = "uvicorn"
+varies = "access log"
+drop = ["--no-access-log"]
+expects = ["throughput"]
+
+[variant.few-waiting]
+of = "uvicorn"
+varies = "backlog"
+replace = { "--backlog" = "100" }
+backlog = 100
+expects = ["tail"]
+
+[variant.never-starts]
+of = "uvicorn"
+varies = "flag"
+add = ["--no-such-flag"]
+"""
+TINY = """
+summary = "two settings"
+configurations = ["without-line", "few-waiting"]
+settings = true
+catalogue = "variants.toml"
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 1
+
+[rotation]
+sittings = 2
+load_s = 0.2
+settle_s = 0.2
+slice_s = 0.05
+
+[scenarios.index]
+users = [4]
+
+[[scenarios.index.open]]
+rates_per_s = [50]
+users = 4
+"""
+
+
+@pytest.fixture(autouse=True)
+def _without_ceilings(monkeypatch):
+    monkeypatch.setattr(experiment, "kept_or_measured", lambda *_: [])
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "variants.toml").write_text(VARIANTS)
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "processes"]
+
+
+@pytest.fixture
+def worth(monkeypatch):
+    """Has some variants found worth it, whatever was measured."""
+    from analysis.settings import Settings
+
+    def found(*names):
+        monkeypatch.setattr(Settings, "worth", lambda _self, _parent: list(names))
+
+    return found
+
+
+def cells(folder):
+    return {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/*/*/cell.json")}
+
+
+def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, tiny, worth):
+    worth("few-waiting", "without-line")
+    done = told("settings", *tiny)
+    assert done.exit_code == 0, done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    rotated = ("uvicorn", "without-line", "few-waiting", "uvicorn-again")
+    assert cells(folder) == {
+        *(f"{name}/index/c4-w1/r{sitting}" for name in rotated for sitting in (1, 2)),
+        *(f"{name}/index/o50-constant-w1/r1" for name in ("uvicorn", "few-waiting")),
+    }
+    run = schema.read(folder / "run.json", schema.Run)
+    assert run.plan["configurations"][:3] == list(rotated[:3]) and run.plan["settings"]
+    (other,) = results.runs(folder / "combined")
+    both = ("uvicorn", "uvicorn-combined")
+    assert cells(other) == {
+        *(f"{name}/index/c4-w1/r{sitting}" for name in (*both, "uvicorn-again") for sitting in (1, 2)),
+        *(f"{name}/index/o50-constant-w1/r1" for name in both),
+    }
+    command = schema.read(other / "uvicorn-combined/index/c4-w1/r1/cell.json", schema.Cell).server.command
+    assert "--no-access-log" not in command and command[command.index("--backlog") + 1] == "100"
+    assert "All that is worth it, together, beside the configuration as it is" in done.output
+    assert "uvicorn (without --no-access-log, --backlog 100)" in done.output
+    assert (folder / "report" / "settings.csv").read_text().count("few-waiting") > 1
+    # What is there is not measured again.
+    again = told("settings", "--results", str(tmp_path / "results"), "--resume", folder.name, "--no-report")
+    assert again.exit_code == 0 and "nothing is left to measure" in again.output, again.output
+    assert results.runs(folder / "combined") == [other]
+    # The latest run of these results is the first one.
+    assert results.find(tmp_path / "results", None) == folder
+
+
+def test_where_nothing_is_worth_it_there_is_no_second_run(tmp_path, tiny, worth):
+    worth()
+    done = told("settings", *tiny, "--configurations", "without-line", "--sittings", "1", "--no-report")
+    assert done.exit_code == 0, done.output
+    assert "uvicorn: no setting is shown to be worth it, so there is nothing to combine" in done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    assert not (folder / "combined").exists()
+    assert all("o50-constant" not in path for path in cells(folder))
+
+
+def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_path, tiny):
+    names = ["--configurations", "never-starts,without-line"]
+    done = told("settings", *tiny, *names, "--sittings", "1", "--no-report", "--no-combination")
+    assert done.exit_code == 1
+    assert "No such option" in done.output and "1 cell failed" in done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    found = {
+        path.parts[-5]: schema.read(path, schema.Cell).status for path in folder.glob("*/*/*/*/cell.json")
+    }
+    assert found.pop("never-starts") == "failed" and set(found.values()) == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plan", "quick"], "the plan quick compares no variants: it needs `settings = true`"),
+        (["--configurations", "unicorn"], 'unknown configuration "unicorn"; did you mean "uvicorn"?'),
+        (["--configurations", "gunicorn-sanic"], "gunicorn-sanic has no variants, so there are no settings"),
+        (["--resume", "x", "--plan", "settings"], "leave out --plan"),
+        (["--resume", "nothing"], 'unknown run "nothing"'),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_status_2(tmp_path, arguments, message):
+    done = told("settings", "--results", str(tmp_path / "results"), *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_it_says_whose_settings_it_tries_and_why(tmp_path, monkeypatch):
+    asked = []
+
+    def refused(request, _console):
+        asked.append(request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "run", refused)
+    done = told("settings", "--results", str(tmp_path))
+    why = f"as the plan has them, for there is no verdict in {tmp_path}"
+    assert f"servers: sanic, uvicorn, gunicorn-uvicorn, {why}" in done.output
+    assert asked[0].plan == "settings" and "configurations" not in asked[0].changes
+    own = ["--app", "a:b", "--app-dir", str(tmp_path), "--locustfile", "locustfiles/index.py"]
+    assert (
+        "note: no tail is measured without RATES="
+        in told("settings", "--results", str(tmp_path), *own).output
+    )

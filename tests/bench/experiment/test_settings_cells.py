@@ -1,0 +1,59 @@
+"""Which cells a plan of settings has."""
+
+import pytest
+
+from bench.experiment.blocks import expand
+from bench.experiment.rotation import Rotating, Sittings, in_blocks, with_control
+from bench.model import plan
+from bench.model.cells import OpenLoop
+from targets.configurations import NEVER, Recycling
+from tests.bench.variants import KNOWN, TEXT
+
+TAIL, RECYCLED = OpenLoop("constant", 1500.0, 256), OpenLoop("constant", 800.0, 256)
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    (tmp_path / "mine.toml").write_text(TEXT.replace('["uvicorn"]', '"all"'))
+    return plan.resolve(plan.load(str(tmp_path / "mine.toml")), KNOWN, ["index"], "mine")
+
+
+def test_all_rotate_and_what_a_change_is_expected_to_do_decides_about_the_rest(chosen):
+    blocks = expand(in_blocks(chosen, Rotating(frozenset({"index"}))), 1, KNOWN)
+    cells = [cell for block in blocks for cell in block.cells]
+    tails = [cell for cell in cells if cell.load == TAIL]
+    assert {cell.configuration for cell in tails} == {"a", "a-gc"} and len(tails) == 2 * 2
+    assert all(cell.recycling is None and cell.goal is None for cell in tails)
+    recycled = [cell for cell in cells if cell.load == RECYCLED]
+    assert {cell.configuration for cell in recycled} == {"b", "b-preload"} and len(recycled) == 2 * 2 * 2
+    assert {cell.recycling for cell in recycled} == {NEVER, Recycling(500, 0)}
+    assert len(cells) == len(tails) + len(recycled)
+    assert len({cell.path for cell in cells}) == len(cells)
+    with_alias = with_control(chosen, KNOWN, KNOWN)
+    sittings = Sittings(with_alias, ("index",), KNOWN | {"a-again": KNOWN["a"]})
+    assert sittings.first()[0].configurations == ["a", "a-log", "a-gc", "b", "b-preload", "a-again"]
+    assert sittings.parents == {"a-log": "a", "a-gc": "a", "b-preload": "b"}
+
+
+def test_in_blocks_all_have_the_closed_loops(chosen):
+    cells = [cell for block in expand(in_blocks(chosen, Rotating()), 1, KNOWN) for cell in block.cells]
+    closed = [cell.configuration for cell in cells if not isinstance(cell.load, OpenLoop)]
+    assert set(closed) == {"a", "a-log", "a-gc", "b", "b-preload"} and len(closed) == 5 * 3
+    assert {cell.configuration for cell in cells if cell.load == TAIL} == {"a", "a-gc"}
+
+
+def test_elsewhere_a_load_under_which_workers_stay_has_every_configuration(chosen):
+    plain = chosen.model_copy(update={"settings": False})
+    cells = [cell for block in expand(plain, 1, KNOWN) for cell in block.cells]
+    assert {cell.configuration for cell in cells if cell.load == TAIL} == set(chosen.configurations)
+    assert all(cell.recycling is None for cell in cells if cell.load == TAIL)
+    assert all(cell.recycling is not None for cell in cells if cell.load == RECYCLED)
+
+
+def test_elsewhere_all_are_compared_with_the_best(chosen):
+    assert Sittings(chosen.model_copy(update={"settings": False}), ("index",), KNOWN).parents is None
+
+
+def test_what_cannot_be_had_is_compared_with_nothing(chosen):
+    left = {name: entry for name, entry in KNOWN.items() if name != "a"}
+    assert Sittings(chosen, ("index",), left).parents == {"b-preload": "b"}
