@@ -135,7 +135,7 @@ def test_an_image_is_built_once_and_again_when_it_is_of_other_sources(docker, st
 def test_what_a_variant_needs_installed_is_unavailable_in_containers(docker, catalogue, said):
     """A run goes on without that variant; flags and variables need no other image."""
     for name in ("uvicorn-plain", "sanic-python-313"):
-        with pytest.raises(UnavailableError, match='no image for other packages .* "current"') as caught:
+        with pytest.raises(UnavailableError, match=r'no image for other packages .* "current"') as caught:
             images.ensure(engine.find(), catalogue.stacks[catalogue.get(name).stack], said.append)
         assert "LAUNCHER=processes" in caught.value.remedy
     assert catalogue.get("uvicorn-h11").stack == "current" and said == []
