@@ -171,8 +171,7 @@ test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains
 		--ignore=tests/analysis --ignore=tests/docs --ignore=tests/swarm --ignore=tests/known
 
 test-clocks: $(VENV)/.dev stacks ## Check what is held against clocks: the generator, known answers (a part of make test).
-	@# Nothing else may run beside these two rooms, and no other test beside known. BEFORE_CLOCKS= is a command that waits.
-	@$(BEFORE_CLOCKS)
+	@# Nothing else may run beside these two rooms, and no other test beside known.
 	@$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/swarm
 	@$(PYTEST) tests/known
 

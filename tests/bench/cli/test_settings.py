@@ -7,8 +7,6 @@ from bench.experiment import run as experiment
 from bench.model import schema
 from tests.bench.commands import told
 
-pytestmark = pytest.mark.timeout(400)
-
 VARIANTS = """
 [variant.without-line]
 of = "uvicorn"
