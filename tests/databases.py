@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.launch import postgres
+from tests.patience import LONG_S
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venvs" / "current" / "bin" / "python"
@@ -62,7 +63,7 @@ def prepare(url, *arguments, python=PYTHON):
         env={**os.environ, "DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONG_S,
     )
 
 
@@ -78,7 +79,7 @@ def ask(url, query):
     client.stdin.write(json.dumps([url, query]) + "\n")
     client.stdin.flush()
     line = client.stdout.readline()
-    assert line, f"the client of the tests has ended with status {client.wait(60)}"
+    assert line, f"the client of the tests has ended with status {client.wait(LONG_S)}"
     answer = json.loads(line)
     assert "rows" in answer, answer["error"]
     return answer["rows"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import LONG_S
+
 ROOT = Path(__file__).parents[1]
 TESTS = """
 import pytest
@@ -50,7 +52,7 @@ def session(tmp_path):
             env={**others, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LONG_S,
         )
         return done.returncode, done.stdout.splitlines()
 

@@ -33,11 +33,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Claim(TableRow):
-    """A claim as it was made, the page that has it, and what became of it."""
+    """A claim as it was made, the page that has it, and what became of it.
+
+    `untried`: it is about a setting that no run tried, nor says why it could not.
+    """
 
     text: str
     answer: Answer
     source: str = ""
+    untried: bool = False
 
     def cells(self) -> tuple[Cell, ...]:
         answer = self.answer
@@ -54,6 +58,18 @@ class Claims:
     title: ClassVar[str] = "What people say, measured"
     basis: ClassVar[str] = "Each answer is computed from the runs that it names, and from nothing else."
     columns: ClassVar[tuple[str, ...]] = ("claim", "today", "measured", "run", "source")
+
+    @property
+    def told(self) -> "Claims":
+        """Those that one reads one by one: without the many about settings that no run tried."""
+        return Claims(tuple(row for row in self.rows if not row.untried))
+
+    @property
+    def untold(self) -> str:
+        """How many are left out of these, in a sentence; empty without any."""
+        count = len(self.rows) - len(self.told.rows)
+        verb = "was" if count == 1 else "were"
+        return f"{counted(count, 'claim')} about settings {verb} not measured." if count else ""
 
     @property
     def finding(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from analysis.claims.material import Material
-from analysis.claims.model import Answer, Claim
+from analysis.claims.model import Answer, Claim, Outcome
 from analysis.settings import Judged
 from analysis.study import Study
 from bench.model.schema import Variant
@@ -24,22 +24,25 @@ def of_settings(material: Material) -> Iterator[Claim]:
     for name, facts in said.items():
         if facts.claim:
             answer = _answer(material, name, facts, judged.get(name))
-            yield Claim(f"{name}: {facts.claim}", answer, facts.source)
+            untried = answer.outcome == "not measured" and not answer.runs
+            yield Claim(f"{name}: {facts.claim}", answer, facts.source, untried)
 
 
 def _answer(material: Material, name: str, facts: Variant, found: tuple[Judged, Study] | None) -> Answer:
-    if found is None or found[0].unmeasured:
-        reason = found[0].unmeasured if found else _unavailable(material, name)
+    """What the latest run that tried a variant says, or why none could."""
+    if found is None:
+        run, reason = _unavailable(material, name)
         why = reason or f"`make settings CONFIGURATIONS={facts.of}` measures it"
-        return Answer("not measured", f"{facts.change}: {why}.")
+        return Answer("not measured", f"{facts.change}: {why}.", run)
     judged, study = found
-    return Answer(judged.claim, f"{judged.figure}.", (study.results.run.run,))
+    outcome: Outcome = "not measured" if judged.unmeasured else judged.claim
+    return Answer(outcome, f"{judged.figure}.", (study.results.run.run,))
 
 
-def _unavailable(material: Material, name: str) -> str | None:
-    """Why a run could not try a variant, as the latest says."""
+def _unavailable(material: Material, name: str) -> tuple[tuple[str, ...], str | None]:
+    """The latest run that could not try a variant, and why; nothing where none says so."""
     for study in material.settings:
         for entry in study.results.run.unavailable:
             if entry.configuration == name:
-                return f"it could not be measured: {entry.reason}"
-    return None
+                return (study.results.run.run,), f"it could not be measured: {entry.reason}"
+    return (), None

@@ -135,7 +135,8 @@ def _found(studies: Sequence[Study], instead: dict[str, Any]) -> str:
 
 
 def claims(answered: Claims) -> Iterator[str]:
-    """What people say, beside what was measured."""
-    yield f"{answered.finding} {answered.basis}"
+    """What people say, beside what was measured; of settings what a run tried."""
+    told = answered.told
+    yield " ".join(filter(None, (told.finding, told.basis, answered.untold)))
     yield ""
-    yield from markdown(answered)
+    yield from markdown(told)

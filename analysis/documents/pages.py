@@ -15,7 +15,7 @@ from analysis.charts import registry
 from analysis.claims import Material, claims
 from analysis.documents import answers
 from analysis.documents.tables import of_run
-from analysis.recommend import judge, stated
+from analysis.recommend import judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
 from analysis.recommend.selection import counterpart
 from analysis.study import Study, study
@@ -52,7 +52,8 @@ def rewrite(analysed: Study, root: Path) -> None:
     folder = counterpart(run, analysed.results.run)
     beside = None if folder is None else study(folder)
     studies = [analysed] if beside is None else [analysed, beside]
-    verdict = judge(studies, combined(stated(studies), {}))
+    tried = runs_of_settings(run.parent, analysed.results.run)
+    verdict = judge(studies, combined(stated(studies), {}), tried=tried)
     picture = _copied(_figures(analysed), analysed, root)
     price = {} if beside is None else _copied(_priced(beside), beside, root)
     replay = latest_replay(run.parent, analysed.results.run.host.machine_id)
@@ -63,7 +64,7 @@ def rewrite(analysed: Study, root: Path) -> None:
         VERDICT: answers.reasons(verdict),
         SITUATIONS: answers.situations(studies),
         RANKINGS: of_run(analysed, picture | price),
-        CLAIMS: answers.claims(claims(Material.of(studies, replay))),
+        CLAIMS: answers.claims(claims(Material.of(studies, replay, tried))),
     }
     _write(root, MACHINE, parts)
 

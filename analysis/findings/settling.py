@@ -30,6 +30,8 @@ UNSETTLED = Kind(
 def unsettled(measured: Measurements) -> Iterator[Finding]:
     """Configurations that were slower, or faster, at first, more than the others."""
     finished = measured.results.finished
+    if not finished["rotated"].any():
+        return
     off = early_rounds(measured.results.slices, finished["rounds"])
     cells = measured.closed.assign(off=off).dropna(subset="off")
     # What a sitting did to all of its configurations cancels.

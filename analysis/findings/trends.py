@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy  # which loads `scipy.stats` when that is used: it takes most of a second
+from scipy.special import stdtrit
 
 # Change of throughput from the first to the last second of a window that is called a drift.
 DRIFT = 0.10
@@ -53,7 +54,7 @@ def apart(one: Floats, rest: Floats) -> bool:
     """
     error = rest.std(ddof=1) * np.sqrt(1 / len(one) + 1 / len(rest))
     off = abs(one.mean() - rest.mean())
-    return bool(off > scipy.stats.t.isf(CHANCE / 2, len(rest) - 1) * error)
+    return bool(off > stdtrit(len(rest) - 1, 1 - CHANCE / 2) * error)
 
 
 def trend(values: Floats, least: float) -> Trend | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy  # which loads `scipy.stats` when that is used: it takes most of a second
+from scipy.special import gammaincinv
 
 from analysis.frames import DIMENSIONS
 from analysis.recycling.limits import NEAR_S
@@ -152,7 +152,8 @@ def rate(counts: npt.ArrayLike, elsewhere: int = 0) -> tuple[float, float, float
     spread = float(np.var(lost, ddof=1) / lost.mean()) if total > 0 and len(lost) > 1 else 1.0
     cluster = max(1.0, spread)
     beyond = (1 - CONFIDENCE) / 2
-    low = scipy.stats.chi2.ppf(beyond, 2 * total / cluster) / 2 * cluster if total > 0 else 0.0
-    high = scipy.stats.chi2.ppf(1 - beyond, 2 * (total / cluster + 1)) / 2 * cluster
+    # Half of chi-squared's quantiles, those of the gamma distribution.
+    low = gammaincinv(total / cluster, beyond) * cluster if total > 0 else 0.0
+    high = gammaincinv(total / cluster + 1, 1 - beyond) * cluster
     mean, low, high = (np.array([total, low, high]) + elsewhere) / len(lost)
     return float(mean), float(low), float(high)

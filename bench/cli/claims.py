@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from bench.cli.options import ResultsOption
-from bench.cli.terminal import console, reports_errors
+from bench.cli.terminal import console, reports_errors, say
 from bench.machine import host
 from bench.model.errors import UsageError, UserError
 
@@ -48,8 +48,10 @@ def claims(results_folder: ResultsOption = Path("results")) -> None:
             f"no finished run of this machine in {results_folder}: make bench, make recycle, make settings "
             "and make replay measure what claims are answered from"
         )
-    for claim in answered.rows:
+    for claim in answered.told.rows:
         _show(claim)
+    if answered.untold:
+        say(f"\n{answered.untold} make settings measures them, bench configurations --variants lists them.")
     console.print(f"\n[bold]{escape(answered.finding)}[/bold]")
     if any(claim.answer.outcome == "not measured" for claim in answered.rows):
         raise typer.Exit(1)

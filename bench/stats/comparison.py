@@ -2,23 +2,25 @@
 
 Everything is done on logarithms, because ratios are what is compared (Fleming & Wallace, "How not to lie
 with statistics", CACM 29(3), 1986), with a 95 % confidence interval instead of a best run (Georges,
-Buytaert & Eeckhout, "Statistically Rigorous Java Performance Evaluation", OOPSLA 2007). The tests are
-SciPy's, of which only the confidence interval is used: `scipy.stats.ttest_1samp` for one figure,
-`ttest_rel` for pairs measured in one round (Jain, "The Art of Computer Systems Performance Analysis", 13.4.1)
-and `ttest_ind(equal_var=False)`, Welch's, for repeats that have nothing to do with each other (13.4.2).
-Several that were measured in the same rounds share their scatter (`Field`).
+Buytaert & Eeckhout, "Statistically Rigorous Java Performance Evaluation", OOPSLA 2007). The intervals are
+Student's: of one figure, of the differences of pairs measured in one round (Jain, "The Art of Computer
+Systems Performance Analysis", 13.4.1), and Welch's for repeats that have nothing to do with each other
+(13.4.2). Several that were measured in the same rounds share their scatter (`Field`).
+
+A report takes thousands of intervals, of a few values each. Those of `scipy.stats` are the same and take a
+millisecond each, and most of a second to load; its quantiles (`scipy.special`) take microseconds.
 """
 
-import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy  # which loads `scipy.stats` when that is used: it takes most of a second
+from scipy.special import betaincinv, fdtri, stdtrit
 
 CONFIDENCE = 0.95
 # A pair answers for itself where chance would make it scatter so much in one of a hundred pairs.
@@ -40,9 +42,8 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float]:
         return UNKNOWN, UNKNOWN, UNKNOWN
     if len(sample) == 1:
         return float(sample[0]), UNKNOWN, UNKNOWN
-    logs = np.log(sample)
-    low, high = _bounds(lambda: scipy.stats.ttest_1samp(logs, 0.0))
-    return float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high))
+    middle, low, high = np.exp(_students(np.log(sample)))
+    return float(middle), float(low), float(high)
 
 
 def mean(values: npt.ArrayLike) -> float:
@@ -82,25 +83,28 @@ def compare(one: pd.Series, other: pd.Series) -> Ratio:
     """Compare two series indexed by repeat, pairwise within the repeats both have.
 
     Every repeat is one randomised block of all configurations, so what the machine did in that round
-    cancels in the pair: `ttest_rel` on the logarithms. A ratio with a zero in it is unknown (NaN).
+    cancels in the pair: Student's t on the differences of the logarithms. A ratio with a zero in it is
+    unknown (NaN).
     """
     return _compare(one, other, None)
 
 
 def _compare(one: pd.Series, other: pd.Series, noise: "_Noise | None") -> Ratio:
-    both = pd.concat([one, other], axis=1, join="inner").dropna().to_numpy(dtype=float)
+    if not one.index.equals(other.index):
+        one, other = one.align(other, join="inner")
+    both = np.column_stack([one.to_numpy(dtype=float), other.to_numpy(dtype=float)])
+    both = both[~np.isnan(both).any(axis=1)]
     if not _positive(both):
         return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, len(both))
     first, second = np.log(both).T
-    middle = float((first - second).mean())
-    if len(both) < 2:
-        low, high = UNKNOWN, UNKNOWN
-    elif noise is not None and noise.covers(first - second):
+    if len(both) > 1 and noise is not None and noise.covers(first - second):
+        middle = float((first - second).mean())
         half = noise.half(len(both))
         low, high = middle - half, middle + half
     else:
-        low, high = _bounds(lambda: scipy.stats.ttest_rel(first, second))
-    return Ratio(float(np.exp(middle)), float(np.exp(low)), float(np.exp(high)), len(both))
+        middle, low, high = _students(first - second)
+    ratio, low, high = np.exp([middle, low, high])
+    return Ratio(float(ratio), float(low), float(high), len(both))
 
 
 def compare_unpaired(one: npt.ArrayLike, other: npt.ArrayLike) -> Ratio:
@@ -132,9 +136,8 @@ def compare_counts(one: npt.ArrayLike, other: npt.ArrayLike, *, elsewhere: tuple
         return Ratio(UNKNOWN, UNKNOWN, UNKNOWN, min(occasions))
     first, second = (total / _cluster(counts) for total in totals)
     beyond = (1 - CONFIDENCE) / 2
-    beta = scipy.stats.beta.ppf
-    low = float(beta(beyond, first, second + 1)) if first else 0.0
-    high = float(beta(1 - beyond, first + 1, second)) if second else 1.0
+    low = float(betaincinv(first, second + 1, beyond)) if first else 0.0
+    high = float(betaincinv(first + 1, second, 1 - beyond)) if second else 1.0
     scale = occasions[1] / occasions[0]
     ratio, low, high = (_odds(share) * scale for share in (first / (first + second), low, high))
     return Ratio(ratio, low, high, min(occasions))
@@ -160,21 +163,39 @@ def difference(one: npt.ArrayLike, other: npt.ArrayLike) -> tuple[float, float, 
     return _welch(first, second)
 
 
+def _students(sample: Floats) -> tuple[float, float, float]:
+    """The mean of a sample and its interval by Student's t; unknown bounds where it has one value."""
+    middle, count = float(sample.mean()), len(sample)
+    if count < 2:
+        return middle, UNKNOWN, UNKNOWN
+    half = _quantile(count - 1) * float(sample.std(ddof=1)) / float(np.sqrt(count))
+    return middle, middle - half, middle + half
+
+
 def _welch(one: Floats, other: Floats) -> tuple[float, float, float]:
     """The difference of the means and its interval; unknown bounds where a side has one value."""
-    low, high = UNKNOWN, UNKNOWN
-    if min(len(one), len(other)) > 1:
-        low, high = _bounds(lambda: scipy.stats.ttest_ind(one, other, equal_var=False))
-    return float(one.mean() - other.mean()), low, high
+    apart = float(one.mean() - other.mean())
+    if min(len(one), len(other)) < 2:
+        return apart, UNKNOWN, UNKNOWN
+    first, second = float(one.var(ddof=1)) / len(one), float(other.var(ddof=1)) / len(other)
+    if first + second == 0:  # repeats that are all equal have no variance: the interval is a point
+        return apart, apart, apart
+    # The degrees of freedom are Welch's and Satterthwaite's.
+    freedom = (first + second) ** 2 / (first**2 / (len(one) - 1) + second**2 / (len(other) - 1))
+    half = _quantile(freedom) * float(np.sqrt(first + second))
+    return apart, apart - half, apart + half
 
 
-def _bounds(test: Callable[[], Any]) -> tuple[float, float]:
-    """The confidence interval of one of SciPy's t tests."""
-    with warnings.catch_warnings():
-        # Repeats that are all equal have no variance, and the interval is then the point it should be.
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        interval = test().confidence_interval(CONFIDENCE)
-    return float(interval.low), float(interval.high)
+@lru_cache(maxsize=1024)
+def _quantile(freedom: float) -> float:
+    """How many standard errors of a mean its interval reaches to either side, by Student's t."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
+@lru_cache(maxsize=1024)
+def _outlying(one: int, other: int) -> float:
+    """The ratio of two variances, of so many degrees of freedom, that chance exceeds once in a hundred."""
+    return float(fdtri(one, other, OUTLYING))
 
 
 def _known(values: npt.ArrayLike) -> Floats:
@@ -267,16 +288,12 @@ class _Noise:
 
     def covers(self, differences: Floats) -> bool:
         """Whether the differences of a pair scatter no more than chance lets those of the others."""
-        own, limit = (
-            differences.var(ddof=1),
-            scipy.stats.f.ppf(OUTLYING, len(differences) - 1, self.freedom),
-        )
-        return bool(own <= 2 * self.variance * limit)
+        limit = _outlying(len(differences) - 1, self.freedom)
+        return bool(differences.var(ddof=1) <= 2 * self.variance * limit)
 
     def half(self, repeats: int) -> float:
         """Half the width of the interval of a mean difference, on logarithms."""
-        quantile = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom)
-        return float(quantile * np.sqrt(2 * self.variance / repeats))
+        return _quantile(self.freedom) * float(np.sqrt(2 * self.variance / repeats))
 
 
 def _rankable(column: pd.Series) -> bool:

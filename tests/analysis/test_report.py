@@ -59,17 +59,12 @@ def test_the_pipeline_runs_on_every_run_there_is(executed):
     assert len(pd.read_csv(executed / "ranking.csv")) >= 1
 
 
-@pytest.fixture
-def run_alone(small, tmp_path, monkeypatch):
-    """Runs a notebook with nothing but what it defines itself; what it publishes goes to `tmp_path`."""
-    monkeypatch.setenv(RUN_VARIABLE, str(small))
-    monkeypatch.setenv(REPORT_VARIABLE, str(tmp_path))
-    return lambda notebook: runpy.run_path(str(notebook))
-
-
 @pytest.mark.parametrize("notebook", notebooks(), ids=lambda path: path.stem)
-def test_a_notebook_stands_alone_and_holds_no_logic(notebook, run_alone):
-    run_alone(notebook)
+def test_a_notebook_stands_alone_and_holds_no_logic(notebook, small, monkeypatch):
+    """It has what it defines itself, as with somebody who reads along: no report is made."""
+    monkeypatch.setenv(RUN_VARIABLE, str(small))
+    monkeypatch.delenv(REPORT_VARIABLE, raising=False)
+    runpy.run_path(str(notebook))
     assert not re.search(r"^\s*(def|class|for|if|while|with|lambda)\b", notebook.read_text(), re.MULTILINE)
 
 
@@ -150,7 +145,7 @@ def test_a_kernel_that_dies_is_said_to_have(run, monkeypatch, tmp_path):
     broken.write_text("# %%\nimport os\nos._exit(1)\n")
     monkeypatch.setattr("analysis.report.execute.notebooks", lambda: [broken])
     with pytest.raises(UserError, match=r"07_broken\.py, cell 1 \(os\._exit\(1\)\): the kernel died"):
-        render(run())
+        render(run(repeats=1))
 
 
 def test_a_second_report_replaces_the_first(run, without_notebooks):
@@ -267,9 +262,7 @@ def test_what_recycling_did_is_kept_beside_the_page(recycling):
     assert list(cells["verdict"]) == list(found.cells["verdict"]) and cells["path"].notna().all()
 
 
-def test_a_run_without_recycling_says_so_once(run_alone, rendered, tmp_path):
-    (last,) = [path for path in notebooks() if "recycling" in path.name]
-    run_alone(last)
+def test_a_run_without_recycling_says_so_once_and_draws_nothing_of_it(rendered):
     text = (rendered[0].html.parent / "06_recycling.ipynb").read_text(encoding="utf-8")
     assert text.count("This run has no cells of recycling") == 1
-    assert not list(tmp_path.glob("*.png"))
+    assert {path.stem for path in rendered[0].html.parent.glob("*.png")} == CLOSED

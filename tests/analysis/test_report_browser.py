@@ -11,6 +11,7 @@ from analysis.report import document
 from analysis.report.page import page as page_of
 from analysis.table import NOTES
 from tests.analysis.report_page import Page, draw
+from tests.patience import LONG_S
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -80,7 +81,7 @@ def visited(source, folder, width=1400):
         f"--user-data-dir={folder}/profile",
         path.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=True)
     return Page(done.stdout)
 
 

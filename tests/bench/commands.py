@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from bench.cli.main import app
 from bench.model.files import ROOT
+from tests.patience import LONG_S
 
 
 def told(*arguments):
@@ -32,7 +33,7 @@ def start_run(arguments, *, program="tests.bench.without_ceilings"):
     )
 
 
-def gone(processes, timeout_s=60.0):
+def gone(processes, timeout_s=LONG_S):
     """Whether processes, or those of some pids, end in time; nobody else may have the pids meanwhile."""
     known = []
     for each in processes:

@@ -13,11 +13,11 @@ import pytest
 from bench.launch import stacks
 from targets.configurations import load
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
+from tests.patience import LONG_S
 
 HERE = Path(__file__).parent
 SHOTS = HERE / "shots"
-PATIENCE_MS = 60_000
-"""How long anything may take before a test fails: far more than it needs."""
+PATIENCE_MS = LONG_S * 1000
 UNAVAILABLE = """
 [stack.old]
 python = ["2.7"]

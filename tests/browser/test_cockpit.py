@@ -2,12 +2,9 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.locust_page import LocustPage
-
-pytestmark = pytest.mark.timeout(600)
 
 DRAWN = """() => document.querySelectorAll("#charts svg").length === 4
     && [...document.querySelectorAll("#charts svg")].every(
@@ -174,7 +171,7 @@ def test_the_report_opens_with_its_charts(browse, shot, ui):
     page.get_by_role("button", name="Make and open the report").click()
     expect(page.locator("#report")).to_contain_text("being made")
     shot(page, "17-report-being-made")
-    page.wait_for_url("**/report/report.html", timeout=180_000)
+    page.wait_for_url("**/report/report.html")
     charts = page.locator("a.enlarge img")
     expect(charts.first).to_be_visible()
     drawn = page.evaluate("[...document.images].filter(each => each.naturalWidth > 0).length")

@@ -11,8 +11,8 @@ set -euo pipefail
 
 folder=${WHICHWORKER_ENGINE:-${TMPDIR:-/tmp}/whichworker-engine}
 socket=unix://$folder/docker.sock
-start_timeout_s=60
-stop_timeout_s=60
+start_timeout_s=240
+stop_timeout_s=240
 
 fail() {
     echo "engine.sh: $*" >&2

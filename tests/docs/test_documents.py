@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.commands import told
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -35,28 +37,29 @@ def test_every_make_target_has_a_sentence_and_is_phony():
     assert set(phony.split()) == targets()
 
 
+LOADS = """
+import swarm, sys
+from locust.util.load_locustfile import load_locustfile
+for path in sys.argv[1:]:
+    assert load_locustfile(path)[0], f"{path} has no user class"
+"""
+
+
 @pytest.mark.parametrize("document", ["docs/adding-a-scenario.md"])
 def test_scenario_examples_are_scenarios(document, tmp_path):
     imports = "from locust import constant, task\nfrom swarm import SwarmUser\n"
-    for language, code in FENCE.findall((ROOT / document).read_text()):
-        if language != "python":
-            continue
-        file = tmp_path / "example.py"
+    codes = [code for language, code in FENCE.findall((ROOT / document).read_text()) if language == "python"]
+    files = [tmp_path / f"example_{number}.py" for number in range(len(codes))]
+    for file, code in zip(files, codes, strict=True):
         file.write_text(code if "import" in code else imports + code)
-        check = (
-            "import swarm, sys; from locust.util.load_locustfile import load_locustfile;"
-            "classes, _ = load_locustfile(sys.argv[1]); assert classes, 'no user class'"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", check, str(file)], cwd=ROOT, capture_output=True, text=True
-        )
-        assert run.returncode == 0, run.stderr
+    assert files, f"{document} shows no scenario"
+    command = [sys.executable, "-c", LOADS, *map(str, files)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_bench_commands_in_documents_exist():
-    help_text = subprocess.run(
-        [sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    help_text = told("--help").stdout
     named = set()
     for document in DOCUMENTS:
         named |= set(re.findall(r"python -m bench ([a-z]+)", document.read_text()))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import LONG_S
+
 SERVER = Path(__file__).parents[2] / "bench" / "studies" / "self_check" / "known" / "server.py"
 
 
@@ -23,7 +25,7 @@ class Known:
         return self.process.stdout.readline().strip()
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
 
     def close(self):
         self.process.kill()

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from targets.configurations import load
+from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 from tests.recycling.recycler import read_books
-from tests.targets.conftest import PROJECT, stack_python, wait_until
+from tests.targets.conftest import PROJECT, stack_python
 
 HERE = Path(__file__).parent
 
@@ -41,7 +42,7 @@ class Served:
 
     def visit(self, count):
         """What became of requests 1 to `count`: statuses, or names of exceptions."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
         outcomes = []
         for number in range(1, count + 1):
             try:
@@ -57,7 +58,7 @@ class Served:
 
     def whoami(self):
         """The pid that answers `/whoami` on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
         connection.request("GET", "/whoami", headers={"Connection": "close"})
         try:
             return json.loads(connection.getresponse().read())["pid"]
@@ -91,7 +92,7 @@ class Served:
         """Ask it to stop; its exit status."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=LONG_S)
         return self.process.returncode
 
 

@@ -13,8 +13,6 @@ N, JITTER, STALL_S = 200, 40, 0.3
 RECYCLES = ["honest", "jittered", "lossy", "stalling", "respawned"]
 BROKEN = ["early", "dies-at-once", "changing-pid", "exits", "answers-500", "leaks-workers"]
 
-pytestmark = pytest.mark.timeout(420)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -7,8 +7,6 @@ from tests.recycling.measured import measured
 
 N = 100
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

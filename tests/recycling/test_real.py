@@ -7,8 +7,6 @@ from tests.recycling.measured import made
 
 N, RECYCLED = 100, ["sanic", "uvicorn", "gunicorn-uvicorn"]
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -9,8 +9,9 @@ from bench.launch import stacks
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from targets.configurations import load
+from tests.patience import LONG_S, wait_until
 from tests.recycling.conftest import HERE
-from tests.targets.conftest import PROJECT, wait_until
+from tests.targets.conftest import PROJECT
 
 LOST = "RemoteDisconnected"
 
@@ -108,7 +109,7 @@ def test_one_that_ends_after_n_requests_ends_serve(recycler):
     outcomes = server.visit(25)
     assert outcomes[:20] == [200] * 20
     assert 200 not in outcomes[20:]
-    assert server.process.wait(timeout=60) == 5
+    assert server.process.wait(timeout=LONG_S) == 5
 
 
 @pytest.mark.parametrize(
@@ -169,4 +170,4 @@ def test_what_becomes_of_a_server_whose_worker_is_killed(recycler, name, left):
         assert killed not in server.handled()
         assert len(server.handled()) == left
     else:
-        assert server.process.wait(timeout=60) == 5
+        assert server.process.wait(timeout=LONG_S) == 5

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import LONG_S
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -39,7 +41,7 @@ class Whole(pytest.Item):
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.add_marker(pytest.mark.timeout(600))
+        self.add_marker(pytest.mark.timeout(8 * LONG_S))
 
     def runtest(self):
         # A folder of its own: in the common one, each session would remove what it takes for left by others.

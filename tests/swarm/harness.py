@@ -17,14 +17,12 @@ from swarm import Response, SwarmUser
 from swarm.control.pacemaker import pacemaker_of
 from swarm.control.plugin import RECORD, Coordinator, coordinator_of
 from swarm.engine.engine import Engine, engine_of
-
-PATIENCE_S = 60.0
-"""How long anything may take before the test fails: far more than it needs."""
+from tests.patience import LONG_S
 
 
 def until(condition: Callable[[], object], what: str) -> None:
     """Let the others run until the condition holds."""
-    with gevent.Timeout(PATIENCE_S, AssertionError(f"never happened: {what}")):
+    with gevent.Timeout(LONG_S, AssertionError(f"never happened: {what}")):
         while not condition():
             gevent.sleep(0.005)
 

@@ -15,10 +15,10 @@ from typing import Any
 import gevent
 import psutil
 
+from tests.patience import LONG_S
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-LIMIT_S = 90.0
-"""How long anything may take before the test fails: far more than it needs."""
 
 
 def start(
@@ -33,7 +33,7 @@ def start(
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for the end; exit status and standard error."""
-    _, errors = process.communicate(timeout=LIMIT_S)
+    _, errors = process.communicate(timeout=LONG_S)
     return process.returncode, errors
 
 
@@ -103,7 +103,7 @@ class SessionProcess:
 
     def wait_for(self, *names: str) -> dict[str, Any]:
         """The next event of one of these names; others are passed over."""
-        with gevent.Timeout(LIMIT_S, AssertionError(f"no event {names}")):
+        with gevent.Timeout(LONG_S, AssertionError(f"no event {names}")):
             for event in self.events():
                 if event["event"] in names:
                     return event

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.patience import LONG_S
 from tests.ports import free_port
 from tests.swarm.harness import until
 from tests.swarm.processes import ROOT, alive, family, finish, start
@@ -224,7 +225,7 @@ def test_the_web_ui_starts_watches_and_stops_a_busy_swarm(null_server, locust):
 
     def call(path, form=None):
         data = urlencode(form).encode() if form else None
-        with urllib.request.urlopen(base + path, data, timeout=20) as response:
+        with urllib.request.urlopen(base + path, data, timeout=LONG_S) as response:
             return response.read()
 
     def answers():

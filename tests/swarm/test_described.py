@@ -9,13 +9,14 @@ import json
 
 import pytest
 
-from tests.swarm.processes import LIMIT_S, finish, locustfile, start
+from tests.patience import LONG_S
+from tests.swarm.processes import finish, locustfile, start
 
 
 def described(*files, options=()):
     words = [f"--option={word}" for word in options]
     process = start("-m", "swarm.describe", *words, *files, stdout=-1, stderr=-1)
-    output, errors = process.communicate(timeout=LIMIT_S)
+    output, errors = process.communicate(timeout=LONG_S)
     assert process.returncode == 0, errors
     return json.loads(output)
 

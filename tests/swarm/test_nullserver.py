@@ -14,11 +14,11 @@ import gevent
 import pytest
 from gevent import socket
 
+from tests.patience import LONG_S
 from tests.swarm.scripted import byte_by_byte, reply, silent, then_close
 
 PROGRAM = Path(__file__).parents[2] / "swarm" / "nullserver.py"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n"
-LIMIT_S = 60.0
 
 
 class NullServer:
@@ -32,7 +32,7 @@ class NullServer:
         self.sockets: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
-        self.sockets.append(socket.create_connection(("127.0.0.1", self.port), LIMIT_S))
+        self.sockets.append(socket.create_connection(("127.0.0.1", self.port), LONG_S))
         return self.sockets[-1]
 
     def ask(self, request: bytes, length: int) -> bytes:

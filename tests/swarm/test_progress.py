@@ -9,7 +9,8 @@ import pytest
 
 from swarm.control import cell as progress_module
 from swarm.control.cell import CellFailed, Progress
-from tests.swarm.harness import PATIENCE_S, until
+from tests.patience import LONG_S
+from tests.swarm.harness import until
 
 START = 100
 
@@ -76,7 +77,7 @@ def test_it_ends_at_the_next_whole_second(progress, clock, moment, end):
     assert clock.looked > looked + 1  # at once: a second of load that is not wanted may be a lot
     assert not measuring.ready()
     clock.now = end
-    assert measuring.get(timeout=PATIENCE_S) == end
+    assert measuring.get(timeout=LONG_S) == end
 
 
 def test_what_was_enough_once_may_not_be_more_later(progress, clock):
@@ -85,14 +86,14 @@ def test_what_was_enough_once_may_not_be_more_later(progress, clock):
     clock.now = 100.9
     progress.enough()
     clock.now = 101
-    assert measuring.get(timeout=PATIENCE_S) == 101
+    assert measuring.get(timeout=LONG_S) == 101
 
 
 def test_what_comes_when_the_window_is_over_does_not_lengthen_it(progress, clock):
     measuring = begin(progress.measure, START, 10)
     clock.now = START + 10.5
     progress.enough()
-    assert measuring.get(timeout=PATIENCE_S) == START + 10
+    assert measuring.get(timeout=LONG_S) == START + 10
 
 
 def test_nothing_is_enough_for_a_warm_up_nor_between_cells(progress, clock):
@@ -104,15 +105,15 @@ def test_nothing_is_enough_for_a_warm_up_nor_between_cells(progress, clock):
     until(lambda: clock.looked > looked + 1, "it looks at the clock again")
     assert not warming.ready()
     clock.now = START + 5
-    warming.get(timeout=PATIENCE_S)
+    warming.get(timeout=LONG_S)
     clock.now = START
     measuring = begin(progress.measure, START, 1)
     clock.now = START + 1
-    assert measuring.get(timeout=PATIENCE_S) == START + 1
+    assert measuring.get(timeout=LONG_S) == START + 1
     progress.enough()
     measuring = begin(progress.measure, START + 1, 1)
     clock.now = START + 2
-    assert measuring.get(timeout=PATIENCE_S) == START + 2
+    assert measuring.get(timeout=LONG_S) == START + 2
 
 
 def test_it_says_what_it_knows(progress, clock, events):
@@ -125,13 +126,13 @@ def test_it_says_what_it_knows(progress, clock, events):
 
     warming = begin(progress.warm_up, START + 1)
     clock.now = START + 1
-    warming.get(timeout=PATIENCE_S)
+    warming.get(timeout=LONG_S)
     [event] = told()
     assert (event["event"], event["cell"], event["users"]) == ("progress", "the third", 5)
     assert (event["window_start"], event["requests"]) == (None, None)
     measuring = begin(progress.measure, START + 1, 1)
     clock.now = START + 2
-    measuring.get(timeout=PATIENCE_S)
+    measuring.get(timeout=LONG_S)
     [event] = told()
     assert event["time"] == pytest.approx(102)
     assert (event["window_start"], event["requests"]) == (101, 202)

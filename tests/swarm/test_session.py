@@ -7,8 +7,9 @@ import csv
 import pytest
 
 from swarm.control.cell import Cell, CellFailed
+from tests.patience import LONG_S
 from tests.swarm.harness import until
-from tests.swarm.processes import LIMIT_S, alive, column, family, total
+from tests.swarm.processes import alive, column, family, total
 from tests.swarm.scripted import reply
 
 FILES = {
@@ -78,7 +79,7 @@ def test_two_processes_merge_exactly(serve, open_session, scenario, tmp_path):
     processes = family(session.process.pid)
     assert len(processes) == 3
     session.process.stdin.close()
-    assert session.process.wait(LIMIT_S) == 0
+    assert session.process.wait(LONG_S) == 0
     until(lambda: not alive(processes), "the workers have ended, too")
 
 

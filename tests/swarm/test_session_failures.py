@@ -10,8 +10,9 @@ import subprocess
 import psutil
 import pytest
 
+from tests.patience import LONG_S
 from tests.swarm.harness import until
-from tests.swarm.processes import LIMIT_S, alive, column, family, start
+from tests.swarm.processes import alive, column, family, start
 from tests.swarm.scripted import reply
 
 
@@ -75,7 +76,7 @@ def test_a_scenario_that_cannot_be_loaded_is_one_message(open_session, tmp_path,
     if text is not None:
         path.write_text(text)
     session = open_session(path)
-    assert session.process.wait(LIMIT_S) == 1
+    assert session.process.wait(LONG_S) == 1
     assert message in session.errors
     assert str(path) in session.errors
     assert "Traceback" not in session.errors
@@ -87,7 +88,7 @@ def test_a_session_ends_with_its_standard_input_in_mid_cell(serve, open_session,
     session.cell(index, server.url, tmp_path / "long", measured_s=60)
     session.wait_for("progress")
     session.process.stdin.close()
-    assert session.process.wait(LIMIT_S) == 0
+    assert session.process.wait(LONG_S) == 0
     until(lambda: server.open == 0, "all connections are closed")
 
 

@@ -11,7 +11,8 @@ import json
 import pytest
 
 import swarm  # noqa: F401  # has gevent patch this process, so that the server runs while a test waits
-from tests.swarm.processes import GET, LIMIT_S, locustfile
+from tests.patience import LONG_S
+from tests.swarm.processes import GET, locustfile
 from tests.swarm.scripted import reply
 
 
@@ -199,7 +200,7 @@ def test_users_and_tests_that_end_say_why(server, open_session, write, tmp_path,
     assert failed["event"] == "failed" and reason in failed["reason"], failed
     assert (failed["cell"], failed["see_log"], failed["over"]) == ("x", True, over)
     if over:
-        assert session.process.wait(LIMIT_S) == 0  # whoever waits for the next cell is not kept waiting
+        assert session.process.wait(LONG_S) == 0  # whoever waits for the next cell is not kept waiting
 
 
 RAISES = """

@@ -5,6 +5,8 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
+from tests.patience import LONG_S
+
 
 @dataclass
 class Tally:
@@ -24,7 +26,7 @@ def closed_loop(port, path, clients, requests, keep_alive=True):
         for number in ids:
             try:
                 if connection is None or closed_while_idle(connection):
-                    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+                    connection = socket.create_connection(("127.0.0.1", port), timeout=LONG_S)
                 answer = exchange(connection, path, number, keep_alive)
             except OSError as error:
                 tally.lost[str(number)] = repr(error)

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from targets.configurations import load
+from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -41,14 +41,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_until(condition, what, timeout=60):
-    """Wait for an event; `timeout` seconds are far more than it needs, on a busy machine as well."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout} s in vain: {what}"
-        time.sleep(0.01)
 
 
 class Serve:
@@ -102,11 +94,11 @@ class Serve:
         return self.wait()
 
     def wait(self):
-        stderr = self.process.communicate(timeout=60)[1]
+        stderr = self.process.communicate(timeout=LONG_S)[1]
         return self.process.returncode, stderr
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
 
     def request(self, method, path, body=None):
         """Status, headers and body of a request on a connection of its own."""
@@ -132,7 +124,7 @@ def serving(folder, name, *options, **more):
         if serve.process.poll() is None:
             serve.process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                serve.process.communicate(timeout=30)
+                serve.process.communicate(timeout=LONG_S)
         serve.process.kill()
         serve.process.communicate()
 

@@ -4,8 +4,7 @@ import subprocess
 import sys
 
 from targets import exits
-
-from .conftest import wait_until
+from tests.patience import wait_until
 
 # Starts a child, says its pid, and lets it end as it is told; reaps it only when told again.
 _PARENT = """

@@ -12,8 +12,9 @@ import pytest
 
 from tests.databases import CLIENTS, another, ask, postmaster, prepare, running
 from tests.interpreters import needs_interpreter
+from tests.patience import wait_until
 
-from .conftest import CATALOGUE, alive, serving, stack_python, wait_until, workers_of
+from .conftest import CATALOGUE, alive, serving, stack_python, workers_of
 
 FIRST = {"id": 1, "name": "Item 1", "price_cents": 137, "stock": 7}
 LAST = {"id": 10_000, "name": "Item 10000", "price_cents": 3800, "stock": 0}

@@ -10,8 +10,8 @@ import pytest
 
 from targets import exits, metering
 from targets.metering import Meter
+from tests.patience import wait_until
 
-from .conftest import wait_until
 from .grandchild import Grandchild
 
 
@@ -25,7 +25,7 @@ def meter(tmp_path):
 @contextmanager
 def process(*command, **options):
     """A running process; it is killed in the end, with what it has started."""
-    with subprocess.Popen(command or ["sleep", "60"], **options) as running:
+    with subprocess.Popen(command or ["sleep", "600"], **options) as running:
         try:
             yield running
         finally:
@@ -96,7 +96,7 @@ def test_a_program_that_is_gone_a_moment_later_is_no_worker_either(meter, tmp_pa
 @contextmanager
 def three_generations(meter):
     """Pids of a manager, known to the meter, of a worker that starts later, and of a program of its own."""
-    with process("sh", "-c", "read go; (sleep 60 & wait) & wait", stdin=subprocess.PIPE) as manager:
+    with process("sh", "-c", "read go; (sleep 600 & wait) & wait", stdin=subprocess.PIPE) as manager:
         meter.settle([manager.pid], manager.pid)
         manager.stdin.write(b"go\n")
         manager.stdin.flush()

@@ -8,8 +8,9 @@ import subprocess
 import pytest
 
 from tests.interpreters import needs_interpreter
+from tests.patience import LONG_S, wait_until
 
-from .conftest import CATALOGUE, PROJECT, stack_python, wait_until
+from .conftest import CATALOGUE, PROJECT, stack_python
 
 APP = '''
 """Written for nobody's suite; its own module is found first, and it reads a file beside itself."""
@@ -199,7 +200,7 @@ def check(name, folder, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONG_S,
     )
 
 

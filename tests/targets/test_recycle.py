@@ -15,8 +15,10 @@ from collections import Counter
 
 import pytest
 
+from tests.patience import LONG_S, wait_until
+
 from .closed_loop import closed_loop, exchange, receive, send
-from .conftest import APPS, PROJECT, alive, stack_python, wait_until
+from .conftest import APPS, PROJECT, alive, stack_python
 
 ASKS = "asking for its successor"
 
@@ -43,7 +45,7 @@ def log_of(served):
 
 
 def connect(served):
-    return socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", served.port), timeout=LONG_S)
 
 
 def ask(served, times=1):

@@ -6,7 +6,9 @@ import re
 import subprocess
 from contextlib import suppress
 
-from .conftest import PROJECT, alive, stack_python, wait_until
+from tests.patience import wait_until
+
+from .conftest import PROJECT, alive, stack_python
 
 
 def test_granian_replaces_a_worker_that_exceeds_its_memory(serve):

@@ -13,8 +13,9 @@ import pytest
 from pyroute2 import DiagSocket
 
 from tests.interpreters import without_interpreter
+from tests.patience import wait_until
 
-from .conftest import APPS, CATALOGUE, alive, serving, wait_until, workers_of
+from .conftest import APPS, CATALOGUE, alive, serving, workers_of
 
 ALL = [
     pytest.param(

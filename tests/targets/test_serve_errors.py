@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from .conftest import APPS, PROJECT, alive, stack_python, wait_until
+from tests.patience import LONG_S, wait_until
+
+from .conftest import APPS, PROJECT, alive, stack_python
 
 ENVIRONMENT = {"PYTHONPATH": APPS}
 
@@ -157,5 +159,5 @@ def run(*arguments):
 
 
 def subprocess_result(command):
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=LONG_S, check=False)
     return result.returncode, result.stderr

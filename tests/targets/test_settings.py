@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.patience import LONG_S
 from tests.ports import free_port
 
 from .conftest import PROJECT, serving, stack_python
@@ -42,7 +43,7 @@ def test_garbage_is_collected_as_the_environment_says(variables, frozen, thresho
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONG_S,
     )
     assert done.returncode == 0, done.stderr
     count, was_frozen, before, after = json.loads(done.stdout)
@@ -73,7 +74,7 @@ def test_a_flag_that_a_server_refuses_is_told_in_its_own_words(tmp_path, changes
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONG_S,
     )
     assert done.returncode == 3 and words in done.stderr
     assert "serve: odd ended with status 2 while starting" in done.stderr

@@ -60,8 +60,12 @@ def test_what_people_say_of_each_setting_is_answered_by_the_run_that_tried_it(tm
 
 def test_one_that_no_run_tried_says_what_measures_it(tmp_path):
     make_settings(tmp_path / "tried", FEW)
-    jitter = of_settings(claims(gather(tmp_path, "0")))["sanic-jitter"]
+    answered = claims(gather(tmp_path, "0"))
+    jitter = of_settings(answered)["sanic-jitter"]
     assert (jitter.answer.outcome, jitter.answer.runs) == ("not measured", ())
+    assert jitter.untried and jitter not in answered.told.rows and len(answered.told.rows) == 9
+    assert answered.untold == "1 claim about settings was not measured."
+    assert answered.told.untold == ""
     assert jitter.answer.figure == "with jitter: `make settings CONFIGURATIONS=sanic` measures it."
 
 
@@ -70,6 +74,7 @@ def test_one_that_a_run_could_not_try_says_why(tmp_path):
     started(make_settings(tmp_path / "tried", FEW), 5.0, unavailable=[lacking])
     jitter = of_settings(claims(gather(tmp_path, "0")))["sanic-jitter"]
     assert jitter.answer.figure == "with jitter: it could not be measured: no Python 3.14 here."
+    assert jitter.answer.runs == ("tried",) and not jitter.untried
 
 
 def test_the_latest_run_answers_and_an_earlier_one_for_what_that_did_not_try(tmp_path):

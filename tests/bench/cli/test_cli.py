@@ -18,9 +18,8 @@ from bench.cli import report as report_command
 from bench.experiment import run as experiment
 from bench.model.files import ROOT
 from tests.bench.commands import start_run, told
+from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
-
-pytestmark = pytest.mark.timeout(400)
 
 TINY = """
 summary = "for tests"
@@ -39,7 +38,7 @@ def bench(*arguments, **options):
     command = [sys.executable, "-m", "bench", *arguments]
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=180, env=environment, **options
+        command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, env=environment, **options
     )
 
 
@@ -122,7 +121,9 @@ def test_what_there_is_can_be_listed():
 
 def test_no_command_waits_for_what_only_an_analysis_needs():
     code = "import sys, bench.cli.main; print({'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=LONG_S
+    )
     assert done.stdout == "set()\n"
 
 
@@ -168,7 +169,7 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
     )
     try:
         pids = set()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG_S
         while len(pids) < 2 and time.monotonic() < deadline:
             assert server.poll() is None
             with (
@@ -180,7 +181,7 @@ def test_a_server_can_be_looked_at_while_it_recycles(tmp_path):
         assert len(pids) >= 2
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(60) == 0
+        assert server.wait(LONG_S) == 0
 
 
 def test_a_report_that_cannot_be_made_says_how_to_retry(tmp_path):
@@ -216,11 +217,8 @@ def alive(processes):
 
 def await_cell(results, number):
     """Wait until so many cells have begun; each has a folder from then on, and the last no cell.json yet."""
-    deadline = time.monotonic() + 120
     # Folders whose names begin with a dot come and go.
-    while len(list(results.glob("*/[!.]*/*/*/r?"))) < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: len(list(results.glob("*/[!.]*/*/*/r?"))) >= number, f"{number} cells have begun")
 
 
 def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, tiny):
@@ -230,7 +228,7 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
     tree = psutil.Process(run.pid).children(recursive=True)
     assert len(tree) >= 3  # the generator, serve, the server
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=LONG_S)
     assert run.returncode == 130
     (folder,) = results.iterdir()
     assert f"go on:  make bench RUN={folder.name}" in output and "Traceback" not in output
@@ -274,8 +272,8 @@ def test_nothing_outlives_a_run_that_is_killed(tmp_path, tiny):
     assert len(tree) >= 3
     run.kill()
     run.communicate()
-    assert psutil.wait_procs(tree, 60)[1] == []
-    assert psutil.wait_procs(processes_of(tmp_path), 60)[1] == []  # what was started in the last moment
+    assert psutil.wait_procs(tree, LONG_S)[1] == []
+    assert psutil.wait_procs(processes_of(tmp_path), LONG_S)[1] == []  # what was started in the last moment
     (folder,) = (tmp_path / "results").iterdir()
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
 
@@ -345,13 +343,15 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
     # With this seed the probe comes last.
     arguments = ["--plan", str(path), "--results", str(results), "--seed", "5"]
     run = start_run(arguments)
-    deadline = time.monotonic() + 120
-    while "Shutting down" not in served_last(results):
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.05)
+
+    def shuts_down():
+        assert run.poll() is None
+        return "Shutting down" in served_last(results)
+
+    wait_until(shuts_down, "the server shuts down")
     tree = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=20)
+    output, _ = run.communicate(timeout=25)
     assert run.returncode == 130 and "Traceback" not in output
     assert alive(tree) == []
     (folder,) = results.iterdir()

@@ -4,7 +4,6 @@ import csv
 import itertools
 import os
 import signal
-import time
 
 import psutil
 import pytest
@@ -13,6 +12,7 @@ from bench.experiment import run as experiment
 from bench.model import schema
 from bench.model.columns import FILES
 from tests.bench.commands import start_run, told
+from tests.patience import LONG_S, wait_until
 
 TINY = """
 summary = "two servers"
@@ -106,16 +106,17 @@ def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
 def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny):
     results = tmp_path / "results"
     run = start_run([*tiny, "--sittings", "4"])
-    deadline = time.monotonic() + 150
-    # The first sitting is there, and the second has begun to load its servers.
-    while not (list(results.glob("*/*/*/*/r1")) and list(results.glob("*/.sitting-2/*/*/*/r2"))):
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.02)
+
+    def second_loads():
+        assert run.poll() is None
+        return list(results.glob("*/*/*/*/r1")) and list(results.glob("*/.sitting-2/*/*/*/r2"))
+
+    wait_until(second_loads, "the first sitting is there, and the second has begun to load its servers")
     tree = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=LONG_S)
     assert run.returncode == 130, output
-    assert psutil.wait_procs(tree, 10)[1] == []
+    assert psutil.wait_procs(tree, LONG_S)[1] == []
     (folder,) = results.iterdir()
     first = {path: path.read_text() for path in folder.rglob("cell.json")}
     assert {path.parent.name for path in first} == {"r1"} and len(first) == 3

@@ -12,8 +12,6 @@ from bench.experiment.runner import Outcome
 from bench.model import schema
 from tests.bench.commands import told
 
-pytestmark = pytest.mark.timeout(400)
-
 VARIANTS = """
 [variant.without-line]
 of = "uvicorn"

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -28,6 +27,7 @@ from bench.launch.server import ServerError
 from bench.machine import cpus, host
 from bench.model import plan
 from bench.model.files import ROOT
+from tests.patience import LONG_S, wait_until
 
 INDEX = ROOT / "locustfiles" / "index.py"
 NEVER_THE_SAME = """
@@ -411,7 +411,7 @@ def test_a_null_server_that_says_nothing_does_not_answer(tmp_path, monkeypatch):
     null = NullServer(
         Processes().open({}, tmp_path, print), "", next(iter(os.sched_getaffinity(0))), tmp_path / "log"
     )
-    monkeypatch.setattr(null, "_arguments", ["-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(null, "_arguments", ["-c", "import time; time.sleep(600)"])
     with pytest.raises(NullServerError) as refused, null:
         pass
     assert str(refused.value) == "the null server does not answer"
@@ -432,7 +432,7 @@ def test_the_command_prints_a_table():
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=LONG_S,
             env={**os.environ, "COLUMNS": "150"},
         )
         return None if "held up" in done.stdout + done.stderr else done
@@ -463,13 +463,14 @@ def test_an_interrupted_command_leaves_no_process(number):
     )
     try:
         assert any("against a null server" in line for line in iter(process.stdout.readline, ""))
-        family, deadline = [], time.monotonic() + 60
-        while not any("nullserver.py" in " ".join(each.cmdline()) for each in family):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+
+        def measuring():
             family = alive(psutil.Process(process.pid).children(recursive=True))
+            return family if any("nullserver.py" in " ".join(each.cmdline()) for each in family) else None
+
+        family = wait_until(measuring, "a null server runs")
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=LONG_S)
         assert process.returncode == 130 and "interrupted" in output
         assert alive(family) == []
     finally:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench.experiment.dialogue import Dialogue, EndedError, _read
 from bench.experiment.session import CellError, Load, Session
 from bench.machine.processes import spawn
+from tests.patience import LONG_S
 
 LOAD = {"host": "http://127.0.0.1:9", "scenario": "index.py", "users": 2, "warmup_s": 0.0, "measured_s": 1}
 FOREIGN = st.one_of(
@@ -70,7 +71,7 @@ class Scripted:
         self._late.append({**ended, "requests": -1})
 
     def next(self, timeout_s):
-        return self._events.get(timeout=max(timeout_s, 10))
+        return self._events.get(timeout=max(timeout_s, LONG_S))
 
     def end(self, patience_s=0.0):
         os.close(self._pipe)
@@ -120,16 +121,16 @@ def test_an_error_that_is_not_the_generators_own_begins_the_dialogue_anew(tmp_pa
 
 KEEPS_OPEN = """
 import json, subprocess
-kept = subprocess.Popen(["sleep", "60"])
+kept = subprocess.Popen(["sleep", "600"])
 print(json.dumps({"event": "last", "pid": kept.pid}), flush=True)
 """
 
 
 def test_a_program_that_keeps_the_pipe_open_does_not_hide_the_end(tmp_path):
     dialogue = Dialogue(spawn, [sys.executable, "-c", KEEPS_OPEN], [0], tmp_path / "log")
-    event = dialogue.next(60)
+    event = dialogue.next(LONG_S)
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + LONG_S
         with pytest.raises(EndedError):
             while time.monotonic() < deadline:
                 assert dialogue.next(0.1) is None

@@ -12,6 +12,7 @@ from bench.launch.server import ORDINARY, StartedServer
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
 from bench.model.recycling import Probe
 from targets.configurations import NEVER, Recycling
+from tests.patience import LONG_S
 
 LOAD = OpenLoop("constant", 100.0, 8)
 START = 1000.0
@@ -181,7 +182,7 @@ def test_what_is_no_end_of_the_server_fails_the_cell(rig, status):
 
 @pytest.fixture
 def sleeper():
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     yield process
     process.kill()
     process.wait()
@@ -195,7 +196,7 @@ def test_kill_ends_the_worker_that_has_served_for_longest(rig, sleeper):
     assert seen.observer.watch() is None and seen.observer.probe is None  # nobody is ready
     seen.happens(f"904,ready,{sleeper.pid},worker,", "905,ready,1,worker,")
     assert seen.observer.watch() is None
-    assert sleeper.wait(60) == -9
+    assert sleeper.wait(LONG_S) == -9
     assert seen.observer.probe["kind"] == "kill" and seen.observer.probe["pid"] == sleeper.pid
     assert now <= seen.observer.probe["time"] <= time.time()
     before = dict(seen.observer.probe)

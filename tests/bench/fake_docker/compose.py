@@ -13,10 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from state import PYTHON, ROOT, STATE, FailError, answer, facts, python, say, text
+from state import LONG_S, PYTHON, ROOT, STATE, FailError, answer, facts, python, say, text
 
 _INIT = Path(__file__).with_name("init.py")
-_START_S = 10.0
 
 
 def main(*words):
@@ -115,7 +114,7 @@ def _detached(folder, command):
     with (folder / "log").open("wb") as log:
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
         subprocess.Popen(command, cwd=ROOT, start_new_session=True, **streams)
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + LONG_S
     while not (folder / "facts.json").exists():
         if time.monotonic() > deadline:
             raise FailError(f"did not start: {text(folder / 'log')}")

@@ -9,9 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from state import PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
-
-_REMOVE_S = 5.0
+from state import LONG_S, PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
 
 
 def version(*_words):
@@ -73,7 +71,7 @@ def remove(force, volumes, *names):
         try:
             folder = place(name)
             tell(name, signal.SIGKILL)
-            deadline = time.monotonic() + _REMOVE_S
+            deadline = time.monotonic() + LONG_S
             while exit_status(name) is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             shutil.rmtree(folder)

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from bench.model.errors import UserError
 from bench.model.files import ROOT
 from bench.model.own_app import OwnApp
 from tests.bench.commands import gone
+from tests.patience import LONG_S, wait_until
 
 APP = "from sanic import Sanic\nfrom sanic.response import text\napp = Sanic('x')\n"
 APP += "app.add_route(lambda request: text('x'), '/')\n"
@@ -170,13 +170,15 @@ def test_a_run_that_is_ended_during_an_import_leaves_nothing(tmp_path):
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
     )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "pid").exists():
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.02)
+
+    def imported():
+        assert run.poll() is None
+        return (tmp_path / "pid").exists()
+
+    wait_until(imported, "the app is imported")
     tree = psutil.Process(run.pid).children(recursive=True)
     run.terminate()
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=LONG_S)
     assert run.returncode == 130 and "Traceback" not in output
     assert gone([*tree, int((tmp_path / "pid").read_text())])
     assert list((tmp_path / "temporary").iterdir()) == [] and not Path(tmp_path / "results").exists()

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.model.scenarios import load as load_scenarios
 from tests.databases import ask, running
+from tests.patience import LONG_S, wait_until
 
 PLAN = """
 summary = "for tests"
@@ -406,20 +406,21 @@ def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path, monkeyp
 
 def test_a_given_database_that_does_not_answer_is_told_before_anything_is_measured(tmp_path):
     run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app")
-    output, errors = run.communicate(timeout=100)
+    output, errors = run.communicate(timeout=LONG_S)
     assert run.returncode == 1 and "Traceback" not in errors
     assert "the database of DATABASE_URL cannot be used:" in errors and "secret" not in output + errors
     assert errors.count("\n") == 2 and "give the same command again" in errors
     assert list((tmp_path / "results").rglob("cell.json")) == []
 
 
-@pytest.mark.timeout(400)
 def test_a_private_database_that_dies_fails_the_cell_and_ends_the_run(tmp_path):
     run = bench(tmp_path, PLAN.format(seconds=40))
-    deadline = time.monotonic() + 200
-    while not (cell := list((tmp_path / "results").glob("*/sanic-single/*/*/r1"))):
-        assert run.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def begun():
+        assert run.poll() is None
+        return list((tmp_path / "results").glob("*/sanic-single/*/*/r1"))
+
+    cell = wait_until(begun, "the cell begins")
     (server,) = [
         process
         for process in psutil.process_iter(["name", "cmdline", "ppid"])
@@ -428,7 +429,7 @@ def test_a_private_database_that_dies_fails_the_cell_and_ends_the_run(tmp_path):
         and "-D" in process.info["cmdline"]
     ]
     server.send_signal(signal.SIGKILL)
-    output, errors = run.communicate(timeout=100)
+    output, errors = run.communicate(timeout=LONG_S)
     assert run.returncode == 1
     failed = json.loads((cell[0] / "cell.json").read_text())
     assert failed["status"] == "failed"

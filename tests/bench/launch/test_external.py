@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from bench.model.files import ROOT
 from bench.model.narrowing import narrow
 from tests.bench.commands import told
 from tests.certificates import issue
+from tests.patience import wait_until
 from tests.ports import free_port
 
 URL = "http://127.0.0.1:8000"
@@ -55,10 +55,12 @@ def server(tmp_path):
     port = free_port()
     program = [sys.executable, str(ROOT / "swarm" / "nullserver.py"), "--port", str(port)]
     process = subprocess.Popen(program, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not answers(port):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+
+    def serves():
+        assert process.poll() is None
+        return answers(port)
+
+    wait_until(serves, "the null server answers")
     yield f"http://127.0.0.1:{port}"
     process.kill()
     process.wait()
@@ -265,7 +267,6 @@ def test_another_machine_is_asked_for_by_nobody_who_may_not(tmp_path):
     assert done.exit_code == 2 and "--allow-remote" in done.output
 
 
-@pytest.mark.timeout(120)
 def test_a_run_of_a_server_that_is_there(server, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     results = tmp_path / "results"
@@ -374,7 +375,6 @@ def test_where_there_cannot_be_a_ceiling_is_known_beforehand(url, why):
     assert ceiling.why_none(narrow(plan.load("quick"), changes)) == why
 
 
-@pytest.mark.timeout(120)
 def test_https_is_measured_and_what_cannot_be_had_of_it_is_one_sentence(tls_server, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY.replace("users = [2]", "users = [3]"))
     (tmp_path / "users.py").write_text(TRUSTING)

@@ -17,6 +17,7 @@ from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.configurations import Recycling
 from tests.bench.commands import gone
+from tests.patience import LONG_S
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_how_a_server_ended(tmp_path, current, sanic):
         assert server.running and server.ending() is None and not server.asked_to_end
         before = time.time()
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.child.wait(60)
+        server.process.child.wait(LONG_S)
         ending = server.ending()
         assert ending.exit_status == -9 and before <= ending.time <= time.time()
         assert not server.running and not server.asked_to_end
@@ -101,7 +102,7 @@ def test_a_serve_that_was_killed_tells_no_ending(tmp_path, current, sanic):
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         server.process.child.kill()
-        server.process.child.wait(60)
+        server.process.child.wait(LONG_S)
         assert server.ending() is None and "SIGKILL" in server.failure()
 
 
@@ -109,7 +110,7 @@ def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         server = launcher.start(sanic, 1, tmp_path / "m", [0])
         os.kill(server.facts["pid"], signal.SIGKILL)
-        server.process.child.wait(60)
+        server.process.child.wait(LONG_S)
         (server.directory / "server.log").write_text("it was\nthe butler\n")
         assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
@@ -156,7 +157,7 @@ def test_a_server_that_takes_too_long_is_told_with_what_gives_it_more(tmp_path, 
 
 
 def test_a_serve_that_never_gets_ready_is_killed_with_all_below_it(tmp_path, broken, sanic, monkeypatch):
-    environments = broken(f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; wait")
+    environments = broken(f"trap '' TERM; sleep 600 & echo $! > {tmp_path}/pid; wait; wait")
     monkeypatch.setattr(launch, "_STARTUP_SLACK_S", 1.0)
     launcher = Processes().open(environments, tmp_path, print, startup_timeout_s=1.0)
     with launcher, pytest.raises(ServerError, match="SIGKILL"):
@@ -178,7 +179,7 @@ folder = Path({str(tmp_path)!r})
 with Processes().open({{"current": environment}}, folder, print) as launcher:
     server = launcher.start(catalogue.get("sanic"), 1, folder / "m", [0])
     print("serving", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     while suite.stdout.readline() != "serving\n":
@@ -193,8 +194,8 @@ with Processes().open({{"current": environment}}, folder, print) as launcher:
 def test_a_tethered_program_does_not_start_without_its_parent():
     tether = ROOT / "bench" / "machine" / "tether.py"
     command = [sys.executable, str(tether), str(os.getppid()), "0", "echo", "started"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S)
     assert done.returncode == 1 and done.stdout == ""
     assert "is gone" in done.stderr
     command[2] = str(os.getpid())
-    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "started\n"
+    assert subprocess.run(command, capture_output=True, text=True, timeout=LONG_S).stdout == "started\n"

@@ -18,6 +18,7 @@ from bench.model.files import ROOT
 from bench.studies.cockpit import serve
 from tests.bench.commands import told
 from tests.bench.launch.test_external import TINY, server
+from tests.patience import LONG_S
 
 __all__ = ["server"]  # a fixture
 
@@ -240,7 +241,6 @@ def needy(tmp_path):
     return folder
 
 
-@pytest.mark.timeout(120)
 def test_a_run_has_the_packages_and_records_them(tmp_path, beside, needy, server):
     (tmp_path / "tiny.toml").write_text(TINY)
     arguments = ["run", "--url", server, "--plan", str(tmp_path / "tiny.toml"), "--no-report"]
@@ -359,7 +359,7 @@ def test_a_module_of_ones_own_called_swarm_stops_no_process_of_the_generator(tmp
     command = [sys.executable, "-m", "swarm.session", "--processes", "2", "--folder", tmp_path]
     done = subprocess.run(
         [*command, "--scenario", tmp_path / "users.py"], cwd=ROOT, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=LONG_S,
     )  # fmt: skip
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert events[0] == "ready", done.stderr

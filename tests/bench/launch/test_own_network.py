@@ -17,6 +17,7 @@ from bench.launch.server import ServerError
 from bench.machine import loopback, network
 from bench.machine.processes import spawn
 from tests.databases import programs
+from tests.patience import LONG_S
 
 CPU = sorted(os.sched_getaffinity(0))[-1]
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1] + '/whoami').read().decode())"
@@ -45,7 +46,7 @@ def test_servers_and_programs_meet_where_this_process_is_not(root, tmp_path, cur
         theirs = Path(f"/proc/{server.facts['pid']}/ns/net").readlink()
         assert theirs != Path("/proc/self/ns/net").readlink()
         program = launcher.start_program(["-c", ASK, server.url], [0], stdout=subprocess.PIPE)
-        said, _ = program.communicate(timeout=60)
+        said, _ = program.communicate(timeout=LONG_S)
         assert b'"sanic"' in said
         done = launcher.once("current", ["-c", ASK, server.url])
         assert done.returncode == 0 and '"sanic"' in done.stdout

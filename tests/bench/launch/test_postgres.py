@@ -150,7 +150,7 @@ from pathlib import Path
 from bench.launch import postgres
 with postgres.private(Path({str(programs())!r}), Path({str(tmp_path)!r}), {CPUS}) as server:
     print(server.url, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     url = suite.stdout.readline().strip()
@@ -177,7 +177,7 @@ import asyncio, asyncpg, sys
 async def stay():
     connection = await asyncpg.connect(sys.argv[1])
     print("connected", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 asyncio.run(stay())
 """
 
@@ -231,7 +231,7 @@ def test_one_that_does_not_start_says_why(tmp_path, scripts, monkeypatch):
 def test_one_that_never_gets_ready_is_ended(tmp_path, scripts, monkeypatch):
     monkeypatch.setattr(postgres, "unprivileged_user", lambda: None)
     monkeypatch.setattr(postgres, "_START_S", 0.5)
-    folder = scripts(initdb="true", postgres=f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    folder = scripts(initdb="true", postgres=f"echo $$ > {tmp_path}/pid; exec sleep 600")
     with pytest.raises(UserError, match="did not start"), postgres.private(folder, tmp_path, CPUS):
         pass
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

@@ -12,6 +12,7 @@ from bench.launch.launcher import ServerRequest
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from tests.bench.commands import gone
+from tests.patience import LONG_S
 from tests.ports import free_port
 
 
@@ -67,7 +68,7 @@ def test_the_processes_of_a_server_are_those_below_serve(tmp_path, current, requ
             below = {each.pid for each in serve.children(recursive=True) if each.name() != "sh"}
             assert set(launcher.pids(server)) == below and server.facts["pid"] in below and len(below) >= 3
         os.kill(one.facts["pid"], signal.SIGKILL)
-        one.process.child.wait(60)
+        one.process.child.wait(LONG_S)
         assert launcher.pids(one) == []
 
 

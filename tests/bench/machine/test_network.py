@@ -12,6 +12,7 @@ import pytest
 from bench.machine import loopback, network
 from bench.machine.processes import spawn
 from bench.model.files import ROOT
+from tests.patience import LONG_S
 
 CPU = sorted(os.sched_getaffinity(0))[-1]
 STEERED = loopback.mask([CPU])
@@ -55,7 +56,7 @@ def machine(root, tmp_path, monkeypatch):
 
 def inside(path, program):
     process = spawn([sys.executable, "-c", program], [CPU], network=path, stdout=subprocess.PIPE)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=LONG_S)
     assert process.returncode == 0
     return output.decode()
 
@@ -100,7 +101,7 @@ with network.namespace([{CPU}]) as made:
     inside = spawn([sys.executable, "-c", "import signal; signal.pause()"], [{CPU}], network=made.path)
     spawn(["true"], [{CPU}], network=made.path).wait()
     print(inside.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     pid = int(suite.stdout.readline())
@@ -161,7 +162,7 @@ from bench.machine import loopback, network
 loopback.STEERING = Path({str(device)!r})
 with network.steered_here([{CPU}], Path({str(state)!r})):
     print("steered", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     suite = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert suite.stdout.readline() == "steered\n"

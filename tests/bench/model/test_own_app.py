@@ -15,8 +15,7 @@ from bench.launch.local import Processes
 from bench.model import narrowing, plan
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-
-pytestmark = pytest.mark.timeout(400)
+from tests.patience import LONG_S
 
 EXAMPLE = ROOT / "docs" / "examples" / "notes"
 PLAN = """
@@ -71,7 +70,7 @@ def bench(tmp_path, *arguments, **environment):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=380,
+        timeout=LONG_S,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
 
@@ -152,7 +151,7 @@ def test_what_does_not_fit_together_is_one_line_and_status_2(shop, monkeypatch, 
         *arguments,
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, env=environment)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
     assert not (shop / "results").exists()

@@ -18,6 +18,7 @@ from bench.model import documents
 from bench.model.files import ROOT
 from bench.studies.self_check import clocks, measure, readings, tables, tools
 from bench.studies.self_check.readings import Arm, HiccupError, MeasurementError, Reading, Readings
+from tests.patience import LONG_S, wait_until
 
 WRK = """Running 3s test @ http://127.0.0.1:42459/index
   1 threads and 64 connections
@@ -139,7 +140,7 @@ def test_the_clock_of_a_process_is_its_cpu_time():
 
 
 def test_a_window_is_spanned_by_readings_or_there_is_no_figure():
-    rates, deadline = None, time.monotonic() + 60
+    rates, deadline = None, time.monotonic() + LONG_S
     with clocks.Trail(clocks.Clocks({"own": [os.getpid()]})) as trail:
         while rates is None:
             assert time.monotonic() < deadline
@@ -169,17 +170,15 @@ def test_a_process_that_ends_spoils_the_measurement():
 
 @pytest.fixture
 def sleeper():
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
     process.wait()
 
 
 def await_status(pid, stopped):
-    deadline = time.monotonic() + 60
-    while (psutil.Process(pid).status() == psutil.STATUS_STOPPED) != stopped:
-        assert time.monotonic() < deadline, f"stopped: {not stopped}"
-        time.sleep(0.01)
+    process = psutil.Process(pid)
+    wait_until(lambda: (process.status() == psutil.STATUS_STOPPED) == stopped, f"stopped: {stopped}")
 
 
 def test_a_stopped_process_goes_on_afterwards(sleeper):
@@ -190,7 +189,7 @@ def test_a_stopped_process_goes_on_afterwards(sleeper):
 
 def test_a_stopped_process_goes_on_when_its_stopper_is_killed(sleeper):
     code = "import sys, time; from bench.studies.self_check import clocks\n"
-    code += "with clocks.stopped(int(sys.argv[1])): time.sleep(60)"
+    code += "with clocks.stopped(int(sys.argv[1])): time.sleep(600)"
     stopper = subprocess.Popen([sys.executable, "-c", code, str(sleeper.pid)], cwd=ROOT)
     try:
         await_status(sleeper.pid, stopped=True)
@@ -356,20 +355,22 @@ def test_an_interrupted_measurement_leaves_nothing(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 80
     parent = psutil.Process(process.pid)
+
+    def serves():
+        assert process.poll() is None
+        return any("targets.serve" in " ".join(child.cmdline()) for child in parent.children())
+
     try:
-        while not any("targets.serve" in " ".join(child.cmdline()) for child in parent.children()):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(serves, "a server is started")
         family = parent.children(recursive=True)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=LONG_S)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 130 and "nothing was kept" in output
-    assert psutil.wait_procs(family, 30)[1] == []
+    assert psutil.wait_procs(family, LONG_S)[1] == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from targets.configurations import load
 from tests.compose.real.engine import compose_command, socket
+from tests.patience import CONTAINERS_S
 
 ROOT = Path(__file__).parents[3]
-STOP_S = 60
 # What docker-compose.yml publishes on 127.0.0.1, by configuration.
 PORTS = {name: 8001 + place for place, name in enumerate(load().configurations)}
 
@@ -70,7 +70,7 @@ class Checkout:
             start_new_session=True,
         )
 
-    def run(self, *command, status=0, timeout_s=900, **variables):
+    def run(self, *command, status=0, timeout_s=2 * CONTAINERS_S, **variables):
         """Runs a command, which must end with `status`; returns what it printed."""
         process = self.start(*command, **variables)
         try:
@@ -122,7 +122,7 @@ def end(process):
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
         try:
-            process.communicate(timeout=STOP_S)
+            process.communicate(timeout=CONTAINERS_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -9,13 +9,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.compose.real import engine
 from tests.compose.real.checkout import Checkout
+from tests.patience import CONTAINERS_S
 
 # Those that use the ports of docker-compose.yml cannot run beside each other; the others take as long.
 PORTS = ("test_services.py", "test_runs.py")
 
 
 def pytest_itemcollected(item):
-    item.add_marker(pytest.mark.timeout(1000))  # the first one builds three images
+    item.add_marker(pytest.mark.timeout(4 * CONTAINERS_S))  # the first one builds three images
 
 
 class InTwo(LoadScopeScheduling):

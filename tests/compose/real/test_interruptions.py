@@ -8,7 +8,7 @@ import pytest
 
 from tests.compose.real.checkout import cells, under_way
 from tests.compose.real.engine import TAG, containers, docker
-from tests.targets.conftest import wait_until
+from tests.patience import CONTAINERS_S, wait_until
 
 STRANGERS_CHECKOUT = "whichworker.checkout=of-somebody-else"
 
@@ -20,7 +20,7 @@ def second_cell_runs(process, results):
         assert process.poll() is None, process.stdout.read()
         return cells(results) and under_way(results)
 
-    wait_until(so_far, "the second cell begins", timeout=90)
+    wait_until(so_far, "the second cell begins", CONTAINERS_S)
 
 
 def servers(checkout):
@@ -51,7 +51,7 @@ def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_lef
     with checkout.benching(results, "--plan", checkout.plan("long-cells")) as process:
         second_cell_runs(process, results)
         os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=CONTAINERS_S)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert [cell["status"] for cell in cells(results)] == ["finished"]
@@ -80,10 +80,10 @@ def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger
 def test_a_server_that_somebody_kills_fails_its_cell_alone(checkout, results, nothing_left):
     # Long enough for the first cell to be met; it ends when its server does.
     with checkout.benching(results, "--plan", checkout.plan("long-cells"), "--duration", "10") as process:
-        wait_until(lambda: under_way(results), "the first cell begins", timeout=90)
+        wait_until(lambda: under_way(results), "the first cell begins", CONTAINERS_S)
         (server,) = servers(checkout)
         docker("kill", server)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=CONTAINERS_S)
     assert process.returncode == 1, said
     failed, finished = sorted(cells(results), key=lambda cell: cell["status"])
     assert (failed["status"], finished["status"]) == ("failed", "finished")

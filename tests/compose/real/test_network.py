@@ -6,7 +6,7 @@ import signal
 
 from tests.compose.real.checkout import end
 from tests.compose.real.engine import containers
-from tests.targets.conftest import wait_until
+from tests.patience import CONTAINERS_S, wait_until
 
 # Starts two servers side by side, reads their CPU clocks in a container of the suite, says what it found and
 # goes on until it is told to end.
@@ -45,7 +45,7 @@ with launcher:
     ended = None
     if "end" in sys.argv:
         program.terminate()
-        ended = program.wait(30)
+        ended = program.wait(240)
         for server in servers:
             launcher.stop(server)
         launcher.settle()
@@ -70,7 +70,7 @@ def test_programs_among_the_hosts_processes_end_with_a_bench_that_is_killed(chec
         ".venvs/suite/bin/python", "-c", PROGRAM, results, PYTHONPATH=str(checkout.folder)
     )
     try:
-        wait_until((results / "said.json").exists, "the servers serve", timeout=200)
+        wait_until((results / "said.json").exists, "the servers serve", CONTAINERS_S)
         pids = [pid for each in json.loads((results / "said.json").read_text())["pids"] for pid in each]
         assert pids and containers(f"whichworker.checkout={checkout.hash}", running=True)
         os.kill(process.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_programs_among_the_hosts_processes_end_with_a_bench_that_is_killed(chec
         results / "next", "--plan", checkout.plan("both-stacks"), "--configurations", "uvicorn"
     )
     assert not containers(f"whichworker.checkout={checkout.hash}")
-    wait_until(lambda: not any(map(exists, pids)), "their processes are gone", timeout=30)
+    wait_until(lambda: not any(map(exists, pids)), "their processes are gone", CONTAINERS_S)
 
 
 def exists(pid):

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.compose.real.checkout import PORTS, cells, reasons
+from tests.patience import CONTAINERS_S
 
 SMOKE_CELLS = 29
 
@@ -55,7 +56,7 @@ def test_two_runs_at_once_leave_each_other_alone(checkout, results, nothing_left
         checkout.benching(results / "one", *options) as one,
         checkout.benching(results / "two", *options) as two,
     ):
-        said = [each.communicate(timeout=200)[0] for each in (one, two)]
+        said = [each.communicate(timeout=CONTAINERS_S)[0] for each in (one, two)]
         assert (one.returncode, two.returncode) == (0, 0), said
     assert len(cells(results)) == 4
     assert reasons(results) == {}

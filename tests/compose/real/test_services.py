@@ -10,7 +10,7 @@ import pytest
 
 from tests.compose.real.checkout import PORTS
 from tests.compose.real.engine import docker, inspect, things_of
-from tests.targets.conftest import wait_until
+from tests.patience import CONTAINERS_S, wait_until
 
 NAMES = list(PORTS)
 UI_PORT = 8089
@@ -47,10 +47,14 @@ def up(checkout, project):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_serves(up, name):
-    wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", timeout=150)
+    wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", CONTAINERS_S)
     status, body = get(PORTS[name], "/whoami")
     assert (status, json.loads(body)["configuration"]) == (200, name)
-    wait_until(lambda: inspect(up[name])["State"]["Health"]["Status"] == "healthy", f"{name} is healthy", 150)
+    wait_until(
+        lambda: inspect(up[name])["State"]["Health"]["Status"] == "healthy",
+        f"{name} is healthy",
+        CONTAINERS_S,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +81,7 @@ def test_workers_are_recycled(checkout):
     options = ("--detach", "--service-ports", "--name", container)
     checkout.compose("run", *options, name, name, "--max-requests", str(MAX_REQUESTS))
     try:
-        wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", timeout=60)
+        wait_until(lambda: get(PORTS[name], "/whoami"), f"{name} answers", CONTAINERS_S)
         answers = []
         for _ in range(5 * MAX_REQUESTS):
             answers.append(get(PORTS[name], "/whoami"))
@@ -102,7 +106,7 @@ def test_a_port_in_use_is_named(checkout):
 
 def test_the_web_interface_comes_up(checkout):
     checkout.compose("--profile", "ui", "up", "--detach")
-    wait_until(lambda: get(UI_PORT, "/"), "Locust answers", timeout=60)
+    wait_until(lambda: get(UI_PORT, "/"), "Locust answers", CONTAINERS_S)
     status, page = get(UI_PORT, "/")
     assert status == 200
     assert b"<title>Locust" in page

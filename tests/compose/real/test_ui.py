@@ -11,14 +11,12 @@ import psutil
 from tests.bench.studies.cockpit.ui import FORM
 from tests.compose.real.checkout import cells, end
 from tests.compose.real.engine import containers, inspect
-from tests.targets.conftest import wait_until
-
-LIMIT_S = 120
+from tests.patience import CONTAINERS_S, wait_until
 
 
 def ask(url, path, form=None):
     data = None if form is None else urllib.parse.urlencode(form, doseq=True).encode()
-    with urllib.request.urlopen(url + path, data, timeout=LIMIT_S) as answer:
+    with urllib.request.urlopen(url + path, data, timeout=CONTAINERS_S) as answer:
         return json.loads(answer.read())
 
 
@@ -47,17 +45,17 @@ def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, re
         listening = psutil.Process(ui.pid).net_connections("tcp")
         assert [each.laddr.ip for each in listening if each.status == "LISTEN"] == ["127.0.0.1"]
         assert ask(url, "/swarm", {**FORM, "configuration": "uvicorn"})["success"] is True
-        wait_until(lambda: measured(live(url)), "it is measured", timeout=LIMIT_S)
+        wait_until(lambda: measured(live(url)), "it is measured", CONTAINERS_S)
         ours = containers(f"whichworker.checkout={checkout.hash}", running=True)
         assert len(ours) == 3, "the network, the web UI and the server"
         assert not any(inspect(each)["NetworkSettings"]["Ports"] for each in ours), "nothing is published"
         ask(url, "/stop", {})
-        wait_until(lambda: cells(results), "the cell is recorded", timeout=LIMIT_S)
+        wait_until(lambda: cells(results), "the cell is recorded", CONTAINERS_S)
         again = {**FORM, "configuration": "gunicorn-sanic", "user_classes": ["Db"]}
         assert ask(url, "/swarm", again)["success"] is True
-        wait_until(lambda: measured(live(url)), "the next is measured", timeout=LIMIT_S)
+        wait_until(lambda: measured(live(url)), "the next is measured", CONTAINERS_S)
         ui.send_signal(signal.SIGINT)
-        said, _ = ui.communicate(timeout=LIMIT_S)
+        said, _ = ui.communicate(timeout=CONTAINERS_S)
         assert ui.returncode == 0, said
     finally:
         end(ui)

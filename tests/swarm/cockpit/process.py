@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import gevent
 import gevent.monkey
 
-from tests.swarm.processes import LIMIT_S, alive, family, start
+from tests.patience import LONG_S
+from tests.swarm.processes import alive, family, start
 
 ONE = {"name": "one", "summary": "The one.", "unavailable": None, "most_workers": 4, "recycles": "requests"}
 OFFER: dict[str, Any] = {
@@ -93,7 +94,7 @@ class Cockpit:
 
     def wait_for(self, *names: str) -> dict[str, Any]:
         """The next event of one of these names; others are passed over."""
-        with gevent.Timeout(LIMIT_S, AssertionError(f"no event {names}")):
+        with gevent.Timeout(LONG_S, AssertionError(f"no event {names}")):
             while line := later(self.process.stdout.readline).get():
                 event = json.loads(line)
                 if event["event"] in names:
@@ -104,7 +105,7 @@ class Cockpit:
     # -- As a browser
 
     def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             given["Cookie"] = self.cookie
@@ -126,7 +127,7 @@ class Cockpit:
         answer = later(self.post, "/swarm", {**FORM, **form})
         event = self.wait_for("start")
         self.send("served", request=event["request"], url=url, directory=str(directory), ceilings=[])
-        return event, answer.get(timeout=LIMIT_S)
+        return event, answer.get(timeout=LONG_S)
 
     def live(self, since: int = 0) -> dict[str, Any]:
         found = self.get(f"/server/live?since={since}")
@@ -135,7 +136,7 @@ class Cockpit:
 
     def until(self, condition: Any, what: str) -> dict[str, Any]:
         """The live figures as soon as they fulfil a condition."""
-        with gevent.Timeout(LIMIT_S, AssertionError(f"never happened: {what}")):
+        with gevent.Timeout(LONG_S, AssertionError(f"never happened: {what}")):
             while not condition(told := self.live()):
                 gevent.sleep(0.05)
         return told

@@ -12,8 +12,9 @@ import gevent
 import pytest
 
 from swarm.cockpit.__main__ import ANOTHER_PORT
+from tests.patience import LONG_S
 from tests.swarm.cockpit.process import EDIT, FORM, later
-from tests.swarm.processes import LIMIT_S, alive, family
+from tests.swarm.processes import alive, family
 
 FILES = {
     "latency.csv",
@@ -41,7 +42,7 @@ def measured(told):
 def stop(cockpit):
     answer = later(cockpit.post, "/stop")
     event = cockpit.wait_for("finished")
-    assert answer.get(timeout=LIMIT_S).status == 200
+    assert answer.get(timeout=LONG_S).status == 200
     return event
 
 
@@ -119,7 +120,7 @@ def test_a_refusal_is_shown_in_the_form_and_no_load_begins(open_cockpit):
     event = cockpit.wait_for("start")
     words = "one did not start (exit status 3)\n  <b>ModuleNotFoundError</b>"
     cockpit.send("refused", request=event["request"], reason=words)
-    told = answer.get(timeout=LIMIT_S).json
+    told = answer.get(timeout=LONG_S).json
     assert told["success"] is False and told["message"] == words
     live = cockpit.live()
     assert live["state"] == "idle" and live["load"] is None and live["notices"][0]["text"] == words
@@ -133,7 +134,7 @@ def test_one_start_at_a_time(open_cockpit, null_server, folder):
     second = cockpit.post("/swarm", FORM).json
     assert second["success"] is False and "another load is being started" in second["message"]
     cockpit.send("served", request=event["request"], url=null_server, directory=str(folder), ceilings=[])
-    assert first.get(timeout=LIMIT_S).json["success"] is True
+    assert first.get(timeout=LONG_S).json["success"] is True
 
 
 def test_what_is_not_offered_never_reaches_bench(open_cockpit, null_server, folder):
@@ -234,7 +235,7 @@ def test_the_page_goes_on_asking_until_the_last_user_has_ended(open_cockpit, nul
         states.append(cockpit.get("/stats/requests").json["state"])
         assert states[-1] == "stopped" or (states[-1] == "running" and '"state": "running"' in opened)
         gevent.sleep(0.2)
-    assert answer.get(timeout=LIMIT_S).status == 200
+    assert answer.get(timeout=LONG_S).status == 200
     assert states.count("running") > 2
     assert cockpit.get("/stats/requests").json["state"] == "stopped"
 
@@ -277,7 +278,7 @@ def test_it_ends_with_its_input_even_under_load(open_cockpit, null_server, folde
     cockpit.start(null_server, folder)
     processes = family(cockpit.process.pid)
     cockpit.process.stdin.close()
-    with gevent.Timeout(LIMIT_S, AssertionError("it goes on")):
+    with gevent.Timeout(LONG_S, AssertionError("it goes on")):
         while alive(processes):
             gevent.sleep(0.05)
 

@@ -9,6 +9,7 @@ from collections import Counter
 import psutil
 import pytest
 
+from tests.patience import LONG_S
 from tests.swarm.cockpit.process import later
 from tests.swarm.cockpit.test_loads import measured, rows, stop
 from tests.swarm.processes import family
@@ -74,5 +75,5 @@ def test_it_may_listen_on_a_unix_socket_however_long_its_path(open_cockpit, tmp_
         os.close(folder)
         return answer
 
-    answer = later(ask).get(timeout=30)
+    answer = later(ask).get(timeout=LONG_S)
     assert answer.startswith(b"HTTP/1.1 200 OK") and b'"state":"idle"' in answer

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.patience import LONG_S
 from tests.swarm.cockpit.process import FORM, OFFER, later
 
 VIEWS = (
@@ -57,7 +58,7 @@ def test_a_report_is_made_by_bench_when_no_load_runs(open_cockpit, tmp_path, nul
     cockpit = open_cockpit(report=str(tmp_path / "report"))
     answer = later(cockpit.post, "/server/report")
     cockpit.send("making", request=cockpit.wait_for("report")["request"])
-    assert answer.get(timeout=20).status == 202 and cockpit.live()["report"]["state"] == "making"
+    assert answer.get(timeout=LONG_S).status == 202 and cockpit.live()["report"]["state"] == "making"
     cockpit.send("reported", failed="the report could not be made:\n  boom")
     told = cockpit.until(lambda told: told["report"]["state"] != "making", "the end")["report"]
     assert told["state"] == "failed" and "boom" in told["reason"]

@@ -1,5 +1,4 @@
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from bench.machine import host
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from targets.configurations import Stack
+from tests.patience import wait_until
 
 DOCKERFILE = """
 ARG BASE=debian
@@ -132,6 +132,15 @@ def test_an_image_is_built_once_and_again_when_it_is_of_other_sources(docker, st
     assert len(docker.calls("build", "bench-current")) == 2
 
 
+def test_what_a_variant_needs_installed_is_unavailable_in_containers(docker, catalogue, said):
+    """A run goes on without that variant; flags and variables need no other image."""
+    for name in ("uvicorn-plain", "sanic-python-313"):
+        with pytest.raises(UnavailableError, match=r'no image for other packages .* "current"') as caught:
+            images.ensure(engine.find(), catalogue.stacks[catalogue.get(name).stack], said.append)
+        assert "LAUNCHER=processes" in caught.value.remedy
+    assert catalogue.get("uvicorn-h11").stack == "current" and said == []
+
+
 def test_another_base_image_is_another_image(docker, stack, said, monkeypatch):
     here = engine.find()
     images.ensure(here, stack, said.append)
@@ -246,10 +255,12 @@ def test_packages_of_locustfiles_are_over_the_suites_image_for_all_of_its_progra
     assert image.startswith("whichworker-suite:own-") and "BASE=whichworker-suite:latest" in call
     with launcher.open({}, run_folder, said.append):
         program = launcher.start_program(["-c", "import sys; sys.stdin.read()"], [0], stdin=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while len(tags := {each["service"]: each["tag"] for each in docker.containers().values()}) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+
+        def both():
+            tags = {each["service"]: each["tag"] for each in docker.containers().values()}
+            return tags if len(tags) == 2 else None
+
+        tags = wait_until(both, "network and program have a container each")
         program.communicate()
     assert tags == {"loopback": "latest", "suite": image.partition(":")[2]}
     assert len(docker.calls("build", "--tag")) == 1, "it is built and looked into once"

@@ -9,8 +9,7 @@ import psutil
 import pytest
 
 from tests.bench.commands import gone, start_run
-
-pytestmark = pytest.mark.timeout(300)
+from tests.patience import LONG_S, wait_until
 
 TINY = """
 summary = "for tests"
@@ -43,15 +42,13 @@ def start(arguments, **options):
 
 def finish(arguments, **options):
     run = start(arguments, **options)
-    output, _ = run.communicate(timeout=200)
+    output, _ = run.communicate(timeout=LONG_S)
     return run.returncode, output
 
 
 def await_cells(results, count):
-    deadline = time.monotonic() + 150
-    while len(list(results.glob("*/[!.]*/*/*/r?/cell.json"))) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    found = "*/[!.]*/*/*/r?/cell.json"
+    wait_until(lambda: len(list(results.glob(found))) >= count, f"{count} cells are finished")
 
 
 def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docker, asked):
@@ -62,7 +59,7 @@ def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docke
     pids = [facts["pid"] for facts in docker.containers().values()]
     assert len(pids) >= 2  # the namespace, the generator
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=LONG_S)
     assert run.returncode == 130 and "Traceback" not in output
     assert "launcher: containers, as asked (Docker 20.10.24, docker-compose 1.29.2)" in output
     assert output.index("building the image whichworker-current") < output.index("2 cells in 2 blocks")
@@ -107,14 +104,14 @@ def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
     tree = psutil.Process(run.pid).children(recursive=True)
     run.kill()
     run.communicate()
-    assert psutil.wait_procs(tree, 60)[1] == []
+    assert psutil.wait_procs(tree, LONG_S)[1] == []
     left = {name: facts["pid"] for name, facts in docker.containers().items() if name != "stranger"}
     assert left
     following = start(asked(TINY))
     assert any("of a run that was killed" in line for line in following.stdout)
     assert not left.keys() & docker.containers().keys() and gone(left.values())
     os.killpg(following.pid, signal.SIGINT)
-    following.communicate(timeout=60)
+    following.communicate(timeout=LONG_S)
     assert set(docker.containers()) == {"stranger"} and docker.networks() == []
 
 
@@ -135,13 +132,15 @@ def test_what_is_missing_is_said_in_a_line_or_two(docker, asked):
 def test_an_interrupted_build_leaves_no_client(docker, asked):
     docker.note("build", "hang")
     run = start(asked(TINY))
-    deadline = time.monotonic() + 60
-    while not (docker.state / "calls").exists() or not docker.calls("build"):
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.05)
+
+    def builds():
+        assert run.poll() is None
+        return (docker.state / "calls").exists() and docker.calls("build")
+
+    wait_until(builds, "an image is built")
     time.sleep(0.3)
     tree = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=LONG_S)
     assert run.returncode != 0 and "Traceback" not in output
-    assert psutil.wait_procs(tree, 60)[1] == []
+    assert psutil.wait_procs(tree, LONG_S)[1] == []

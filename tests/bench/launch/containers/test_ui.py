@@ -1,10 +1,6 @@
 """The web UI with its servers and its load in containers, on the stand-in for Docker."""
 
-import pytest
-
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_what_is_chosen_is_served_in_a_container_and_recorded(tmp_path, docker, current):

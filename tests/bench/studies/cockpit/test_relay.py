@@ -9,8 +9,7 @@ import pytest
 
 from bench.model.errors import UserError
 from bench.studies.cockpit.web_ui import Relay
-
-LIMIT_S = 30.0
+from tests.patience import LONG_S
 
 
 @contextlib.contextmanager
@@ -24,7 +23,7 @@ def echoing(path, answer=lambda got: got):
         thread.start()
         yield
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(LIMIT_S)
+        thread.join(LONG_S)
     os.close(folder)
 
 
@@ -42,7 +41,7 @@ def _serve(connection, answer):
 
 
 def connected(relay):
-    return socket.create_connection(("127.0.0.1", relay.port), timeout=LIMIT_S)
+    return socket.create_connection(("127.0.0.1", relay.port), timeout=LONG_S)
 
 
 def test_what_is_said_goes_on_and_the_answer_comes_back(tmp_path):

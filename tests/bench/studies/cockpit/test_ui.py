@@ -15,9 +15,8 @@ from analysis import results as analysed
 from bench.cli.main import app
 from bench.launch.local import Processes
 from tests.bench.studies.cockpit.ui import FORM, TARGET_FORM, Ui
+from tests.patience import LONG_S
 from tests.ports import free_port
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def rows(path):
@@ -54,7 +53,7 @@ def test_from_the_form_to_a_recorded_cell(open_ui):
     server = [each for each in ui.family() if "targets.serve" in each.cmdline()]
     ui.stop()
     cell, folder = ui.recorded()
-    assert not psutil.wait_procs(server, timeout=60)[1], "Stop takes the server down"
+    assert not psutil.wait_procs(server, timeout=LONG_S)[1], "Stop takes the server down"
     assert cell["status"] == "finished" and cell["measured"]["requests"] > 0
     assert (cell["configuration"], cell["scenario"], cell["load"]) == (
         "single", "slow", {"kind": "closed", "users": 4},
@@ -142,7 +141,7 @@ def test_ctrl_c_stops_the_load_and_keeps_what_was_measured(open_ui):
     ui.measured()
     started = ui.family()
     assert ui.end() == 0
-    assert not psutil.wait_procs(started, timeout=60)[1]
+    assert not psutil.wait_procs(started, timeout=LONG_S)[1]
     (path,) = ui.results.glob("*/*/*/*/*/cell.json")
     cell = json.loads(path.read_text())
     assert cell["status"] == "finished" and ui.run()["status"] == "finished"
@@ -199,4 +198,4 @@ def test_a_port_in_use_is_told(tmp_path, open_ui):
     assert first.url.endswith(str(port))
     second = open_ui("--port", str(port))
     assert second.url is None and f"port {port} on 127.0.0.1 is in use" in second.said
-    assert second.process.wait(60) == 1 and "Traceback" not in second.said
+    assert second.process.wait(LONG_S) == 1 and "Traceback" not in second.said

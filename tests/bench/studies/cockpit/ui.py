@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.patience import LONG_S, wait_until
+
 ROOT = Path(__file__).parents[4]
 STACK = ROOT / "targets" / "stacks" / "current.txt"
-LIMIT_S = 90.0
-"""How long anything may take before the test fails: far more than it needs."""
 
 CATALOGUE = f"""
 [stack.current]
@@ -105,7 +104,7 @@ class Ui:
 
     def ask(self, path, form=None):
         data = None if form is None else urllib.parse.urlencode(form, doseq=True).encode()
-        with urllib.request.urlopen(self.url + path, data, timeout=LIMIT_S) as answer:
+        with urllib.request.urlopen(self.url + path, data, timeout=LONG_S) as answer:
             return answer.read()
 
     def post(self, path, form):
@@ -122,11 +121,11 @@ class Ui:
 
     def until(self, condition, what):
         """The live figures as soon as they fulfil a condition."""
-        deadline = time.monotonic() + LIMIT_S
-        while not condition(told := self.live()):
-            assert time.monotonic() < deadline, f"never happened: {what}; {told}"
-            time.sleep(0.1)
-        return told
+
+        def fulfilled():
+            return told if condition(told := self.live()) else None
+
+        return wait_until(fulfilled, what, again_s=0.1)
 
     def measured(self):
         """Wait for two whole seconds of which everything is known, after the warm-up."""
@@ -154,14 +153,14 @@ class Ui:
     def end(self):
         """Press Ctrl-C; returns the exit status."""
         self.process.send_signal(signal.SIGINT)
-        self.said += self.process.communicate(timeout=LIMIT_S)[0]
+        self.said += self.process.communicate(timeout=LONG_S)[0]
         return self.process.returncode
 
     def close(self):
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.communicate(timeout=LIMIT_S)
+                self.process.communicate(timeout=LONG_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise

@@ -29,6 +29,7 @@ from bench.studies.replay.measure import (
     variants,
 )
 from targets.configurations import load as load_catalogue
+from tests.patience import LONG_S, wait_until
 
 BUSY = "import time\nwhile time.process_time() < {}: pass"
 SMALL = ["--repeats", "1", "--processes", "2", "--requests", "5", "--seconds", "1", "--seed", "1"]
@@ -36,7 +37,7 @@ SMALL = ["--repeats", "1", "--processes", "2", "--requests", "5", "--seconds", "
 
 def bench(*arguments):
     command = [sys.executable, "-m", "bench", "replay", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S)
 
 
 def test_a_whole_replay_of_one_configuration(tmp_path, current, clients):
@@ -70,20 +71,23 @@ def test_an_interrupted_replay_keeps_what_there_is_and_leaves_no_process(tmp_pat
     command = [sys.executable, "-m", "bench", "replay", "--configurations", "sanic-single,uvicorn"]
     command += ["--requests", "10000", "--processes", "4", "--results", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    parent, deadline = psutil.Process(process.pid), time.monotonic() + 80
+    parent = psutil.Process(process.pid)
+
+    def all_ask():
+        assert process.poll() is None
+        return sum("bench.studies.replay.clients" in command_line(each) for each in living(parent)) == 5
+
     try:
-        while sum("bench.studies.replay.clients" in command_line(each) for each in living(parent)) < 5:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(all_ask, "all clients are started")
         family = living(parent)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=LONG_S)
     finally:
         process.kill()
         process.wait()
     (folder,) = tmp_path.iterdir()
     assert process.returncode == 130 and f"bench replay --show {folder.name}" in output
-    assert psutil.wait_procs(family, 30)[1] == []
+    assert psutil.wait_procs(family, LONG_S)[1] == []
     assert records.Replay.read(folder).status == "interrupted"
 
 
