@@ -1,5 +1,6 @@
 """`bench settings`: what it measures, what it says, and what it refuses."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -176,7 +177,8 @@ def test_it_says_whose_settings_it_tries_and_why(tmp_path, monkeypatch):
 def test_a_second_run_that_was_interrupted_says_how_to_go_on(tmp_path, monkeypatch):
     first = tmp_path / "20261130-000000-settings"
     first.mkdir()
-    (first / "run.json").write_text('{"schema": 3, "status": "finished", "launcher": "processes", "plan": {}}')
+    facts = {"schema": 3, "status": "finished", "launcher": "processes", "plan": {}}
+    (first / "run.json").write_text(json.dumps(facts))
     known = SimpleNamespace(parents=["uvicorn"])
     together = [SimpleNamespace(parent="uvicorn", words="uvicorn (--backlog 100)")]
     monkeypatch.setattr(command, "_settings", lambda _: known)
