@@ -154,15 +154,16 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-# In this order whatever --jobs says: each part wants the CPUs for itself.
+# In this order whatever --jobs says: what fails most first. AFTER_CLOCKS= is a command between the first two.
 test: lint setup ## Check everything: lint, then every test (make --jobs=3 test: what it installs, beside lint).
+	@$(MAKE) --no-print-directory test-clocks
+	@$(AFTER_CLOCKS)
 	@$(MAKE) --no-print-directory test-analysis
 	@$(MAKE) --no-print-directory test-servers
-	@$(MAKE) --no-print-directory test-clocks
 
 test-analysis: $(VENV)/.dev ## Check what needs no server: the analysis and the documents (a part of make test).
-	@# It takes CPU time only, and what it finds is known after a minute or two.
-	@$(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/analysis tests/docs
+	@# It takes CPU time only, and waits for nothing: whatever runs beside goes before it.
+	@nice -n 10 $(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/analysis tests/docs
 
 test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains (a part of make test).
 	@# They wait for most of their time: more processes than CPUs. Files stay whole, for the servers that their tests

@@ -90,7 +90,7 @@ def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None
     if version == stack.pythons[0]:
         raise stacks.UnavailableError(
             f"its parent is served by Python {version} here, so there is nothing to compare",
-            "nothing: its parent has what it would show",
+            "measure where its parent has another Python",
         )
 
 

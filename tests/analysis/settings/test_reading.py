@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from analysis.settings import settings
 from analysis.study import study
 from tests.fixtures.imagined import VARIANTS, open_p99_us, server_of
 from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
@@ -152,6 +154,16 @@ def test_a_variant_that_could_not_be_measured_says_why(tmp_path):
     (failed,) = [each for each in found.judged if each.unmeasured]
     assert failed.name == "uvicorn-access-log" and failed.fate == "not shown"
     assert failed.unmeasured.endswith("the server ended by itself (exit status 1)")
+
+
+def test_a_control_tells_no_tail_where_an_open_loop_without_trace_does(tried):
+    opened = tried.summary[tried.summary["load_kind"] == "open"]
+    slow = opened["schedule_p99_us"].where(opened["configuration"] != "uvicorn-c-parser", 1e9)
+    controls = opened.assign(treatment="control", schedule_p99_us=slow).set_axis(opened.index + 10_000)
+    both = settings(tried.results, pd.concat([tried.summary, controls]))
+    assert ratios(both, "uvicorn-c-parser") == ratios(tried.settings, "uvicorn-c-parser")
+    alone = settings(tried.results, pd.concat([tried.summary.drop(opened.index), controls]))
+    assert ratios(alone, "uvicorn-c-parser")["p99"].ratio > 1000
 
 
 def test_a_run_without_variants_has_no_settings(tmp_path):

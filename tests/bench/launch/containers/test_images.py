@@ -132,6 +132,15 @@ def test_an_image_is_built_once_and_again_when_it_is_of_other_sources(docker, st
     assert len(docker.calls("build", "bench-current")) == 2
 
 
+def test_what_a_variant_needs_installed_is_unavailable_in_containers(docker, catalogue, said):
+    """A run goes on without that variant; flags and variables need no other image."""
+    for name in ("uvicorn-plain", "sanic-python-313"):
+        with pytest.raises(UnavailableError, match=r'no image for other packages .* "current"') as caught:
+            images.ensure(engine.find(), catalogue.stacks[catalogue.get(name).stack], said.append)
+        assert "LAUNCHER=processes" in caught.value.remedy
+    assert catalogue.get("uvicorn-h11").stack == "current" and said == []
+
+
 def test_another_base_image_is_another_image(docker, stack, said, monkeypatch):
     here = engine.find()
     images.ensure(here, stack, said.append)
