@@ -170,10 +170,10 @@ def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
     cells = results.finished
     used = used_cpus(cells).to_dict()
     spent: dict[Any, list[float]] = {cell: [] for cell in cells.index}
-    for (cell, cpu), one in results.host.groupby(["cell", "cpu"]):
+    read = results.host[["cell", "cpu", "time"]].assign(spent=results.host[columns].sum(axis=1, skipna=False))
+    for (cell, cpu), one in read.groupby(["cell", "cpu"]):
         if cpu in used[cell]:
-            values = one[columns].sum(axis=1, skipna=False).tolist()
-            spent[cell].append(growth(one["time"].tolist(), values, *window(cells, cell)))
+            spent[cell].append(growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell)))
     whole = {cell: sum(parts) for cell, parts in spent.items() if len(parts) == len(used[cell])}
     return pd.Series(whole, dtype=float).reindex(cells.index)
 

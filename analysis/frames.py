@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -64,8 +65,7 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     dimensions = [] if file.of_recycling else DIMENSIONS[1:]
     paths = [directory / path / f"{name}.csv" for path in cells["path"]]
     if not paths:
-        kinds = {column: "category" if kind == "id" else kind for column, kind in file.types.items()}
-        return empty(kinds)[["cell", *dimensions, *kinds]]
+        return _no_rows(name).copy()
     parts, lengths = _parts(paths, file.types)
     rows = np.repeat(np.arange(len(paths)), lengths)
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
@@ -122,6 +122,15 @@ def _together(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.Da
         return None
     whole = len(frame) == sum(lengths) and set(columns) <= set(frame.columns)
     return ([frame], lengths) if whole else None
+
+
+@cache
+def _no_rows(name: str) -> pd.DataFrame:
+    """What `read` gives for no cells."""
+    file = FILES[name]
+    dimensions = [] if file.of_recycling else DIMENSIONS[1:]
+    kinds = {column: "category" if kind == "id" else kind for column, kind in file.types.items()}
+    return empty(kinds)[["cell", *dimensions, *kinds]]
 
 
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
@@ -217,22 +226,29 @@ def read_exceptions(directory: Path, cells: pd.DataFrame) -> pd.DataFrame:
         UserError: such a file is none; the text names it.
     """
     paths = zip(cells.index.to_list(), cells["path"], strict=True)
-    parts = [_of_cell(directory / path / EXCEPTIONS_FILE).assign(cell=cell) for cell, path in paths]
-    parts = [part for part in parts if len(part)]
+    found = [(cell, _of_cell(directory / path / EXCEPTIONS_FILE)) for cell, path in paths]
+    parts = [part.assign(cell=cell) for cell, part in found if part is not None]
     if not parts:
-        empty = {"cell": "int64", **dict.fromkeys(DIMENSIONS[1:], "object"), **EXCEPTIONS}
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+        return _no_exceptions().copy()
     frame = pd.concat(parts, ignore_index=True).join(cells[DIMENSIONS[1:]], on="cell")
     return frame[[*DIMENSIONS, *EXCEPTIONS]]
 
 
-def _of_cell(path: Path) -> pd.DataFrame:
-    """The `EXCEPTIONS` of one file; empty where there is none."""
+@cache
+def _no_exceptions() -> pd.DataFrame:
+    """What `read_exceptions` gives where nothing was raised."""
+    empty = {"cell": "int64", **dict.fromkeys(DIMENSIONS[1:], "object"), **EXCEPTIONS}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+
+
+def _of_cell(path: Path) -> pd.DataFrame | None:
+    """The `EXCEPTIONS` of one file; None where there are none."""
     try:
         content = path.read_bytes() if path.exists() else _NOTHING
-        return pd.DataFrame(columns=list(EXCEPTIONS)) if content.strip() == _NOTHING else _exceptions(content)
+        found = None if content.strip() == _NOTHING else _exceptions(content)
     except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
         raise UserError(f"{path}: {error}; remove {path.parent} and resume the run") from error
+    return None if found is None or found.empty else found
 
 
 def _exceptions(content: bytes) -> pd.DataFrame:

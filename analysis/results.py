@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,9 @@ class Results:
         """Every configuration of the catalogue, measured or not, in its declared order."""
         return [configuration.name for configuration in self.run.configurations]
 
-    @property
+    @cached_property
     def finished(self) -> pd.DataFrame:
-        """The cells that have measurements."""
+        """The cells that have measurements; do not change it."""
         return self.cells[self.cells["status"] == "finished"]
 
 

@@ -65,6 +65,10 @@ def by_manner(results: Results) -> pd.DataFrame:
 
     A cell that was measured in one manner says nothing of the other, and its figures are those of the sums.
     """
+    rotated = _rotated(results)
+    if rotated.empty:
+        columns = [f"{metric}_{manner}" for metric, manner in product(("throughput", "cpu_us"), MANNERS)]
+        return pd.DataFrame(columns=columns, index=rotated, dtype=float)
     summed = _summed(good(results.slices), ["cell", "manner"])
     figures = {"throughput": throughput(summed), "cpu_us": cpu_us(summed)}
     manner_of = summed.index.get_level_values("manner")
@@ -73,7 +77,7 @@ def by_manner(results: Results) -> pd.DataFrame:
             f"{metric}_{manner}": values[manner_of == manner].droplevel("manner")
             for (metric, values), manner in product(figures.items(), MANNERS)
         },
-        index=_rotated(results),
+        index=rotated,
     )
     known = both["throughput_polls"].notna() & both["throughput_sleeps"].notna()
     return both.where(known)

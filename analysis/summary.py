@@ -26,6 +26,7 @@ WITH_INTERVAL = [
 ]  # fmt: skip
 MEANS = ["busy", "generator_busy", "offered", "achieved", "ceiling", "ceiling_share"]
 LATENCIES = [*QUANTILES, "max_us"]
+_MERGED = [f"{prefix}{name}" for prefix in ("merged_", "merged_schedule_") for name in LATENCIES]
 
 
 def summarise(results: Results) -> pd.DataFrame:
@@ -198,6 +199,11 @@ def aggregate(results: Results, summary: pd.DataFrame, load: Sequence[str]) -> p
     and `merged_schedule_*` (from the schedule) come from the histograms of all repeats added up.
     """
     by = ["configuration", *load]
+    if summary.empty:
+        # Nothing is counted, and merging no histograms takes as long as merging some.
+        return pd.DataFrame(columns=[*by, *_over_repeats(summary), *_MERGED]).astype(
+            dict.fromkeys(_MERGED, float)
+        )
     latencies = results.latencies[results.latencies["cell"].isin(summary.index)]
     service = _merged(latencies, by, "service", "merged_")
     schedule = _merged(latencies, by, "from_schedule", "merged_schedule_")
@@ -205,9 +211,7 @@ def aggregate(results: Results, summary: pd.DataFrame, load: Sequence[str]) -> p
         dict(zip(by, key, strict=True)) | _over_repeats(group)
         for key, group in summary.groupby(by, observed=True)
     ]
-    columns = [*by, *_over_repeats(summary.iloc[:0])]
-    loads = pd.DataFrame(rows, columns=columns)
-    return loads.join(service, on=by).join(schedule, on=by)
+    return pd.DataFrame(rows).join(service, on=by).join(schedule, on=by)
 
 
 def _over_repeats(group: pd.DataFrame) -> dict[str, Any]:

@@ -206,6 +206,8 @@ def ended(measured: Measurements) -> Iterator[Finding]:
 def left_out(measured: Measurements) -> Iterator[Finding]:
     """Slices that do not count."""
     slices = measured.results.slices
+    if slices.empty:
+        return
     off, began_late = off_timetable(slices), spoiled(slices)
     for scenario, group in slices[began_late].groupby("scenario", observed=True):
         every = slices[slices["scenario"] == scenario]
@@ -237,6 +239,8 @@ def left_out(measured: Measurements) -> Iterator[Finding]:
 def skipped(measured: Measurements) -> Iterator[Finding]:
     """Slices of the timetable that never began."""
     cells = _rotated(measured).join(measured.results.finished["rounds"])
+    if cells.empty:
+        return
     begun = measured.results.slices.groupby("cell").size().reindex(cells.index).fillna(0)
     cells = cells.assign(skipped=cells["rounds"] - begun)
     for scenario, group in cells[cells["skipped"] > 0].groupby("scenario"):
@@ -280,6 +284,8 @@ def _gravity(group: pd.DataFrame, every: pd.DataFrame) -> Group | None:
 def reconnected(measured: Measurements) -> Iterator[Finding]:
     """Connections that were opened inside slices, although kept ones were there."""
     slices = measured.results.slices
+    if slices.empty:
+        return
     by = ["scenario", "configuration", "workers", "users"]
     of = slices.groupby(by, observed=True)[["opened", "requests"]].sum().reset_index()
     share = of["opened"] / of["requests"].where(of["requests"] > 0)
@@ -303,6 +309,8 @@ def reconnected(measured: Measurements) -> Iterator[Finding]:
 def idle(measured: Measurements) -> Iterator[Finding]:
     """Servers that work while nobody loads them."""
     cells = _rotated(measured)
+    if cells.empty:
+        return
     share = cells.groupby(["configuration", "workers"])["idle_share"].mean()
     busy = share[share > IDLE_SHARE].reset_index()
     if len(busy):

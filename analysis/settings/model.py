@@ -125,12 +125,17 @@ class Judged:
 
     @property
     def fate(self) -> Fate:
-        """Worth it: better in something that it is expected to change, and worse in nothing."""
-        if self.broken or any(each.fate == "costs" for each in self.measured):
-            return "costs"
+        """Worth it: better in something that it is expected to change, and worse in nothing of that.
+
+        What it costs elsewhere is told beside a gain, and decides where there is none.
+        """
         fates = {each.fate for each in self.expected}
+        if self.broken or "costs" in fates:
+            return "costs"
         if "worth it" in fates:
             return "worth it"
+        if any(each.fate == "costs" for each in self.measured):
+            return "costs"
         same = fates == {"makes no difference"} and not self.lacking
         return "makes no difference" if same else "not shown"
 
@@ -166,10 +171,10 @@ class Judged:
     @property
     def remarks(self) -> str:
         """What its row leaves open: what changes, what speaks against its fate, what people say."""
-        parts = [self.facts.change, self.unmeasured, self.broken]
-        if self.fate == "costs":
-            gains = [MEASURES[each.measure].head for each in self.measured if each.fate == "worth it"]
-            parts += [f"better in {listed(gains)}"] if gains else []
+        parts = [f"{self.facts.varies}: {self.facts.change}", self.unmeasured, self.broken]
+        for fate, opposite, told in (("costs", "worth it", "better"), ("worth it", "costs", "worse")):
+            heads = [MEASURES[each.measure].head for each in self.measured if each.fate == opposite]
+            parts += [f"{told} in {listed(heads)}"] if heads and self.fate == fate else []
         silent = self.unmeasured or self.broken
         parts += [f"{listed(self.lacking)} not measured"] if self.lacking and not silent else []
         parts += [f"said: “{self.facts.claim.rstrip('.')}”"] if self.facts.claim else []

@@ -33,7 +33,6 @@ class Row(TableRow):
         fate = self.judged.fate
         return (
             words(self.judged.name),
-            words(self.judged.facts.varies),
             Cell(fate, verdict=_SIGNS[fate]),
             *(_ratio(known.get(measure)) for measure in self.measures),
             words(self.judged.claim if self.judged.facts.claim else None),
@@ -56,8 +55,8 @@ class Table:
     explanation: ClassVar[str] = (
         f"Ratios of each variant to its parent, compared pairwise within each sitting or repeat, with the "
         f"{CONFIDENCE:.0%} interval. Worth it: certainly more than {MATERIAL - 1:.0%} better in something "
-        "that the setting is expected to change, and certainly worse in nothing. No difference: the whole "
-        f"interval within {MATERIAL - 1:.0%} in all of that."
+        "that the setting is expected to change, and certainly worse in nothing of that. No difference: the "
+        f"whole interval within {MATERIAL - 1:.0%} in all of that."
     )
 
     @property
@@ -88,7 +87,7 @@ class Table:
     def columns(self) -> tuple[str, ...]:
         """The heads of what `Row.cells` gives."""
         heads = [MEASURES[measure].head for measure in self.measures]
-        return "configuration", "setting", "fate", *heads, "claim", NOTES
+        return "configuration", "fate", *heads, "claim", NOTES
 
     @property
     def rows(self) -> Sequence[Row]:

@@ -166,7 +166,7 @@ def test_a_load_without_success_is_not_drawn(run):
     for chart in CHARTS:
         figure = chart(studied)
         if figure is not None:
-            style.png(figure)
+            figure.draw_without_rendering()
 
 
 def test_many_panels_wrap(run):

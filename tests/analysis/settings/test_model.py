@@ -81,6 +81,8 @@ def test_what_was_not_expected_can_cost_and_cannot_win():
     assert won.fate == "makes no difference"
     open_ = judged(setting("throughput", BETTER), setting("pss_bytes", OPEN, expected=False))
     assert open_.fate == "worth it"
+    dear = judged(setting("throughput", BETTER), setting("pss_bytes", BETTER, expected=False))
+    assert dear.fate == "worth it" and "worse in PSS" in dear.remarks
 
 
 def test_what_was_expected_and_not_measured_is_named_and_leaves_it_open():
