@@ -65,7 +65,7 @@ FIND_COMPOSE = if docker compose version >/dev/null 2>&1; then compose='docker c
 	else echo 'error: Docker Compose was not found.' >&2; echo 'Install it (Debian: apt install docker.io docker-compose) and run make again.' >&2; exit 1; fi
 
 # Tests start make themselves, which must not look for the jobs of this one.
-PYTEST := MAKEFLAGS= $(VENV)/bin/pytest
+PYTEST := env MAKEFLAGS= $(VENV)/bin/pytest
 
 option = $(if $(2),--$(1) "$(2)")
 limits = $(call option,startup-timeout,$(STARTUP_TIMEOUT)) $(call option,import-timeout,$(IMPORT_TIMEOUT))
