@@ -177,7 +177,7 @@ class Judged:
             parts += [f"{told} in {listed(heads)}"] if heads and self.fate == fate else []
         silent = self.unmeasured or self.broken
         parts += [f"{listed(self.lacking)} not measured"] if self.lacking and not silent else []
-        parts += [f"said: “{self.facts.claim.rstrip('.')}”"] if self.facts.claim else []
+        parts += [f"“{self.facts.claim.rstrip('.')}”: {self.claim}"] if self.facts.claim else []
         return "; ".join(part for part in parts if part)
 
     @property

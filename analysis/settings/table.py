@@ -35,7 +35,6 @@ class Row(TableRow):
             words(self.judged.name),
             Cell(fate, verdict=_SIGNS[fate]),
             *(_ratio(known.get(measure)) for measure in self.measures),
-            words(self.judged.claim if self.judged.facts.claim else None),
             words(self.judged.remarks),
         )
 
@@ -87,7 +86,7 @@ class Table:
     def columns(self) -> tuple[str, ...]:
         """The heads of what `Row.cells` gives."""
         heads = [MEASURES[measure].head for measure in self.measures]
-        return "configuration", "fate", *heads, "claim", NOTES
+        return "configuration", "fate", *heads, NOTES
 
     @property
     def rows(self) -> Sequence[Row]:
