@@ -15,7 +15,7 @@ from tests.patience import CONTAINERS_S
 
 ROOT = Path(__file__).parents[3]
 # What docker-compose.yml publishes on 127.0.0.1, by configuration.
-PORTS = {name: 8001 + place for place, name in enumerate(load().configurations)}
+PORTS = {name: 8001 + place for place, name in enumerate(load().declared)}
 
 
 class Checkout:
