@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from state import LONG_S, PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
+from state import PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
+
+# How long a container may take to note its end; one that is killed with its client never does.
+_REMOVE_S = 5.0
 
 
 def version(*_words):
@@ -71,7 +74,7 @@ def remove(force, volumes, *names):
         try:
             folder = place(name)
             tell(name, signal.SIGKILL)
-            deadline = time.monotonic() + LONG_S
+            deadline = time.monotonic() + _REMOVE_S
             while exit_status(name) is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             shutil.rmtree(folder)
