@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.study import Study
+from analysis.summary import failed_share
 from analysis.table import Cell, TableRow, number, words
 from analysis.table import Verdict as Sign
 from analysis.words import Value, counted
@@ -147,19 +148,15 @@ def changes(cells: pd.DataFrame) -> Iterator[Change]:
             f"{counted(int(now['users'].iloc[0]), 'user')}, {counted(int(now['workers'].iloc[0]), 'worker')}",
             "second" if busy else "CPU-second",
         )
-        if _errors(old) > ERROR_RATE:
+        if failed_share(old) > ERROR_RATE:
             yield Change(*where, None)
-        elif _errors(now) > ERROR_RATE:
+        elif failed_share(now) > ERROR_RATE:
             yield Change(
-                *where, None, f"{_errors(now):.2%} of its requests fail, of those before {_errors(old):.2%}"
+                *where,
+                None,
+                f"{failed_share(now):.2%} of its requests fail, of those before {failed_share(old):.2%}",
             )
         else:
             one, other = (each["throughput"] if busy else 1e6 / each["cpu_us"] for each in (now, old))
             ratio = compare(one[now["requests"] > 0], other[old["requests"] > 0])
             yield Change(*where, None if math.isnan(ratio.ratio) else ratio)
-
-
-def _errors(cells: pd.DataFrame) -> float:
-    """The share of the requests that failed."""
-    failures = int(cells["failures"].sum())
-    return failures / max(1, failures + int(cells["requests"].sum()))

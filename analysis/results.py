@@ -1,6 +1,7 @@
 """results/<run>/ as tidy frames. Reads files only; knows nothing of how they were measured."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,6 +105,20 @@ def latest(root: Path = RESULTS_ROOT) -> Path:
     if not runs:
         raise UserError(f"no results in {root}: run `make bench` first")
     return max(runs)[1]
+
+
+def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, schema.Run]]:
+    """The finished runs in the folders under `root` that match, those left out that cannot be read.
+
+    These are of another version of the suite, or not whole.
+    """
+    for path in root.glob(f"{pattern}/run.json"):
+        try:
+            run = schema.read(path, schema.Run)
+        except UserError:
+            continue
+        if run.status == "finished":
+            yield path.parent, run
 
 
 def load(directory: Path) -> Results:

@@ -229,6 +229,12 @@ def _over_repeats(group: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
+def failed_share(cells: pd.DataFrame) -> float:
+    """The share of the requests of some cells that failed, rows of the summary; 0 without any request."""
+    failures = int(cells["failures"].sum())
+    return failures / max(1, failures + int(cells["requests"].sum()))
+
+
 def _merged(latencies: pd.DataFrame, by: list[str], kind: str, prefix: str) -> pd.DataFrame:
     described = describe(latencies, by, kind)
     # The histograms know their dimensions as categories, the cells as texts.

@@ -6,10 +6,11 @@ It runs inside every stack's environment: standard library only (and tomli where
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,6 +34,15 @@ def open_table(path: Path) -> Table:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
+
+
+def toml(value: Any) -> str:
+    """A text, a number, a list or a table of these as TOML, on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{toml(str(key))} = {toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 class Table:

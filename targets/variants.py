@@ -5,13 +5,12 @@ It runs inside every stack's environment: standard library only.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
-from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint
+from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, toml
 
 SAYS = ("better", "no difference", "worse")
 """What people may say of a variant beside its parent."""
@@ -193,8 +192,8 @@ def written(name: str, of: str, varies: str, changes: Changes, expects: Sequence
     values: dict[str, Any] = {"of": of, "varies": varies, "expects": list(expects)}
     values.update({each.name: getattr(changes, each.name) for each in fields(Changes)})
     values.update(values.pop("facts"))
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value]
-    return "\n".join([f"[variant.{json.dumps(name)}]", *lines]) + "\n"
+    lines = [f"{key} = {toml(value)}" for key, value in values.items() if value]
+    return "\n".join([f"[variant.{toml(name)}]", *lines]) + "\n"
 
 
 def _union(key: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -210,15 +209,6 @@ def _only_python(wanted: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     if any(each != wanted[0] for each in wanted):
         raise ConfigurationError(f"python: cannot be both {wanted[0][0]} and {wanted[-1][0]}")
     return wanted[0] if wanted else ()
-
-
-def _toml(value: Any) -> str:
-    """A text, a number, a list of texts or a table of texts, as TOML."""
-    if isinstance(value, Mapping):
-        return (
-            "{ " + ", ".join(f"{json.dumps(key)} = {json.dumps(each)}" for key, each in value.items()) + " }"
-        )
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _is(word: str, flag: str) -> bool:

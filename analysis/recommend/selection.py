@@ -11,6 +11,7 @@ from analysis.recommend.evidence import Kind
 from analysis.recommend.reading import kinds, of_kind, read
 from analysis.recommend.tuning import runs_of_settings
 from analysis.recommend.verdict import Verdict
+from analysis.results import finished
 from analysis.study import Study, study
 from bench.model import matching, schema
 from bench.model.errors import UserError
@@ -114,14 +115,9 @@ def _of_a_database(run: schema.Run) -> bool:
 def _usable(root: Path, machine_id: str) -> Iterator[_Found]:
     """The finished runs of a machine that ask which configuration to use, in general."""
     found: list[tuple[Path, schema.Run]] = []
-    for path in root.glob("*/run.json"):
-        try:
-            run = schema.read(path, schema.Run)
-        except UserError:  # of another version of the suite, or not whole
-            continue
-        mine = run.host.machine_id == machine_id and asks(run) and not _of_a_database(run)
-        if run.status == "finished" and mine:
-            found.append((path.parent, run))
+    for folder, run in finished(root):
+        if run.host.machine_id == machine_id and asks(run) and not _of_a_database(run):
+            found.append((folder, run))
     # Not every plan measures variants, and not every run says which of its configurations are some.
     variants = {each.name for _, run in found for each in run.configurations if each.variant_of}
     for folder, run in found:

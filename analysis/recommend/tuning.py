@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from analysis.recommend.evidence import Tuned, Tuning
+from analysis.results import finished
 from analysis.settings import Judged, measured
 from analysis.study import Study, study
 from bench.model import schema
@@ -54,9 +55,9 @@ def tuning(name: str, recycle: str | None, tried: Sequence[Study]) -> Tuning:
 
 def _varied(name: str) -> Iterator[str]:
     """The settings of a configuration that the suite's variants change."""
-    for entry in configurations.load().configurations.values():
-        if entry.variant is not None and entry.variant.of == name:
-            yield entry.variant.varies
+    for entry in configurations.load().variants(name).values():
+        assert entry.variant is not None
+        yield entry.variant.varies
 
 
 def _figure(judged: Judged) -> str:
@@ -89,12 +90,5 @@ def _of_entry(judged: Judged, tried: Study) -> Tuned | None:
 
 def _second(tried: Study) -> Study | None:
     """The latest finished run in the folder of another: what was worth it there, together."""
-    found = []
-    for path in tried.results.directory.glob("*/*/run.json"):
-        try:
-            run = schema.read(path, schema.Run)
-        except UserError:  # not whole
-            continue
-        if run.status == "finished":
-            found.append((run.started, path.parent))
+    found = [(run.started, folder) for folder, run in finished(tried.results.directory, "*/*")]
     return study(max(found)[1]) if found else None

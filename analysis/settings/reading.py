@@ -11,7 +11,7 @@ from analysis.recycling import Recycling
 from analysis.results import Results
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
-from analysis.summary import OPEN_LOAD
+from analysis.summary import OPEN_LOAD, failed_share
 from bench.model.schema import Variant
 from bench.model.thresholds import ERROR_RATE, SATURATED
 from bench.stats.comparison import Ratio, compare_counts
@@ -133,9 +133,7 @@ def _weighed(loads: Sequence[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 def _errors(cells: pd.DataFrame, name: str) -> float:
     """The share of a configuration's requests under a load that failed."""
-    mine = cells[cells["configuration"] == name]
-    failures = int(mine["failures"].sum())
-    return failures / max(1, failures + int(mine["requests"].sum()))
+    return failed_share(cells[cells["configuration"] == name])
 
 
 def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:

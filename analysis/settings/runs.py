@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from analysis.results import finished
 from bench.model import schema
-from bench.model.errors import UserError
 
 
 def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
@@ -12,14 +12,9 @@ def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     Those of one `app`, None for the suite's, and of these those that tried a variant which no later one did.
     """
     found: list[tuple[float, Path, set[str]]] = []
-    for path in root.glob("*/run.json"):
-        try:
-            run = schema.read(path, schema.Run)
-        except UserError:  # of another version of the suite, or not whole
-            continue
-        mine = run.status == "finished" and run.host.machine_id == machine_id
-        if mine and run.app == app:
-            found.append((run.started, path.parent, tried(path.parent, run)))
+    for folder, run in finished(root):
+        if run.host.machine_id == machine_id and run.app == app:
+            found.append((run.started, folder, tried(folder, run)))
     told: set[str] = set()
     kept = []
     for _, folder, variants in sorted(found, reverse=True):

@@ -15,6 +15,10 @@ from bench.model.plan import IMPORT_S, STARTUP_S
 _OWN = "Your own app and locustfile"
 
 ResultsOption = Annotated[Path, typer.Option("--results", help="The folder that holds the runs.")]
+NoReportOption = Annotated[
+    bool,
+    typer.Option("--no-report", help="Only measure: `bench report` makes the report, here or elsewhere."),
+]
 LauncherOption = Annotated[
     str | None,
     typer.Option(

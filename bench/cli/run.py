@@ -8,6 +8,7 @@ import typer
 from bench.cli import measuring
 from bench.cli import report as report_command
 from bench.cli.measuring import with_request
+from bench.cli.options import NoReportOption
 from bench.cli.terminal import console, reports_errors
 from bench.experiment import run as experiment
 from bench.experiment.run import Request
@@ -55,10 +56,7 @@ def run(
             rich_help_panel=_RUNNING,
         ),
     ] = False,
-    no_report: Annotated[
-        bool,
-        typer.Option("--no-report", help="Only measure: `bench report` makes the report, here or elsewhere."),
-    ] = False,
+    no_report: NoReportOption = False,
 ) -> None:
     """Run a plan and print the ranking and where the report is.
 

@@ -11,6 +11,7 @@ import typer
 from bench.cli import measuring
 from bench.cli import report as report_command
 from bench.cli.measuring import with_request
+from bench.cli.options import NoReportOption
 from bench.cli.terminal import console, reports_errors, say
 from bench.experiment import inputs, results
 from bench.experiment import run as experiment
@@ -46,10 +47,7 @@ def settings(
         bool,
         typer.Option("--no-combination", help="Leave out the second run, of all that is worth it together."),
     ] = False,
-    no_report: Annotated[
-        bool,
-        typer.Option("--no-report", help="Only measure: `bench report` makes the report, here or elsewhere."),
-    ] = False,
+    no_report: NoReportOption = False,
 ) -> None:
     """Say what each setting of a server is worth: measure it beside variants with one thing changed.
 
@@ -208,9 +206,10 @@ def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
 
 def _command(name: str, measured: Inputs) -> str:
     """A configuration as one types it, for the app and as many workers as were measured."""
+    from analysis.words import assignments
+
     entry, own = measured.catalogue.get(name), measured.plan.own_app
     workers = max(measured.plan.workers or [1])
     app_name = "app:app" if own is None else own.app
     words = entry.command(host="127.0.0.1", port=8000, workers=workers, app=app_name)
-    variables = [f"{variable}={shlex.quote(value)}" for variable, value in entry.environment.items()]
-    return " ".join([*variables, shlex.join(words)])
+    return " ".join([*assignments(entry.environment), shlex.join(words)])

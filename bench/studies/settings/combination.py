@@ -1,7 +1,6 @@
 """The settings of a server that are worth it, together: a variant that has the changes of them all."""
 
 import itertools
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from bench.model.files import write_text
 from targets import variants
 from targets.configurations import Catalogue
-from targets.tables import ConfigurationError, Table
+from targets.tables import ConfigurationError, Table, toml
 from targets.variants import EXPECTATIONS, Changes
 
 VARIES = "all that is worth it"
@@ -66,7 +65,7 @@ def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combinat
 def write(path: Path, combinations: Sequence[Combination], over: Path | None) -> None:
     """Write a catalogue that adds combinations to another one; without that, to the suite's."""
     lines = ["# What was found worth it, together. Written by bench settings."]
-    lines += [] if over is None else [f"over = {json.dumps(str(over), ensure_ascii=False)}"]
+    lines += [] if over is None else [f"over = {toml(str(over))}"]
     write_text(path, "\n\n".join(["\n".join(lines), *(each.table for each in combinations)]))
 
 

@@ -4,7 +4,6 @@ Effects do not simply add up, and the best of many was also lucky: so the combin
 lies in a folder of the first run, where no report, verdict or document looks for the latest run.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.model.files import ROOT, write_text
 from bench.model.plan import Plan
 from bench.studies.settings import combination
 from bench.studies.settings.combination import Combination
+from targets.tables import toml
 
 FOLDER, CATALOGUE, PLAN = "combined", "combined.toml", "settings-combined.toml"
 
@@ -35,7 +35,7 @@ def prepare(first: Path, inputs: Inputs, combinations: Sequence[Combination]) ->
     folder.mkdir(exist_ok=True)
     combination.write(folder / CATALOGUE, combinations, catalogue_file(inputs.plan))
     plan = _plan(inputs.plan, combinations)
-    write_text(folder / PLAN, "".join(f"{key} = {_toml(value)}\n" for key, value in plan.items()))
+    write_text(folder / PLAN, "".join(f"{key} = {toml(value)}\n" for key, value in plan.items()))
     return folder / PLAN
 
 
@@ -84,12 +84,3 @@ def _without_unknown(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_unknown(each) for key, each in value.items() if each is not None}
     return [_without_unknown(each) for each in value] if isinstance(value, list) else value
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML, on one line."""
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(each)}' for key, each in value.items())} }}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)

@@ -40,7 +40,7 @@ def _catalogue(monkeypatch):
         KEPT: entry(KEPT, VARIED[KEPT]),
         "uvicorn-x": entry("uvicorn-x", FILTER),
     }
-    monkeypatch.setattr(configurations, "load", lambda *_: SimpleNamespace(configurations=known))
+    monkeypatch.setattr(configurations, "load", lambda *_: configurations.Catalogue(known, {}))
 
 
 def tried(root):
