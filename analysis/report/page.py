@@ -146,11 +146,13 @@ def _sections(
     settings = Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)])
     if analysed.settings.alone:
         yield settings
-    if recycling is not None:
+    if recycling is not None and recycling.rows:
         names = {each.name for each in drawn}
         lives = [row.configuration for row in recycling.rows if f"lanes_{row.configuration}" in names]
         decides = Deciding(shown(recycling), _numbers(recycling), lives)
         yield Section(recycling.title, "deciding", decides)
+    if (deployed := analysed.deploys) is not None:
+        yield Section(deployed.title, "tables", [shown(deployed)])
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
