@@ -44,7 +44,7 @@ def probes(study: Study) -> Figure | None:
 
 
 @chart(
-    "What a deploy costs",
+    "A deploy under load",
     about="In the midst of the load the app gets a new release, and the server is told to take it up.",
 )
 def deploys(study: Study) -> Figure | None:

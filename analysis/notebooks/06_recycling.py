@@ -57,7 +57,7 @@ publish.charts(
     "What recycling costs",
     "How many requests a worker serves",
     "A worker killed, a server stopped",
-    "What a deploy costs",
+    "A deploy under load",
 )
 
 # %% [markdown]

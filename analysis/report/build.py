@@ -141,11 +141,11 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     if analysed.settings.alone:
         return settings
     verdict, alike = analysed.verdict, analysed.alike
-    replaced: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
+    either: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
     glance = overview(verdict.tables)
     rankings: tuple[Listing, ...] = verdict.tables if glance is None else (glance,)
     return (
-        *(each for each in replaced if each is not None and each.rows),
+        *(each for each in either if each is not None and each.rows),
         *rankings,
         *verdict.capacity,
         *verdict.rates,
