@@ -110,35 +110,47 @@ def _count(mean: float) -> str:
 def deploys(results: Results, cells: pd.DataFrame) -> Deploys:
     """The deploys among the cells of recycling (`Recycling.cells`)."""
     mine = cells[cells["treatment"] == "deploy"].join(results.cells[["path", "deploys_by"]])
-    rows, figures_of = [], []
     order = {name: place for place, name in enumerate(results.configurations)}
     by = ["configuration", "workers", "scenario"]
     groups = sorted(mine.groupby(by, sort=False), key=lambda group: (order[group[0][0]], group[0][1]))
-    for (configuration, workers, scenario), group in groups:
-        verdict = min(group["verdict"], key=VERDICTS.index)
-        mean, low, high = rate(group["lost"])
-        sums = group[["requests", "lost", *_LOST]].sum()
-        times = group[["gap_s", "slowest_ms"]].max()
-        renewed_s = float("nan") if verdict != "deploys" else float(group["renewed_s"].max())
-        rows.append(
-            Deploy(
-                configuration=str(configuration),
-                scenario=str(scenario),
-                workers=int(workers),
-                way=str(group["deploys_by"].iloc[0]),
-                verdict=verdict,
-                lost=Value(mean, low, high) if len(group) > 1 else Value(mean),
-                ran=float(sums["lost_started"] + sums["lost_finished"]) / len(group),
-                renewed_s=renewed_s,
-                gap_s=float(times["gap_s"]),
-                evidence=tuple(group["path"]),
-            )
-        )
-        known = group.iloc[0][["keep_alive", "deploys_by"]]
-        told = {"configuration": configuration, "scenario": scenario, "workers": workers}
-        per_deploy = {"lost_per_deploy": mean, "lost_per_deploy_low": low, "lost_per_deploy_high": high}
-        figures_of.append(
-            {**told, **known, "deploys": len(group), "verdict": verdict, **sums, **per_deploy, **times}
-            | {"renewed_s": renewed_s}
-        )
+    found = [_deploy(*map(str, key), group) for key, group in groups]
+    rows, figures_of = [row for row, _ in found], [told for _, told in found]
     return Deploys(tuple(rows), pd.DataFrame(figures_of, columns=FRAME))
+
+
+def _deploy(
+    configuration: str, workers: str, scenario: str, cells: pd.DataFrame
+) -> tuple[Deploy, dict[str, object]]:
+    """The repeats of a deploy as a row, and as numbers."""
+    verdict = min(cells["verdict"].tolist(), key=VERDICTS.index)
+    mean, low, high = rate(cells["lost"])
+    sums, longest = cells[["requests", "lost", *_LOST]].sum(), cells[["gap_s", "slowest_ms"]].max()
+    renewed_s = float(cells["renewed_s"].max()) if verdict == "deploys" else float("nan")
+    way = str(cells["deploys_by"].iloc[0])
+    row = Deploy(
+        configuration=configuration,
+        scenario=scenario,
+        workers=int(workers),
+        way=way,
+        verdict=verdict,
+        lost=Value(mean, low, high) if len(cells) > 1 else Value(mean),
+        ran=float(sums["lost_started"] + sums["lost_finished"]) / len(cells),
+        renewed_s=renewed_s,
+        gap_s=float(longest["gap_s"]),
+        evidence=tuple(cells["path"]),
+    )
+    return row, {
+        "configuration": configuration,
+        "scenario": scenario,
+        "workers": int(workers),
+        "keep_alive": bool(cells["keep_alive"].iloc[0]),
+        "deploys_by": way,
+        "deploys": len(cells),
+        "verdict": verdict,
+        "lost_per_deploy": mean,
+        "lost_per_deploy_low": low,
+        "lost_per_deploy_high": high,
+        "renewed_s": renewed_s,
+        **sums.to_dict(),
+        **longest.to_dict(),
+    }
