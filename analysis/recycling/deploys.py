@@ -11,11 +11,11 @@ from analysis.table import Cell, TableRow, Verdict, number, words
 from analysis.words import MISSING, Value, duration, figures, listed
 
 # The verdicts on a cell, the one that is wanted last.
-VERDICTS = ("ends", "ignores", "old code", "both", "unknown", "deploys")
+VERDICTS = ("ends", "ignores", "old code", "in part", "unknown", "deploys")
 # How a server is told, in words.
 WAYS = {"HUP": "SIGHUP", "inspector": "its inspector", "restart": "stopped, started again"}
 _SERVES = {
-    "deploys": "yes", "both": "beside the old", "old code": "no: the old one", "ignores": "no: no new worker",
+    "deploys": "yes", "in part": "in part", "old code": "no: the old one", "ignores": "no: no new worker",
     "ends": "no: nothing serves", "unknown": MISSING,
 }  # fmt: skip
 _LOST = ("lost_not_handled", "lost_started", "lost_finished")

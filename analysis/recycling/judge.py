@@ -57,9 +57,9 @@ def judge(cases: dict[Any, Case]) -> pd.DataFrame:
     * "recovers": another worker came for the one that was killed; "degraded": the others serve on without;
       "ends": no worker serves.
     * "finishes": every request in flight at SIGTERM was answered; "cuts": some were not.
-    * "deploys": from some time on new workers with the new release alone served; "old code": new workers
-      came, and have the old one; "both": old workers served beside new ones until the end; "ignores": no
-      worker came; "ends": no worker serves.
+    * "deploys": from some time on as many workers as wanted served the new release, and no others; "in part":
+      old ones did as well until the end, or there were fewer; "old code": new workers came, and have the old
+      release; "ignores": no worker came; "ends": no worker serves.
     * "unknown": a probe that met nothing.
     """
     ways: dict[str, Callable[[Case], Judgement]] = {
@@ -251,8 +251,11 @@ def _deployed(case: Case) -> Judgement:
         return "ends", f"nothing answered {waited} after the server was told of the new release; {price}"
     if not np.isnan(row["renewed_s"]):
         return "deploys", f"only the new release served after {row['renewed_s']:.2f} s; {price}"
+    if row["renewed"] >= row["workers"]:
+        return "in part", f"workers with the old release still served {waited} later; {price}"
     if row["renewed"] > 0:
-        return "both", f"workers with the old release served beside new ones for all of {waited}; {price}"
+        came = f"{row['renewed']:.0f} of {row['workers']} workers"
+        return "in part", f"only {came} had the new release {waited} later; {price}"
     came = int((case.ready["ready"] > row["probe_time"]).sum())
     if came:
         return "old code", f"{counted(came, 'worker')} came, and have the old release; {price}"

@@ -38,8 +38,8 @@ def test_or_when_the_last_new_worker_is_ready(cell):
     [
         ([*OLD, *NEW], (), {}, "old code"),
         ([Life(1, -2, -1), Life(2, -2, -1)], (), {}, "ignores"),
-        ([OLD[0], Life(2, -2, -1), *NEW], (3, 4), {}, "both"),
-        ([*OLD, NEW[0]], (3,), {}, "both"),
+        ([OLD[0], Life(2, -2, -1), *NEW], (3, 4), {}, "in part"),
+        ([*OLD, NEW[0]], (3,), {}, "in part"),
         (OLD, (), {}, "ends"),
         ([*OLD, *NEW], (3, 4), {"server_ended": (5.0, 0)}, "ends"),
         ([*OLD, *NEW], (3, 4), {"probe": None}, "unknown"),
