@@ -60,7 +60,7 @@ def _release() -> str:
 
 
 RELEASE = _release()
-"""The release of the app (`targets.deploys`) that was there when it was imported; empty where there are none."""
+"""The release of the app that was there when it was imported (`targets.deploys`); empty if there is none."""
 
 
 def identify(app: Sanic) -> None:

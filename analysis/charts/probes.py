@@ -24,9 +24,9 @@ UNANSWERED = "#BBBBBB"
 # The verdict that one wants of each probe (`Recycling.cells`).
 SOUND = {"kill": "recovers", "terminate": "finishes"}
 READING = (
-    "Above the line: requests answered per second; what had queued up and is answered at once may reach beyond "
-    "the panel. Below it, black: requests lost to the signal; grey: other failures, such as requests sent when "
-    "the server had been told to end."
+    "Above the line: requests answered per second; what had queued up and is answered at once may "
+    "reach beyond the panel. Below it, black: requests lost to the signal; grey: other failures, "
+    "such as requests sent when the server had been told to end."
 )
 
 

@@ -20,8 +20,9 @@ _SERVES = {
 }  # fmt: skip
 _LOST = ("lost_not_handled", "lost_started", "lost_finished")
 FRAME = [
-    "configuration", "scenario", "workers", "keep_alive", "deploys_by", "deploys", "verdict", "requests", "lost",
-    *_LOST, "lost_per_deploy", "lost_per_deploy_low", "lost_per_deploy_high", "renewed_s", "gap_s", "slowest_ms",
+    "configuration", "scenario", "workers", "keep_alive", "deploys_by", "deploys", "verdict", "requests",
+    "lost", *_LOST, "lost_per_deploy", "lost_per_deploy_low", "lost_per_deploy_high", "renewed_s", "gap_s",
+    "slowest_ms",
 ]  # fmt: skip
 
 
@@ -74,8 +75,8 @@ class Deploys:
 
     title = "What a deploy costs"
     basis = (
-        "The app has a new release, and the server is told to take it up; one that cannot be told is stopped and "
-        "started again. Lost are requests of clients that nothing stands in front of the server for."
+        "The app has a new release, and the server is told to take it up; one that cannot be told is stopped "
+        "and started again. Lost are requests of clients that ask the server directly."
     )
     columns = (
         "configuration", "scenario", "workers", "told by", "new release served", "by all workers after",

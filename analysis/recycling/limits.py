@@ -98,7 +98,7 @@ RULES = [
         "a deploy is complete",
         "as many workers as asked for have started with the new release, and no other has begun a request in "
         f"the last `OLD_CODE_S` = {OLD_CODE_S:g} s of the window",
-        "a worker that came is no proof: one forked from a process that has imported the app has the old code",
+        "a worker that came is no proof: one forked from a process that had imported the app has the old one",
     ),
     (
         "a short stall, a long one",

@@ -133,7 +133,7 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
-    """Recycling, deploys, the ranking or an overview of many, searches, rates, and aliases, where there are any.
+    """Recycling, deploys, the ranking or an overview of many, searches, rates, and aliases, where there are.
 
     Then settings, which are all that is printed of a run that is about nothing else.
     """

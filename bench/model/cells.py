@@ -10,7 +10,6 @@ from bench.model.recycling import Probe
 from bench.model.search import Attempt, expected_steps
 from targets.configurations import Recycling
 
-
 # What is done to servers, for people.
 _PROBES = {"kill": "a worker is killed", "terminate": "SIGTERM", "deploy": "a deploy"}
 

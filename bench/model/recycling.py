@@ -83,8 +83,8 @@ class Probe(Table):
 
     kind: Annotated[Literal["kill", "terminate", "deploy"], BeforeValidator(_probe)]
     """`"kill"`: SIGKILL to the serving worker that became ready first. `"terminate"`: SIGTERM to the
-    server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload, or where
-    it cannot, stopped (30 s to end) and started again."""
+    server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload or,
+    where it cannot, stopped (30 s to end) and started again."""
     scenario: str
     """The scenario that loads the server."""
     rate_per_s: Rate
