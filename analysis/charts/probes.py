@@ -62,8 +62,9 @@ def deploys(study: Study) -> Figure | None:
 
 def _first(cells: pd.DataFrame, treatments: Collection[str]) -> pd.DataFrame:
     """The first repeats of some probes."""
-    chosen = cells[cells["treatment"].isin(list(treatments))]
-    return chosen[chosen["repeat"] == chosen["repeat"].min()]
+    chosen: pd.DataFrame = cells[cells["treatment"].isin(list(treatments))]
+    first: pd.DataFrame = chosen[chosen["repeat"] == chosen["repeat"].min()]
+    return first
 
 
 def _drawn(

@@ -113,16 +113,16 @@ def deploys(results: Results, cells: pd.DataFrame) -> Deploys:
     mine = cells[cells["treatment"] == "deploy"].join(results.cells[["path", "deploys_by"]])
     order = {name: place for place, name in enumerate(results.configurations)}
     by = ["configuration", "workers", "scenario"]
-    groups = sorted(mine.groupby(by, sort=False), key=lambda group: (order[group[0][0]], group[0][1]))
-    found = [_deploy(*map(str, key), group) for key, group in groups]
+    found = [_deploy(group) for _, group in mine.groupby(by, sort=False)]
+    found.sort(key=lambda each: (order[each[0].configuration], each[0].workers))
     rows, figures_of = [row for row, _ in found], [told for _, told in found]
     return Deploys(tuple(rows), pd.DataFrame(figures_of, columns=FRAME))
 
 
-def _deploy(
-    configuration: str, workers: str, scenario: str, cells: pd.DataFrame
-) -> tuple[Deploy, dict[str, object]]:
+def _deploy(cells: pd.DataFrame) -> tuple[Deploy, dict[str, object]]:
     """The repeats of a deploy as a row, and as numbers."""
+    configuration, scenario = (str(cells[name].iloc[0]) for name in ("configuration", "scenario"))
+    workers = int(cells["workers"].iloc[0])
     verdict = min(cells["verdict"].tolist(), key=VERDICTS.index)
     mean, low, high = rate(cells["lost"])
     sums, longest = cells[["requests", "lost", *_LOST]].sum(), cells[["gap_s", "slowest_ms"]].max()
@@ -131,7 +131,7 @@ def _deploy(
     row = Deploy(
         configuration=configuration,
         scenario=scenario,
-        workers=int(workers),
+        workers=workers,
         way=way,
         verdict=verdict,
         lost=Value(mean, low, high) if len(cells) > 1 else Value(mean),
@@ -143,7 +143,7 @@ def _deploy(
     return row, {
         "configuration": configuration,
         "scenario": scenario,
-        "workers": int(workers),
+        "workers": workers,
         "keep_alive": bool(cells["keep_alive"].iloc[0]),
         "deploys_by": way,
         "deploys": len(cells),
@@ -152,6 +152,5 @@ def _deploy(
         "lost_per_deploy_low": low,
         "lost_per_deploy_high": high,
         "renewed_s": renewed_s,
-        **sums.to_dict(),
-        **longest.to_dict(),
+        **{str(name): value for name, value in (*sums.items(), *longest.items())},
     }

@@ -254,8 +254,8 @@ def _deployed(case: Case) -> Judgement:
     if row["renewed"] >= row["workers"]:
         return "in part", f"workers with the old release still served {waited} later; {price}"
     if row["renewed"] > 0:
-        came = f"{row['renewed']:.0f} of {row['workers']} workers"
-        return "in part", f"only {came} had the new release {waited} later; {price}"
+        few = f"{row['renewed']:.0f} of {row['workers']} workers"
+        return "in part", f"only {few} had the new release {waited} later; {price}"
     came = int((case.ready["ready"] > row["probe_time"]).sum())
     if came:
         return "old code", f"{counted(came, 'worker')} came, and have the old release; {price}"
