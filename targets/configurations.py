@@ -21,7 +21,7 @@ VARIANTS = Path(__file__).with_name("variants.toml")
 RECYCLING = ("flag", "app", "respawn", "rss", "none")
 RELOADS = ("HUP", "HUP-if-several", "inspector")
 
-_START = ("host", "port", "workers", "app")
+_START = ("host", "port", "workers", "app", "certificate", "key")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
 _PATIENCE = ("startup_timeout",)
 _WITHOUT_ARGV = ("app", "none")
@@ -122,6 +122,11 @@ class Configuration:
         return any("{workers}" in word for word in self.argv)
 
     @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS: its command names a certificate."""
+        return any("{certificate}" in word for word in self.argv)
+
+    @property
     def takes_jitter(self) -> bool:
         """Whether the requests after which its workers are replaced can be spread."""
         return self.recycle == "app" or any("{max_requests_jitter}" in word for word in self.recycle_argv)
@@ -135,11 +140,13 @@ class Configuration:
         app: str,
         recycling: Recycling = NEVER,
         startup_timeout: float = WATCHDOG_S,
+        certificate: str = "certificate.pem",
+        key: str = "key.pem",
     ) -> list[str]:
         """The command that serves `app` ("module:attribute"); its first word is a program of the stack.
 
-        An app that ends in `()` is a factory, and named as the program wants it.
-        Where a start may take longer than servers wait (seconds), it is told to wait.
+        An app that ends in `()` is a factory, and named as the program wants it. Where a start may take
+        longer than servers wait (seconds), it is told to wait. `certificate` and `key` are files, for TLS.
         Raises `ConfigurationError` for what this server cannot do.
         """
         if workers < 1:
@@ -148,7 +155,7 @@ class Configuration:
             raise ConfigurationError(f"{self.name} has at most {self.max_workers} worker(s), not {workers}")
         self._check_recycling(recycling)
         values = {"host": host, "port": port, "workers": workers, "app": SUITES_APP, **recycling.values()}
-        values["startup_timeout"] = patience_s(startup_timeout)
+        values.update(startup_timeout=patience_s(startup_timeout), certificate=certificate, key=key)
         argv = self.argv if recycling == NEVER else self.argv + self.recycle_argv
         argv += self.startup_argv if startup_timeout > WATCHDOG_S else ()
         return named([PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv], app)

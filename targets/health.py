@@ -42,7 +42,9 @@ def check(metrics: Path) -> None:
         raise UnhealthyError("the server is not ready") from error
     address = urlsplit(server["url"])
     try:
-        whoami = get_whoami(str(address.hostname), address.port or 80, _TIMEOUT_S)
+        whoami = get_whoami(
+            str(address.hostname), address.port or 80, _TIMEOUT_S, tls=address.scheme == "https"
+        )
     except NotReadyError as error:
         raise UnhealthyError(str(error)) from error
     if whoami.get("configuration") != server["configuration"]:

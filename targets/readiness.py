@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from pathlib import Path
 from typing import Any, Collection
 
@@ -36,7 +37,7 @@ def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collect
 
     Raises `NotReadyError` or `UndeclaredError`.
     """
-    whoami = get_whoami(reachable(host), port)
+    whoami = get_whoami(reachable(host), port, tls=configuration.tls)
     if whoami.get("configuration") != configuration.name:
         raise NotReadyError(f"port {port} is served by configuration {whoami.get('configuration')!r}")
     if whoami["pid"] not in pids:
@@ -71,9 +72,15 @@ def _check_declared(whoami: dict[str, Any], configuration: Configuration) -> Non
             raise UndeclaredError(f"its {key} is {whoami.get(key)!r}, but {declared!r} is declared")
 
 
-def get_whoami(host: str, port: int, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """What the server there says about itself; raises `NotReadyError` if it does not answer in time."""
+def get_whoami(host: str, port: int, timeout_s: float = _TIMEOUT_S, tls: bool = False) -> dict[str, Any]:
+    """What the server there says about itself; raises `NotReadyError` if it does not answer in time.
+
+    By TLS it may have any certificate: clients check it.
+    """
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    if tls:
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
     try:
         connection.request("GET", "/whoami", headers={"Connection": "close"})
         response = connection.getresponse()

@@ -90,9 +90,13 @@ def _order(options: argparse.Namespace) -> Order:
             app=options.app if own is None else OWN_APP,
             recycling=recycling,
             startup_timeout=WATCHDOG_S if own is None else options.startup_timeout,
+            certificate=str(options.certificate),
+            key=str(options.key),
         )
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
+    if configuration.tls and None in (options.certificate, options.key):
+        raise ServeError(WRONG_ARGUMENTS, f"{options.name} speaks TLS: give --certificate and --key")
     program = _program(command[0], catalogue.stacks[configuration.stack])
     return Order(
         configuration=configuration,
@@ -203,6 +207,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="replace a worker that exceeds so many MiB (where the server cannot count requests)",
     )
+    add("--certificate", type=Path, metavar="FILE", help="for configurations that speak TLS (PEM)")
+    add("--key", type=Path, metavar="FILE", help="the key of the certificate (PEM)")
     add("--app", default=SUITES_APP, metavar="MODULE:NAME", help="the app (default %(default)s)")
     add(
         "--app-folder",

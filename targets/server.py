@@ -242,11 +242,12 @@ class Server:
     def _write_server_json(self, whoami: dict[str, Any]) -> None:
         order = self._order
         host = reachable(order.host)
+        place = f"[{host}]:{order.port}" if ":" in host else f"{host}:{order.port}"
         content = {
             "configuration": order.configuration.name,
             "command": order.command,
             "environment": dict(order.configuration.environment),
-            "url": f"http://[{host}]:{order.port}" if ":" in host else f"http://{host}:{order.port}",
+            "url": f"{'https' if order.configuration.tls else 'http'}://{place}",
             "pid": self._tree.root,
             "workers": order.workers,
             "max_requests": order.recycling.max_requests,

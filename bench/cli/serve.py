@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import StartupTimeoutOption
-from bench.cli.terminal import console, reports_errors
-from bench.launch import stacks
+from bench.cli.terminal import console, reports_errors, say
+from bench.launch import certificates, stacks
 from bench.launch.server import recycling_arguments, serve_arguments
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT
@@ -53,7 +53,12 @@ def serve(
     command = [str(environment.python), "-m", "targets.serve", *serve_arguments(name, port, workers)]
     command += [*recycling_arguments(recycling), "--metrics", str(metrics)]
     command += [] if startup_timeout is None else ["--startup-timeout", f"{startup_timeout:g}"]
-    console.print(f"{name} on http://127.0.0.1:{port}; its log and metrics: {metrics}", soft_wrap=True)
+    scheme = "http"
+    if configuration.tls:
+        scheme, certificate = "https", certificates.issue(metrics.with_name(f"{metrics.name}-tls"))
+        command += certificate.serve_options()
+        say(f"trust {certificate.authority} (curl --cacert)")
+    console.print(f"{name} on {scheme}://127.0.0.1:{port}; its log and metrics: {metrics}", soft_wrap=True)
     os.chdir(ROOT)
     os.execv(command[0], command)
 

@@ -41,18 +41,20 @@ class Rig:
         session: Session | None = None,
         database: Database | None = None,
         suite: Mapping[str, Any] | None = None,
+        tls: bool = False,
         say: Say = lambda _: None,
     ) -> None:
         """Nothing of it may have been entered.
 
-        ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``say`` hears of what a
-        killed run has left.
+        ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``tls``: some servers
+        speak TLS. ``say`` hears of what a killed run has left.
         """
         self.launcher = launcher
         self.split = split
         self.folder = folder
         self.database = database
         self.suite = suite or {}
+        self._tls = tls
         self.machine = host.facts()
         self.host = HostSampler()
         self._session = session
@@ -103,6 +105,7 @@ class Rig:
             session=_session(inputs, launcher, paths, split, folder, say) if generator else None,
             database=database,
             suite=environments.suite,
+            tls=any(each.tls for each in environments.available(inputs).values()),
             say=say,
         )
 
@@ -119,6 +122,8 @@ class Rig:
             stack.enter_context(self.host)
             scratch = tempfile.TemporaryDirectory(prefix=".serve-", dir=self.folder)
             self.scratch = Path(stack.enter_context(scratch))
+            if self._tls:
+                self.launcher.certify(self.scratch / "tls")
             # What steers this machine's own network is to be what this run says it is.
             if (left := network.put_back()) is not None:
                 self._say(left)

@@ -239,13 +239,17 @@ def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     """Put what the generator itself can reach into ``run.json``; measure it if it is not known."""
     if why_none(runner.plan) is not None:
         return
-    name = next(name for name in runner.plan.configurations if name in runner.configurations)
+    say = runner.progress.say
+    plain = [each for name, each in runner.configurations.items() if name in runner.plan.configurations]
+    plain = [each for each in plain if not each.tls]
+    if not plain:
+        say("no ceilings: the null server speaks no TLS")
+        return
     # What an external server or somebody's own app answers may differ from run to run.
     ours = runner.plan.external is None and runner.plan.own_app is None
-    say = runner.progress.say
     ceilings = kept_or_measured(
         runner.rig,
-        runner.configurations[name],
+        plain[0],
         subjects(runner.plan, runner.scenarios),
         Cache(say) if ours else None,
         say,

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
+from bench.launch import certificates
+from bench.launch.certificates import AUTHORITY, Certificate
 from bench.launch.network import Joined, Wanted
 from bench.launch.server import ORDINARY, Options, Serve, Server, ServerError, StartedServer, serve_arguments
 from bench.launch.stacks import Environment, Say
@@ -39,7 +41,8 @@ class Launcher(ABC):
 
     ``variables`` reach the environment of every server that is started from then on, ``shared`` that of
     everything; their values are never shown. ``app_options`` tell serve which app it is, if it is not the
-    suite's. ``own_network``: what it starts has another 127.0.0.1 than this process.
+    suite's; ``certificate`` is what servers that speak TLS present. ``own_network``: what it starts has
+    another 127.0.0.1 than this process.
     """
 
     name: ClassVar[str]
@@ -50,6 +53,7 @@ class Launcher(ABC):
     shared: dict[str, str]
     app_options: list[str]
     before_options: list[str]
+    certificate: Certificate | None
 
     def __init__(self, packages: Path | None = None) -> None:
         """``packages`` is a requirements file for locustfiles: the suite's programs get them."""
@@ -98,6 +102,7 @@ class Launcher(ABC):
         self.shared = {}
         self.app_options = []
         self.before_options = []
+        self.certificate = None
         self._environments = environments
         self._folder = folder
         self._say = say
@@ -132,6 +137,11 @@ class Launcher(ABC):
         self.app_options = app.serve_options()
         self.before_options = [] if app.before is None else app.before.serve_options()
         self.shared.update(app.values())
+
+    def certify(self, folder: Path) -> None:
+        """Have servers that speak TLS present a certificate made in ``folder``, which all clients trust."""
+        self.certificate = certificates.issue(folder)
+        self.shared[AUTHORITY] = str(self.certificate.authority)
 
     def _app_options(self, configuration: Configuration) -> list[str]:
         """What tells serve which app a configuration is to serve."""
@@ -265,6 +275,9 @@ class ServingLauncher(Launcher):
         arguments += [] if self._catalogue is None else ["--catalogue", str(self._catalogue.resolve())]
         arguments += ["--metrics", str(place.resolve()), *request.options.arguments()]
         arguments += self._app_options(request.configuration)
+        if request.configuration.tls:
+            assert self.certificate is not None  # the rig sees to it
+            arguments += self.certificate.serve_options()
         arguments += ["--startup-timeout", str(self._startup_timeout_s)]
         try:
             process = self._serve(request.configuration, arguments, place, request.cpus)

@@ -53,7 +53,14 @@ class LocalPrograms(Launcher, ABC):
     ) -> subprocess.Popen[bytes]:
         environment = self._suite_environment(self._say)
         python = sys.executable if environment is None else str(environment.python)
-        return spawn([python, *arguments], cpus, guarded=True, network=self.namespace, **streams)
+        return spawn(
+            [python, *arguments],
+            cpus,
+            environment=self.shared,
+            guarded=True,
+            network=self.namespace,
+            **streams,
+        )
 
     def inside(self, path: Path) -> str:
         return str(path)

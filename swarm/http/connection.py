@@ -293,13 +293,18 @@ class Tls:
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:
-    """A client context: `verify` is True (the system's CAs), False, or a CA bundle's path."""
+    """A client context: `verify` is True (the system's CAs), False, or a CA bundle's path.
+
+    With True the authority of the suite's own servers is trusted, too: `WHICHWORKER_AUTHORITY` names it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif verify is True:
         context.load_default_certs()
+        if own := os.environ.get("WHICHWORKER_AUTHORITY"):
+            context.load_verify_locations(own)
     else:
         context.load_verify_locations(verify)
     return context

@@ -157,3 +157,8 @@ def test_user_classes_do_not_share_their_trust(serve_tls, make_swarm):
     swarm.stop()
     assert swarm.stats.num_failures > 0
     assert swarm.stats.num_requests > swarm.stats.num_failures
+
+
+def test_the_authority_of_the_suites_servers_is_trusted_as_well(serve_tls, live, authority, monkeypatch):
+    monkeypatch.setenv("WHICHWORKER_AUTHORITY", authority)
+    assert live(serve_tls({"/": reply()}).url, one).only.ok

@@ -265,4 +265,4 @@ def test_a_variant_of_the_suite_says_whose_claim_it_tests(name):
     assert set(about.expects) <= set(EXPECTATIONS) and name.startswith(f"{about.of}-")
     assert entry.recycle == CATALOGUE.get(about.of).recycle
     if "--backlog" in entry.argv:
-        assert str(entry.backlog) in entry.argv or entry.variant.of == "gunicorn-asgi"
+        assert str(entry.backlog) in entry.argv or entry.variant.of in ("gunicorn-asgi", "gunicorn-sanic")
