@@ -78,13 +78,14 @@ def _drawn(
     looks = style.looks(study.results.configurations)
     names = [name for name in looks if (chosen["configuration"] == name).any()]
     places = [(name, kind) for name in names for kind in kinds]
+    size = 9.5 if len(kinds) < 3 else 8.0
     with style.styled():
         figure, axes = style.panels(len(places), height=1.35, columns=len(kinds))
         for place, (axis,) in enumerate(axes):
             name, kind = places[place]
             one = chosen[(chosen["configuration"] == name) & (chosen[by] == kind)]
             told = f"{name}: {_outcome(one.iloc[0])}" if len(one) else name
-            axis.set_title(f"{kinds[kind]}\n{told}" if place < len(kinds) else told, fontsize=9.5)
+            axis.set_title(f"{kinds[kind]}\n{told}" if place < len(kinds) else told, fontsize=size)
             if place >= len(kinds) * (len(names) - 1):
                 axis.set_xlabel("seconds since the signal")
             if one.empty:

@@ -68,7 +68,7 @@ def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
     """
     together = rates[ROTATION].index.intersection(rates[BLOCKS].index)
     count = len(together) // RUN_TURNS
-    names = list(rates[ROTATION])
+    names = [str(name) for name in rates[ROTATION]]
     if count < 2 or len(names) < 2:
         return []
     best = max(names, key=lambda name: mean(rates[ROTATION][name]))
