@@ -143,7 +143,10 @@ def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_
     [
         (["--plan", "quick"], "the plan quick compares no variants: it needs `settings = true`"),
         (["--configurations", "unicorn"], 'unknown configuration "unicorn"; did you mean "uvicorn"?'),
-        (["--configurations", "gunicorn-sanic"], "gunicorn-sanic has no variants, so there are no settings"),
+        (
+            ["--configurations", "gunicorn-uvicorn-legacy"],
+            "gunicorn-uvicorn-legacy has no variants, so there are no settings",
+        ),
         (["--resume", "x", "--plan", "settings"], "leave out --plan"),
         (["--resume", "nothing"], 'unknown run "nothing"'),
     ],
