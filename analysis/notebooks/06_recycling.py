@@ -41,6 +41,14 @@ publish.table(exports.recycling(study), "recycling")
 # %%
 publish.table(exports.recycling_evidence(study), "recycling_evidence")
 
+# %% [markdown]
+# ## Behind the proxy and past it
+#
+# The same loads were measured in both ways, where the run has a proxy.
+
+# %%
+publish.table(exports.proxy(study), "proxy")
+
 # %%
 publish.charts(
     study,

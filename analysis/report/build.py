@@ -141,7 +141,7 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     if analysed.settings.alone:
         return settings
     verdict, alike = analysed.verdict, analysed.alike
-    first = () if analysed.recycling is None else (analysed.recycling,)
+    first = tuple(each for each in (analysed.recycling, analysed.proxied) if each is not None)
     glance = overview(verdict.tables)
     rankings: tuple[Listing, ...] = verdict.tables if glance is None else (glance,)
     return (

@@ -151,6 +151,8 @@ def _sections(
         lives = [row.configuration for row in recycling.rows if f"lanes_{row.configuration}" in names]
         decides = Deciding(shown(recycling), _numbers(recycling), lives)
         yield Section(recycling.title, "deciding", decides)
+    if analysed.proxied is not None:
+        yield Section(analysed.proxied.title, "tables", [shown(analysed.proxied)])
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch import workers as worker_events
+from bench.launch.proxy import Proxy
 from targets.configurations import NEVER, Recycling
 
 HOST = "127.0.0.1"
@@ -27,7 +28,7 @@ class ServerError(Exception):
 class Options:
     """How serve runs a server: when workers are replaced, and what is recorded how often (seconds).
 
-    ``None`` leaves a time to serve.
+    ``None`` leaves a time to serve. Clients come through the ``proxy``, if there is one.
     """
 
     recycling: Recycling = NEVER
@@ -35,6 +36,7 @@ class Options:
     sample_interval_s: float = SAMPLE_INTERVAL_S
     memory_interval_s: float | None = None
     grace_period_s: float | None = None
+    proxy: Proxy | None = None
 
     def arguments(self) -> list[str]:
         """The arguments of serve."""
@@ -104,18 +106,35 @@ class Ending:
     exit_status: int | None
 
 
+class Front(ABC):
+    """The proxy before a server: ``url`` is where clients reach it."""
+
+    proxy: Proxy
+    url: str
+
+    @abstractmethod
+    def failure(self) -> str | None:
+        """Why it is not there any more, with its last lines; ``None`` while it runs."""
+
+    @abstractmethod
+    def cpu_s(self) -> float | None:
+        """CPU seconds (user and system) that it has used so far; ``None`` if it has ended."""
+
+
 @dataclass
 class Server(ABC):
     """A server that became ready.
 
-    ``facts`` are its server.json. ``directory`` is where its metrics and log grow. ``cpus`` is ``None`` where
-    they are not known.
+    ``url`` is where clients reach it, which is that of its ``front``, where it has one. ``facts`` are its
+    server.json. ``directory`` is where its metrics and log grow. ``cpus`` is ``None`` where they are not
+    known.
     """
 
     url: str
     facts: dict[str, Any]
     directory: Path
     cpus: tuple[int, ...] | None
+    front: Front | None = field(default=None, repr=False, kw_only=True)
 
     @property
     @abstractmethod
@@ -129,7 +148,7 @@ class Server(ABC):
 
     @abstractmethod
     def failure(self) -> str | None:
-        """Why it is not there any more, with its last lines; ``None`` while it serves."""
+        """Why clients do not reach it any more, with last lines; ``None`` while they do."""
 
     @abstractmethod
     def ending(self) -> Ending | None:
@@ -158,7 +177,7 @@ class StartedServer(Server):
     def failure(self) -> str | None:
         status = self.process.poll()
         if status is None:
-            return None
+            return None if self.front is None else self.front.failure()
         # Serve's own status says only that the server ended.
         ending = self.ending()
         own = status if ending is None or ending.exit_status is None else ending.exit_status
