@@ -12,7 +12,7 @@ from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.proxied import Proxied, View, proxied
-from analysis.recycling import Recycling, analyse
+from analysis.recycling import Deploys, Recycling, analyse, deploys
 from analysis.settings import Settings, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
@@ -93,6 +93,12 @@ class Study:
         if direct is None or self.recycling is None or direct.recycling is None:
             return None
         return proxied(View(self.results, self.recycling), View(direct.results, direct.recycling))
+
+    @cached_property
+    def deploys(self) -> Deploys | None:
+        """What deploys cost; None where the run has none."""
+        found = None if self.recycling is None else deploys(self.results, self.recycling.cells)
+        return found if found is not None and found.rows else None
 
     @cached_property
     def settings(self) -> Settings:

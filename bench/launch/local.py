@@ -26,7 +26,7 @@ from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer,
 from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.machine import host
-from bench.machine.processes import Streams, outcome, spawn, terminate, uninterrupted, wait_or_kill
+from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from targets.configurations import Configuration, Stack
 
@@ -186,8 +186,8 @@ class LocalServe(Serve):
     def poll(self) -> int | None:
         return self.child.poll()
 
-    def terminate(self) -> None:
-        terminate(self.child)
+    def signal(self, number: int) -> None:
+        self.child.send_signal(number)
 
     def settle(self, timeout_s: float) -> None:
         wait_or_kill(self.child, timeout_s)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from bench.launch import workers as worker_events
 from bench.launch.proxy import Proxy
+from targets import deploys
 from targets.configurations import NEVER, Recycling
 
 HOST = "127.0.0.1"
@@ -28,7 +30,8 @@ class ServerError(Exception):
 class Options:
     """How serve runs a server: when workers are replaced, and what is recorded how often (seconds).
 
-    ``None`` leaves a time to serve. Clients come through the ``proxy``, if there is one.
+    ``None`` leaves a time to serve. ``deploys``: the app will have new releases. Clients come through the
+    ``proxy``, if there is one.
     """
 
     recycling: Recycling = NEVER
@@ -36,6 +39,7 @@ class Options:
     sample_interval_s: float = SAMPLE_INTERVAL_S
     memory_interval_s: float | None = None
     grace_period_s: float | None = None
+    deploys: bool = False
     proxy: Proxy | None = None
 
     def arguments(self) -> list[str]:
@@ -47,7 +51,8 @@ class Options:
         }
         given = [word for name, value in values.items() if value is not None for word in (name, f"{value:g}")]
         log = ["--log-requests"] if self.log_requests else []
-        return [*recycling_arguments(self.recycling), *given, *log]
+        deployed = ["--deploys"] if self.deploys else []
+        return [*recycling_arguments(self.recycling), *given, *log, *deployed]
 
 
 ORDINARY = Options()
@@ -76,8 +81,12 @@ class Serve(ABC):
         """Its exit status, ``-N`` if signal N ended it; ``None`` while it runs."""
 
     @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send serve itself a signal; it need not be running any more."""
+
     def terminate(self) -> None:
         """Ask it to end; it need not be running any more."""
+        self.signal(signal.SIGTERM)
 
     @abstractmethod
     def settle(self, timeout_s: float) -> None:
@@ -158,6 +167,10 @@ class Server(ABC):
     def kill(self, pid: int) -> float:
         """Send SIGKILL to one of its processes, as ``Serve.kill`` does."""
 
+    @abstractmethod
+    def deploy(self) -> float:
+        """Have it take up a new release of its app; returns when that was asked for (Unix seconds)."""
+
 
 @dataclass
 class StartedServer(Server):
@@ -192,6 +205,11 @@ class StartedServer(Server):
 
     def kill(self, pid: int) -> float:
         return self.process.kill(pid)
+
+    def deploy(self) -> float:
+        moment = time.time()
+        self.process.signal(deploys.SIGNAL)
+        return moment
 
 
 def last_lines(log: Path, count: int = 8) -> str:

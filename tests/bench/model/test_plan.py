@@ -311,6 +311,12 @@ def test_the_plans_that_come_with_the_suite(name):
         behind = narrow(chosen, {"proxy": "haproxy"})
         assert chosen.proxy == "nginx" and behind.proxy == "haproxy" and chosen.recycling.replacements >= 20
         assert measured == own - {"sanic-single"} and seconds <= 75 * 60
+    elif name == "deploy":
+        assert measured == own - {"gunicorn-uvicorn-legacy"} | {
+            "gunicorn-uvicorn-preload",
+            "sanic-recycle-after",
+        }
+        assert seconds <= 15 * 60 and {probe.kind for probe in chosen.probes} == {"deploy"}
     elif name == "recycle-smoke":
         assert seconds <= 120 and len(chosen.probes) == 2 and chosen.workers == [1, 2]
     elif name == "settings":
