@@ -270,6 +270,10 @@ class ServingLauncher(Launcher):
 
     def _begin(self, attempt: Attempt) -> None:
         """Start a server at the next port."""
+        if attempt.request.configuration.tls and attempt.request.options.proxy is not None:
+            name = attempt.request.configuration.name
+            attempt.outcome = ServerError(f"{name} speaks TLS, and the proxy asks servers without it")
+            return
         request, place, port = attempt.request, attempt.next_place(), self._port(self._running.values())
         arguments = serve_arguments(request.configuration.name, port, request.workers)
         arguments += [] if self._catalogue is None else ["--catalogue", str(self._catalogue.resolve())]
