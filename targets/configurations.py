@@ -19,6 +19,7 @@ CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
 """The suite's variants of its configurations."""
 RECYCLING = ("flag", "app", "respawn", "rss", "none")
+RELOADS = ("HUP", "HUP-if-several", "inspector")
 
 _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
@@ -113,6 +114,7 @@ class Configuration:
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
+    reload: str | None = None
 
     @property
     def takes_workers(self) -> bool:
@@ -264,17 +266,13 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
         catalogue = _declared(file, path)
     for name, table in tables.items():
         catalogue = _with_variant(catalogue, name, table)
-    if not _is_suites(path):
+    if path.resolve() != CONFIGURATIONS.resolve():
         return catalogue
     further = open_table(VARIANTS)
     for name, table in further.tables("variant").items():
         catalogue = _with_variant(catalogue, name, table)
     further.finish()
     return catalogue
-
-
-def _is_suites(path: Path) -> bool:
-    return path.resolve() == CONFIGURATIONS.resolve()
 
 
 def _declared(file: Table, path: Path) -> Catalogue:
@@ -287,7 +285,8 @@ def _declared(file: Table, path: Path) -> Catalogue:
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
+    own = path.resolve() != CONFIGURATIONS.resolve()
+    files = (path, *(each.requirements for each in stacks.values())) if own else ()
     return Catalogue(configurations, stacks, files=files)
 
 
@@ -316,6 +315,7 @@ def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configurat
         max_workers=table.number("max_workers", required=False),
         variant_of=table.text("variant_of", required=False),
         startup_argv=table.command("startup_argv", _PATIENCE, required=False),
+        reload=table.choice("reload", RELOADS, required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):
@@ -358,12 +358,7 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         variant=Variant(change=changes.words, **said),
         **changes.facts,
     )
-    same = (changed.argv, changed.environment, changed.stack) == (
-        parent.argv,
-        parent.environment,
-        parent.stack,
-    )
-    if same:
+    if all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack")):
         keys = "drop, replace, add, environment, packages, without or python"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
