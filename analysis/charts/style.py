@@ -220,10 +220,11 @@ def png(figure: Figure) -> bytes:
     # Not `savefig`, which draws a figure twice to find the place of everything.
     canvas = FigureCanvasAgg(figure)
     with styled():
-        canvas.draw()
+        canvas.draw()  # type: ignore[no-untyped-call]
     told = PngInfo()
     told.add_text("Title", str(figure.get_label()))
-    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    pixels = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), pixels)
     buffer = io.BytesIO()
     _with_few_colours(picture.convert("RGB")).save(buffer, format="png", pnginfo=told)
     return buffer.getvalue()
