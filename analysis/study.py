@@ -12,6 +12,7 @@ from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.recycling import Recycling, analyse
+from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
@@ -78,6 +79,11 @@ class Study:
     def recycling(self) -> Recycling | None:
         """What recycling did; None where the run has no cells of it."""
         return analyse(self.results)
+
+    @cached_property
+    def prices(self) -> tuple[Price, ...]:
+        """What a replacement of a worker costs at each N that was measured; none without recycling."""
+        return prices(self.results, self.summary, self.recycling)
 
     @cached_property
     def settings(self) -> Settings:

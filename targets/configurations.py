@@ -9,11 +9,13 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence, TypeVar
 
 from targets import variants
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
-from targets.variants import Changes, Variant
+from targets.variants import WORKERS, Changes, Variant
+
+Number = TypeVar("Number")
 
 CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
@@ -95,7 +97,9 @@ NEVER = Recycling()
 class Configuration:
     """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known.
 
-    A variant is made from its parent (`variant_of`) and says so in `variant`.
+    A variant is made from its parent (`variant_of`) and says so in `variant`. It may have `workers` and a
+    `max_requests_jitter` of its own, whatever its run asks for; `workers` that go by the CPUs of servers
+    (`variants.WORKERS`) are a number once these are known (`Catalogue.on`).
     """
 
     name: str
@@ -113,6 +117,13 @@ class Configuration:
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
+    workers: int | str | None = None
+    max_requests_jitter: int | None = None
+    least_workers: int | None = None
+
+    def serving(self, workers: Number) -> int | Number:
+        """How many workers it has in a run that asks for so many: its own number, where it states one."""
+        return self.workers if isinstance(self.workers, int) else workers
 
     @property
     def takes_workers(self) -> bool:
@@ -217,11 +228,26 @@ class Catalogue:
         every = self.configurations.items()
         return {name: entry for name, entry in every if entry.variant is not None and entry.variant.of == of}
 
+    def on(self, cpus: int) -> Catalogue:
+        """The catalogue where servers have so many CPUs, by which numbers of workers may go."""
+        known = {name: _on(entry, cpus) for name, entry in self.configurations.items()}
+        return replace(self, configurations=known)
+
     def get(self, name: str) -> Configuration:
         """The configuration of that name; raises `ConfigurationError` with the nearest valid name."""
         if name not in self.configurations:
             raise ConfigurationError(f"there is no configuration {name!r}{hint(name, self.configurations)}")
         return self.configurations[name]
+
+
+def _on(entry: Configuration, cpus: int) -> Configuration:
+    """A configuration with the number of workers that it has where servers have so many CPUs."""
+    if entry.variant is None or not isinstance(entry.workers, str):
+        return entry
+    each, more = WORKERS[entry.workers]
+    workers = each * cpus + more
+    change = f"{entry.variant.change} = {workers} on {cpus} CPU{'s' * (cpus != 1)}"
+    return replace(entry, workers=workers, variant=replace(entry.variant, change=change))
 
 
 def named(words: Sequence[str], app: str) -> list[str]:
@@ -346,6 +372,7 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
     if name in catalogue.configurations:
         also = "variant" if name in catalogue.changes else "configuration"
         raise ConfigurationError(f"{table.where}: there is a {also} of this name already: choose another")
+    _check_run(parent, changes, table)
     stack = _changed_stack(catalogue.stacks[parent.stack], changes, table)
     changed = replace(
         parent,
@@ -363,8 +390,8 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         parent.environment,
         parent.stack,
     )
-    if same:
-        keys = "drop, replace, add, environment, packages, without or python"
+    if same and not changes.of_run:
+        keys = "drop, replace, add, environment, packages, without, python, workers or max_requests_jitter"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
         catalogue,
@@ -383,6 +410,14 @@ def _parent(catalogue: Catalogue, name: str, of: str, table: Table) -> Configura
     if parent.variant_of is not None:
         raise table.error("of", f"{of!r} is a variant itself: name {parent.variant_of!r} instead")
     return parent
+
+
+def _check_run(parent: Configuration, changes: Changes, table: Table) -> None:
+    """Raise where a parent cannot be run as a variant of it is to be."""
+    if "workers" in changes.facts and (parent.max_workers is not None or not parent.takes_workers):
+        raise table.error("workers", f"{parent.name!r} has one worker, whatever it is told")
+    if "max_requests_jitter" in changes.facts and not parent.takes_jitter:
+        raise table.error("max_requests_jitter", f"{parent.name!r} cannot spread its restarts")
 
 
 def _changed_stack(stack: Stack, changes: Changes, table: Table) -> Stack:
