@@ -182,6 +182,11 @@ def price_of_n(study: Study) -> pd.DataFrame:
     return price.frame(study.prices)
 
 
+def deploys(study: Study) -> pd.DataFrame:
+    """Every deploy: a row for each configuration, number of workers and scenario (`Deploys.frame`)."""
+    return pd.DataFrame() if study.deploys is None else study.deploys.frame
+
+
 def lives(study: Study) -> pd.DataFrame:
     """Every worker process of the cells of recycling (`Recycling.lives`)."""
     return pd.DataFrame() if study.recycling is None else study.recycling.lives

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Iterable, Mapping, Sequence, TypeVar
 
 from targets import variants
+from targets.stack import Stack, changed_stack, stack_of
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
 from targets.variants import WORKERS, Changes, Variant
 
@@ -21,6 +22,7 @@ CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
 """The suite's variants of its configurations."""
 RECYCLING = ("flag", "app", "respawn", "rss", "none")
+RELOADS = ("HUP", "HUP-if-several", "inspector")
 
 _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
@@ -41,25 +43,6 @@ _AFTER_US_S = 10
 def patience_s(startup_timeout: float) -> int:
     """How long a server is told to wait for its workers, so that it does not give up before `serve` does."""
     return math.ceil(startup_timeout) + _AFTER_US_S
-
-
-@dataclass(frozen=True)
-class Stack:
-    """An environment to serve in: interpreter versions, best first, and a pinned requirements file.
-
-    `fixed` are packages without whose pinned version the stack is not what it is for; `own` is a further
-    requirements file, of a user's own app, whose versions take the place of the pinned ones. A stack that a
-    variant needs is derived from another (`of`): with `packages` added to it, or `without` some.
-    """
-
-    name: str
-    pythons: tuple[str, ...]
-    requirements: Path
-    fixed: tuple[str, ...] = ()
-    own: Path | None = None
-    of: str | None = None
-    packages: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +100,7 @@ class Configuration:
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
+    reload: str | None = None
     workers: int | str | None = None
     max_requests_jitter: int | None = None
     least_workers: int | None = None
@@ -290,7 +274,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
         catalogue = _declared(file, path)
     for name, table in tables.items():
         catalogue = _with_variant(catalogue, name, table)
-    if not _is_suites(path):
+    if path.resolve() != CONFIGURATIONS.resolve():
         return catalogue
     further = open_table(VARIANTS)
     for name, table in further.tables("variant").items():
@@ -299,31 +283,19 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
     return catalogue
 
 
-def _is_suites(path: Path) -> bool:
-    return path.resolve() == CONFIGURATIONS.resolve()
-
-
 def _declared(file: Table, path: Path) -> Catalogue:
     """The configurations and stacks of a file, without variants."""
     stack_tables, configuration_tables = file.tables("stack"), file.tables("configuration")
     file.finish()
-    stacks = {name: _stack(name, table, path.parent) for name, table in stack_tables.items()}
+    stacks = {name: stack_of(name, table, path.parent) for name, table in stack_tables.items()}
     configurations = {
         name: _configuration(name, table, stacks) for name, table in configuration_tables.items()
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
+    own = path.resolve() != CONFIGURATIONS.resolve()
+    files = (path, *(each.requirements for each in stacks.values())) if own else ()
     return Catalogue(configurations, stacks, files=files)
-
-
-def _stack(name: str, table: Table, folder: Path) -> Stack:
-    requirements = folder / table.text("requirements")
-    stack = Stack(name, table.words("python"), requirements, table.words("fixed", required=False))
-    table.finish()
-    if not stack.requirements.is_file():
-        raise table.error("requirements", f"there is no file {stack.requirements}")
-    return stack
 
 
 def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configuration:
@@ -342,6 +314,7 @@ def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configurat
         max_workers=table.number("max_workers", required=False),
         variant_of=table.text("variant_of", required=False),
         startup_argv=table.command("startup_argv", _PATIENCE, required=False),
+        reload=table.choice("reload", RELOADS, required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):
@@ -373,7 +346,7 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         also = "variant" if name in catalogue.changes else "configuration"
         raise ConfigurationError(f"{table.where}: there is a {also} of this name already: choose another")
     _check_run(parent, changes, table)
-    stack = _changed_stack(catalogue.stacks[parent.stack], changes, table)
+    stack = changed_stack(catalogue.stacks[parent.stack], changes, table)
     changed = replace(
         parent,
         name=name,
@@ -385,11 +358,7 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         variant=Variant(change=changes.words, **said),
         **changes.facts,
     )
-    same = (changed.argv, changed.environment, changed.stack) == (
-        parent.argv,
-        parent.environment,
-        parent.stack,
-    )
+    same = all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack"))
     if same and not changes.of_run:
         keys = "drop, replace, add, environment, packages, without, python, workers or max_requests_jitter"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
@@ -418,14 +387,3 @@ def _check_run(parent: Configuration, changes: Changes, table: Table) -> None:
         raise table.error("workers", f"{parent.name!r} has one worker, whatever it is told")
     if "max_requests_jitter" in changes.facts and not parent.takes_jitter:
         raise table.error("max_requests_jitter", f"{parent.name!r} cannot spread its restarts")
-
-
-def _changed_stack(stack: Stack, changes: Changes, table: Table) -> Stack:
-    """The stack that a variant needs: its parent's, or one that is derived from it."""
-    variants.check_without(changes.without, stack.requirements, table)
-    pythons = changes.python or stack.pythons
-    if not changes.of_stack or (stack.pythons == pythons and not changes.packages and not changes.without):
-        return stack
-    name = f"{stack.name}+{changes.suffix}"
-    packages, without = changes.packages, changes.without
-    return replace(stack, name=name, pythons=pythons, of=stack.name, packages=packages, without=without)

@@ -19,7 +19,8 @@ from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.model.deployed import Deployed
 from bench.model.errors import UserError
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 _CONNECT_S = 5.0
 # A connection that is opened and closed costs a server tens of microseconds.
@@ -115,6 +116,9 @@ class ExternalServer(Server):
 
     def kill(self, pid: int) -> float:
         raise ProcessLookupError(f"{pid} is not a process of this suite")
+
+    def deploy(self) -> float:
+        raise AssertionError(f"what serves {self.url} is not this suite's to deploy")
 
 
 def check_presence(url: str) -> None:

@@ -24,9 +24,10 @@ from bench.launch.network import Joined
 from bench.launch.server import HOST, Serve, Server, own_log
 from bench.launch.stacks import Environment, Say
 from bench.machine import host
-from bench.machine.processes import Streams, outcome, spawn, terminate, uninterrupted, wait_or_kill
+from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 # In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
 _FIRST_PORT = 20000
@@ -157,8 +158,8 @@ class LocalServe(Serve):
     def poll(self) -> int | None:
         return self.child.poll()
 
-    def terminate(self) -> None:
-        terminate(self.child)
+    def signal(self, number: int) -> None:
+        self.child.send_signal(number)
 
     def settle(self, timeout_s: float) -> None:
         wait_or_kill(self.child, timeout_s)

@@ -24,7 +24,8 @@ from bench.launch.stacks import Environment, Say
 from bench.machine.processes import Streams, spawn
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 # What the suite's image has of the checkout for the programs that it starts, and where.
 _IN_IMAGE = (ROOT / "swarm", ROOT / "locustfiles")
@@ -232,8 +233,8 @@ class ContainerServe(Serve):
         """The number that its container's first process has on this host; 0 if it does not run."""
         return self._containers.main_pid(self._name)
 
-    def terminate(self) -> None:
-        self._containers.signal(self._name, signal.SIGTERM)
+    def signal(self, number: int) -> None:
+        self._containers.signal(self._name, number)
 
     def settle(self, timeout_s: float) -> None:
         if not self._ends(timeout_s):
