@@ -11,6 +11,7 @@ from analysis import results
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
+from analysis.proxied import Proxied, View, proxied
 from analysis.recycling import Deploys, Recycling, analyse, deploys
 from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, second, settings
@@ -84,6 +85,20 @@ class Study:
     def prices(self) -> tuple[Price, ...]:
         """What a replacement of a worker costs at each N that was measured; none without recycling."""
         return prices(self.results, self.summary, self.recycling)
+
+    @cached_property
+    def direct(self) -> "Study | None":
+        """Of a run behind a proxy the cells whose clients went past it; None where there are none."""
+        beside = results.load_direct(self.results)
+        return None if beside is None else Study(beside)
+
+    @cached_property
+    def proxied(self) -> Proxied | None:
+        """What clients lose behind the run's proxy and past it; None where workers were not replaced so."""
+        direct = self.direct
+        if direct is None or self.recycling is None or direct.recycling is None:
+            return None
+        return proxied(View(self.results, self.recycling), View(direct.results, direct.recycling))
 
     @cached_property
     def deploys(self) -> Deploys | None:

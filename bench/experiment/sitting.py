@@ -1,7 +1,7 @@
 """Measures one sitting: all its servers are alive at once, and each load goes round among them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.experiment.dialogue import Event
@@ -104,9 +104,9 @@ class SittingRunner:
     def _request(self, name: str) -> ServerRequest:
         rig, sitting = self._runner.rig, self._sitting
         place = rig.scratch / f"sitting-{sitting.number}" / name
-        configuration = self._runner.configurations[name]
+        configuration, options = self._runner.configurations[name], replace(_OPTIONS, proxy=rig.proxy)
         workers = configuration.serving(sitting.workers)
-        return ServerRequest(configuration, workers, place, rig.split.for_workers(workers), _OPTIONS)
+        return ServerRequest(configuration, workers, place, rig.split.for_workers(workers), options)
 
     def _rotate(self, scenario: str, load: ClosedLoop) -> None:
         """Have a load go round among the servers that run, and record what each of them did."""
