@@ -325,7 +325,7 @@ def test_the_plans_that_come_with_the_suite(name):
         servers = {"sanic", "uvicorn", "gunicorn-uvicorn"}
         variants = {each for each, entry in known.items() if entry.variant_of in servers}
         assert measured == (servers | variants | {*chosen.aliases}) - alone and alone
-        assert seconds <= 20 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
+        assert seconds <= 21 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
     elif name == "several":
         assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
     elif name == "price":
