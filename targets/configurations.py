@@ -13,7 +13,7 @@ from typing import Iterable, Mapping, Sequence
 
 from targets import variants
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
-from targets.variants import Changes, Variant
+from targets.variants import FILE, Changes, Variant
 
 CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
@@ -95,7 +95,8 @@ NEVER = Recycling()
 class Configuration:
     """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known.
 
-    A variant is made from its parent (`variant_of`) and says so in `variant`.
+    A variant is made from its parent (`variant_of`) and says so in `variant`. `output` is one of
+    `variants.FILE` and `PIPE`.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Configuration:
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
+    output: str = FILE
 
     @property
     def takes_workers(self) -> bool:
@@ -358,13 +360,10 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         variant=Variant(change=changes.words, **said),
         **changes.facts,
     )
-    same = (changed.argv, changed.environment, changed.stack) == (
-        parent.argv,
-        parent.environment,
-        parent.stack,
-    )
-    if same:
-        keys = "drop, replace, add, environment, packages, without or python"
+    if all(
+        getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack", "output")
+    ):
+        keys = "drop, replace, add, environment, packages, without, python or output"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
         catalogue,

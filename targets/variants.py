@@ -14,7 +14,7 @@ from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, toml
 
 SAYS = ("better", "no difference", "worse")
 """What people may say of a variant beside its parent."""
-EXPECTATIONS = ("throughput", "cpu", "tail", "memory", "losses")
+EXPECTATIONS = ("throughput", "cpu", "tail", "memory", "losses", "pauses", "bursts", "overload")
 """What a setting may be expected to change."""
 _USUAL = ("throughput", "cpu")
 
@@ -23,6 +23,8 @@ _PROJECT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _INCLUDES = re.compile(r"\s*(-r|--requirement)\b")
 # What a variant may change of what its parent states of itself.
 _TEXTS, _NUMBERS = ("loop", "parser"), ("keep_alive_s", "backlog")
+FILE, PIPE = "file", "pipe"
+"""Where a server's output may go: into its log at once, or to serve, which writes it there."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Changes:
         parts += [f"with {package}" for package in self.packages]
         parts += [f"without {', '.join(self.without)}"] if self.without else []
         parts += [f"Python {' or '.join(self.python)}"] if self.python else []
+        parts += ["its output to a pipe"] if self.facts.get("output") == PIPE else []
         return ", ".join(parts)
 
     @property
@@ -118,6 +121,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     facts = {key: table.text(key, required=False) for key in _TEXTS}
     facts["keep_alive_s"] = table.number("keep_alive_s", (int, float), required=False)
     facts["backlog"] = table.number("backlog", required=False)
+    facts["output"] = table.text("output", required=False)
     changes = Changes(
         drop=table.words("drop", required=False),
         replace=table.texts("replace"),
@@ -129,6 +133,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
         facts={key: value for key, value in facts.items() if value is not None},
     )
     table.finish()
+    table.check_known("output", facts["output"] or FILE, (FILE, PIPE))
     for version in changes.python:
         if not _PYTHON.fullmatch(version):
             raise table.error("python", f'must be versions such as "3.13", not {version!r}')

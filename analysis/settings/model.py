@@ -10,7 +10,10 @@ from analysis.words import counted, figures, listed
 from bench.model.schema import Variant
 from bench.stats.comparison import MATERIAL, Ratio
 
-Measure = Literal["throughput", "cpu_us", "p99", "pss_bytes", "lost"]
+Measure = Literal[
+    "throughput", "cpu_us", "p99", "pss_bytes", "lost",
+    "lost_pause", "lost_burst", "p99_burst", "p99_overload", "answers_503",
+]  # fmt: skip
 Fate = Literal["worth it", "makes no difference", "costs", "not shown"]
 # In the order in which settings are told.
 FATES: tuple[Fate, ...] = ("worth it", "makes no difference", "not shown", "costs")
@@ -19,12 +22,17 @@ ClaimFate = Literal["holds", "holds in part", "does not hold", "not shown"]
 
 @dataclass(frozen=True)
 class About:
-    """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it."""
+    """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it.
+
+    `occasions` are what losses are counted by. Those `of_connections` are known of few variants each.
+    """
 
     head: str
     what: str
     expects: str
     more_is_better: bool = False
+    occasions: str = ""
+    of_connections: bool = False
 
 
 MEASURES: dict[Measure, About] = {
@@ -32,8 +40,23 @@ MEASURES: dict[Measure, About] = {
     "cpu_us": About("CPU/request", "the CPU time per request", "cpu"),
     "p99": About("p99", "the p99", "tail"),
     "pss_bytes": About("PSS", "the memory", "memory"),
-    "lost": About("lost/recycle", "the requests lost per replaced worker", "losses"),
-}
+    "lost": About(
+        "lost/recycle", "the requests lost per replaced worker", "losses", occasions="replacements"
+    ),
+    "lost_pause": About(
+        "lost/pause", "the requests lost per pause around the keep-alive", "pauses", occasions="pauses",
+        of_connections=True,
+    ),
+    "lost_burst": About(
+        "lost/burst", "the requests lost per burst", "bursts", occasions="bursts", of_connections=True
+    ),
+    "p99_burst": About("p99 of bursts", "the p99 of bursts", "bursts", of_connections=True),
+    "p99_overload": About("p99 in overload", "the p99 in overload", "overload", of_connections=True),
+    "answers_503": About(
+        "503 in overload", "the answers with 503 in overload", "overload", occasions="overloads",
+        of_connections=True,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,9 +102,10 @@ class Setting:
     @property
     def text(self) -> str:
         """The ratio in a sentence: "0.676x (0.65 to 0.703) the requests per second"."""
+        about = MEASURES[self.measure]
         if math.isnan(self.ratio.ratio):
-            return f"neither lost a request in {self.ratio.rounds} replacements or more"
-        return f"{times(self.ratio)} {MEASURES[self.measure].what}"
+            return f"neither lost a request in {self.ratio.rounds:,} {about.occasions} or more"
+        return f"{times(self.ratio)} {about.what}"
 
 
 def times(ratio: Ratio) -> str:

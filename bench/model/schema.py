@@ -76,7 +76,8 @@ class Variant(_Record):
     says: Literal["", "better", "no difference", "worse"] = ""
     """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
-    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
+    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `pauses`,
+    `bursts` and `overload`."""
 
 
 class Configuration(_Record):
@@ -172,6 +173,9 @@ class Network(_Record):
     for waking the generator; null where the sender's CPU does."""
     note: str | None = None
     """Why it is not steered, and what would allow it."""
+    sysctls: dict[str, int] = {}
+    """`net.core.somaxconn`, the largest backlog, and `net.ipv4.tcp_migrate_req`, as far as the kernel has
+    them."""
 
 
 class Sittings(_Record):
