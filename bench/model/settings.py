@@ -30,7 +30,7 @@ class ConnectionsTable(Table):
     """New connections at once, to one server after the other (`bursts`)."""
     bursts_each: PositiveInt = 3
     """How often in a start."""
-    overload: PositiveInt = 256
+    overload: PositiveInt = 512
     """Connections in a closed loop (`overload`)."""
     overload_s: Window = 2
     """How long they are counted, in seconds."""

@@ -123,7 +123,7 @@ def test_connections_share_a_column_and_have_a_chart_of_their_own(settings_of):
         and cells["uvicorn-cache"].verdict == "bad"
     )
     assert cells["uvicorn-c-parser"].text.count(";") == 1
-    assert [axis.get_title() for axis in chart(found).axes] == [
+    assert [axis.get_title(loc="left") for axis in chart(found).axes] == [
         "lost/pause", "p99 of bursts", "p99 in overload", "503 in overload",
     ]  # fmt: skip
 
