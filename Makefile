@@ -202,7 +202,7 @@ planted: $(VENV)/.suite ## Does a rotation see a planted cost? RUNS=10 times two
 manners: $(VENV)/.suite ## Compare a generator that polls and one that sleeps, with steering and without (SITTINGS=8).
 	@$(PYTHON) -m bench manners --results "$(RESULTS)" $(call option,sittings,$(SITTINGS)) $(ARGUMENTS)
 
-alone: $(VENV)/.suite ## Compare each server in a rotation with itself alone (TURNS=10).
+alone: $(VENV)/.suite ## Compare each server in a rotation with itself alone, and rotation with blocks (TURNS=10).
 	@$(PYTHON) -m bench alone --results "$(RESULTS)" $(call option,turns,$(TURNS)) $(ARGUMENTS)
 
 calm: $(VENV)/.suite ## Show how often the latest run of PLAN=aa (or RUN=) called equals different; measures nothing.

@@ -95,6 +95,8 @@ def alone(
 ) -> None:
     """What do idle neighbours cost? Every server in a rotation, and by itself in a block, by turns.
 
+    Every five turns are also a run of either kind: 15 turns show how wide the intervals of three are.
+
     Exit status: 0 everything was measured; 1 something was not; 2 wrong options; 130 interrupted.
     """
     from bench.studies.rotation import alone as question

@@ -38,6 +38,8 @@ CONFIGURATIONS = ("sanic", "uvicorn", "gunicorn-uvicorn")
 USERS = 64
 # The blocks of the document, and where their tables come from.
 TOOLS_BLOCK, LOCUST_BLOCK, COST_BLOCK = "yardsticks", "naive locust", "cost of measuring"
+# Only with steering does no server pay for the manner of its generator.
+SERVERS_BLOCK = "servers by generator"
 SELF_BLOCK = "make bench-self"
 # The connections of one generator process beside which its memory is measured.
 MANY = 10_000
@@ -68,7 +70,11 @@ def yardsticks(
         ),
     ] = False,
     update_docs: Annotated[
-        bool, typer.Option("--update-docs", help="Put the tables into docs/methodology.md.")
+        bool,
+        typer.Option(
+            "--update-docs",
+            help="Put the tables into docs/methodology.md: steered, how servers compare; else the rest.",
+        ),
     ] = False,
 ) -> None:
     """Measure the suite beside wrk, hey and Locust's FastHttpUser, and what metering and recording cost.
@@ -81,7 +87,7 @@ def yardsticks(
     For example: `bench yardsticks --rounds 3 --seconds 5`
     """
     if update_docs:
-        documents.check(DOCUMENT, [TOOLS_BLOCK, LOCUST_BLOCK, COST_BLOCK])
+        documents.check(DOCUMENT, [SERVERS_BLOCK] if steer_host else [TOOLS_BLOCK, LOCUST_BLOCK, COST_BLOCK])
     results_folder.mkdir(parents=True, exist_ok=True)
     began = datetime.now(UTC)
     seed = random.randrange(1 << 32) if seed is None else seed
@@ -118,9 +124,18 @@ def yardsticks(
         show(block)
     say(f"every reading: {path}")
     if update_docs:
-        provenance = _provenance(began, facts, split)
-        parts = {name: documents.markdown(block, provenance) for name, block in blocks.items()}
-        documents.replace(DOCUMENT, parts)
+        options = (["--configurations", ",".join(configurations)] if chosen else []) + (
+            ["--steer-host-loopback"] if steer_host else []
+        )
+        provenance = _provenance(began, facts, split, options)
+        documents.replace(
+            DOCUMENT,
+            {
+                name: documents.markdown(block, provenance)
+                for name, block in blocks.items()
+                if (name == SERVERS_BLOCK) == steer_host
+            },
+        )
         say(f"updated: {DOCUMENT.relative_to(ROOT)}")
 
 
@@ -255,20 +270,21 @@ def _blocks(
     readings: Readings, tools: Sequence[Tool], configurations: Sequence[str]
 ) -> dict[str, list[Table]]:
     names = [tool.name for tool in tools]
-    servers = tables.between_servers(readings, configurations, names)
     return {
-        TOOLS_BLOCK: [*tables.beside_tools(readings, configurations, names), *servers],
+        TOOLS_BLOCK: tables.beside_tools(readings, configurations, names),
+        SERVERS_BLOCK: tables.between_servers(readings, configurations, names),
         LOCUST_BLOCK: tables.naive(readings, configurations),
         COST_BLOCK: tables.cost(readings),
     }
 
 
-def _provenance(began: datetime, facts: Mapping[str, Any], split: CpuSplit) -> str:
+def _provenance(began: datetime, facts: Mapping[str, Any], split: CpuSplit, options: Sequence[str]) -> str:
     machine = host.facts()
     server, generator = (", ".join(map(str, cpus)) for cpus in (split.server, split.generator))
     versions = ", ".join(f"{name} {version}" for name, version in facts["tools"].items() if version)
+    command = "make yardsticks" + (f' ARGUMENTS="{" ".join(options)}"' if options else "")
     return (
-        f"Measured on {began:%Y-%m-%d} by `make yardsticks` on {machine['cpu']}, {machine['cpus']} CPUs, "
+        f"Measured on {began:%Y-%m-%d} by `{command}` on {machine['cpu']}, {machine['cpus']} CPUs, "
         f"{machine['system']}: server on CPU {server}, generators on CPU {generator}. {USERS} users in a "
         f"closed loop, {facts['rounds']} rounds of {facts['seconds']} s; medians, ratios taken within each "
         f"round, with their range." + (f" {versions}." if versions else "")

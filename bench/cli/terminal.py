@@ -8,6 +8,7 @@ from typing import NoReturn, ParamSpec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table as TableInTerminal
 
 from bench.model.documents import Table
@@ -16,6 +17,9 @@ from targets.tables import ConfigurationError
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+# More than any table has.
+_WIDEST = 10_000
 
 P = ParamSpec("P")
 
@@ -55,7 +59,19 @@ def show(tables: Iterable[Table]) -> None:
             shown.add_row(*map(_marked_up, row))
         if table.title:
             console.print(f"\n[bold]{escape(table.title)}[/bold]", soft_wrap=True)
-        console.print(shown, *map(escape, table.notes), sep="\n")
+        _print_whole(shown)
+        console.print(*map(escape, table.notes), sep="\n", end="\n" if table.notes else "", soft_wrap=True)
+
+
+def _print_whole(table: TableInTerminal) -> None:
+    """Print a table with nothing cut off: a file has no width, and a terminal wraps."""
+    before = console.width
+    least, most = Measurement.get(console, console.options.update(width=_WIDEST), table)
+    console.width = max(before, least) if console.is_terminal else most
+    try:
+        console.print(table)
+    finally:
+        console.width = before
 
 
 def _marked_up(text: str) -> str:

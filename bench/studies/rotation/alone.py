@@ -1,14 +1,18 @@
 """Alone: what a server does in a rotation, over what it does by itself in a block.
 
-Sittings and rounds of blocks take turns, so that hours of drift are in both; minutes of it stay.
+Sittings and rounds of blocks take turns, so that hours of drift are in both; minutes of it stay. Every few
+turns are also a run of either kind: how narrow are its ratios, and how far do those of several lie apart?
 """
 
 from collections.abc import Iterator
+from math import sqrt
 
+import numpy as np
 import pandas as pd
 
+from analysis.words import listed
 from bench.model.documents import Table
-from bench.stats.comparison import compare
+from bench.stats.comparison import Field, Ratio, compare, mean
 from bench.studies.rotation.figures import told
 from bench.studies.rotation.series import Leg, Series
 
@@ -16,6 +20,8 @@ QUESTION, MARKER = "alone", "rotation and alone"
 ROTATION, BLOCKS = "rotation", "blocks"
 # A difference beyond this wants an explanation.
 NOTABLE = 1.05
+# The sittings, or repeats of blocks, of a run of either kind.
+RUN_TURNS = 5
 _METRICS = {"throughput": "requests/s", "cpu_us": "CPU per request"}
 
 
@@ -51,7 +57,56 @@ def tables(series: Series) -> list[Table]:
         "pair, and these intervals hold what the machine did in them.",
     ]
     headings = ["configuration", *(f"{label}, rotation / alone" for label in _METRICS.values())]
-    return [Table("In a rotation, over alone in a block", headings, rows, notes)]
+    neighbours = Table("In a rotation, over alone in a block", headings, rows, notes)
+    return [neighbours, *_as_runs({how: table[names] for how, table in first.items()})]
+
+
+def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
+    """Rotation beside blocks, as runs of ``RUN_TURNS``; nothing where there are turns for one run only.
+
+    ``rates`` have a row for each turn and a column for each configuration.
+    """
+    together = rates[ROTATION].index.intersection(rates[BLOCKS].index)
+    count = len(together) // RUN_TURNS
+    names = [str(name) for name in rates[ROTATION]]
+    if count < 2 or len(names) < 2:
+        return []
+    best = max(names, key=lambda name: mean(rates[ROTATION][name]))
+    rows = []
+    for how, table in rates.items():
+        runs = []
+        for number in range(count):
+            field = Field(table.loc[together[number * RUN_TURNS : (number + 1) * RUN_TURNS]])
+            runs.append([field.compare(name, best) for name in names if name != best])
+        widths = [[_half(ratio) for ratio in run] for run in runs]
+        apart = [max(each) / min(each) - 1 for each in zip(*_points(runs), strict=True)]
+        rows.append(
+            [
+                how,
+                listed([f"±{np.median(each):.1%}" for each in widths]),
+                listed([f"±{max(each):.1%}" for each in widths]),
+                f"{np.median(apart):.1%}",
+                f"{max(apart):.1%}",
+            ]
+        )
+    headings = [
+        "measured by", "interval of each run, median", "widest", "estimates apart, median", "furthest",
+    ]  # fmt: skip
+    notes = [
+        f"Runs of {RUN_TURNS} turns, {count} of each kind, with the same seconds under load: requests/s of "
+        f"{len(names) - 1} configurations over those of {best}. Estimates are apart by the largest over the "
+        "smallest of the same ratio, less 1."
+    ]
+    return [Table("Rotation beside blocks", headings, rows, notes)]
+
+
+def _half(ratio: Ratio) -> float:
+    """Half the width of an interval, as a share of the ratio."""
+    return sqrt(ratio.high / ratio.low) - 1
+
+
+def _points(runs: list[list[Ratio]]) -> list[list[float]]:
+    return [[ratio.ratio for ratio in run] for run in runs]
 
 
 def command(series: Series) -> str:

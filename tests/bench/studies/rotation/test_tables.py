@@ -143,6 +143,22 @@ def test_servers_are_compared_with_themselves_turn_by_turn(series):
     assert "of which there are 3" in table.notes[1]
 
 
+def test_turns_are_runs_of_either_kind_too(series):
+    names = ("sanic", "uvicorn", "granian")
+    pairs = {}
+    for turn in range(1, 2 * alone.RUN_TURNS + 1):
+        quiet = replace(spec(configurations=names, repeats=1, seed=turn), noise=0.001)
+        loud = replace(spec(configurations=names, repeats=1, seed=turn + 99), rotation=None, noise=0.2)
+        pairs |= {f"rotation {turn}": quiet, f"blocks {turn}": loud}
+    _, runs = alone.tables(series("alone", {"turns": 2 * alone.RUN_TURNS}, **pairs))
+    assert [row[0] for row in runs.rows] == ["rotation", "blocks"]
+    for column in (3, 4):
+        narrow, wide = (float(row[column].rstrip("%")) for row in runs.rows)
+        assert narrow < 1 < wide
+    assert [row[1].count("±") for row in runs.rows] == [2, 2]
+    assert "Runs of 5 turns, 2 of each kind" in runs.notes[0] and "of 2 configurations" in runs.notes[0]
+
+
 def test_turns_alternate():
     legs = list(alone.legs(serial.Series(None, RECORD)))
     assert [leg.purpose for leg in legs] == [
