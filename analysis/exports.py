@@ -176,6 +176,11 @@ def recycling_evidence(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["configuration", "question", "answer", "verdict", "cell"])
 
 
+def deploys(study: Study) -> pd.DataFrame:
+    """Every deploy: a row for each configuration, number of workers and scenario (`Deploys.frame`)."""
+    return pd.DataFrame() if study.deploys is None else study.deploys.frame
+
+
 def lives(study: Study) -> pd.DataFrame:
     """Every worker process of the cells of recycling (`Recycling.lives`)."""
     return pd.DataFrame() if study.recycling is None else study.recycling.lives

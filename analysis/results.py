@@ -37,9 +37,10 @@ class Results:
     `search_p99_ms` and `search_attempt` in cells that are no step of a search. `rotated` says that a cell was
     measured in a rotation of so many `rounds`: it has rows in `slices`, its `repeat` is the sitting, and
     `idle_cpu_s` is what its server used in `idle_s` seconds while the others were loaded. `treatment` is
-    "none" or, in cells of recycling, "recycled", "control", "kill" or "terminate"; `max_requests`,
+    "none" or, in cells of recycling, "recycled", "control", "kill", "terminate" or "deploy"; `max_requests`,
     `max_requests_jitter` and `max_rss_mib` are when it was to replace workers, `probe_time` and `probe_pid`
-    the signal of a probe, `server_ended` (Unix s) and `server_exit_status` the end of a server that ended
+    the signal of a probe, `probe_renewed` the workers with the new release and `deploys_by` the way in which
+    the server was told of it, `server_ended` (Unix s) and `server_exit_status` the end of a server that ended
     before its cell; all missing elsewhere.
 
     `latencies` and `failures` are cut to the measured windows; the sampled frames are not, because what
@@ -225,6 +226,8 @@ def _recycling(cell: schema.Cell) -> dict[str, object]:
         "max_rss_mib": recycling.max_rss_mib if recycling else None,
         "probe_time": probe.time if probe else None,
         "probe_pid": probe.pid if probe else None,
+        "probe_renewed": probe.renewed if probe else None,
+        "deploys_by": cell.server.deploys_by if cell.server else None,
         "server_ended": ended.time if ended else None,
         "server_exit_status": ended.exit_status if ended else None,
     }

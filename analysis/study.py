@@ -11,7 +11,7 @@ from analysis import results
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
-from analysis.recycling import Recycling, analyse
+from analysis.recycling import Deploys, Recycling, analyse, deploys
 from analysis.settings import Settings, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
@@ -78,6 +78,12 @@ class Study:
     def recycling(self) -> Recycling | None:
         """What recycling did; None where the run has no cells of it."""
         return analyse(self.results)
+
+    @cached_property
+    def deploys(self) -> Deploys | None:
+        """What deploys cost; None where the run has none."""
+        found = None if self.recycling is None else deploys(self.results, self.recycling.cells)
+        return found if found is not None and found.rows else None
 
     @cached_property
     def settings(self) -> Settings:

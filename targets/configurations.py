@@ -19,6 +19,7 @@ CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
 """The suite's variants of its configurations."""
 RECYCLING = ("flag", "app", "respawn", "rss", "none")
+RELOADS = ("HUP", "HUP-if-several", "inspector")
 
 _START = ("host", "port", "workers", "app")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
@@ -114,6 +115,7 @@ class Configuration:
     variant_of: str | None
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
+    reload: str | None = None
     output: str = FILE
 
     @property
@@ -266,17 +268,13 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
         catalogue = _declared(file, path)
     for name, table in tables.items():
         catalogue = _with_variant(catalogue, name, table)
-    if not _is_suites(path):
+    if path.resolve() != CONFIGURATIONS.resolve():
         return catalogue
     further = open_table(VARIANTS)
     for name, table in further.tables("variant").items():
         catalogue = _with_variant(catalogue, name, table)
     further.finish()
     return catalogue
-
-
-def _is_suites(path: Path) -> bool:
-    return path.resolve() == CONFIGURATIONS.resolve()
 
 
 def _declared(file: Table, path: Path) -> Catalogue:
@@ -289,7 +287,8 @@ def _declared(file: Table, path: Path) -> Catalogue:
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
+    own = path.resolve() != CONFIGURATIONS.resolve()
+    files = (path, *(each.requirements for each in stacks.values())) if own else ()
     return Catalogue(configurations, stacks, files=files)
 
 
@@ -318,6 +317,7 @@ def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configurat
         max_workers=table.number("max_workers", required=False),
         variant_of=table.text("variant_of", required=False),
         startup_argv=table.command("startup_argv", _PATIENCE, required=False),
+        reload=table.choice("reload", RELOADS, required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):

@@ -54,6 +54,15 @@ PACKAGES = (
 )
 
 
+def _release() -> str:
+    path = os.environ.get("WHICHWORKER_RELEASE")
+    return Path(path).read_text(encoding="ascii") if path else ""
+
+
+RELEASE = _release()
+"""The release of the app that was there when it was imported (`targets.deploys`); empty if there is none."""
+
+
 def identify(app: Sanic) -> None:
     """Add `/whoami` to the app and let each worker announce in `$WHICHWORKER_READY` that it has started."""
     app.add_route(whoami, "/whoami")
@@ -78,12 +87,12 @@ def attest(app: Sanic, name: str) -> None:
 
 
 async def announce(*_: Any) -> None:
-    """Append `time,pid` to the file named by `$WHICHWORKER_READY`, if there is one."""
+    """Append `time,pid,release` to the file named by `$WHICHWORKER_READY`, if there is one."""
     path = os.environ.get("WHICHWORKER_READY")
     if path:
         # A single small append is never interleaved with another worker's.
         with open(path, "a", encoding="ascii") as file:  # noqa: PTH123
-            file.write("%.6f,%d\n" % (time.time(), os.getpid()))
+            file.write("%.6f,%d,%s\n" % (time.time(), os.getpid(), RELEASE))
 
 
 async def whoami(request: Request) -> HTTPResponse:

@@ -75,6 +75,7 @@ class Meter:
         self._known: dict[int, _Process] = {}
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
+        self._first_role = "worker"  # of what serve itself starts
         self.announced = 0  # workers that have announced themselves, ever
         self.stillborn = 0  # processes that died before `settle()` came, announced or not
         _write(self._processes, PROCESSES)
@@ -107,7 +108,7 @@ class Meter:
     def read_announcements(self) -> None:
         """Record the workers that have announced themselves since."""
         for line in self._announced:
-            moment, pid = line.split(",")
+            moment, pid, *_ = line.split(",")
             process = self._known.get(int(pid))
             if process is None:  # born since the last sample, and perhaps dead again
                 process = self._born(int(pid), stat_of(int(pid)), float(moment))
@@ -132,6 +133,7 @@ class Meter:
         self._look_for_deaths_and_births(pids)
         for process in self._known.values():
             process.role = process.role or ("manager" if process.pid == root else "helper")
+            self._first_role = process.role if process.pid == root else self._first_role
         self._memory_due = 0.0  # what a server weighs when it gets ready is worth knowing
         held, self._held = self._held or [], None
         for file, process, values in held:
@@ -170,9 +172,14 @@ class Meter:
         return process
 
     def _role_of_newborn(self, stat: list[str] | None) -> str:
-        """After `settle()`: what the manager or serve starts is a worker, what a worker starts is not."""
+        """After `settle()`: what the manager starts is a worker, what a worker starts is not.
+
+        What serve starts again is what its first process was.
+        """
         parent = self._known.get(int(stat[PARENT])) if stat else None
-        return "worker" if parent is None or parent.role == "manager" else "helper"
+        if parent is None:
+            return self._first_role
+        return "worker" if parent.role == "manager" else "helper"
 
     def _event(self, moment: float, event: str, process: _Process, exit_status: int | None = None) -> None:
         self._record(self._workers, process, [f"{moment:.6f}", event, process.pid, exit_status])

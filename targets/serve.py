@@ -25,13 +25,14 @@ from targets.configurations import (
     Stack,
     load,
 )
+from targets.deploys import DeployError
 from targets.metering import Meter, MeteringError
 from targets.own_app import OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
 from targets.tables import ConfigurationError
 
-WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED = 2, 3, 4, 5, 6
+WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED, NOT_DEPLOYED = range(2, 8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +68,8 @@ def serve(options: argparse.Namespace) -> None:
         raise ServeError(NEVER_READY, str(error)) from error
     except EndedError as error:
         raise ServeError(SERVER_ENDED, str(error)) from error
+    except DeployError as error:
+        raise ServeError(NOT_DEPLOYED, str(error)) from error
     except (MeteringError, OSError) as error:
         raise ServeError(NOT_METERED, f"the server was stopped, because {error}") from error
     finally:
@@ -104,6 +107,7 @@ def _order(options: argparse.Namespace) -> Order:
         startup_timeout=options.startup_timeout,
         grace_period=options.grace_period,
         own=own,
+        deploys=options.deploys,
     )
 
 
@@ -224,6 +228,11 @@ def _parser() -> argparse.ArgumentParser:
         "--log-requests",
         action="store_true",
         help="have the app log its requests to DIR/requests.csv (costs time: not for measuring speed)",
+    )
+    add(
+        "--deploys",
+        action="store_true",
+        help="the app will have new releases: SIGUSR1 publishes one and has the server take it up",
     )
     add(
         "--sample-interval",

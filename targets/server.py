@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from targets import deploys
 from targets.configurations import WATCHDOG_S, Configuration, Recycling, patience_s
+from targets.deploys import DeployError, Deploys
 from targets.metering import Meter
 from targets.own_app import PROJECT, RESERVED, OwnApp
 from targets.processes import ProcessTree
@@ -18,7 +20,7 @@ from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reacha
 from targets.variants import PIPE
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD, deploys.SIGNAL}
 """To be blocked while a server is run: they are waited for, so that none interrupts at a wrong moment."""
 
 _LAST_LINES = 40  # with fewer, gunicorn's own traceback hides that of the app
@@ -44,6 +46,7 @@ class Order:
     """What to serve and how: the command line of serve, checked. Times are seconds.
 
     `own` is the app that `targets.own` stands for in the command; None where the command names the app.
+    `deploys`: the app will have new releases.
     """
 
     configuration: Configuration
@@ -58,6 +61,7 @@ class Order:
     startup_timeout: float
     grace_period: float
     own: OwnApp | None = None
+    deploys: bool = False
 
 
 class Server:
@@ -70,6 +74,9 @@ class Server:
         self._log = order.metrics / "server.log"
         self._requests = order.metrics / "requests.csv"
         self._identity = order.metrics / "identity.json"
+        way = deploys.way_of(order.configuration, order.workers)
+        self._deploys = Deploys(order.metrics / "release", way) if order.deploys else None
+        self._deploy_due = False
         self._started = 0.0
         self._exit_status: int | None = None
         self._announced_before = 0
@@ -77,7 +84,10 @@ class Server:
         self._stop_signal: int | None = None
 
     def run(self) -> None:
-        """Serve until a signal asks to stop; raises `NeverReadyError` or `EndedError` if it cannot."""
+        """Serve until a signal asks to stop.
+
+        Raises `NeverReadyError` or `EndedError` if it cannot, `DeployError` if it cannot be told to deploy.
+        """
         if self._order.log_requests:
             self._requests.write_text("time,pid,id,event\n")
         self._start()
@@ -108,6 +118,7 @@ class Server:
             "WHICHWORKER_CONFIGURATION": self._order.configuration.name,
             "WHICHWORKER_READY": str(self._meter.announcements.resolve()),
             **log,
+            **({} if self._deploys is None else self._deploys.variables),
             **self._order.configuration.variables(self._order.recycling),
         }
 
@@ -158,13 +169,30 @@ class Server:
         return read_identity(self._identity, order.port, order.configuration, pids)
 
     def _serve(self) -> None:
-        """Meter until asked to stop."""
+        """Meter until asked to stop, and deploy when told to."""
         while self._stop_signal is None:
             self._watch(self._order.sample_interval)
+            if self._deploy_due and self._deploys is not None:
+                self._deploy(self._deploys)
             if self._tree.root is None and self._stop_signal is None:
                 if not self._may_respawn():
                     self._stop(grace_period=0)
                     raise EndedError(self._story(f"ended by itself with status {self._exit_status}"))
+                self._start()
+
+    def _deploy(self, releases: Deploys) -> None:
+        self._deploy_due = False
+        releases.publish()
+        if releases.way == "HUP":
+            self._tree.signal(signal.SIGHUP)
+        elif releases.way == "inspector":
+            try:
+                releases.ask_inspector()
+            except DeployError as error:
+                raise DeployError(self._story(f"was not told to reload: {error}")) from error
+        else:
+            self._end(signal.SIGTERM, self._order.grace_period)
+            if self._stop_signal is None:
                 self._start()
 
     def _may_respawn(self) -> bool:
@@ -180,15 +208,20 @@ class Server:
 
     def _stop(self, grace_period: float) -> None:
         """Pass the signal on, and wait; a second signal, or the end of the grace period, kills."""
-        deadline = time.monotonic() + grace_period
         # SIGHUP means "reload" to some servers.
-        self._tree.signal(signal.SIGINT if self._stop_signal == signal.SIGINT else signal.SIGTERM)
+        number = signal.SIGINT if self._stop_signal == signal.SIGINT else signal.SIGTERM
         self._stop_signal = None
+        self._end(number, grace_period)
+        self._meter.sample([])
+
+    def _end(self, number: int, grace_period: float) -> None:
+        """Have the whole server end by a signal; one that asks to stop meanwhile kills, as time does."""
+        deadline = time.monotonic() + grace_period
+        self._tree.signal(number)
         while self._tree.pids():
             self._watch(_POLL_S)
             if self._stop_signal is not None or time.monotonic() > deadline:
                 self._tree.kill()
-        self._meter.sample([])
 
     def _watch(self, timeout: float) -> None:
         """Sample when it is time, and wait for a signal, at most `timeout` seconds."""
@@ -200,6 +233,8 @@ class Server:
         received = signal.sigtimedwait(WATCHED_SIGNALS, timeout)
         if received is not None and received.si_signo in STOP_SIGNALS:
             self._stop_signal = received.si_signo
+        if received is not None and received.si_signo == deploys.SIGNAL:
+            self._deploy_due = True
         root = self._tree.root
         for pid, status in self._tree.reap():
             self._meter.died(pid, status)
@@ -219,6 +254,7 @@ class Server:
             "max_requests": order.recycling.max_requests,
             "max_requests_jitter": order.recycling.max_requests_jitter,
             "max_rss_mib": order.recycling.max_rss_mib,
+            "deploys_by": None if self._deploys is None else self._deploys.way,
             "started": self._started,
             "ready_s": round(time.time() - self._started, 3),
             "whoami": whoami,

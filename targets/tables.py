@@ -74,9 +74,10 @@ class Table:
             raise self.error(key, "is empty")
         return value
 
-    def choice(self, key: str, choices: Iterable[str]) -> str:
-        value: str = self.text(key)
-        self.check_known(key, value, choices)
+    def choice(self, key: str, choices: Iterable[str], required: bool = True) -> Any:
+        value = self.text(key, required)
+        if value is not None:
+            self.check_known(key, value, choices)
         return value
 
     def check_known(self, key: str, value: str, choices: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
-"""What clients see when a worker is killed, or the server told to stop: answers and losses over time."""
+"""What clients see when a worker is killed, the server told to stop, or to deploy: answers and losses."""
 
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ MOST = 3.0
 UNANSWERED = "#BBBBBB"
 # The verdict that one wants of each probe (`Recycling.cells`).
 SOUND = {"kill": "recovers", "terminate": "finishes"}
+READING = (
+    "Above the line: requests answered per second; what had queued up and is answered at once may "
+    "reach beyond the panel. Below it, black: requests lost to the signal; grey: other failures, "
+    "such as requests sent when the server had been told to end."
+)
 
 
 @chart(
@@ -32,21 +38,54 @@ def probes(study: Study) -> Figure | None:
     """A row for each configuration, a column for each probe; first repeats only. None without probes."""
     if study.recycling is None:
         return None
-    judged = study.recycling.cells
-    chosen = judged[judged["treatment"].isin(KINDS)]
-    chosen = chosen[chosen["repeat"] == chosen["repeat"].min()]
-    if chosen.empty:
+    chosen = _first(study.recycling.cells, KINDS)
+    kinds = {name: told for name, told in KINDS.items() if (chosen["treatment"] == name).any()}
+    return _drawn(study, chosen, kinds, "treatment", _title) if len(chosen) else None
+
+
+@chart(
+    "A deploy under load",
+    about="In the midst of the load the app gets a new release, and the server is told to take it up.",
+)
+def deploys(study: Study) -> Figure | None:
+    """A row for each configuration, a column for each scenario; first repeats only. None without deploys."""
+    if study.recycling is None:
         return None
+    chosen = _first(study.recycling.cells, ["deploy"])
+    if chosen.empty or study.deploys is None:
+        return None
+    chosen = chosen[chosen["workers"] == chosen["workers"].max()]
+    named = {name: str(name) for name in dict.fromkeys(chosen["scenario"])}
+    finding = study.deploys.finding
+    return _drawn(study, chosen, named, "scenario", lambda _: finding)
+
+
+def _first(cells: pd.DataFrame, treatments: Collection[str]) -> pd.DataFrame:
+    """The first repeats of some probes."""
+    chosen: pd.DataFrame = cells[cells["treatment"].isin(list(treatments))]
+    first: pd.DataFrame = chosen[chosen["repeat"] == chosen["repeat"].min()]
+    return first
+
+
+def _drawn(
+    study: Study,
+    chosen: pd.DataFrame,
+    kinds: Mapping[str, str],
+    by: str,
+    title: Callable[[pd.DataFrame], str],
+) -> Figure:
+    """A panel for each configuration and kind of cell, which `by` is the column of."""
     looks = style.looks(study.results.configurations)
     names = [name for name in looks if (chosen["configuration"] == name).any()]
-    kinds = [kind for kind in KINDS if (chosen["treatment"] == kind).any()]
+    places = [(name, kind) for name in names for kind in kinds]
+    size = 9.5 if len(kinds) < 3 else 8.0
     with style.styled():
-        figure, axes = style.panels(len(names) * len(kinds), height=1.35, columns=len(kinds))
+        figure, axes = style.panels(len(places), height=1.35, columns=len(kinds))
         for place, (axis,) in enumerate(axes):
-            name, kind = names[place // len(kinds)], kinds[place % len(kinds)]
-            one = chosen[(chosen["configuration"] == name) & (chosen["treatment"] == kind)]
+            name, kind = places[place]
+            one = chosen[(chosen["configuration"] == name) & (chosen[by] == kind)]
             told = f"{name}: {_outcome(one.iloc[0])}" if len(one) else name
-            axis.set_title(f"{KINDS[kind]}\n{told}" if place < len(kinds) else told, fontsize=9.5)
+            axis.set_title(f"{kinds[kind]}\n{told}" if place < len(kinds) else told, fontsize=size)
             if place >= len(kinds) * (len(names) - 1):
                 axis.set_xlabel("seconds since the signal")
             if one.empty:
@@ -54,12 +93,7 @@ def probes(study: Study) -> Figure | None:
                 axis.text(0, 0.5, "not measured", transform=axis.transAxes, fontsize=9, color=style.FAINT)
             else:
                 _panel(axis, study, one.iloc[0], looks[name])
-        reading = (
-            "Above the line: requests answered per second; what had queued up and is answered at once may "
-            "reach beyond the panel. Below it, black: requests lost to the signal; grey: other failures, "
-            "such as requests sent when the server had been told to end."
-        )
-        return style.finish(figure, _title(chosen), reading, style.footer(study.results))
+        return style.finish(figure, title(chosen), READING, style.footer(study.results))
 
 
 def _panel(axis: Axes, study: Study, judged: pd.Series, look: style.Look) -> None:

@@ -24,6 +24,7 @@ Section = Literal[
     "What recycling costs",
     "How many requests a worker serves",
     "A worker killed, a server stopped",
+    "A deploy under load",
     "All rankings beside each other",
     "How much each configuration serves",
     "How long an answer takes",
@@ -34,7 +35,7 @@ Section = Literal[
 BEFORE: tuple[Section, ...] = (
     "What each setting is worth",
     "The lives of the workers", "Memory with and without recycling", "What recycling costs",
-    "How many requests a worker serves", "A worker killed, a server stopped",
+    "How many requests a worker serves", "A worker killed, a server stopped", "A deploy under load",
     "All rankings beside each other",
 )  # fmt: skip
 AFTER: tuple[Section, ...] = (

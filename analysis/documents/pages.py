@@ -1,9 +1,9 @@
 """`python -m analysis.documents.pages RUN_DIR`: put a run's tables and figures into the project's documents.
 
-A run of recycling goes into docs/recycling.md, between the markers of its plan, one of the database into the
-methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
-claims that it answers together with the run of recycling beside it. What stands between two markers is
-replaced, so that no figure is written by hand.
+A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
+docs/deploys.md, one of the database into the methodology. Any other goes into docs/one-machine.md and, in
+short, into the README, with the verdict and the claims that it answers together with the run of recycling
+beside it. What stands between two markers is replaced, so that no figure is written by hand.
 """
 
 import shutil
@@ -31,8 +31,8 @@ ANSWER = "answer"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
-# Plans of performance whose tables are elsewhere, by the page that has the marker.
-PAGES = {"database": "docs/methodology.md"}
+# Plans whose tables are elsewhere, by the page that has the marker.
+PAGES = {"database": "docs/methodology.md", "deploy": "docs/deploys.md"}
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
 

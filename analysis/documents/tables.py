@@ -9,7 +9,7 @@ from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
 from analysis.rates import CapacityTable
 from analysis.reproduction import command
 from analysis.study import Study
-from analysis.table import Cell, markdown
+from analysis.table import Cell, Listing, markdown
 from analysis.words import MIB, MISSING, counted, figures, with_workers
 from bench.model.documents import markdown_table
 from bench.model.schema import Run
@@ -23,8 +23,10 @@ def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = Fals
     yield f"**{study.verdict.finding}**"
     yield ""
     recycling = study.recycling
-    if recycling is not None and not brief:
-        yield from (f"**{recycling.title}.** {recycling.basis}", "", *markdown(recycling), "")
+    listings: tuple[Listing | None, ...] = () if brief else (recycling, study.deploys)
+    for listing in listings:
+        if listing is not None and listing.rows:
+            yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
     for address, what in figures_shown.items():
         yield from (f"![{what}]({address})", "")
     yield from rankings(study)

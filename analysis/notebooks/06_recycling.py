@@ -41,6 +41,14 @@ publish.table(exports.recycling(study), "recycling")
 # %%
 publish.table(exports.recycling_evidence(study), "recycling_evidence")
 
+# %% [markdown]
+# ## What a deploy costs
+#
+# In the midst of the window the app got a new release, and the server was told to take it up.
+
+# %%
+publish.table(exports.deploys(study), "deploys")
+
 # %%
 publish.charts(
     study,
@@ -49,6 +57,7 @@ publish.charts(
     "What recycling costs",
     "How many requests a worker serves",
     "A worker killed, a server stopped",
+    "A deploy under load",
 )
 
 # %% [markdown]

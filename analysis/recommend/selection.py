@@ -100,10 +100,12 @@ def asks(run: schema.Run) -> bool:
     """Whether a run asks which configuration to use: of the suite's catalogue, which it starts itself.
 
     One that compares two versions of an app asks whether that became worse, one that tries settings what
-    these are worth.
+    these are worth, one that only deploys what that costs.
     """
     compares = (run.plan.get("own_app") or {}).get("baseline")
-    otherwise = compares or run.plan.get("settings")
+    probes = [probe["kind"] for probe in run.plan.get("probes", [])]
+    deploys = not run.plan.get("scenarios") and set(probes) == {"deploy"}
+    otherwise = compares or run.plan.get("settings") or deploys
     return run.plan.get("catalogue") is None and run.plan.get("external") is None and not otherwise
 
 

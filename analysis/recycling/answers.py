@@ -21,8 +21,11 @@ WORKS = {"rss": "only by RSS"}
 def table(
     results: Results, lives: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFrame
 ) -> tuple[Row, ...]:
-    """A row for every configuration of the catalogue that has a cell of recycling, finished or failed."""
-    every = results.cells[results.cells["treatment"] != "none"]
+    """A row for every configuration of the catalogue that has a cell of recycling, finished or failed.
+
+    Deploys have a table of their own.
+    """
+    every = results.cells[~results.cells["treatment"].isin(["none", "deploy"])]
     judged = every[["path", "max_requests", "server_ended"]].join(cells, how="inner")
     rows = []
     for configuration in results.run.configurations:

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import counters
 from analysis.frames import DIMENSIONS, processes_of
 from analysis.recycling import stalls
-from analysis.recycling.limits import BOUND, KEEP_ALIVE, LEAK, OF_LEAK
+from analysis.recycling.limits import BOUND, KEEP_ALIVE, LEAK, OF_LEAK, OLD_CODE_S
 from analysis.recycling.requests import by_cell, rate, unanswered, within
 from analysis.results import Results
 
@@ -79,6 +79,21 @@ def recovery(cells: pd.DataFrame, lives: pd.DataFrame) -> pd.Series:
     since = came["ready"].to_numpy() - signal.reindex(came["cell"]).to_numpy()
     waited = pd.Series(since, came["cell"].to_numpy(), dtype=float)
     return waited[waited > 0].groupby(level=0).min().reindex(cells.index)
+
+
+def renewal(cells: pd.DataFrame, lives: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
+    """`renewed` and `renewed_s` of the cells with a deploy, NaN elsewhere."""
+    found = pd.DataFrame(np.nan, cells.index, ["renewed", "renewed_s"])
+    deployed = cells[(cells["treatment"] == "deploy") & cells["probe_time"].notna()]
+    for cell, born, asked in _by_cell(deployed, lives, requests):
+        row = deployed.loc[cell]
+        pids = row["probe_renewed"] or []
+        ready = born.loc[born["pid"].isin(pids), "ready"].dropna().sort_values()
+        old = asked.loc[(asked["stage"] > 0) & ~asked["pid"].isin(pids), "began"]
+        complete = len(ready) >= row["workers"] and not old.max() >= row["window_end"] - OLD_CODE_S
+        last = max(float(ready.iloc[int(row["workers"]) - 1]), float(old.max())) if complete else np.nan
+        found.loc[cell] = len(ready), last - row["probe_time"]
+    return found
 
 
 def in_flight(
@@ -162,6 +177,7 @@ def cells_of(
     frame["keep_alive"] = keep_alive(requests, cells)
     frame["last_second"] = last_second(cells, requests)
     frame["recovery_s"] = recovery(cells, lives)
+    frame = frame.join(renewal(cells, lives, requests))
     return frame.join(in_flight(cells, requests, results.handled, losses))
 
 
@@ -181,7 +197,7 @@ def _lost(
     cells: pd.DataFrame, requests: pd.DataFrame, losses: pd.DataFrame, replacements: pd.DataFrame
 ) -> pd.DataFrame:
     """Requests, losses by kind, and how many there are to a replacement."""
-    counting = losses[losses["in_probe"] | (losses["treatment"] != "terminate")]
+    counting = losses[losses["in_probe"] | ~losses["treatment"].isin(["terminate", "deploy"])]
     by = counting.groupby(["cell", "handled"]).size().unstack(fill_value=0)
     stages = {"no": "lost_not_handled", "started": "lost_started", "finished": "lost_finished"}
     frame = (

@@ -57,10 +57,14 @@ def judge(cases: dict[Any, Case]) -> pd.DataFrame:
     * "recovers": another worker came for the one that was killed; "degraded": the others serve on without;
       "ends": no worker serves.
     * "finishes": every request in flight at SIGTERM was answered; "cuts": some were not.
+    * "deploys": from some time on as many workers as wanted served the new release, and no others; "in part":
+      old ones did as well until the end, or there were fewer; "old code": new workers came, and have the old
+      release; "ignores": no worker came; "ends": no worker serves.
     * "unknown": a probe that met nothing.
     """
     ways: dict[str, Callable[[Case], Judgement]] = {
         "recycled": _recycled, "control": _control, "kill": _killed, "terminate": _terminated,
+        "deploy": _deployed,
     }  # fmt: skip
     judged = [ways[str(case.cell["treatment"])](case) for case in cases.values()]
     return pd.DataFrame(judged, index=pd.Index(list(cases)), columns=["verdict", "reason"])
@@ -232,6 +236,30 @@ def _terminated(case: Case) -> Judgement:
     if flying - answered - cut:
         text += f", {flying - answered - cut} had neither when the cell ended"
     return "cuts", text
+
+
+def _deployed(case: Case) -> Judgement:
+    row = case.cell
+    if np.isnan(row["probe_time"]):
+        return "unknown", "nothing was deployed"
+    price = f"{case.lost}, {row['gap_s']:.2f} s without an answer at the longest"
+    waited = f"{case.end - row['probe_time']:.0f} s"
+    if not np.isnan(row["server_ended"]):
+        after = max(row["server_ended"] - row["probe_time"], 0)
+        return "ends", f"the server ended {after:.1f} s after it was told of the new release; {price}"
+    if row["last_second"] == 0:
+        return "ends", f"nothing answered {waited} after the server was told of the new release; {price}"
+    if not np.isnan(row["renewed_s"]):
+        return "deploys", f"only the new release served after {row['renewed_s']:.2f} s; {price}"
+    if row["renewed"] >= row["workers"]:
+        return "in part", f"workers with the old release still served {waited} later; {price}"
+    if row["renewed"] > 0:
+        few = f"{row['renewed']:.0f} of {row['workers']} workers"
+        return "in part", f"only {few} had the new release {waited} later; {price}"
+    came = int((case.ready["ready"] > row["probe_time"]).sum())
+    if came:
+        return "old code", f"{counted(came, 'worker')} came, and have the old release; {price}"
+    return "ignores", f"no worker came within {waited}; {price}"
 
 
 def _median(counts: pd.Series) -> str:

@@ -17,6 +17,7 @@ KEEP_ALIVE = 1.5
 LEAK = 0.2
 BOUND = 0.1
 OF_LEAK = 0.05
+OLD_CODE_S = 1.0
 SHORT_S = 0.1
 LONG_S = 1.0
 
@@ -92,6 +93,12 @@ RULES = [
         "what it grows by without; and the peak is below that without",
         "the peaks of the halves of a saw-tooth are alike wherever its teeth begin, unless workers end "
         "unevenly (uvicorn, which stalls for seconds)",
+    ),
+    (
+        "a deploy is complete",
+        "as many workers as asked for have started with the new release, and no other has begun a request in "
+        f"the last `OLD_CODE_S` = {OLD_CODE_S:g} s of the window",
+        "a worker that came is no proof: one forked from a process that had imported the app has the old one",
     ),
     (
         "a short stall, a long one",

@@ -63,9 +63,9 @@ def _memory(processes: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
 
 
 def _made_to(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
-    """Whether a worker died by a probe: killed itself, or with a server that was told to end."""
+    """Whether a worker died by a probe: killed itself, or as the server was told to end or to reload."""
     probe = cells[["probe_time", "probe_pid"]].reindex(lives["cell"]).set_axis(lives.index)
-    told = (lives["treatment"] == "terminate") & (lives["died"] >= probe["probe_time"])
+    told = lives["treatment"].isin(["terminate", "deploy"]) & (lives["died"] >= probe["probe_time"])
     return told | (lives["pid"] == probe["probe_pid"]) & (lives["treatment"] == "kill")
 
 

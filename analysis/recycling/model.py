@@ -72,6 +72,8 @@ CELLS: dict[str, str] = {
     "keep_alive": "bool",
     "last_second": "int64",
     "recovery_s": "float64",
+    "renewed": "float64",
+    "renewed_s": "float64",
     "in_flight": "float64",
     "answered": "float64",
     "cut_after_s": "float64",
@@ -143,7 +145,7 @@ class Recycling:
     how far its handler came: "no", "started" or "finished" (its answer was made, and lost, or was an error),
     `pid` whose handler it was (NA where it never ran), `replacement` the number of the one it fell into
     (NA: none), `in_probe` whether a probe's signal is to blame: it ended after it and, where the signal told
-    the server to end, it was sent before.
+    the server to end for good, it was sent before.
 
     `cells` has a row per finished cell of recycling, indexed by its number.
 
@@ -151,8 +153,8 @@ class Recycling:
       `served_high` are over whole lives; `overshoot_median`: beyond N; `jitter_seen`: high less low.
     * `requests` that ended in the window, and `lost` of them, by how far the handler came
       (`lost_not_handled`, `lost_started`, `lost_finished`), and `lost_elsewhere`, in no replacement. Of a
-      terminate probe: those in flight at the signal. `idle_closes`: connections closed between two requests,
-      which lose nothing.
+      terminate probe: those in flight at the signal; of a deploy: those lost after it. `idle_closes`:
+      connections closed between two requests, which lose nothing.
     * `per_replacement`: lost over replaced; `per_1000` of them with its 95 % interval (`losses.rate`).
     * `gap_s`: the longest time without a completed request in the window; `slowest_ms`: the slowest answered
       request from when it was due, `slowest_outside_ms`: away from replacements.
@@ -162,7 +164,9 @@ class Recycling:
       the RSS peak of the window's second half over that of its first, less 1.
     * `keep_alive`: whether the scenario keeps its connections, by the trace.
     * `last_second`: requests answered in the last second of the window.
-    * `recovery_s` (kill): from the signal to the next worker that was ready. `in_flight` (terminate):
+    * `recovery_s` (kill): from the signal to the next worker that was ready. `renewed` (deploy): workers that
+      started with the new release; `renewed_s`: from the signal until there were enough of them and the last
+      request of an old worker began, NaN where old ones served until the end. `in_flight` (terminate):
       requests sent before the signal and not ended by it, `answered` of them, the others `lost` or still open
       when the cell ended; `cut_after_s`: when the first of them was lost.
     * `verdict` (`judge.judge`) and `reason`, a sentence with its evidence.

@@ -130,9 +130,9 @@ def _nearest(times: Floats, begin: Floats, end: Floats) -> npt.NDArray[np.int64]
 
 
 def _to_blame(lost: pd.DataFrame, cells: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether a probe's signal came before the loss and, told to end, after the request was sent."""
+    """Whether a probe's signal came before the loss and, told to end for good, after the request was sent."""
     signal = cells["probe_time"].reindex(lost["cell"]).to_numpy()
-    sent_before = (lost["sent"].to_numpy() <= signal) | (lost["treatment"] == "kill").to_numpy()
+    sent_before = (lost["sent"].to_numpy() <= signal) | (lost["treatment"] != "terminate").to_numpy()
     blamed: npt.NDArray[np.bool_] = (lost["time"].to_numpy() >= signal) & sent_before
     return blamed
 

@@ -133,7 +133,7 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
-    """Recycling, the ranking or an overview of many, searches, rates, and aliases, where there are any.
+    """Recycling, deploys, the ranking or an overview of many, searches, rates, and aliases, where there are.
 
     Then settings, which are all that is printed of a run that is about nothing else.
     """
@@ -141,11 +141,11 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     if analysed.settings.alone:
         return settings
     verdict, alike = analysed.verdict, analysed.alike
-    first = () if analysed.recycling is None else (analysed.recycling,)
+    either: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
     glance = overview(verdict.tables)
     rankings: tuple[Listing, ...] = verdict.tables if glance is None else (glance,)
     return (
-        *first,
+        *(each for each in either if each is not None and each.rows),
         *rankings,
         *verdict.capacity,
         *verdict.rates,

@@ -34,6 +34,7 @@ TREATMENTS = {
     "control": "the same without, as the control",
     "kill": "a worker killed",
     "terminate": "the server told to stop",
+    "deploy": "a new release of the app",
 }
 
 
@@ -172,7 +173,9 @@ def _found(study: Study) -> Iterator[Line]:
         first = Counter(name for table in ranked for name in table.leaders)
         yield Line(f"First, or tied for first, in {len(ranked)} rankings: {_tally(first)}.", "ranking")
     yield from (Line(table.finding, "ranking") for table in study.verdict.capacity[:FEW])
-    if study.recycling is not None:
+    if study.deploys is not None:
+        yield Line(study.deploys.finding)
+    if study.recycling is not None and study.recycling.rows:
         unwanted = {
             row.configuration: sum(answer.verdict == "bad" for answer in row.answers)
             for row in study.recycling.configurations

@@ -14,7 +14,6 @@ from analysis.overview import FEW as FEW_RANKINGS
 from analysis.ranking import Table
 from analysis.rates import CapacityTable, RateTable
 from analysis.recommend import Verdict
-from analysis.recycling import Recycling
 from analysis.report import facts
 from analysis.report.digest import FEW, Noted, digest, noted, nothing
 from analysis.report.document import Entry, Section, document
@@ -22,6 +21,7 @@ from analysis.report.tabular import Shown, shown
 from analysis.results import NothingFinished
 from analysis.settings.table import tables
 from analysis.study import Study
+from analysis.table import Listing
 from bench.model.schema import Run
 
 ANSWER = "Which configuration to use"
@@ -58,7 +58,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Deciding:
-    """The deciding table, the numbers of the cells it was read from, and whose workers' lives were drawn."""
+    """A deciding table, the numbers of the cells it was read from, and whose workers' lives were drawn."""
 
     table: Shown
     numbers: dict[str, int]
@@ -135,7 +135,7 @@ def _sections(
     analysed: Study, pictures: list[Picture], drawn: list[registry.Drawn], judged: Verdict | None
 ) -> Iterator[Section]:
     """The parts of the page in their order; those that are empty are left out later."""
-    results, run, recycling = analysed.results, analysed.results.run, analysed.recycling
+    results, run = analysed.results, analysed.results.run
     findings = noted(analysed.findings)
     violated = Section(THRESHOLDS, "lines", [violation.text for violation in analysed.violations])
     if judged is not None:
@@ -146,11 +146,12 @@ def _sections(
     settings = Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)])
     if analysed.settings.alone:
         yield settings
-    if recycling is not None:
-        names = {each.name for each in drawn}
-        lives = [row.configuration for row in recycling.rows if f"lanes_{row.configuration}" in names]
-        decides = Deciding(shown(recycling), _numbers(recycling), lives)
-        yield Section(recycling.title, "deciding", decides)
+    lives = [each.name.removeprefix("lanes_") for each in drawn if each.name.startswith("lanes_")]
+    either: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
+    deciding = [each for each in either if each is not None and each.rows]
+    numbers = _numbers(deciding)
+    for decides in deciding:
+        yield Section(decides.title, "deciding", Deciding(shown(decides), numbers, lives))
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
@@ -166,8 +167,7 @@ def _sections(
     yield Section("What was measured", "configurations", facts.configurations(analysed))
     yield Section("What could not be measured", "unavailable", run.unavailable)
     yield Section("Cells that failed", "failures", facts.failures(results.directory, results.cells))
-    if recycling is not None:
-        yield Section("Cells that the answers were read from", "evidence", list(_numbers(recycling)))
+    yield Section("Cells that the answers were read from", "evidence", list(numbers))
 
 
 def _with_its_scenario(one: Noted) -> bool:
@@ -220,9 +220,10 @@ def _picture(folder: Path, drawn: registry.Drawn) -> Picture:
     return Picture(drawn, f"data:image/png;base64,{data}")
 
 
-def _numbers(decides: Recycling) -> dict[str, int]:
-    """A number for every cell that an answer was read from, in the order of the table."""
-    paths = dict.fromkeys(path for row in decides.rows for cell in row.cells() for path in cell.evidence)
+def _numbers(tables: Sequence[Listing]) -> dict[str, int]:
+    """A number for every cell that an answer was read from, in the order of the tables."""
+    rows = [row for table in tables for row in table.rows]
+    paths = dict.fromkeys(path for row in rows for cell in row.cells() for path in cell.evidence)
     return {path: number for number, path in enumerate(paths, 1)}
 
 

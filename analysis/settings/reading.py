@@ -26,7 +26,9 @@ def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | Non
     """
     aliases = set(results.run.plan.get("aliases", {}))
     entries = {each.name: each.variant for each in results.run.configurations if each.name not in aliases}
-    tried = {str(name) for name in results.cells["configuration"]} - aliases
+    # Deploys have a table of their own.
+    measured = results.cells[results.cells["treatment"] != "deploy"]
+    tried = {str(name) for name in measured["configuration"]} - aliases
     variants = {
         name: facts for name, facts in entries.items() if facts and name in tried and facts.of in tried
     }

@@ -18,8 +18,9 @@ from bench.model.cells import Block, Cell
 
 # Short, because a death is noticed at the next sample, and some workers live for half a second.
 _SAMPLE_INTERVAL_S, _MEMORY_INTERVAL_S = 0.05, 0.25
-# How long a server that is terminated under load may take to answer the requests it has.
+# How long a server that is told to end under load may take to answer the requests it has.
 _GRACE_PERIOD_S = 30.0
+_ENDING = ("terminate", "deploy")
 # A cell goes on for this long after its server has ended: what clients meet then belongs to it.
 _AFTERMATH_S = 5.0
 
@@ -29,12 +30,14 @@ def options(block: Block) -> Options:
     cell = block.cells[0] if block.cells else None
     if cell is None or cell.recycling is None:
         return ORDINARY
+    probe = None if cell.probe is None else cell.probe.kind
     return Options(
         recycling=cell.recycling,
         log_requests=True,
         sample_interval_s=_SAMPLE_INTERVAL_S,
         memory_interval_s=_MEMORY_INTERVAL_S,
-        grace_period_s=_GRACE_PERIOD_S if cell.probe and cell.probe.kind == "terminate" else None,
+        grace_period_s=_GRACE_PERIOD_S if probe in _ENDING else None,
+        deploys=probe == "deploy",
     )
 
 
@@ -64,7 +67,7 @@ class Observer:
         self.server_ended: dict[str, Any] | None = None  # as in cell.json
 
     def watch(self) -> str | None:
-        """Why the cell must end; ``None`` to go on. Sends the signal of a probe when it is time."""
+        """Why the cell must end; ``None`` to go on. Does what a probe is to do when it is time."""
         probe, start = self._cell.probe, self._window_start
         due = None if probe is None or start is None else start + probe.after_s
         if probe is not None and due is not None and self.probe is None and self._server.running:
@@ -90,6 +93,8 @@ class Observer:
         self.replaced = self._count(window_start)
         if reason is None and self._cell.probe is not None and self.probe is None:
             return "the probe was never sent: no worker was ready"
+        if self.probe is not None and self.probe["kind"] == "deploy":
+            self.probe["renewed"] = workers.renewed(self._server.directory)
         return reason
 
     def outcome(self) -> str:
@@ -129,12 +134,15 @@ class Observer:
         return None
 
     def _signal(self, kind: str, due: float) -> None:
-        """Send the probe's signal when it is due, and a worker is ready if one is to be killed."""
+        """Do what the probe is to do when it is due, and a worker is ready if one is to be killed."""
         if time.time() < due:
             return
         if kind == "terminate":
             self.probe = {"kind": kind, "time": time.time(), "pid": self._server.facts["pid"]}
             self._launcher.stop(self._server)
+            return
+        if kind == "deploy":
+            self.probe = {"kind": kind, "time": self._server.deploy(), "pid": self._server.facts["pid"]}
             return
         oldest = workers.oldest(workers.read(self._server.directory))
         if oldest is None:

@@ -116,6 +116,9 @@ class ExternalServer(Server):
     def kill(self, pid: int) -> float:
         raise ProcessLookupError(f"{pid} is not a process of this suite")
 
+    def deploy(self) -> float:
+        raise AssertionError(f"what serves {self.url} is not this suite's to deploy")
+
 
 def check_presence(url: str) -> None:
     """Raise ``UserError`` where nothing takes connections, before a run is begun."""

@@ -24,7 +24,7 @@ from bench.launch.network import Joined
 from bench.launch.server import HOST, Serve, Server, own_log
 from bench.launch.stacks import Environment, Say
 from bench.machine import host
-from bench.machine.processes import Streams, outcome, spawn, terminate, uninterrupted, wait_or_kill
+from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from targets.configurations import Configuration, Stack
 
@@ -157,8 +157,8 @@ class LocalServe(Serve):
     def poll(self) -> int | None:
         return self.child.poll()
 
-    def terminate(self) -> None:
-        terminate(self.child)
+    def signal(self, number: int) -> None:
+        self.child.send_signal(number)
 
     def settle(self, timeout_s: float) -> None:
         wait_or_kill(self.child, timeout_s)

@@ -2,12 +2,14 @@
 
 import json
 import signal
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.launch import workers as worker_events
+from targets import deploys
 from targets.configurations import NEVER, Recycling
 
 HOST = "127.0.0.1"
@@ -27,7 +29,7 @@ class ServerError(Exception):
 class Options:
     """How serve runs a server: when workers are replaced, and what is recorded how often (seconds).
 
-    ``None`` leaves a time to serve.
+    ``None`` leaves a time to serve. ``deploys``: the app will have new releases.
     """
 
     recycling: Recycling = NEVER
@@ -35,6 +37,7 @@ class Options:
     sample_interval_s: float = SAMPLE_INTERVAL_S
     memory_interval_s: float | None = None
     grace_period_s: float | None = None
+    deploys: bool = False
 
     def arguments(self) -> list[str]:
         """The arguments of serve."""
@@ -45,7 +48,8 @@ class Options:
         }
         given = [word for name, value in values.items() if value is not None for word in (name, f"{value:g}")]
         log = ["--log-requests"] if self.log_requests else []
-        return [*recycling_arguments(self.recycling), *given, *log]
+        deployed = ["--deploys"] if self.deploys else []
+        return [*recycling_arguments(self.recycling), *given, *log, *deployed]
 
 
 ORDINARY = Options()
@@ -74,8 +78,12 @@ class Serve(ABC):
         """Its exit status, ``-N`` if signal N ended it; ``None`` while it runs."""
 
     @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send serve itself a signal; it need not be running any more."""
+
     def terminate(self) -> None:
         """Ask it to end; it need not be running any more."""
+        self.signal(signal.SIGTERM)
 
     @abstractmethod
     def settle(self, timeout_s: float) -> None:
@@ -139,6 +147,10 @@ class Server(ABC):
     def kill(self, pid: int) -> float:
         """Send SIGKILL to one of its processes, as ``Serve.kill`` does."""
 
+    @abstractmethod
+    def deploy(self) -> float:
+        """Have it take up a new release of its app; returns when that was asked for (Unix seconds)."""
+
 
 @dataclass
 class StartedServer(Server):
@@ -173,6 +185,11 @@ class StartedServer(Server):
 
     def kill(self, pid: int) -> float:
         return self.process.kill(pid)
+
+    def deploy(self) -> float:
+        moment = time.time()
+        self.process.signal(deploys.SIGNAL)
+        return moment
 
 
 def last_lines(log: Path, count: int = 8) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from targets.deploys import FIRST
+
 
 @dataclass(frozen=True)
 class Event:
@@ -53,6 +55,13 @@ def oldest(events: Iterable[Event]) -> int | None:
         elif event.event == "died":
             serving.pop(event.pid, None)
     return min(serving, key=lambda pid: serving[pid], default=None)
+
+
+def renewed(directory: Path) -> list[int]:
+    """The pids of the workers that have started with a later release of the app than the first."""
+    lines = (directory / "ready.csv").read_text(encoding="utf-8").splitlines()
+    announced = (line.split(",") for line in lines)
+    return [int(pid) for _, pid, *release in announced if "".join(release) not in ("", FIRST)]
 
 
 def living(directory: Path) -> list[int]:

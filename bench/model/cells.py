@@ -10,6 +10,9 @@ from bench.model.recycling import Probe
 from bench.model.search import Attempt, expected_steps
 from targets.configurations import Recycling
 
+# What is done to servers, for people.
+_PROBES = {"kill": "a worker is killed", "terminate": "SIGTERM", "deploy": "a deploy"}
+
 
 @dataclass(frozen=True)
 class ClosedLoop:
@@ -110,7 +113,7 @@ class Cell:
     def _treatment(self) -> tuple[str, str]:
         """What is done to the workers, as a part of a path and for people; empty outside of recycling."""
         if self.probe is not None:
-            return self.probe.kind, "a worker is killed" if self.probe.kind == "kill" else "SIGTERM"
+            return self.probe.kind, _PROBES[self.probe.kind]
         match self.recycling:
             case None:
                 return "", ""

@@ -8,7 +8,7 @@ from bench.model.errors import unknown
 from bench.model.tables import Rate, Table, Window
 from targets.configurations import NEVER, Configuration, Recycling
 
-PROBES = ("kill", "terminate")
+PROBES = ("kill", "terminate", "deploy")
 
 
 def _probe(kind: object) -> object:
@@ -79,11 +79,12 @@ class RecyclingTable(Table):
 
 
 class Probe(Table):
-    """``[[probes]]``: a signal to a server under a constant load, ``after_s`` seconds into the window."""
+    """``[[probes]]``: what is done to a server under a constant load, ``after_s`` seconds into the window."""
 
-    kind: Annotated[Literal["kill", "terminate"], BeforeValidator(_probe)]
+    kind: Annotated[Literal["kill", "terminate", "deploy"], BeforeValidator(_probe)]
     """`"kill"`: SIGKILL to the serving worker that became ready first. `"terminate"`: SIGTERM to the
-    server, with 30 s to end."""
+    server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload or,
+    where it cannot, stopped (30 s to end) and started again."""
     scenario: str
     """The scenario that loads the server."""
     rate_per_s: Rate
@@ -91,7 +92,7 @@ class Probe(Table):
     users: PositiveInt = 256
     """As in an open loop."""
     after_s: Annotated[float, Field(ge=0)]
-    """Seconds into the window at which the signal is sent."""
+    """Seconds into the window at which that is done."""
     measured_s: Window
     """Length of the window, whole seconds."""
 

@@ -321,6 +321,8 @@ class Server(_Record):
     max_requests: int | None = None
     max_requests_jitter: int | None = None
     max_rss_mib: float | None = None
+    deploys_by: str | None = None
+    """How it was told of a new release: `HUP`, `inspector`, or `restart`; null where nobody meant to."""
     started: float | None
     ready_s: float | None
     whoami: dict[str, Any] | None
@@ -359,11 +361,13 @@ class Recycling(_Record):
 class Probe(_Record):
     """What else was done to the server."""
 
-    kind: Literal["kill", "terminate"]
+    kind: Literal["kill", "terminate", "deploy"]
     time: float | None
     """When the signal was sent; null where none was, which fails the cell."""
     pid: int | None
-    """What was signalled; of `terminate` the server's first process."""
+    """What was signalled; of `terminate` and `deploy` the server's first process."""
+    renewed: list[int] | None = None
+    """Of `deploy`: the workers that started with the new release."""
 
 
 class ServerEnded(_Record):

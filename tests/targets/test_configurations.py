@@ -70,6 +70,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "variant_of": None,
         "startup_argv": (),
         "variant": None,
+        "reload": None,
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"

@@ -114,6 +114,16 @@ def test_what_serve_starts_again_is_a_worker(meter, tmp_path):
     assert events(tmp_path) == [("born", successor.pid, "worker", "")]
 
 
+def test_what_serve_starts_again_is_what_it_was(meter, tmp_path):
+    with process() as manager:
+        meter.settle([manager.pid], manager.pid)
+        manager.kill()
+        meter.died(manager.pid, manager.wait())
+    with process() as successor:
+        meter.sample([successor.pid])
+    assert events(tmp_path)[-1] == ("born", successor.pid, "manager", "")
+
+
 def test_no_descriptor_is_left_open(tmp_path):
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     meter = Meter(tmp_path)

@@ -232,8 +232,8 @@ class ContainerServe(Serve):
         """The number that its container's first process has on this host; 0 if it does not run."""
         return self._containers.main_pid(self._name)
 
-    def terminate(self) -> None:
-        self._containers.signal(self._name, signal.SIGTERM)
+    def signal(self, number: int) -> None:
+        self._containers.signal(self._name, number)
 
     def settle(self, timeout_s: float) -> None:
         if not self._ends(timeout_s):

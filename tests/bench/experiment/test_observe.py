@@ -18,6 +18,7 @@ LOAD = OpenLoop("constant", 100.0, 8)
 START = 1000.0
 KILL = Probe(kind="kill", scenario="index", rate_per_s=100.0, after_s=3.0, measured_s=12)
 TERMINATE = KILL.model_copy(update={"kind": "terminate"})
+DEPLOY = KILL.model_copy(update={"kind": "deploy"})
 MANY = Recycling(50, 5)
 
 
@@ -37,6 +38,7 @@ class Rig:
         self.folder = folder
         self.enough_said = 0
         self.stopped = []
+        self.signals = []
         self.shown = []
         (folder / "workers.csv").write_text("time,event,pid,role,exit_status\n")
         self.happens("900,born,7,worker,", "901,ready,7,worker,")
@@ -53,6 +55,9 @@ class Rig:
         moment = time.time()
         os.kill(pid, signal.SIGKILL)
         return moment
+
+    def signal(self, number):
+        self.signals.append(number)
 
     def enough(self):
         self.enough_said += 1
@@ -102,6 +107,8 @@ def test_how_servers_of_recycling_are_run():
     killed = observe.options(block_of(cell_of(recycling=NEVER, probe=KILL))).arguments()
     stopped = observe.options(block_of(cell_of(recycling=NEVER, probe=TERMINATE))).arguments()
     assert killed == control and " ".join(stopped).count("--grace-period 30") == 1
+    deployed = observe.options(block_of(cell_of(recycling=NEVER, probe=DEPLOY))).arguments()
+    assert deployed == [*stopped, "--deploys"]
 
 
 def test_it_is_enough_when_both_have_been_reached_and_not_before(rig):
@@ -221,6 +228,20 @@ def test_terminate_stops_the_server_by_way_of_the_launcher(rig):
     seen.status = 0
     assert seen.observer.watch() is None
     assert seen.observer.server_ended == {"time": START + 6, "exit_status": -15}
+
+
+def test_deploy_tells_serve_once_and_looks_who_has_the_new_release(rig):
+    seen = rig(cell_of(recycling=NEVER, probe=DEPLOY))
+    (seen.folder / "ready.csv").write_text("901,7,1\n")
+    now = time.time()
+    seen.report(0, 0, window_start=now - 3.0)
+    assert seen.observer.watch() is None and seen.observer.watch() is None
+    assert seen.signals == [signal.SIGUSR1] and seen.stopped == []
+    with (seen.folder / "ready.csv").open("a") as file:
+        file.write("905,8,2\n906,9,2\n")
+    assert seen.observer.finish(START) is None
+    assert now <= seen.observer.probe.pop("time")
+    assert seen.observer.probe == {"kind": "deploy", "pid": 7, "renewed": [8, 9]}
 
 
 def test_a_probe_that_could_not_be_sent_fails_the_cell(rig):

@@ -119,6 +119,19 @@ def test_probes_send_their_signals_and_say_when(tmp_path, make, blocks_of, run_b
     )
 
 
+def test_a_server_that_cannot_reload_is_started_again_with_the_new_release(
+    tmp_path, make, blocks_of, run_blocks
+):
+    chosen = make("sanic-single", probes=[probe("deploy", measured_s=6)])
+    run_blocks(chosen, blocks_of(chosen))
+    ((path, cell),) = cells(tmp_path).items()
+    assert path == "sanic-single/index/o50-constant-w1-deploy/r1" and cell["server_ended"] is None
+    assert cell["server"]["deploys_by"] == "restart" and cell["probe"]["pid"] == cell["server"]["pid"]
+    (renewed,) = cell["probe"]["renewed"]
+    ready = [int(row["pid"]) for row in rows(tmp_path / path, "workers.csv") if row["event"] == "ready"]
+    assert ready == [cell["server"]["pid"], renewed]
+
+
 def test_one_of_two_workers_is_killed_and_replaced(tmp_path, make, blocks_of, run_blocks):
     chosen = make("gunicorn-uvicorn", probes=[probe("kill", measured_s=10)], workers=[1, 2])
     run_blocks(chosen, blocks_of(chosen))

@@ -81,3 +81,8 @@ def test_how_a_server_ended(read):
     assert workers.last_end(read(STORY)) == workers.Event(11, "died", 3, "worker", -9)
     ended = read(STORY + "12,died,1,manager,0\n12.1,died,4,worker,-9\n")
     assert workers.last_end(ended) == workers.Event(12, "died", 1, "manager", 0)
+
+
+def test_workers_with_a_later_release_are_renewed(tmp_path):
+    (tmp_path / "ready.csv").write_text("1.5,7,1\n2.5,8,2\n3.5,9,3\n4.5,10,\n5.5,11\n")
+    assert workers.renewed(tmp_path) == [8, 9]

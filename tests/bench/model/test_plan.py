@@ -307,6 +307,12 @@ def test_the_plans_that_come_with_the_suite(name):
     elif name == "recycle":
         assert measured == {*own, "gunicorn-uvicorn-preload"}
         assert seconds <= 75 * 60 and chosen.recycling.replacements >= 20
+    elif name == "deploy":
+        assert measured == own - {"gunicorn-uvicorn-legacy"} | {
+            "gunicorn-uvicorn-preload",
+            "sanic-recycle-after",
+        }
+        assert seconds <= 15 * 60 and {probe.kind for probe in chosen.probes} == {"deploy"}
     elif name == "recycle-smoke":
         assert seconds <= 120 and len(chosen.probes) == 2 and chosen.workers == [1, 2]
     elif name == "settings":
