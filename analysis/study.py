@@ -12,7 +12,7 @@ from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.recycling import Deploys, Recycling, analyse, deploys
-from analysis.settings import Settings, settings
+from analysis.settings import Settings, second, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
 from analysis.thresholds import Violation, violations
@@ -89,6 +89,16 @@ class Study:
     def settings(self) -> Settings:
         """What each variant is worth beside its parent; without rows where none was tried."""
         return settings(self.results, self.summary, self.recycling)
+
+    @cached_property
+    def together(self) -> "Study | None":
+        """The second run of one that tried settings: what is worth it, together; None without one.
+
+        Raises:
+            UserError: see `results.load`.
+        """
+        folder = second(self.results.directory)
+        return None if folder is None else study(folder)
 
     @cached_property
     def verdict(self) -> Rankings:

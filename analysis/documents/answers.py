@@ -36,6 +36,7 @@ _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "--p99-ms sleep=50",
         {"p99_ms": {"sleep": 50.0}},
     ),
+    "the first, and memory counts, not speed": ("--first memory", {"first": "memory"}),
     "workers are replaced at a size in memory": ("--restart memory", {"restart": "memory"}),
     "no worker need be replaced: speed alone": ("--restart none", {"restart": "none"}),
     "speed alone; awaited I/O (`sleep`) counts three times as much as `index`, nothing else counts": (

@@ -251,7 +251,7 @@ def _scenarios(grounds: Grounds) -> Iterator[str]:
     evidence = grounds.evidence
     ranked = [table.scenario for table in grounds.standing.performance]
     recycled = {cell.scenario for known in evidence.configurations for cell in known.recycled}
-    parts = [f"performance in {listed(ranked)}"] if ranked else []
+    parts = [f"{grounds.standing.noun} in {listed(ranked)}"] if ranked else []
     parts += [f"replaced workers in {listed(sorted(recycled))}"] if recycled else []
     own = {source.app for source in evidence.runs if source.app}
     others = f"no app but {listed(sorted(own))}" if own else "not your app"
@@ -263,10 +263,10 @@ def _scenarios(grounds: Grounds) -> Iterator[str]:
 
 
 def _numbers_of_workers(grounds: Grounds) -> Iterator[str]:
-    """With how many workers performance was compared, and workers were replaced."""
+    """With how many workers configurations were compared, and workers were replaced."""
     ranked = {table.workers for table in grounds.standing.performance}
     recycled = {cell.workers for known in grounds.evidence.configurations for cell in known.recycled}
-    parts = [f"performance was compared with {_counts(ranked)}"] if ranked else []
+    parts = [f"{grounds.standing.noun} was compared with {_counts(ranked)}"] if ranked else []
     parts += [f"workers were replaced with {_counts(recycled)}"] if recycled else []
     if parts:
         text = " and ".join(parts)
@@ -312,15 +312,17 @@ def measure(grounds: Grounds) -> Iterator[str]:
         yield " ".join(["make bench", *grounds.own])
         return
     ranked = list(grounds.standing.weights)
+    # The quick plan has no open loop in which workers stay.
+    plan = "full" if grounds.required.first == "tail" else None
     late = grounds.undecided(p99=True)
     if late:
         # The plan that has closed loops, which rank, and open ones, by which this is judged.
         yield _bench(grounds, late, [*grounds.required.p99_ms, *ranked], plan="full")
     if len(grounds.recommended) > 1:
         repeats = max(_REPEATS, 2 * len(grounds.standing.scores))
-        yield _bench(grounds, grounds.recommended, ranked, repeats=repeats)
+        yield _bench(grounds, grounds.recommended, ranked, plan=plan, repeats=repeats)
     elif grounds.unranked:
-        yield _bench(grounds, grounds.good, ranked, repeats=_REPEATS)
+        yield _bench(grounds, grounds.good, ranked, plan=plan, repeats=_REPEATS)
 
 
 def _recycle(grounds: Grounds, names: Sequence[str]) -> str:

@@ -8,7 +8,14 @@ from analysis.recommend.judging import CONNECTIONS, NOT_MEASURED
 from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Versus
 from analysis.words import counted, figures, listed
-from bench.model.requirements import Requirements
+from bench.model.requirements import First, Requirements
+
+# What is said of the best of several, and of those that tie for it.
+_BEST: dict[First, tuple[str, str]] = {
+    "throughput": ("performs best", "tie for the best performance"),
+    "memory": ("needs the least memory", "tie for the least memory"),
+    "tail": ("has the lowest p99", "tie for the lowest p99"),
+}
 
 
 def times(performance: Versus, standings: Standing) -> str:
@@ -86,8 +93,8 @@ def _none(evidence: Evidence, candidates: Sequence[Candidate], standings: Standi
     fastest = standings.places([str(name) for name in standings.scores], 0.0)
     first = [name for name, place in fastest.items() if place == 1]
     if len(fastest) > 1 and first:
-        verb = "performs best" if len(first) == 1 else "tie for the best performance"
-        yield f"Where no worker need be replaced, {listed(first)} {verb}."
+        alone, tie = _BEST[standings.first]
+        yield f"Where no worker need be replaced, {listed(first)} {alone if len(first) == 1 else tie}."
 
 
 def _replaces(known: Known, candidates: Sequence[Candidate]) -> bool:
@@ -117,7 +124,9 @@ def lost(price: Price) -> str:
     )
 
 
-def sure(evidence: Evidence, candidates: Sequence[Candidate], recommended: Sequence[str]) -> Iterator[str]:
+def sure(
+    evidence: Evidence, candidates: Sequence[Candidate], recommended: Sequence[str], standings: Standing
+) -> Iterator[str]:
     """How sure the answer is, in words and figures; all bounds and intervals are of 95 %."""
     for known in evidence.configurations:
         if known.name in recommended and known.prices:
@@ -131,8 +140,8 @@ def sure(evidence: Evidence, candidates: Sequence[Candidate], recommended: Seque
     if widths:
         repeats = max(ratio.repeats for ratio in ratios)
         yield (
-            f"Ratios of performance between those that are ranked are known to ±{max(widths):.0%} or better, "
-            f"over {counted(repeats, 'repeat')}."
+            f"Ratios of {standings.noun} between those that are ranked are known to ±{max(widths):.0%} or "
+            f"better, over {counted(repeats, 'repeat')}."
         )
 
 

@@ -14,7 +14,7 @@ from bench.model.requirements import Requirements
 
 def decide(evidence: Evidence, asked: Requirements) -> Verdict:
     """The verdict; the same evidence and requirements always give the same."""
-    standings = standing(evidence.performance, asked, evidence.server_cpus)
+    standings = standing(evidence.ranked_by(asked.first), asked, evidence.server_cpus)
     judged = {known.name: judging.judge(known, asked) for known in evidence.configurations}
     good: Outcome = "passed"
     passing = _with_outcome(good, judged)
@@ -35,7 +35,7 @@ def decide(evidence: Evidence, asked: Requirements) -> Verdict:
         decision=decision,
         provisional=bool(recommended) and good == "likely",
         finding=" ".join(answer.finding(evidence, candidates, recommended, standings, good)),
-        sure=tuple(answer.sure(evidence, candidates, recommended)),
+        sure=tuple(answer.sure(evidence, candidates, recommended, standings)),
         longer=tuple(answer.longer(evidence, recommended, asked)),
         recommended=tuple(recommended),
         commands=tuple(each for each in commands if each is not None),
@@ -74,8 +74,8 @@ class _Field:
 
     @property
     def best(self) -> str | None:
-        """What the others are compared with: of those recommended the one with the highest mean."""
-        return max(self.recommended, key=self.standings.mean, default=None)
+        """What the others are compared with: of those recommended the one with the best mean."""
+        return max(self.recommended, key=self.standings.merit, default=None)
 
     def candidate(self, name: str, judgements: tuple[Judgement, ...]) -> Candidate:
         outcome = judging.overall(judgements)
@@ -95,9 +95,9 @@ class _Field:
         )
 
     def order(self, candidate: Candidate) -> tuple[int, float, float]:
-        """By outcome, of those that passed by rank, and then by performance."""
+        """By outcome, of those that passed by rank, and then by what they are ranked by."""
         group = -judging.ORDER.index(candidate.outcome)
-        return group, candidate.rank or math.inf, -self.standings.mean(candidate.configuration)
+        return group, candidate.rank or math.inf, -self.standings.merit(candidate.configuration)
 
     def _performance(self, name: str) -> Versus | None:
         versus = None if self.best in (None, name) else self.standings.versus(name, str(self.best))
@@ -123,7 +123,7 @@ class _Field:
             return standings.left_out[name]
         lacking = [each.scenario for each in standings.performance if name not in each.values]
         if lacking or not standings.performance:
-            return f"its performance was not measured{f' in {listed(lacking)}' if lacking else ''}"
+            return f"its {standings.noun} was not measured{f' in {listed(lacking)}' if lacking else ''}"
         if name in self.places:
             return "there is nothing to compare it with"
         return "a rank takes two repeats without errors, better three"

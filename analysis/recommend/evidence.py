@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bench.model.requirements import First
 from targets.configurations import Configuration
 
 # "likely": all that was seen keeps the requirement, and more would have to be seen to show it.
@@ -179,27 +180,30 @@ class Known:
 
 @dataclass(frozen=True)
 class Performance:
-    """What a scenario's closed loop shows at the load that decides.
+    """What a scenario shows at the load that decides: a closed loop, or an open one of `rate_per_s`.
 
-    `values` has for each configuration and repeat the requests per second or, by the `metric`, per
-    CPU-second; `left_out` says why a configuration has none. `manners` are the same values in each manner of
-    the generator, where a rotation had both: what holds in one of them alone is not certain.
+    `values` has for each configuration and repeat, by the `metric`, the requests per second or CPU-second,
+    the MiB of the server, or the milliseconds of the p99; `left_out` says why a configuration has none.
+    `manners` are the same values in each manner of the generator, where a rotation had both: what holds in
+    one of them alone is not certain.
     """
 
     scenario: str
     workers: int
     users: int
-    metric: Literal["second", "CPU-second"]
+    metric: Literal["second", "CPU-second", "MiB", "ms"]
     values: Mapping[str, Mapping[int, float]]
     left_out: Mapping[str, str]
     manners: tuple[Mapping[str, Mapping[int, float]], ...] = ()
+    rate_per_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
     """All of it: configurations in the catalogue's order; `gaps` is what the runs themselves leave open.
 
-    `server_cpus` is how many CPUs served in the performance run, None without one.
+    `performance`, `memory` and `tail` have what each scenario shows of these. `server_cpus` is how many CPUs
+    served in the performance run, None without one.
     """
 
     runs: tuple[Source, ...]
@@ -207,3 +211,9 @@ class Evidence:
     performance: tuple[Performance, ...]
     server_cpus: int | None
     gaps: tuple[str, ...]
+    memory: tuple[Performance, ...] = ()
+    tail: tuple[Performance, ...] = ()
+
+    def ranked_by(self, first: First) -> tuple[Performance, ...]:
+        """What configurations are ranked by, where that comes first."""
+        return {"throughput": self.performance, "memory": self.memory, "tail": self.tail}[first]

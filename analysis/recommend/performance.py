@@ -1,15 +1,19 @@
-"""What the closed loops of a run show of performance, as plain values."""
+"""What the loops of a run show of performance, memory and tail, as plain values."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
+from analysis.findings.open_loop import REACHED
 from analysis.ranking import Table
 from analysis.recommend.evidence import Performance
 from analysis.rotation import valued
 from analysis.study import Study
+from analysis.words import MIB
 from bench.model.thresholds import ERROR_RATE
+
+_LOAD = ["arrivals", "rate_per_s", "users"]
 
 
 def delivered(study: Study, aliases: Collection[str]) -> Iterator[Performance]:
@@ -17,6 +21,46 @@ def delivered(study: Study, aliases: Collection[str]) -> Iterator[Performance]:
     closed = study.summary[study.summary["load_kind"] == "closed"]
     for table in study.verdict.tables:
         yield _of_table(table, table.of(closed), aliases)
+
+
+def weighed(study: Study, aliases: Collection[str]) -> Iterator[Performance]:
+    """The same by memory: the highest PSS of all processes of a server in each repeat."""
+    for table, found in zip(study.verdict.tables, delivered(study, aliases), strict=True):
+        cells = table.of(study.summary[study.summary["load_kind"] == "closed"])
+        values = _values(_wide(cells, "pss_bytes"), list(found.values), "pss_bytes")
+        yield replace(found, metric="MiB", values=values, manners=())
+
+
+def tails(study: Study, aliases: Collection[str]) -> Iterator[Performance]:
+    """For each scenario and number of workers the p99 from the schedule, where no worker was replaced.
+
+    Of several loads that decides which most configurations kept up with, of these the highest rate. The
+    others have no figure there, as latency says how long was measured.
+    """
+    rates = study.rates[(study.rates["treatment"] == "none") & ~study.rates["configuration"].isin(aliases)]
+    rates = rates.assign(kept_up=(rates["achieved"] >= REACHED) & (rates["error_rate"] <= ERROR_RATE))
+    for (scenario, workers), loads in rates.groupby(["scenario", "workers"], observed=True):
+        counts = loads.groupby(_LOAD, observed=True)["kept_up"].sum()
+        if not counts.any():
+            continue
+        arrivals, rate, users = max(counts.index, key=lambda load: (counts[load], load[1]))
+        at = {"arrivals": arrivals, "rate_per_s": rate, "users": users}
+        rungs = _at(loads, at).set_index("configuration")
+        names = [str(name) for name in rungs.index[rungs["kept_up"]]]
+        cells = study.summary[study.summary["search_p99_ms"].isna() & (study.summary["treatment"] == "none")]
+        mine = _at(cells, {"scenario": scenario, "workers": workers, **at})
+        yield Performance(
+            scenario=str(scenario),
+            workers=int(str(workers)),
+            users=int(users),
+            metric="ms",
+            values=_values(_wide(mine, "schedule_p99_us"), names, "schedule_p99_us"),
+            left_out={
+                str(name): f"it did not keep up with {rate:,.0f} requests/s in {scenario}"
+                for name in rungs.index[~rungs["kept_up"]]
+            },
+            rate_per_s=float(rate),
+        )
 
 
 def _of_table(table: Table, cells: pd.DataFrame, aliases: Collection[str]) -> Performance:
@@ -28,14 +72,13 @@ def _of_table(table: Table, cells: pd.DataFrame, aliases: Collection[str]) -> Pe
     names = [row.configuration for row in sound]
     frames = valued(cells[cells["configuration"].isin(names)], metric)
     manners = tuple(_values(frame, names, metric) for frame in frames) if len(frames) > 1 else ()
-    whole = cells.pivot(index="repeat", columns="configuration", values=metric)
     assert not isinstance(table.workers, str)  # external servers are no candidates (`selection.judge`)
     return Performance(
         scenario=table.scenario,
         workers=table.workers,
         users=table.users,
         metric="second" if saturated else "CPU-second",
-        values=_values(whole, names, metric),
+        values=_values(_wide(cells, metric), names, metric),
         left_out={
             row.configuration: f"{row.error_rate:.2%} of its requests failed in {table.scenario}"
             for row in rows
@@ -45,11 +88,22 @@ def _of_table(table: Table, cells: pd.DataFrame, aliases: Collection[str]) -> Pe
     )
 
 
+def _at(cells: pd.DataFrame, load: Mapping[str, object]) -> pd.DataFrame:
+    """The rows of one load."""
+    return cells[pd.concat([cells[key] == value for key, value in load.items()], axis=1).all(axis=1)]
+
+
+def _wide(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row for each repeat, a column for each configuration."""
+    return cells.pivot(index="repeat", columns="configuration", values=metric)
+
+
 def _values(frame: pd.DataFrame, names: Sequence[str], metric: str) -> dict[str, dict[int, float]]:
-    """What each configuration delivered in each repeat that tells it: requests, per second or CPU-second."""
-    delivered = frame if metric == "throughput" else 1e6 / frame
+    """A metric of each configuration in each repeat that tells it, in the units of `Performance.values`."""
+    units = {"throughput": frame, "pss_bytes": frame / MIB, "schedule_p99_us": frame / 1e3}
+    known = units.get(metric, 1e6 / frame)
     return {
-        name: {int(str(repeat)): float(each) for repeat, each in delivered[name].dropna().items()}
+        name: {int(str(repeat)): float(each) for repeat, each in known[name].dropna().items()}
         for name in names
     }
 

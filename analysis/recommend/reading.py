@@ -23,7 +23,7 @@ from analysis.recommend.evidence import (
     Source,
 )
 from analysis.recommend.gaps import gaps
-from analysis.recommend.performance import delivered, with_variants
+from analysis.recommend.performance import delivered, tails, weighed, with_variants
 from analysis.recommend.tuning import tuning
 from analysis.recycling import QUESTIONS
 from analysis.recycling.limits import TIMES_N
@@ -79,7 +79,8 @@ def read(performance: Study | None, *recycling: Study | None, tried: Sequence[St
     aliases = {alias for study in studies for alias in study.results.run.plan.get("aliases", {})}
     measured = {str(name) for study in studies for name in study.results.cells["configuration"]}
     considered = [name for name in entries if name in measured - aliases]
-    tables = () if performance is None else tuple(delivered(performance, aliases))
+    fast = [] if performance is None else [performance]
+    variants = _variants(studies, considered)
     return Evidence(
         runs=tuple(_source(study.results.run) for study in studies),
         configurations=tuple(
@@ -89,7 +90,10 @@ def read(performance: Study | None, *recycling: Study | None, tried: Sequence[St
             )
             for name in considered
         ),
-        performance=with_variants(tables, _variants(studies, considered)),
+        performance=with_variants([each for study in fast for each in delivered(study, aliases)], variants),
+        # Nothing says that a variant needs as much memory as its base.
+        memory=tuple(each for study in fast for each in weighed(study, aliases)),
+        tail=with_variants([each for study in fast for each in tails(study, aliases)], variants),
         server_cpus=None if performance is None else len(performance.results.run.cpu_split.server),
         gaps=tuple(gaps(studies, considered)),
     )

@@ -1,9 +1,10 @@
-"""What performs best over all scenarios that count, by their weights, and how certainly.
+"""What is best over all scenarios that count, by their weights, and how certainly.
 
 Within a repeat, which is one randomised block, a configuration's score is the weighted geometric mean of what
-it delivers in each scenario. Scores are compared as all figures of the suite are: pairwise within repeats, by
-their ratio, which is the weighted geometric mean of the scenarios' ratios (`comparison.rank`). Where the
-generator both polled and slept there are scores of each, and what is certain must be so in both.
+each scenario shows of it: what it delivers or, where that comes first, its memory or p99. Scores are compared
+as all figures of the suite are: pairwise within repeats, by their ratio, which is the weighted geometric mean
+of the scenarios' ratios (`comparison.rank`). Where the generator both polled and slept there are scores of
+each, and what is certain must be so in both.
 """
 
 import math
@@ -15,7 +16,7 @@ import pandas as pd
 
 from analysis.recommend.evidence import Performance
 from analysis.words import counted, listed
-from bench.model.requirements import Requirements
+from bench.model.requirements import RANKED, First, Requirements
 from bench.stats.comparison import Field, Ratio
 
 # So many scenarios are named in a sentence.
@@ -26,8 +27,8 @@ _FEW = 4
 class Standing:
     """The scores of every configuration that has them in all scenarios that count.
 
-    `scores` is indexed by repeat, a column each; `manners` are the scores in each manner of the generator,
-    else the same. `missing` are scenarios that count and were not measured;
+    `scores` is indexed by repeat, a column each; `first` says what they are scores of. `manners` are those in
+    each manner of the generator, else the same. `missing` are scenarios that count and were not measured;
     with any of them nothing has a score. `left_out` says why a configuration has none.
     """
 
@@ -37,6 +38,7 @@ class Standing:
     missing: tuple[str, ...]
     left_out: Mapping[str, str]
     manners: tuple[pd.DataFrame, ...] = ()
+    first: First = "throughput"
 
     @cached_property
     def _field(self) -> Field:
@@ -44,23 +46,35 @@ class Standing:
 
     def places(self, names: Collection[str], margin: float) -> dict[str, int]:
         """The rank of each of `names` among them: 1 + how many are certainly better by more than `margin`."""
-        ranks = self._field.rank(names, higher_is_better=True, margin=1 + margin)
+        ranks = self._field.rank(names, higher_is_better=self._more_is_better, margin=1 + margin)
         return {str(name): int(place) for name, place in ranks.items() if not pd.isna(place)}
 
     def versus(self, one: str, other: str) -> Ratio | None:
-        """How many times the performance of `other` that of `one` is; None where either is unknown."""
+        """How many times the score of `other` that of `one` is; None where either is unknown."""
         if one not in self.scores or other not in self.scores:
             return None
         ratio = self._field.compare(one, other)
         return None if math.isnan(ratio.ratio) else ratio
 
-    def mean(self, name: str) -> float:
-        """A configuration's mean score, to sort by; 0 where it has none."""
-        return float(self.scores[name].mean()) if name in self.scores else 0.0
+    def merit(self, name: str) -> float:
+        """A configuration's mean score to sort by, its inverse where less is better; 0 where it has none."""
+        mean = float(self.scores[name].mean()) if name in self.scores else 0.0
+        return mean if self._more_is_better or mean == 0 else 1 / mean
+
+    @property
+    def _more_is_better(self) -> bool:
+        return self.first == "throughput"
+
+    @property
+    def noun(self) -> str:
+        """What configurations are ranked by, in a word."""
+        return RANKED[self.first]
 
     @property
     def what(self) -> str:
         """What is compared, in words."""
+        if self.first != "throughput":
+            return self.noun
         kinds = {each.metric for each in self.performance}
         return f"requests per {kinds.pop()}" if len(kinds) == 1 else "requests"
 
@@ -76,23 +90,24 @@ class Standing:
     def method(self) -> str:
         """How places come about."""
         if not self.performance:
-            return "Nothing is ranked: no scenario's performance was measured."
+            return f"Nothing is ranked: no scenario's {self.noun} was measured."
         loads = "; ".join(
-            f"{each.scenario}: requests per {each.metric} at {counted(each.users, 'user')}, "
-            f"{counted(each.workers, 'worker')}, weight {self.weights[each.scenario]:g}"
+            f"{_load(each)}, {counted(each.workers, 'worker')}, weight {self.weights[each.scenario]:g}"
             for each in self.performance
         )
         return (
-            f"Performance is the weighted geometric mean over scenarios ({loads}), compared pairwise within "
-            "the repeats. Configurations tie where none is certainly better by more than the margin."
+            f"{self.noun.capitalize()} is the weighted geometric mean over scenarios ({loads}), compared "
+            "pairwise within the repeats. Configurations tie where none is certainly better by more than the "
+            "margin."
         )
 
 
 def standing(performance: Sequence[Performance], asked: Requirements, server_cpus: int | None) -> Standing:
     """Score all configurations over the scenarios that `asked` gives weights, over all evenly without.
 
-    A scenario that was measured with several numbers of workers counts with `asked.workers` or, where that
-    was not measured or not given, with the most that have a CPU each, else the fewest.
+    `performance` has what each scenario shows of what comes first. A scenario that was measured with several
+    numbers of workers counts with `asked.workers` or, where that was not measured or not given, with the most
+    that have a CPU each, else the fewest.
     """
     by_name: dict[str, list[Performance]] = {}
     for each in performance:
@@ -104,7 +119,15 @@ def standing(performance: Sequence[Performance], asked: Requirements, server_cpu
     scores, *manners = (
         pd.DataFrame({} if missing else _scores(tables, weights), dtype=float) for tables in _each(chosen)
     )
-    return Standing(chosen, weights, scores, missing, left_out, tuple(manners))
+    return Standing(chosen, weights, scores, missing, left_out, tuple(manners), asked.first)
+
+
+def _load(table: Performance) -> str:
+    """What a scenario shows, and under which load."""
+    if table.rate_per_s is not None:
+        return f"{table.scenario}: {table.metric} from the schedule at {table.rate_per_s:,.0f} requests/s"
+    unit = table.metric if table.metric == "MiB" else f"requests per {table.metric}"
+    return f"{table.scenario}: {unit} at {counted(table.users, 'user')}"
 
 
 def _each(chosen: tuple[Performance, ...]) -> Iterator[tuple[Performance, ...]]:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from analysis.recommend.evidence import Tuned, Tuning
-from analysis.results import finished
 from analysis.settings import Judged, measured
 from analysis.study import Study, study
 from bench.model import schema
@@ -68,7 +67,7 @@ def _figure(judged: Judged) -> str:
 
 def _tuned(name: str, tried: Study) -> Tuned | None:
     """A configuration with what a run found worth it: as its second run confirmed, else a single setting."""
-    second = _second(tried)
+    second = tried.together
     if second is not None and second.settings.of(name):
         together = second.settings.of(name)[0]
         return _of_entry(together, second) if together.fate == "worth it" else None
@@ -86,9 +85,3 @@ def _of_entry(judged: Judged, tried: Study) -> Tuned | None:
         return None
     entry = configurations.load(path).configurations.get(judged.name)
     return None if entry is None else Tuned(entry, f"{_figure(judged)} ({run.run})")
-
-
-def _second(tried: Study) -> Study | None:
-    """The latest finished run in the folder of another: what was worth it there, together."""
-    found = [(run.started, folder) for folder, run in finished(tried.results.directory, "*/*")]
-    return study(max(found)[1]) if found else None

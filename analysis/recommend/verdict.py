@@ -9,7 +9,7 @@ from analysis.recommend.evidence import Outcome, Source
 from analysis.table import Cell, TableRow, number, words
 from analysis.table import Verdict as Sign
 from analysis.words import listed
-from bench.model.requirements import Requirements
+from bench.model.requirements import RANKED, Requirements
 
 Decision = Literal["recommended", "tie", "none"]
 # What a requirement is called where people read its figure.
@@ -51,7 +51,10 @@ class Judgement(_Part):
 
 
 class Versus(_Part):
-    """How many times the performance of `of`, with its 95 % interval over `repeats`; null is unknown."""
+    """How many times the performance of `of`, or its memory or p99, where that comes first.
+
+    With its 95 % interval over `repeats`; null is unknown.
+    """
 
     of: str
     ratio: float
@@ -64,8 +67,8 @@ class Candidate(_Part):
     """A configuration, what it was found to be, and in one line why it is recommended or is not.
 
     `rank` is its place among those that passed, or where none did among those that are likely to, by
-    performance; null of the others, and where it cannot be ranked.
-    `performance` compares it with the best of those.
+    what comes first; null of the others, and where it cannot be ranked.
+    `performance` compares it by that with the best of those.
     """
 
     configuration: str
@@ -143,7 +146,11 @@ class Verdict(_Part):
 
     # What makes it a listing, so that it can be printed and shown as every other table.
     title: ClassVar[str] = "Which configuration meets the requirements, and which of these is best"
-    columns: ClassVar[tuple[str, ...]] = ("rank", "configuration", "requirements", "performance", "why")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of what `Row.cells` gives."""
+        return "rank", "configuration", "requirements", RANKED[self.requirements.first], "why"
 
     @property
     def basis(self) -> str:

@@ -75,7 +75,7 @@ def digest(study: Study, findings: Sequence[Noted], violations: str) -> list[Poi
     return points(
         {
             "Asked": asked(results.run, results.cells),
-            "Found": list(_found(study)),
+            "Found": [*_found(study), *_together(study)],
             "How sure": list(_sure(study)),
             "Measured on": machine(results.run),
             "What spoils it": spoils,
@@ -181,6 +181,12 @@ def _found(study: Study) -> Iterator[Line]:
             for row in study.recycling.configurations
         }
         yield Line(f"Of {len(QUESTIONS)} answers, those that one does not want: {_tally(unwanted)}.")
+
+
+def _together(study: Study) -> Iterator[Line]:
+    """What is worth it together, of each server."""
+    for each in () if study.together is None else study.together.settings.judged:
+        yield Line(f"{each.parent} with all that is worth it, together: {each.fate} ({each.figure}).")
 
 
 def _sure(study: Study) -> Iterator[Line]:

@@ -27,6 +27,7 @@ from bench.model.schema import Run
 ANSWER = "Which configuration to use"
 THRESHOLDS = "Thresholds that are not kept"
 SETTINGS = "Setting by setting"
+TOGETHER = "All that is worth it, together"
 FOOTER = "Beside this page: its charts as PNG and SVG, its numbers as CSV, and the notebooks as executed."
 # What findings that are folded have in common.
 _FOLDED: dict[Group, str] = {
@@ -54,6 +55,14 @@ class Advice:
 
     verdict: Verdict
     table: Shown
+
+
+@dataclass(frozen=True)
+class Together:
+    """What the second run found of all that is worth it together; `path` leads to it from the first."""
+
+    path: str
+    tables: list[Shown]
 
 
 @dataclass(frozen=True)
@@ -143,9 +152,12 @@ def _sections(
     if (changes := before(analysed)) is not None:
         yield Section(changes.title, "tables", [shown(changes)])
     yield Section("Summary", "summary", digest(analysed, findings, violated.anchor))
-    settings = Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)])
+    settings = [
+        Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)]),
+        Section(TOGETHER, "together", _together(analysed)),
+    ]
     if analysed.settings.alone:
-        yield settings
+        yield from settings
     lives = [each.name.removeprefix("lanes_") for each in drawn if each.name.startswith("lanes_")]
     either: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
     deciding = [each for each in either if each is not None and each.rows]
@@ -157,7 +169,7 @@ def _sections(
     yield from _illustrated(registry.BEFORE, pictures)
     yield _ranking(analysed, [one for one in findings if _with_its_scenario(one)])
     if not analysed.settings.alone:
-        yield settings
+        yield from settings
     rotated = [shown(analysed.sittings)] if analysed.sittings.rows else []
     yield Section("How the rotation went", "tables", rotated)
     alike = [shown(analysed.alike)] if analysed.alike.rows else []
@@ -168,6 +180,15 @@ def _sections(
     yield Section("What could not be measured", "unavailable", run.unavailable)
     yield Section("Cells that failed", "failures", facts.failures(results.directory, results.cells))
     yield Section("Cells that the answers were read from", "evidence", list(numbers))
+
+
+def _together(analysed: Study) -> Together | None:
+    """The second run of one that tried settings; None without one."""
+    second = analysed.together
+    if second is None:
+        return None
+    path = second.results.directory.relative_to(analysed.results.directory)
+    return Together(str(path), [shown(each) for each in tables(second.settings)])
 
 
 def _with_its_scenario(one: Noted) -> bool:

@@ -24,6 +24,12 @@ def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     return kept
 
 
+def second(folder: Path) -> Path | None:
+    """The latest finished run in the folder of another: of what was worth it there, together."""
+    found = [(run.started, below) for below, run in finished(folder, "*/*")]
+    return max(found)[1] if found else None
+
+
 def tried(folder: Path, run: schema.Run) -> set[str]:
     """The variants that a run has cells of, beside cells of their parents."""
     return {

@@ -64,8 +64,9 @@ def verdict(
     It holds your requirements against runs of performance and recycling: `make bench` measures both, `make
     recycle` the second at length. Unless you name them, it takes those of this machine that measured the
     most, of these the latest. Each configuration has passed, has failed, or is *not shown*: what was not
-    measured, or too seldom, is never assumed. Those that passed are ranked by performance; where none did,
-    those that are *likely* to, and the answer is provisional. docs/verdict.md explains it.
+    measured, or too seldom, is never assumed. Those that passed are ranked by performance (by memory or
+    tail with `--first`); where none did, those that are *likely* to, and the answer is provisional.
+    docs/verdict.md explains it.
 
     Requirements come from the plans of the runs (`[requirements]`), or from `--plan`; options win over both.
 
@@ -77,6 +78,7 @@ def verdict(
     ```
     bench verdict
     bench verdict --restart none --weights sleep=3,index=1
+    bench verdict --first memory
     bench verdict 20261122-080000-quick 20261122-090000-recycle --lost-per-1000 5 --survive-kill
     ```
     """

@@ -84,8 +84,8 @@ def _table(judged: "Verdict") -> Table:
     wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False)
     for column in judged.columns if wide else ("rank", "configuration", "why"):
-        right = column in ("rank", "performance")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column != "why")
+        left = column in ("configuration", "requirements", "why")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column != "why")
     for row in judged.rows:
         rank, name, outcome, performance, why = row.texts()
         if wide:

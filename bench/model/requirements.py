@@ -17,6 +17,7 @@ from bench.model.tables import Table
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 OfScenarios = dict[str, Positive]
+First = Literal["throughput", "memory", "tail"]
 
 _RESTARTS = {
     "requests": "workers are replaced after N requests",
@@ -24,6 +25,8 @@ _RESTARTS = {
     "any": "workers are replaced after N requests or at a size in memory",
     "none": "workers need not be replaced",
 }
+RANKED: dict[First, str] = {"throughput": "performance", "memory": "memory", "tail": "p99"}
+"""What configurations are ranked by, in a word; of performance alone more is better."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,23 @@ class Requirements(Table):
             default="none",
         ),
     ] = Field(default_factory=dict)
+    first: Annotated[
+        First,
+        About(
+            "What they are ranked by: throughput, memory or tail; throughput unless given.",
+            'what they are ranked by: `"throughput"` (requests per second, or per CPU-second) or `"memory"` '
+            '(the highest PSS of all processes of the server), both in closed loops; or `"tail"` (the p99 '
+            "from the schedule in an open loop without replaced workers, at the rate that most kept up with, "
+            "of several the highest)",
+            part="ranking",
+        ),
+    ] = "throughput"
     weights: Annotated[
         OfScenarios,
         About(
             "What counts how much, e.g. sleep=3,index=1; all alike unless given.",
-            "by scenario (`{ sleep = 3, index = 1 }`): how much its closed loop counts; others do not "
-            "count. A scenario that was not measured leaves all unranked",
+            "by scenario (`{ sleep = 3, index = 1 }`): how much it counts; others do not count. A scenario "
+            "that was not measured leaves all unranked",
             part="ranking",
             default="all 1",
         ),
@@ -256,7 +270,7 @@ class Requirements(Table):
         yield f"with {self.workers} workers" if self.workers else "with any number of workers"
         even = "all scenarios count alike"
         counts = ", ".join(f"{name} counts {weight:g}" for name, weight in self.weights.items()) or even
-        yield f"ranked by performance: {counts}, and less than {self.margin:.0%} is a tie"
+        yield f"ranked by {RANKED[self.first]}: {counts}, and less than {self.margin:.0%} is a tie"
 
     def _of_restarts(self) -> Iterator[str]:
         if not self.process_manager:

@@ -42,7 +42,8 @@ class Containers:
     """Starts services of docker-compose.yml under labels that say whose they are (``cleanup`` goes by them).
 
     ``mounts`` are folders of the host and whether they may be written to; they have the same path inside.
-    ``tags`` are those of the images of some services, where they are not those that everybody uses.
+    ``tags`` are those of the images of some services, where they are not those that everybody uses. What is
+    behind a "+" tells a service from the same one of another image.
     ``network`` is the container in whose network namespace the others run; none at first. ``host_pids``: the
     suite's programs see processes by the numbers that the host has for them.
     """
@@ -134,7 +135,7 @@ class Containers:
             words += ["--volume", f"{folder}:{folder}:{'rw' if writable else 'ro'}"]
         for key in variables or {}:
             words += ["-e", key]
-        return self.engine.compose(cleanup.this_project(), *words, service, *arguments)
+        return self.engine.compose(cleanup.this_project(), *words, service.partition("+")[0], *arguments)
 
     def _settings(
         self, service: str, cpus: Sequence[int], variables: Mapping[str, str] | None
@@ -258,4 +259,4 @@ def own_cpus() -> list[int]:
 
 
 def _new_name(service: str) -> str:
-    return f"{cleanup.this_project()}-{next(_numbers)}-{service}"
+    return f"{cleanup.this_project()}-{next(_numbers)}-{service.partition('+')[0]}"

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from targets.configurations import Stack
 from targets.configurations import load as load_catalogue
 
 SUITE = "suite"
+_NOTHING: Mapping[str, str] = {}
 
 _DOCKERFILE = ROOT / "targets" / "own.Dockerfile"
 _INSTALL = ROOT / "targets" / "install.sh"
@@ -46,7 +48,10 @@ _HEEDED = ("wheels", "certificates")
 
 
 def service(name: str) -> str:
-    """The service of docker-compose.yml that bench starts for a stack, or for the suite."""
+    """The service of docker-compose.yml that bench starts for a stack, or for the suite.
+
+    What is behind a "+", of a stack that a variant needs, is no part of its name there (`Containers`).
+    """
     return name if name == SUITE else f"bench-{name}"
 
 
@@ -57,23 +62,24 @@ def ensure(engine: Engine, stack: Stack, say: Say) -> Environment:
         UnavailableError: there is no image for such a stack, or its base image cannot be had.
         UserError: it cannot be built.
     """
-    if stack.of is not None:
-        raise UnavailableError(
-            f'there is no image for other packages or another Python than those of the stack "{stack.of}"',
-            "serve it by local processes: LAUNCHER=processes",
-        )
-    known = load_catalogue().stacks.get(stack.name)
+    known = load_catalogue().stacks.get(stack.of or stack.name)
     if known is None or requirements_hash(known.requirements) != requirements_hash(stack.requirements):
         raise UnavailableError(
             f'docker-compose.yml has no image for this stack "{stack.name}"',
             "serve it by local processes: LAUNCHER=processes",
         )
+    derived = _derived(stack, known)
     try:
-        environment = _built(engine, stack.name, say)
+        environment = _built(engine, stack.name, say, derived)
     except BuildError as error:
         if error.base:
             raise UnavailableError(
-                f'no base image for the stack "{stack.name}": {error}', _other_base(stack.name)
+                f'no base image for the stack "{stack.name}": {error}', _other_base(stack.of or stack.name)
+            ) from error
+        if derived:  # a run goes on without that variant
+            raise UnavailableError(
+                f'the image of the stack "{stack.name}" could not be built: {error}',
+                "docs/compose.md has what to do, or serve it by local processes: LAUNCHER=processes",
             ) from error
         raise _not_built(stack.name, error) from error
     if stack.own is None:
@@ -113,7 +119,7 @@ def _with_own(engine: Engine, name: str, own: Path, pinned: Path | None, say: Sa
     """The environment of a user's requirements over an image."""
     base = _image(name)
     tag = _build_over(engine, own, base, made_from(engine, base) or "", say, pinned)
-    return replace(_look_into(engine, f"whichworker-{name}:{tag}"), image=tag)
+    return replace(_look_into(engine, f"{base.partition(':')[0]}:{tag}"), image=tag)
 
 
 def _build_over(
@@ -165,27 +171,51 @@ def _fill(folder: Path, requirements: Path) -> str:
     return str(files[0].relative_to(above))
 
 
-def _built(engine: Engine, name: str, say: Say) -> Environment:
-    """The environment in an image of the present sources, which is built if need be."""
-    image = _image(name)
-    variable = _variable(name)
-    settings = {key: compose_setting(f"WHICHWORKER_{key}_{variable}") for key in ("BASE", "PYTHON")}
-    wanted = sources_digest(SUITE if name == SUITE else "stack", settings | {"STACK": name})
+def _derived(stack: Stack, parent: Stack) -> dict[str, str]:
+    """What docker-compose.yml is told of a stack that a variant needs; nothing of its ``parent`` itself.
+
+    Another Python than that of the parent has the official image, unless a base image is named.
+    """
+    if stack.of is None:
+        return {}
+    told = {
+        "WHICHWORKER_TAG": _image(stack.name).partition(":")[2],
+        "WHICHWORKER_PACKAGES": " ".join(stack.packages),
+        "WHICHWORKER_WITHOUT": " ".join(stack.without),
+    }
+    if stack.pythons != parent.pythons:
+        python, variable = stack.pythons[0], _variable(parent.name)
+        base = compose_setting(f"WHICHWORKER_BASE_{variable}") or f"python:{python}-slim-bookworm"
+        told |= {f"WHICHWORKER_PYTHON_{variable}": python, f"WHICHWORKER_BASE_{variable}": base}
+    return told
+
+
+def _built(engine: Engine, name: str, say: Say, derived: Mapping[str, str] = _NOTHING) -> Environment:
+    """The environment in an image of the present sources, which is built if need be.
+
+    ``derived`` is what docker-compose.yml is told of an image that has a tag of its own.
+    """
+    image, stack = _image(name), name.partition("+")[0]
+    settings = {key: compose_setting(f"WHICHWORKER_{key}_{_variable(stack)}") for key in ("BASE", "PYTHON")}
+    wanted = sources_digest(SUITE if name == SUITE else "stack", {**settings, "STACK": stack, **derived})
     had = made_from(engine, image)
     if had != wanted:
         why = "it was made from other sources" if had else "it is not there yet"
         say(f"building the image {image}: {why} …")
-        command = engine.compose(cleanup.this_project(), "build", service(name))
-        build(command, {"WHICHWORKER_SOURCES": wanted}, say)
+        command = engine.compose(cleanup.this_project(), "build", service(stack))
+        build(command, {"WHICHWORKER_SOURCES": wanted, **derived}, say)
         if made_from(engine, image) != wanted:
             raise UserError(
                 f"{image} was built, but its label {SOURCES_LABEL} is not that of the sources here"
             )
-    return _look_into(engine, image)
+    return replace(_look_into(engine, image), image=derived.get("WHICHWORKER_TAG"))
 
 
 def _image(name: str) -> str:
-    return f"whichworker-{name}:{compose_setting('WHICHWORKER_TAG') or 'latest'}"
+    """The image of a stack, or of the suite; what a variant changes of a stack is part of its tag."""
+    stack, _, changes = name.partition("+")
+    tag = compose_setting("WHICHWORKER_TAG") or "latest"
+    return f"whichworker-{stack}:{f'{tag}-{changes}' if changes else tag}"
 
 
 def _look_into(engine: Engine, image: str) -> Environment:

@@ -47,6 +47,23 @@ def test_the_requirement_decides_between_twins_of_which_one_cannot_recycle():
     assert [each.rank for each in verdict.candidates] == [1, 2, None]
 
 
+def test_what_comes_first_decides_which_is_best():
+    memory = performance({"sanic": 80, "uvicorn": 40}, metric="MiB")
+    verdict = decide(replace(TWINS, memory=(memory,)), Requirements(first="memory"))
+    assert verdict.finding == (
+        "Use uvicorn: it meets the requirements; sanic, the next that does, has 2.00x (1.98 to 2.02) the "
+        "memory of uvicorn over index."
+    )
+    assert verdict.columns[3] == "memory" and "ranked by memory" in verdict.requirements.text
+    assert [each.rank for each in verdict.candidates] == [1, 2, None]
+
+
+def test_a_tail_that_no_open_loop_shows_ranks_nothing_and_says_which_plan_does():
+    verdict = decide(TWINS, Requirements(first="tail"))
+    assert verdict.decision == "none" and why(verdict)["sanic"] == "not ranked: its p99 was not measured"
+    assert verdict.measure == ("make bench PLAN=full CONFIGURATIONS=sanic,uvicorn REPEATS=10",)
+
+
 def test_without_the_requirement_they_tie():
     verdict = decide(TWINS, Requirements(restart="none"))
     assert (verdict.decision, verdict.recommended) == ("tie", ("sanic", "sanic-single"))

@@ -60,7 +60,7 @@ def test_one_repeat_and_nothing_served_have_no_rank():
     table.values["b"][1] = 0.0
     found = standing([table], Requirements(), 1)
     assert found.places(["a", "b"], 0.02) == {}
-    assert not math.isnan(found.mean("a"))
+    assert not math.isnan(found.merit("a"))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,17 @@ def test_what_is_compared_is_said():
     assert standing(mixed, Requirements(), 1).what == "requests"
     assert "sleep: requests per CPU-second at 64 users" in standing(mixed, Requirements(), 1).method
     assert standing([], Requirements(), None).method.startswith("Nothing is ranked")
+
+
+@pytest.mark.parametrize(("first", "metric", "noun"), [("memory", "MiB", "memory"), ("tail", "ms", "p99")])
+def test_of_memory_and_tail_less_is_better(first, metric, noun):
+    table = performance({"a": 60, "b": 40, "c": 40.2}, metric=metric)
+    found = standing([table], Requirements(first=first), 1)
+    assert found.places(["a", "b", "c"], 0.02) == {"a": 3, "b": 1, "c": 1}
+    assert found.versus("a", "b").ratio == pytest.approx(1.5, rel=0.01)
+    assert found.merit("b") > found.merit("a") > found.merit("nobody") == 0
+    assert (found.what, found.noun) == (noun, noun)
+    assert f"index: {metric} at 64 users, 1 worker" in found.method or metric == "ms"
 
 
 def test_what_holds_in_one_manner_of_the_generator_alone_is_a_tie():

@@ -1,5 +1,7 @@
 """How settings are shown: table, picture, page, files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,14 @@ import pytest
 from analysis import exports
 from analysis.charts import registry, settings, style
 from analysis.report.build import _tables
-from analysis.report.page import SETTINGS, page
+from analysis.report.page import SETTINGS, TOGETHER, page
 from analysis.settings.table import tables
 from analysis.study import study
 from analysis.words import MISSING
 from tests.analysis.report_page import Page, draw
 from tests.analysis.settings.test_reading import FATES
-from tests.fixtures.make_settings import SOURCE, VARIED
+from tests.fixtures.make_settings import SETTINGS as SPEC
+from tests.fixtures.make_settings import SOURCE, VARIED, make_settings
 
 
 def test_a_table_for_each_server_with_the_measures_that_are_known(tried):
@@ -114,6 +117,24 @@ def test_the_page_opens_with_the_answer_its_picture_and_the_tables(tried, tmp_pa
     assert titles[:2] == ["Summary", SETTINGS]  # and no verdict: the run does not ask which configuration
     for table in tables(tried.settings):
         assert table.title in told.text and all(row.texts()[0] in told.text for row in table.rows)
+
+
+def test_the_page_has_the_second_run_and_leads_to_it(tmp_path):
+    few = replace(
+        SPEC, configurations=("uvicorn",), variants={"uvicorn-c-parser": VARIED["uvicorn-c-parser"]},
+        aliases={}, repeats=3,
+    )  # fmt: skip
+    folder = make_settings(tmp_path / "settings", few)
+    assert study(folder).together is None
+    make_settings(folder / "combined" / "second", few)
+    told = study(folder)
+    draw(told, tmp_path, settings.settings)
+    shown = Page(page(told, tmp_path))
+    assert [each.text for each in shown.all("h2")][1:3] == [SETTINGS, TOGETHER]
+    assert "../combined/second/" in shown.values("href")
+    (uvicorn,) = tables(told.together.settings)
+    assert shown.text.count(uvicorn.finding) >= 2  # of the first run, and of the second
+    assert "uvicorn with all that is worth it, together: worth it (--http c: " in shown.text
 
 
 def test_a_run_about_more_shows_settings_after_its_rankings(tmp_path, tried):

@@ -119,6 +119,7 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
     assert "All that is worth it, together, beside the configuration as it is" in done.output
     assert "uvicorn (without --no-access-log, --backlog 100)" in done.output
     assert "\nfew-waiting,uvicorn," in (folder / "report" / "settings.csv").read_text()
+    assert f'href="../combined/{other.name}/"' in (folder / "report" / "report.html").read_text()
     # What is there is not measured again.
     again = told("settings", "--results", str(tmp_path / "results"), "--resume", folder.name, "--no-report")
     assert again.exit_code == 0 and "nothing is left to measure" in again.output, again.output

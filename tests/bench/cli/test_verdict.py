@@ -93,6 +93,14 @@ def test_a_tie_is_status_1_and_has_the_commands_of_all(verdict):
     assert "Nothing is clearly best: " in result.output and "Measure next:" in result.output
 
 
+def test_what_comes_first_is_an_option_and_its_figure_is_told(verdict):
+    result, document = verdict("--first", "memory")
+    assert result.exit_code == 0 and document["recommended"] == ["uvicorn"]
+    assert document["requirements"]["first"] == "memory"
+    assert "the memory of uvicorn over index" in result.output
+    assert any(line.split()[3:4] == ["memory"] for line in result.output.splitlines())
+
+
 def test_nothing_shown_is_status_1_and_says_what_to_measure(verdict):
     result, document = verdict("--survive-kill")
     assert result.exit_code == 1 and document["decision"] == "none" and document["commands"] == []
@@ -129,6 +137,7 @@ def test_requirements_of_a_plan(verdict, tmp_path):
         (["--restart", "never"], "--restart: input should be 'requests', 'memory', 'any' or 'none'"),
         (["--weights", "slep=3"], 'unknown scenario "slep"; did you mean "sleep"?'),
         (["--weights", "sleep"], "--weights takes numbers by scenario"),
+        (["--first", "speed"], "--first: input should be 'throughput', 'memory' or 'tail'"),
         (["--stall-s", "0"], "--stall-s: input should be greater than 0"),
         (["quick", "quick"], "are both runs of performance: give one of each kind"),
     ],

@@ -132,13 +132,42 @@ def test_an_image_is_built_once_and_again_when_it_is_of_other_sources(docker, st
     assert len(docker.calls("build", "bench-current")) == 2
 
 
-def test_what_a_variant_needs_installed_is_unavailable_in_containers(docker, catalogue, said):
-    """A run goes on without that variant; flags and variables need no other image."""
-    for name in ("uvicorn-plain", "sanic-python-313"):
-        with pytest.raises(UnavailableError, match=r'no image for other packages .* "current"') as caught:
-            images.ensure(engine.find(), catalogue.stacks[catalogue.get(name).stack], said.append)
-        assert "LAUNCHER=processes" in caught.value.remedy
-    assert catalogue.get("uvicorn-h11").stack == "current" and said == []
+def test_what_a_variant_needs_has_an_image_of_its_own(docker, catalogue, said):
+    """It is the service of its parent, told of what is changed; flags and variables need no other image."""
+    here = engine.find()
+    for name, tag in (("uvicorn-plain", "latest-without-uvloop"), ("sanic-python-313", "latest-python-3.13")):
+        stack = catalogue.stacks[catalogue.get(name).stack]
+        assert images.ensure(here, stack, said.append).image == tag
+        assert said.pop(0) == f"building the image whichworker-current:{tag}: it is not there yet …"
+        said.clear()
+        assert images.ensure(here, stack, said.append).image == tag and said == []
+    assert len(docker.calls("build", "bench-current")) == 2
+    assert catalogue.get("uvicorn-h11").stack == "current"
+
+
+def test_a_variant_whose_image_cannot_be_built_is_unavailable(docker, catalogue, said):
+    """A run goes on without it."""
+    docker.note("build", "pip")
+    with pytest.raises(UnavailableError, match=r"(?s)current\+without-uvloop.*No matching") as caught:
+        images.ensure(engine.find(), catalogue.stacks["current+without-uvloop"], said.append)
+    assert "LAUNCHER=processes" in caught.value.remedy
+
+
+def test_another_python_takes_the_official_image_unless_one_is_named(catalogue, monkeypatch):
+    for name in ("WHICHWORKER_BASE_CURRENT", "WHICHWORKER_TAG"):
+        monkeypatch.delenv(name, raising=False)
+    parent, other = catalogue.stacks["current"], catalogue.stacks["current+python-3.12"]
+    assert images._derived(parent, parent) == {}
+    told = images._derived(other, parent)
+    assert told["WHICHWORKER_PYTHON_CURRENT"] == "3.12"
+    assert told["WHICHWORKER_BASE_CURRENT"] == "python:3.12-slim-bookworm"
+    monkeypatch.setenv("WHICHWORKER_BASE_CURRENT", "ours")
+    assert images._derived(other, parent)["WHICHWORKER_BASE_CURRENT"] == "ours"
+    bare = images._derived(catalogue.stacks["current+without-uvloop"], parent)
+    assert bare == {
+        "WHICHWORKER_TAG": "latest-without-uvloop", "WHICHWORKER_PACKAGES": "",
+        "WHICHWORKER_WITHOUT": "uvloop",
+    }  # fmt: skip
 
 
 def test_another_base_image_is_another_image(docker, stack, said, monkeypatch):
