@@ -101,7 +101,7 @@ class Connections:
 
     def _concerned(self, what: str) -> tuple[str, ...]:
         """The configurations that are measured for the sake of ``what`` a change may do."""
-        names = expecting(what, self.configurations, self.configurations)
+        names = expecting((what,), self.configurations, self.configurations)
         return tuple(name for name in self.configurations if name in names)
 
     def loads(self, repeat: int, chance: random.Random) -> list[Load]:
