@@ -54,8 +54,9 @@ def settings(
     A variant (`bench configurations --variants`) is a configuration with another flag, variable, package or
     Python. All of them are alive at once with what they are variants of, and the load goes round: that tells
     requests per second, CPU time and memory. Where a change is expected to move the tail of latency, requests
-    arrive by a schedule; where it is expected to lose requests, workers are replaced. Each setting is *worth
-    it*, *makes no difference* (within 2 %), *costs*, or that is *not shown*.
+    arrive by a schedule; where it is expected to lose requests, workers are replaced. Keep-alives, backlogs
+    and limits meet connections that pause, come in bursts, or are too many. Each setting is *worth it*,
+    *makes no difference* (within 2 %), *costs*, or that is *not shown*.
 
     Then a second run measures what is worth it, together, beside the configuration as it is: effects do not
     simply add up.
@@ -70,7 +71,7 @@ def settings(
     For example:
 
     ```
-    bench settings                                          # the two best: a quarter of an hour
+    bench settings                                          # the two best: twenty minutes
     bench settings --configurations sanic,uvicorn --sittings 12
     bench settings --configurations uvicorn-access-log      # one setting, beside uvicorn
     bench settings --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py
@@ -194,7 +195,8 @@ def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
     console.print("\n[bold]All that is worth it, together, beside the configuration as it is[/bold]")
     for table in tables(found):
         report_command.show_listing(table)
-    measured = inputs.recorded(folder.parent, str(folder), {})
+    cpus = results.read_run(folder)["cpu_split"]["server"]
+    measured = inputs.recorded(folder.parent, str(folder), {}).on(len(cpus))
     fates = {each.name: each.fate for each in found.judged}
     for each in combinations:
         if fates.get(each.name) == "worth it":
@@ -209,7 +211,7 @@ def _command(name: str, measured: Inputs) -> str:
     from analysis.words import assignments
 
     entry, own = measured.catalogue.get(name), measured.plan.own_app
-    workers = max(measured.plan.workers or [1])
+    workers = entry.serving(max(measured.plan.workers or [1]))
     app_name = "app:app" if own is None else own.app
     words = entry.command(host="127.0.0.1", port=8000, workers=workers, app=app_name)
     return " ".join([*assignments(entry.environment), shlex.join(words)])

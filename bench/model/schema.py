@@ -76,7 +76,8 @@ class Variant(_Record):
     says: Literal["", "better", "no difference", "worse"] = ""
     """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
-    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
+    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `start`,
+    `stall`, `overlap`, `pauses`, `bursts` and `overload`."""
 
 
 class Configuration(_Record):
@@ -182,6 +183,9 @@ class Network(_Record):
     for waking the generator; null where the sender's CPU does."""
     note: str | None = None
     """Why it is not steered, and what would allow it."""
+    sysctls: dict[str, int] = {}
+    """`net.core.somaxconn`, the largest backlog, and `net.ipv4.tcp_migrate_req`, as far as the kernel has
+    them."""
 
 
 class Sittings(_Record):
@@ -426,7 +430,7 @@ class Cell(_Record):
     load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
     search: Search | None
     workers: int | None
-    """null of an external server."""
+    """The plan's number; a variant with its own has that in `server`. null of an external server."""
     repeat: int
     block: int
     """Counts the starts of servers."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.launch import stacks
-from targets.configurations import Stack
+from targets.stack import Stack
 
 HERE = "{}.{}".format(*sys.version_info)
 
