@@ -17,8 +17,8 @@ from analysis.words import counted, figures
 TOLD = 10_000
 READING = (
     "Lower is better. Throughput is that of a saturated server. Curves: computed from the smallest N "
-    "that was measured (filled mark); band: its 95 % interval. Hollow marks: other N that were measured; a curve "
-    "that meets them holds. Marks stand where workers ended in fact, beyond N."
+    "that was measured (filled mark); band: its 95 % interval. Hollow marks: other N that were measured; "
+    "a curve that meets them holds. Marks stand where workers ended in fact, beyond N."
 )
 _PANELS: dict[str, Callable[[Price, float], float]] = {
     "throughput lost (%)": lambda price, n: 100 * price.throughput_share(n).mean,
