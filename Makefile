@@ -23,6 +23,9 @@ VARIANTS ?=
 MAX_REQUESTS ?=
 REPLACEMENTS ?=
 LAUNCHER ?=
+# nginx or haproxy, and what it does with a request that was not answered: default or off (docs/proxy.md).
+PROXY ?=
+PROXY_RETRIES ?=
 RESULTS ?= results
 RUN ?=
 ARGUMENTS ?=
@@ -80,6 +83,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(if $(BLOCKS),--blocks) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
+	$(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
 	$(call option,baseline,$(BASELINE)) $(call option,baseline-requirements,$(BASELINE_REQUIREMENTS)) \
 	$(call option,locustfile,$(SCENARIO)) $(call option,locustfile-requirements,$(SCENARIO_REQUIREMENTS)) \
@@ -94,6 +98,7 @@ help: ## List what can be made.
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
 		echo 'SITTINGS= PRECISION= TIME_LIMIT= BLOCKS= MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
+		echo 'PROXY=nginx or haproxy before the servers (docs/proxy.md),'; \
 		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \
@@ -104,8 +109,8 @@ help: ## List what can be made.
 bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) and make the report.
 	@$(PYTHON) -m bench run $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
-recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two).
-	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),recycle)") $(narrowing) $(ARGUMENTS)
+recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two; PROXY=nginx).
+	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),$(if $(PROXY),recycle-proxy,recycle))") $(narrowing) $(ARGUMENTS)
 
 settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): a quarter of an hour.
 	@$(PYTHON) -m bench settings $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)

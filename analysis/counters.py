@@ -118,8 +118,8 @@ def others(results: Results) -> pd.Series:
     clocks of CPUs tick too seldom for slices.
 
     The time in which the CPUs were not idle, less the server, the generator (its polling included), the
-    meter, and what the server's processes may have used unseen (`unmetered_ends`). That is other processes
-    and what the kernel does for no process. A difference below zero is zero where the error of the
+    meter, the proxy, and what the server's processes may have used unseen (`unmetered_ends`). That is other
+    processes and what the kernel does for no process. A difference below zero is zero where the error of the
     bookkeeping explains it (`BOOKING_ERROR`, `TICK_S`), and unknown where it does not.
 
     A CPU was busy for as long as it was not idle: kernels that stop the tick of an idle CPU
@@ -127,7 +127,7 @@ def others(results: Results) -> pd.Series:
     see too much or nothing of a load that comes in step with them (the kernel's admin-guide/cpu-load).
     """
     cells = results.finished
-    own = (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0)
+    own = (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0) + _proxy_cpu(results)
     known = generator_growth(results, "cpu_s") + _of_sitting(cells, own)
     total = _cpu_time(cells)
     left = total - _host_cpu(results, NOT_BUSY) - known
@@ -135,6 +135,18 @@ def others(results: Results) -> pd.Series:
     error = np.maximum(BOOKING_ERROR, 2 * TICK_S / seconds)
     share = (left - _of_sitting(cells, unmetered_ends(results))).clip(lower=0.0) / total
     return share.where(left / total >= -error)
+
+
+def _proxy_cpu(results: Results) -> pd.Series:
+    """CPU seconds of the proxy in each window, if it shared CPUs with the generator.
+
+    Its clock was read at the ends of the cell, between which it was under load.
+    """
+    cells, proxy = results.finished, results.run.proxy
+    if proxy is None or not set(proxy.cpus) & set(results.run.cpu_split.generator):
+        return pd.Series(0.0, cells.index)
+    window = (cells["window_end"] - cells["window_start"]) / (cells["ended"] - cells["started"])
+    return (cells["proxy_cpu_s"] * window).where(cells["proxied"], 0.0)
 
 
 def _of_sitting(cells: pd.DataFrame, values: pd.Series) -> pd.Series:

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pandas as pd
 
 from analysis.capacity import SEARCH
+from analysis.proxied import COUNTS
 from analysis.recycling.model import QUESTIONS, Recycling
 from analysis.settings import frames
 from analysis.sittings import Rotated
@@ -189,6 +190,11 @@ def lives(study: Study) -> pd.DataFrame:
 def replacements(study: Study) -> pd.DataFrame:
     """Every replacement of a worker (`Recycling.replacements`)."""
     return pd.DataFrame() if study.recycling is None else study.recycling.replacements
+
+
+def proxy(study: Study) -> pd.DataFrame:
+    """What clients lose behind the run's proxy and past it, as counts (`proxied.COUNTS`)."""
+    return pd.DataFrame(columns=list(COUNTS)) if study.proxied is None else study.proxied.counts
 
 
 def losses(study: Study) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def command(run: Run, plans: Path = PLANS) -> str:
 
 
 def own(run: Run, plans: Path = PLANS) -> tuple[str, ...]:
-    """The part of the command that brings in an app and a locustfile of one's own; empty without them."""
+    """The part of the command that brings in an app and a locustfile of one's own, and a proxy, if any."""
     given = _own(run.plan, _written(run, plans))
     return tuple(f"{name}={shlex.quote(text)}" for name, text in given)
 
@@ -47,7 +47,7 @@ def _written(run: Run, plans: Path) -> Plan | None:
 
 
 def _own(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, str]]:
-    """The variables that bring in an app and a locustfile of one's own, unless the plan as written does."""
+    """The variables that bring in what is one's own, unless the plan as written does, and the proxy."""
     app = plan.get("own_app") if written is None or written.own_app is None else None
     if app is not None:
         yield "APP", app["app"]
@@ -61,6 +61,10 @@ def _own(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, str]]:
         yield "SCENARIO_REQUIREMENTS", packages
     if app is not None and app.get("environment"):
         yield "ENVIRONMENT", " ".join(app["environment"])
+    if plan.get("proxy"):  # also where the plan has one: what is measured next is to be behind it, too
+        yield "PROXY", plan["proxy"]
+        if plan.get("proxy_retries"):
+            yield "PROXY_RETRIES", plan["proxy_retries"]
 
 
 def _other_users(plan: Recorded, written: Plan | None) -> bool:

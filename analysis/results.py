@@ -22,7 +22,7 @@ RESULTS_ROOT = ROOT / "results"
 _NUMBERS = [
     "rate_per_s", "search_p99_ms", "search_attempt", "max_requests", "max_requests_jitter",
     "max_rss_mib", "probe_time", "probe_pid", "server_ended", "server_exit_status", "rounds",
-    "idle_cpu_s", "idle_s",
+    "idle_cpu_s", "idle_s", "proxy_cpu_s",
 ]  # fmt: skip
 
 
@@ -41,7 +41,8 @@ class Results:
     `max_requests_jitter` and `max_rss_mib` are when it was to replace workers, `probe_time` and `probe_pid`
     the signal of a probe, `probe_renewed` the workers with the new release and `deploys_by` the way in which
     the server was told of it, `server_ended` (Unix s) and `server_exit_status` the end of a server that ended
-    before its cell; all missing elsewhere.
+    before its cell; all missing elsewhere. `proxied` says that clients went through a proxy, which used
+    `proxy_cpu_s` from `started` to `ended`.
 
     `latencies` and `failures` are cut to the measured windows; the sampled frames are not, because what
     happened in a window is interpolated between samples on either side of its edges. `seconds` counts
@@ -125,6 +126,8 @@ def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, schema.Run]
 def load(directory: Path) -> Results:
     """Read a run; its cost grows with the number of cells and histogram rows, not with the requests.
 
+    Of a run behind a proxy these are the cells whose clients went through it.
+
     Raises:
         UserError: no run there, no cell in it yet, another schema, or a file that is missing, empty or
             malformed; the text names the file.
@@ -133,11 +136,32 @@ def load(directory: Path) -> Results:
     if not (directory / "run.json").is_file():
         raise UserError(f"no results in {directory}: run `make bench` first")
     run = schema.read(directory / "run.json", schema.Run)
-    records = [
-        (path.parent, schema.read(path, schema.Cell)) for path in sorted(directory.glob("*/*/*/*/cell.json"))
-    ]
+    records = _records(directory, run, direct=False)
     if not records:
         raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
+    return _loaded(directory, run, records)
+
+
+def load_direct(behind: Results) -> Results | None:
+    """Of a run behind a proxy the cells whose clients went past it; None where none of them finished."""
+    if behind.run.behind is None:
+        return None
+    records = _records(behind.directory, behind.run, direct=True)
+    if not any(cell.status == "finished" for _, cell in records):
+        return None
+    return _loaded(behind.directory, behind.run, records)
+
+
+def _records(directory: Path, run: schema.Run, *, direct: bool) -> list[tuple[Path, schema.Cell]]:
+    """The folder of each cell and what it says; where there is a proxy, of those behind it or past it."""
+    paths = sorted(directory.glob("*/*/*/*/cell.json"))
+    records = [(path.parent, schema.read(path, schema.Cell)) for path in paths]
+    with_proxy = run.behind is not None and not direct
+    return [(path, cell) for path, cell in records if (cell.proxy is not None) == with_proxy]
+
+
+def _loaded(directory: Path, run: schema.Run, records: list[tuple[Path, schema.Cell]]) -> Results:
+    """The results of some cells of a run; raises as ``load``."""
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
     cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
@@ -196,6 +220,8 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
         "idle_cpu_s": measured.idle_cpu_s if measured else None,
         "idle_s": measured.idle_s if measured else None,
         **_recycling(cell),
+        "proxied": cell.proxy is not None,
+        "proxy_cpu_s": cell.proxy.cpu_s if cell.proxy else None,
         "block": cell.block,
         "status": cell.status,
         "reason": cell.reason,

@@ -11,6 +11,7 @@ from analysis import results
 from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
+from analysis.proxied import Proxied, View, proxied
 from analysis.recycling import Deploys, Recycling, analyse, deploys
 from analysis.settings import Settings, second, settings
 from analysis.sittings import Sittings, sittings
@@ -78,6 +79,20 @@ class Study:
     def recycling(self) -> Recycling | None:
         """What recycling did; None where the run has no cells of it."""
         return analyse(self.results)
+
+    @cached_property
+    def direct(self) -> "Study | None":
+        """Of a run behind a proxy the cells whose clients went past it; None where there are none."""
+        beside = results.load_direct(self.results)
+        return None if beside is None else Study(beside)
+
+    @cached_property
+    def proxied(self) -> Proxied | None:
+        """What clients lose behind the run's proxy and past it; None where workers were not replaced so."""
+        direct = self.direct
+        if direct is None or self.recycling is None or direct.recycling is None:
+            return None
+        return proxied(View(self.results, self.recycling), View(direct.results, direct.recycling))
 
     @cached_property
     def deploys(self) -> Deploys | None:

@@ -8,7 +8,7 @@ no integer or out of range is answered with 400 and `{"error": ...}`, what does 
 |----------------------------|----------------------------------------------------------------------|
 | `GET /index`               | `Hello, world!` as text                                              |
 | `GET /json`                | a small JSON document (`DOCUMENT`)                                   |
-| `GET /sleep?ms=`           | after awaiting so many milliseconds (0 to 60000): `{"slept_ms"}`     |
+| `GET /sleep?ms=`, `POST`   | after awaiting so many milliseconds (0 to 60000): `{"slept_ms"}`     |
 | `GET /cpu?units=`          | after so many units (1 to 100000) of CPU work: `{"units", "result"}` |
 | `POST /upload`             | what was received: `{"user", "items", "quantity", "bytes"}`          |
 | `GET /download?bytes=`     | so many bytes (0 to 16 MiB)                                          |
@@ -103,7 +103,7 @@ async def document(_: Request) -> HTTPResponse:
     return json(DOCUMENT)
 
 
-@app.get("/sleep")
+@app.route("/sleep", methods=["GET", "POST"])
 async def sleep(request: Request) -> HTTPResponse:
     """Awaited I/O: the worker is free while the request waits."""
     milliseconds = integer(request, "ms", 0, 60_000)

@@ -42,6 +42,14 @@ publish.table(exports.recycling(study), "recycling")
 publish.table(exports.recycling_evidence(study), "recycling_evidence")
 
 # %% [markdown]
+# ## Behind the proxy and past it
+#
+# The same loads were measured in both ways, where the run has a proxy.
+
+# %%
+publish.table(exports.proxy(study), "proxy")
+
+# %% [markdown]
 # ## What a deploy costs
 #
 # In the midst of the window the app got a new release, and the server was told to take it up.

@@ -22,7 +22,8 @@ class Source:
     """A run that was read, and of which kind: "performance", "recycling" or "performance and recycling".
 
     `started` is in Unix seconds; `command` measures the same again; `app` is somebody's own app, None for the
-    suite's. `own` are the variables of `make`, with their values, that bring in such an app or locustfile.
+    suite's. `own` are the variables of `make`, with their values, that bring in such an app or locustfile,
+    and the proxy; `behind` is its kind, None where clients went to the servers.
     """
 
     run: str
@@ -37,11 +38,13 @@ class Source:
     cpu: str
     cpus: int
     own: tuple[str, ...] = ()
+    behind: str | None = None
 
     @property
     def text(self) -> str:
         """What was read, and of which machine."""
-        return f"{self.kind}: {self.run} ({self.hostname}, {self.cpu})"
+        behind = f", behind {self.behind}" if self.behind else ""
+        return f"{self.kind}{behind}: {self.run} ({self.hostname}, {self.cpu})"
 
 
 @dataclass(frozen=True)

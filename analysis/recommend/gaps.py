@@ -30,16 +30,21 @@ def _choices(run: Run) -> Iterator[str]:
 
 def _conditions(run: Run) -> str:
     split = run.cpu_split
+    version = "" if run.proxy is None else f" {run.proxy.version}"
+    proxy = "no proxy" if run.behind is None else f"behind {run.behind}{version}"
     return (
         f"{run.run}: {run.host.hostname}, {run.host.cpu}, {counted(run.host.cpus, 'CPU')} "
         f"({len(split.server)} for the server), launcher {run.launcher}, over loopback: no network, no TLS, "
-        "no proxy."
+        f"{proxy}."
     )
 
 
 def _differences(runs: Sequence[Run]) -> Iterator[str]:
     """What differed between two runs of one machine."""
     for one, other in pairwise(runs):
+        if one.behind != other.behind:
+            ways = " and ".join(f"behind {run.behind or 'no proxy'} ({run.run})" for run in (one, other))
+            yield f"Performance and losses were measured in different ways: {ways}."
         if one.launcher != other.launcher:
             yield f"The runs had different launchers: {one.launcher} and {other.launcher}."
         for stack in one.stacks.keys() & other.stacks.keys():

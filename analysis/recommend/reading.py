@@ -135,6 +135,7 @@ def _source(run: Run) -> Source:
         cpu=host.cpu,
         cpus=host.cpus,
         own=reproduction.own(run),
+        behind=run.behind,
     )
 
 

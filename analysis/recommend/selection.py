@@ -10,7 +10,7 @@ from analysis.recommend.decision import decide
 from analysis.recommend.evidence import Kind
 from analysis.recommend.reading import kinds, of_kind, read
 from analysis.recommend.tuning import runs_of_settings
-from analysis.recommend.verdict import Verdict
+from analysis.recommend.verdict import Behind, Verdict
 from analysis.results import finished
 from analysis.study import Study, study
 from bench.model import matching, schema
@@ -58,17 +58,27 @@ class _Found:
         return self.configurations, self.often(kind), ways, self.run.started
 
 
-def latest(root: Path, machine_id: str) -> list[Path]:
+def latest(root: Path, machine_id: str, behind: str | None = None) -> list[Path]:
     """The runs of the suite's app on a machine under `root` that a verdict goes by: of each kind one or none.
+
+    What replacing workers costs is that of clients `behind` a proxy (None: of those that go to the server).
 
     It is the latest of those that measured the most (`_best`); the run of recycling is like that of
     performance. Where that replaced workers as well, a run of recycling alone, which replaces more, goes
     before it.
     """
     usable = [found for found in _usable(root, machine_id) if found.run.app is None]
-    fast = _best(usable, "performance")
-    like = _beside(None if fast is None else fast.run, usable)
+    fast = _best(_of_way(usable, "performance", behind), "performance")
+    like = _beside(None if fast is None else fast.run, _of_way(usable, "recycling", behind))
     return [found.folder for found in (fast, like) if found is not None]
+
+
+def _of_way(usable: Sequence[_Found], kind: Kind, behind: str | None) -> list[_Found]:
+    """The runs whose clients went that way; where none measured performance so, those without a proxy."""
+    mine = [one for one in usable if one.run.behind == behind]
+    if kind == "performance" and not any(kind in kinds(one.run) for one in mine):
+        return [one for one in usable if one.run.behind is None]
+    return mine
 
 
 def _beside(fast: schema.Run | None, usable: Sequence[_Found]) -> _Found | None:
@@ -88,11 +98,13 @@ def counterpart(folder: Path, run: schema.Run) -> Path | None:
     usable = list(_usable(folder.parent, run.host.machine_id))
     same = [one for one in usable if one.run.app == run.app]
     if "performance" not in kinds(run):
-        best = _best([one for one in same if _alike(run, one.run)], "performance")
+        fast = _of_way(same, "performance", run.behind)
+        best = _best([one for one in fast if _alike(run, one.run)], "performance")
     else:
-        best = _beside(run, same)
+        best = _beside(run, _of_way(same, "recycling", run.behind))
         if best is None and "recycling" not in kinds(run):
-            best = _beside(run, [one for one in usable if one.run.app is None])
+            suites = [one for one in usable if one.run.app is None]
+            best = _beside(run, _of_way(suites, "recycling", run.behind))
     return None if best is None else best.folder
 
 
@@ -184,12 +196,27 @@ def judge(
             f"{names} were measured under unlike conditions: {unlike}. "
             "judge by both nevertheless with --across"
         )
-    fast = of_kind(studies, "performance")
-    evidence = read(fast[0] if fast else None, *of_kind(studies, "recycling"), tried=tried)
+    behind = _behind(runs)
+    fast, recycling = of_kind(studies, "performance"), of_kind(studies, "recycling")
+    if behind is not None:  # losses on the other way are those of nobody who is asked for
+        recycling = tuple(each for each in recycling if each.results.run.behind == behind.proxy)
+    evidence = read(fast[0] if fast else None, *recycling, tried=tried)
     if unlike:
         warning = f"The runs were measured under unlike conditions: {unlike}."
         evidence = replace(evidence, gaps=(warning, *evidence.gaps))
-    return decide(evidence, asked)
+    return decide(evidence, asked).model_copy(update={"behind": behind})
+
+
+def _behind(runs: Sequence[schema.Run]) -> Behind | None:
+    """The proxy before the servers of some runs, if any; raises ``UserError`` where they have two."""
+    found = {
+        run.behind: Behind(proxy=run.behind, version=run.proxy.version, configuration=run.proxy.configuration)
+        for run in runs
+        if run.behind is not None and run.proxy is not None
+    }
+    if len(found) > 1:
+        raise UserError(f"the runs were measured behind {' and '.join(found)}: give runs behind one of them")
+    return next(iter(found.values()), None)
 
 
 def _alike(one: schema.Run, other: schema.Run) -> bool:

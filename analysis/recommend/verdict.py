@@ -117,6 +117,19 @@ class Command(_Part):
         return ", ".join(f"{name} {version}" for name, version in self.versions.items())
 
 
+class Behind(_Part):
+    """The proxy that clients went through whose losses count, and its configuration, to be copied."""
+
+    proxy: str
+    version: str
+    configuration: str
+
+    @property
+    def text(self) -> str:
+        """What stands above the configuration."""
+        return f"{self.proxy} {self.version} as it was measured, with addresses to replace"
+
+
 class Verdict(_Part):
     """Which configuration to use, by what evidence, and what that evidence leaves open.
 
@@ -124,6 +137,7 @@ class Verdict(_Part):
     one for each of the `recommended`; `caveats` say what speaks against these and is not required. `measure`
     are the commands that would close the gaps, the most useful first.
 
+    `behind`: losses are those of clients that come through this proxy; null where they go to the server.
     `provisional`: none passed, and the recommended are likely to. `sure` says in words and figures how sure
     the answer is, and `longer` what a longer run would add.
     """
@@ -143,6 +157,7 @@ class Verdict(_Part):
     measure: tuple[str, ...]
     requirements: Requirements
     runs: tuple[Source, ...]
+    behind: Behind | None = None
 
     # What makes it a listing, so that it can be printed and shown as every other table.
     title: ClassVar[str] = "Which configuration meets the requirements, and which of these is best"

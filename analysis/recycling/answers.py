@@ -102,7 +102,7 @@ def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
         return UNKNOWN
     parts, worst = [], 0.0
     for _, group in sound.groupby("workers"):
-        mean, text = _rate(group, replacements)
+        mean, text = lost_rate(group, replacements)
         parts.append(f"{counted(int(group['workers'].iloc[0]), 'worker')}: {text}")
         worst = max(worst, mean)
     costly = sound[sound["lost"] > 0]
@@ -110,7 +110,7 @@ def _lost(recycled: pd.DataFrame, replacements: pd.DataFrame) -> Answer:
     return Answer("; ".join(parts), verdict, _paths(sound if costly.empty else costly), worst)
 
 
-def _rate(cells: pd.DataFrame, replacements: pd.DataFrame) -> tuple[float, str]:
+def lost_rate(cells: pd.DataFrame, replacements: pd.DataFrame) -> tuple[float, str]:
     """Lost per 1000 replacements of some cells, and that in words."""
     done = replacements[replacements["cell"].isin(cells.index) & replacements["new_pid"].notna()]
     elsewhere = int(cells["lost"].sum() - done["lost"].sum())

@@ -141,7 +141,7 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     if analysed.settings.alone:
         return settings
     verdict, alike = analysed.verdict, analysed.alike
-    either: tuple[Listing | None, ...] = (analysed.recycling, analysed.deploys)
+    either: tuple[Listing | None, ...] = (analysed.recycling, analysed.proxied, analysed.deploys)
     glance = overview(verdict.tables)
     rankings: tuple[Listing, ...] = verdict.tables if glance is None else (glance,)
     return (

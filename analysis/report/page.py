@@ -164,6 +164,8 @@ def _sections(
     numbers = _numbers(deciding)
     for decides in deciding:
         yield Section(decides.title, "deciding", Deciding(shown(decides), numbers, lives))
+    if analysed.proxied is not None:
+        yield Section(analysed.proxied.title, "tables", [shown(analysed.proxied)])
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)

@@ -9,11 +9,12 @@ from bench.model import schema
 def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     """The finished runs under `root` of a machine that tried variants beside their parents, the latest first.
 
-    Those of one `app`, None for the suite's, and of these those that tried a variant which no later one did.
+    Those of one `app`, None for the suite's, behind no proxy, and of these those that tried a variant which
+    no later one did.
     """
     found: list[tuple[float, Path, set[str]]] = []
     for folder, run in finished(root):
-        if run.host.machine_id == machine_id and run.app == app:
+        if run.host.machine_id == machine_id and run.app == app and run.behind is None:
             found.append((run.started, folder, tried(folder, run)))
     told: set[str] = set()
     kept = []

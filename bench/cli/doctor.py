@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from bench.cli.options import ResultsOption
 from bench.cli.terminal import console, reports_errors, say
-from bench.launch import database, network, stacks
+from bench.launch import database, network, proxy, stacks
 from bench.launch.containers import engine as docker
 from bench.launch.network import Wanted
 from bench.machine import cpus, host
+from bench.model.proxy import PROXIES
 from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
 
@@ -94,6 +95,7 @@ def examine(catalogue: Catalogue, results: Path) -> Iterator[Check]:
         users = [c.name for c in catalogue.declared.values() if c.stack == stack.name]
         yield _interpreter(stack.name, stack.pythons, users)
     yield _database()
+    yield _proxies()
     yield _docker()
 
 
@@ -183,6 +185,12 @@ def _database() -> Check:
     source = database.at_hand("processes", lambda _: None)
     later = "no PostgreSQL here; a plan that needs it installs a wheel of it (70 MB) in .venvs/postgres"
     return Check("database", "ok", later if source is None else str(source))
+
+
+def _proxies() -> Check:
+    """Which proxies can be put before local processes; runs without ``PROXY=`` need none."""
+    found = ", ".join(filter(None, map(proxy.installed, PROXIES)))
+    return Check("proxies", "ok", found or f"none; PROXY= needs {' or '.join(PROXIES)}")
 
 
 def _docker() -> Check:

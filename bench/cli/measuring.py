@@ -30,8 +30,9 @@ from bench.experiment import results
 from bench.experiment.run import Request, Result
 from bench.model.errors import UsageError
 
-# A group of --help.
+# Groups of --help.
 _ROTATING = "Rotation: closed loops of servers that are all alive at once"
+_BEHIND = "Behind a proxy, as in production"
 
 
 def _asked(
@@ -109,6 +110,23 @@ def _asked(
     startup_timeout: StartupTimeoutOption = None,
     import_timeout: ImportTimeoutOption = None,
     launcher: LauncherOption = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Put nginx or haproxy of this machine before the servers: clients go through it; where "
+            "workers are replaced, also past it (docs/proxy.md).",
+            rich_help_panel=_BEHIND,
+        ),
+    ] = None,
+    proxy_retries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="What it does with a request that a server did not answer: default, or off.",
+            rich_help_panel=_BEHIND,
+        ),
+    ] = None,
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run.")] = None,
     fresh: Annotated[
@@ -151,6 +169,8 @@ def _asked(
         "blocks": blocks or None,
         "max_requests": max_requests,
         "replacements": replacements,
+        "proxy": proxy,
+        "proxy_retries": proxy_retries,
         "startup_timeout_s": startup_timeout,
         "import_timeout_s": import_timeout,
         **own_options.changes(

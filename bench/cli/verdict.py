@@ -14,8 +14,9 @@ from bench.cli.terminal import console, reports_errors, say
 from bench.experiment import inputs, results
 from bench.machine import host
 from bench.model import plan, scenarios
-from bench.model.errors import UsageError, UserError
+from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_text
+from bench.model.proxy import PROXIES
 from bench.model.requirements import Requirements, about, combined, of_options
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def verdict(
         str | None,
         typer.Option("--plan", "-p", help="Take [requirements] from this plan, not from those of the runs."),
     ] = None,
+    behind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROXY",
+            help="Count what clients behind nginx or haproxy lose when workers are replaced: by runs of "
+            "`make recycle PROXY=nginx`.",
+        ),
+    ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Judge even if hosts or methodology versions differ.")
     ] = False,
@@ -78,6 +87,7 @@ def verdict(
     ```
     bench verdict
     bench verdict --restart none --weights sleep=3,index=1
+    bench verdict --behind nginx
     bench verdict --first memory
     bench verdict 20261122-080000-quick 20261122-090000-recycle --lost-per-1000 5 --survive-kill
     ```
@@ -87,7 +97,7 @@ def verdict(
 
     try:
         with console.status("reading the runs …"):
-            studies = _studies(names or [], results_folder)
+            studies = _studies(names or [], results_folder, behind)
             asked = _asked(studies, options, plan_name)
             tried = runs_of_settings(results_folder, studies[0].results.run)
             judged = judge(studies, asked, tried=tried, across=across)
@@ -101,19 +111,28 @@ def verdict(
         raise typer.Exit(1)
 
 
-def _studies(names: list[str], results_folder: Path) -> "list[Study]":
-    """The runs that were named, else the latest of this machine."""
+def _studies(names: list[str], results_folder: Path, behind: str | None) -> "list[Study]":
+    """The runs that were named, else the latest of this machine; one is of recycling behind a given proxy."""
     from analysis.recommend import latest
     from analysis.study import study
 
+    if behind is not None and behind not in PROXIES:
+        raise UsageError(unknown("proxy", behind, PROXIES))
+
     folders = [results.find(results_folder, name) for name in names]
-    folders = folders or latest(results_folder, host.facts()["machine_id"])
+    folders = folders or latest(results_folder, host.facts()["machine_id"], behind)
     if not folders:
         raise UsageError(
             f"no finished run of this machine in {results_folder}: `make bench` measures performance, "
             "`make recycle` what replacing workers costs"
         )
-    return [study(folder) for folder in folders]
+    studies = [study(folder) for folder in folders]
+    if behind is not None and not any(one.recycling and one.results.run.behind == behind for one in studies):
+        which = (
+            f"none of {', '.join(names)}" if names else f"no finished run of this machine in {results_folder}"
+        )
+        raise UsageError(f"{which} replaced workers behind {behind}: `make recycle PROXY={behind}` does")
+    return studies
 
 
 def _asked(studies: "list[Study]", options: Mapping[str, Any], plan_name: str | None) -> Requirements:

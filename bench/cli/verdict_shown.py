@@ -45,6 +45,11 @@ def answer(judged: "Verdict", *, reasons: bool = False) -> None:
     console.print(f"\n[bold]{escape(judged.finding)}[/bold]\n")
     for command in judged.commands:
         _command(command)
+    if judged.behind is not None and judged.commands:
+        console.print(f"{judged.behind.text}:\n", markup=False)
+        for line in judged.behind.configuration.splitlines():
+            say(f"  {line}")
+        console.print()
     for text in judged.caveats:
         console.print(f"[yellow]Note:[/yellow] {escape(text)}\n")
     if reasons:

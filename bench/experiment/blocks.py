@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
@@ -39,13 +40,20 @@ def expand(plan: Plan, seed: int, configurations: Mapping[str, Configuration]) -
         for repeat in range(1, repeats + 1):
             starts = list(starts_of(plan, configurations))
             shuffled.shuffle(starts)
-            for configuration, workers, tasks in starts:
+            for configuration, workers, tasks, proxy in starts:
                 number = len(blocks) + 1
                 cells = tuple(
-                    Cell(configuration, workers=workers, repeat=repeat, block=number, **task._asdict())
+                    Cell(
+                        configuration,
+                        workers=workers,
+                        repeat=repeat,
+                        block=number,
+                        proxy=proxy,
+                        **task._asdict(),
+                    )
                     for task in tasks
                 )
-                blocks.append(Block(number, configuration, workers, repeat, cells, searches))
+                blocks.append(Block(number, configuration, workers, repeat, cells, searches, proxy))
     return blocks
 
 
@@ -62,11 +70,12 @@ def possible(
     return left
 
 
-_Start = tuple[str, int | None, Sequence[_Task]]
+# Configuration, number of workers, tasks, and the proxy that clients go through.
+_Start = tuple[str, int | None, Sequence[_Task], str | None]
 
 
 def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
-    """The starts of servers whose workers stay, in one repeat: configuration, number of workers, tasks."""
+    """The starts of servers whose workers stay, in one repeat."""
     every = [
         _Task(scenario, load)
         for scenario, load, recycled in _loads(plan)
@@ -80,13 +89,18 @@ def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
         tasks = every if name in with_tail else closed
         for workers in possible_workers(plan, configurations[name]):
             if tasks or not plan.settings:
-                yield name, workers, tasks
+                yield name, workers, tasks, plan.proxy
 
 
 def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterator[_Start]:
-    """The starts of servers whose workers are replaced or signalled, and of their controls: a cell each."""
+    """The starts of servers whose workers are replaced or signalled, and of their controls: a cell each.
+
+    Where clients go through a proxy each of them is there once more with clients that go to the server: what
+    the proxy takes from their losses, and adds to them, shows beside these alone.
+    """
     if plan.recycling is None:
         return
+    ways: list[str | None] = [None] if plan.proxy is None else [plan.proxy, None]
     with_losses = _measured_for(LOSSES, plan, configurations)
     for name in plan.configurations:
         if (plan.both and name in plan.aliases) or name not in with_losses:
@@ -95,16 +109,12 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
         numbers = possible_workers(plan, configuration)
         for workers in numbers:
             assert workers is not None
-            for task in _recycling(plan, configuration, workers):
-                yield name, workers, [task]
-        for probe in plan.probes:
-            if numbers:
-                load = OpenLoop("constant", probe.rate_per_s, probe.users)
-                yield (
-                    name,
-                    max(numbers, key=lambda workers: workers or 0),
-                    [_Task(probe.scenario, load, NEVER, probe=probe)],
-                )
+            for task, proxy in product(_recycling(plan, configuration, workers), ways):
+                yield name, workers, [task], proxy
+        for probe, proxy in product(plan.probes if numbers else [], ways):
+            load = OpenLoop("constant", probe.rate_per_s, probe.users)
+            most = max(numbers, key=lambda workers: workers or 0)
+            yield name, most, [_Task(probe.scenario, load, NEVER, probe=probe)], proxy
 
 
 def _measured_for(what: str, plan: Plan, configurations: Mapping[str, Configuration]) -> Collection[str]:

@@ -6,13 +6,14 @@ A server that ends is a result here, not a fault.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bench.experiment.dialogue import Event
 from bench.experiment.session import Session
 from bench.launch import workers
 from bench.launch.launcher import Launcher
+from bench.launch.proxy import Proxy
 from bench.launch.server import ORDINARY, Options, Server
 from bench.model.cells import Block, Cell
 
@@ -25,13 +26,15 @@ _ENDING = ("terminate", "deploy")
 _AFTERMATH_S = 5.0
 
 
-def options(block: Block) -> Options:
-    """How the server of a block is to be run."""
+def options(block: Block, proxy: Proxy | None) -> Options:
+    """How the server of a block is to be run; ``proxy`` is the run's, for blocks that have one."""
     cell = block.cells[0] if block.cells else None
+    proxy = proxy if block.proxy else None
     if cell is None or cell.recycling is None:
-        return ORDINARY
+        return replace(ORDINARY, proxy=proxy)
     probe = None if cell.probe is None else cell.probe.kind
     return Options(
+        proxy=proxy,
         recycling=cell.recycling,
         log_requests=True,
         sample_interval_s=_SAMPLE_INTERVAL_S,
@@ -122,7 +125,9 @@ class Observer:
     def _note_end(self) -> str | None:
         """Note that the server has ended; returns a reason if that is a fault nevertheless."""
         server = self._server
-        if server.running or self.server_ended is not None:
+        if server.running:
+            return None if server.front is None else server.front.failure()
+        if self.server_ended is not None:
             return None
         ending = server.ending()
         terminated = self.probe is not None and self.probe["kind"] == "terminate"

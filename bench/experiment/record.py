@@ -12,6 +12,7 @@ from bench.experiment.environments import Environments
 from bench.experiment.inputs import Inputs, befores
 from bench.experiment.results import RunFolder
 from bench.launch import stacks
+from bench.launch.proxy import Proxy
 from bench.launch.server import SAMPLE_INTERVAL_S, Server
 from bench.machine import host as machine
 from bench.machine.cpus import CpuSplit
@@ -31,7 +32,9 @@ _MEASURED = ("requests", "failures", "latency_us", "arrivals", "completions")
 _ROTATED = ("loaded_s", "cpu_s", "idle_cpu_s", "idle_s")
 
 
-def describe(inputs: Inputs, split: CpuSplit, environments: Environments) -> dict[str, Any]:
+def describe(
+    inputs: Inputs, split: CpuSplit, environments: Environments, proxy: Proxy | None = None
+) -> dict[str, Any]:
     """``run.json`` as far as it is known before anything runs."""
     plan, catalogue = inputs.plan, inputs.catalogue
     # Of the variants those that the plan names: there are many.
@@ -71,6 +74,7 @@ def describe(inputs: Inputs, split: CpuSplit, environments: Environments) -> dic
         "network": None,
         **_own_app(plan, environments),
         **_own_packages(plan),
+        **({} if proxy is None else {"proxy": proxy.facts}),
     }
 
 
@@ -132,6 +136,7 @@ class CellRecord:
         self._facts = facts
         self._started = time.time()
         self._server: Server | None = None
+        self._front_cpu_s: float | None = None  # of the proxy, when the cell began
         self.generator: dict[str, Any] | None = None
         # The kind of a probe is known even if its signal is never sent.
         self.probe: dict[str, Any] | None = (
@@ -148,6 +153,7 @@ class CellRecord:
         In plans of recycling the server is the cell's own, so all of its files belong to the cell.
         """
         self._server = server
+        self._front_cpu_s = None if server.front is None else server.front.cpu_s()
         for name in (*_TABLES, _LOG):
             path = server.directory / name
             begun = path.exists() and self._cell.recycling is None
@@ -214,12 +220,19 @@ class CellRecord:
             "probe": self.probe,
             "server_ended": self.server_ended,
             "rotation": self.rotation,
+            "proxy": None if cell.proxy is None else {"kind": cell.proxy, "cpu_s": self._used_by_front()},
             "started": self._started,
             "ended": ended,
             "generator": self.generator,
             "server": None if server is None else server.facts | {"cpus": server.cpus and list(server.cpus)},
         }
         write_json(self.folder / "cell.json", record | self._facts | end)
+
+    def _used_by_front(self) -> float | None:
+        """CPU seconds of the proxy since the cell began; ``None`` where it was not there to the end."""
+        before, front = self._front_cpu_s, None if self._server is None else self._server.front
+        now = None if front is None else front.cpu_s()
+        return None if before is None or now is None else round(now - before, 3)
 
     def _slice(self, directory: Path) -> None:
         """Copy what the server's files grew by during the cell, whole lines only."""

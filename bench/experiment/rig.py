@@ -14,6 +14,7 @@ from bench.experiment.session import Session
 from bench.launch.database import Database, Source
 from bench.launch.launcher import Launcher
 from bench.launch.network import Wanted
+from bench.launch.proxy import Proxy
 from bench.launch.stacks import Say
 from bench.machine import cpus, host, network
 from bench.machine.cpus import CpuSplit
@@ -41,18 +42,20 @@ class Rig:
         session: Session | None = None,
         database: Database | None = None,
         suite: Mapping[str, Any] | None = None,
+        proxy: Proxy | None = None,
         say: Say = lambda _: None,
     ) -> None:
         """Nothing of it may have been entered.
 
-        ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``say`` hears of what a
-        killed run has left.
+        ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``proxy`` is what
+        clients of the servers go through. ``say`` hears of what a killed run has left.
         """
         self.launcher = launcher
         self.split = split
         self.folder = folder
         self.database = database
         self.suite = suite or {}
+        self.proxy = proxy
         self.machine = host.facts()
         self.host = HostSampler()
         self._session = session
@@ -71,12 +74,14 @@ class Rig:
         *,
         paths: Mapping[str, Path],
         source: Source | None = None,
+        proxy: Proxy | None = None,
         wanted: Wanted | None = None,
         generator: bool = True,
     ) -> Self:
         """The rig for the scenarios at some paths, which writes to ``folder``.
 
-        ``source`` is where the scenarios' database comes from, ``wanted`` the network where all are to meet.
+        ``source`` is where the scenarios' database comes from, ``proxy`` what clients go through, ``wanted``
+        the network where all are to meet.
         Without ``generator`` it has no session: the load comes from elsewhere.
         """
         plan, ready = inputs.plan, environments.ready
@@ -103,6 +108,7 @@ class Rig:
             session=_session(inputs, launcher, paths, split, folder, say) if generator else None,
             database=database,
             suite=environments.suite,
+            proxy=proxy,
             say=say,
         )
 

@@ -183,7 +183,7 @@ class Sittings:
     def sitting(self, number: int, workers: int, repeat: int) -> Sitting:
         """A sitting by its places in the run and among those of its worker count."""
         cells = tuple(
-            Cell(name, scenario, ClosedLoop(users), workers, repeat, number)
+            Cell(name, scenario, ClosedLoop(users), workers, repeat, number, proxy=self.plan.proxy)
             for scenario in self.scenarios
             for users in self.plan.scenarios[scenario].users or []
             for name in self._served(workers)

@@ -22,6 +22,7 @@ from bench.experiment.rig import Rig
 from bench.experiment.rotation import Rotating, in_blocks
 from bench.experiment.runner import Outcome, Runner, remaining, steps_taken
 from bench.experiment.sittings import Rotation, arrange, begin_rotation
+from bench.launch import proxy as proxies
 from bench.launch.database import Database
 from bench.launch.launcher import Launcher
 from bench.launch.selection import choose_launcher
@@ -80,6 +81,7 @@ def run(request: Request, console: Console) -> Result:
     _check_load(inputs.plan, request)
     split = _split(inputs.plan, say)
     launcher = _launcher(request, resumed, inputs.plan, say)
+    proxy = proxies.find(inputs.plan, split.own)
     environments = make_environments(inputs, launcher, say)
     refused: dict[str, str] = {}
     if environments.suite:
@@ -89,7 +91,7 @@ def run(request: Request, console: Console) -> Result:
     inputs, sittings, rotating = arrange(inputs, environments, refused, split, _held(request, resumed), say)
     asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
     wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
-    plan, described = inputs.plan, describe(inputs, split, environments)
+    plan, described = inputs.plan, describe(inputs, split, environments, proxy)
     if not sittings and not _planned(inputs, rotating, environments, seed=0):
         raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")
     with RunFolder(_folder(request, resumed, described, say)) as folder:
@@ -111,6 +113,7 @@ def run(request: Request, console: Console) -> Result:
                 progress.say,
                 paths=paths,
                 source=source,
+                proxy=proxy,
                 wanted=wanted,
             )
             configurations = environments.available(inputs)
@@ -141,7 +144,11 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
     """The launcher of the run; a run goes on with the one that it was begun with."""
     begun_with = None if resumed is None else results.read_run(resumed)["launcher"]
     launcher, why = choose_launcher(
-        request.launcher or begun_with, request.port, plan.external, packages=plan.packages
+        request.launcher or begun_with,
+        request.port,
+        plan.external,
+        packages=plan.packages,
+        proxy=plan.proxy,
     )
     say(why)
     if (no_ceiling := why_none(plan)) is not None:

@@ -128,7 +128,7 @@ class Runner:
         A configuration that cannot be started is noted as ``broken``, and later blocks do not try it again,
         unless they recycle it otherwise.
         """
-        options = observe.options(block)
+        options = observe.options(block, self.rig.proxy)
 
         def start(number: int) -> Server:
             kind = (block.configuration, options.recycling)

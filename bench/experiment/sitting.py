@@ -1,7 +1,7 @@
 """Measures one sitting: all its servers are alive at once, and each load goes round among them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.experiment.dialogue import Event
@@ -105,7 +105,8 @@ class SittingRunner:
         rig, sitting = self._runner.rig, self._sitting
         place = rig.scratch / f"sitting-{sitting.number}" / name
         cpus = rig.split.for_workers(sitting.workers)
-        return ServerRequest(self._runner.configurations[name], sitting.workers, place, cpus, _OPTIONS)
+        options = replace(_OPTIONS, proxy=rig.proxy)
+        return ServerRequest(self._runner.configurations[name], sitting.workers, place, cpus, options)
 
     def _rotate(self, scenario: str, load: ClosedLoop) -> None:
         """Have a load go round among the servers that run, and record what each of them did."""

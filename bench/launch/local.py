@@ -17,12 +17,14 @@ from typing import Any, Self, Unpack
 
 import psutil
 
-from bench.launch import network, own_packages, stacks
+from bench.launch import network, own_packages, proxied, stacks
 from bench.launch import workers as worker_events
 from bench.launch.launcher import ONCE_S, Launcher, ServingLauncher
 from bench.launch.network import Joined
-from bench.launch.server import HOST, Serve, Server, own_log
+from bench.launch.proxied import RunningProxy
+from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer, own_log
 from bench.launch.stacks import Environment, Say
+from bench.launch.starting import ServerRequest
 from bench.machine import host
 from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
@@ -77,6 +79,7 @@ class Processes(ServingLauncher, LocalPrograms):
         super().__init__(packages)
         self._given_port = port
         self._entered = ExitStack()
+        self._fronts: dict[Serve, RunningProxy] = {}
 
     def __enter__(self) -> Self:
         """Make the network that is wanted."""
@@ -92,11 +95,37 @@ class Processes(ServingLauncher, LocalPrograms):
         try:
             super().__exit__(kind, error, trace)
         finally:
+            for front in self._fronts.values():
+                front.end()
+            self._fronts = {}
             self._entered.close()
             self._joined = Joined()
 
     def environment(self, stack: Stack, say: Say) -> Environment:
         return stacks.ensure(stack, say)
+
+    def start_all(self, requests: Sequence[ServerRequest]) -> list[Server | ServerError]:
+        """As any launcher; a server that is to have a proxy is ready when it answers through that."""
+        outcomes = super().start_all(requests)
+        for request, server in zip(requests, outcomes, strict=True):
+            proxy = request.options.proxy
+            if proxy is not None and isinstance(server, StartedServer):
+                threads = min(request.workers, len(proxy.cpus))
+                front = proxied.start(self, proxy, server, threads, self._port_of_front)
+                self._fronts[server.process] = front
+                server.front, server.url = front, front.url
+        return outcomes
+
+    def _port_of_front(self) -> int:
+        return free_port() if self.namespace is None else next(self._ports)
+
+    def _settle(self, timeout_s: float) -> None:
+        """As any launcher; a proxy ends after its server, which it may still be the way to."""
+        ending = tuple(self._stopping)
+        super()._settle(timeout_s)
+        for process in ending:
+            if (front := self._fronts.pop(process, None)) is not None:
+                front.end()
 
     def _port(self, used: Collection[int]) -> int:
         if self.namespace is not None:

@@ -24,21 +24,31 @@ def choose_launcher(
     external: Deployed | None = None,
     environment: Mapping[str, str] = os.environ,
     packages: Path | None = None,
+    proxy: str | None = None,
 ) -> tuple[Launcher, str]:
     """The launcher of that name, or the one that the environment names, else the best there is; and why.
 
     ``external`` is a server that runs already, which needs the external launcher. ``packages`` is a
-    requirements file of what locustfiles import.
+    requirements file of what locustfiles import. ``proxy`` is what clients are to go through, which only
+    local processes have.
 
     Raises:
-        UsageError: there is no such launcher, or it cannot give servers a ``port``.
+        UsageError: there is no such launcher, or it cannot give servers a ``port`` or a ``proxy``.
         UserError: it cannot be used here, or the external server does not answer.
     """
     if external is not None:
         return _external(name, port, external, packages)
     by = "as asked" if name else f"as {VARIABLE} says"
     name = name or environment.get(VARIABLE)
-    if not name:
+    if proxy is not None and name == Compose.name:
+        raise UsageError(
+            f"PROXY={proxy} is for local processes, there is none in containers: "
+            f"give LAUNCHER={Processes.name}, or leave out PROXY="
+        )
+    if not name and proxy is not None:
+        launcher: Launcher = Processes(packages, port)
+        why = f"launcher: local processes, as {proxy} is to be before the servers"
+    elif not name:
         launcher, why = _best(port, packages)
     elif name not in NAMES:
         raise UsageError(unknown("launcher", name, NAMES))

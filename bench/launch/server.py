@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch import workers as worker_events
+from bench.launch.proxy import Proxy
 from targets import deploys
 from targets.configurations import NEVER, Recycling
 
@@ -29,7 +30,8 @@ class ServerError(Exception):
 class Options:
     """How serve runs a server: when workers are replaced, and what is recorded how often (seconds).
 
-    ``None`` leaves a time to serve. ``deploys``: the app will have new releases.
+    ``None`` leaves a time to serve. ``deploys``: the app will have new releases. Clients come through the
+    ``proxy``, if there is one.
     """
 
     recycling: Recycling = NEVER
@@ -38,6 +40,7 @@ class Options:
     memory_interval_s: float | None = None
     grace_period_s: float | None = None
     deploys: bool = False
+    proxy: Proxy | None = None
 
     def arguments(self) -> list[str]:
         """The arguments of serve."""
@@ -112,18 +115,35 @@ class Ending:
     exit_status: int | None
 
 
+class Front(ABC):
+    """The proxy before a server: ``url`` is where clients reach it."""
+
+    proxy: Proxy
+    url: str
+
+    @abstractmethod
+    def failure(self) -> str | None:
+        """Why it is not there any more, with its last lines; ``None`` while it runs."""
+
+    @abstractmethod
+    def cpu_s(self) -> float | None:
+        """CPU seconds (user and system) that it has used so far; ``None`` if it has ended."""
+
+
 @dataclass
 class Server(ABC):
     """A server that became ready.
 
-    ``facts`` are its server.json. ``directory`` is where its metrics and log grow. ``cpus`` is ``None`` where
-    they are not known.
+    ``url`` is where clients reach it, which is that of its ``front``, where it has one. ``facts`` are its
+    server.json. ``directory`` is where its metrics and log grow. ``cpus`` is ``None`` where they are not
+    known.
     """
 
     url: str
     facts: dict[str, Any]
     directory: Path
     cpus: tuple[int, ...] | None
+    front: Front | None = field(default=None, repr=False, kw_only=True)
 
     @property
     @abstractmethod
@@ -137,7 +157,7 @@ class Server(ABC):
 
     @abstractmethod
     def failure(self) -> str | None:
-        """Why it is not there any more, with its last lines; ``None`` while it serves."""
+        """Why clients do not reach it any more, with last lines; ``None`` while they do."""
 
     @abstractmethod
     def ending(self) -> Ending | None:
@@ -170,7 +190,7 @@ class StartedServer(Server):
     def failure(self) -> str | None:
         status = self.process.poll()
         if status is None:
-            return None
+            return None if self.front is None else self.front.failure()
         # Serve's own status says only that the server ended.
         ending = self.ending()
         own = status if ending is None or ending.exit_status is None else ending.exit_status

@@ -77,7 +77,7 @@ class Cell:
     ``search`` if it is a step of one; ``attempt`` counts how often that has tried this rate.
     In plans of recycling ``recycling`` is when workers are replaced (``NEVER``: control, probe), ``goal`` is
     what ends the cell early and ``probe`` what is done to its server; elsewhere they are ``None``.
-    ``workers`` is ``None`` of an external server, where it is unknown.
+    ``workers`` is ``None`` of an external server, where it is unknown. ``proxy`` is what clients go through.
     """
 
     configuration: str
@@ -91,6 +91,7 @@ class Cell:
     recycling: Recycling | None = None
     goal: Goal | None = None
     probe: Probe | None = None
+    proxy: str | None = None
 
     @property
     def path(self) -> PurePosixPath:
@@ -98,16 +99,18 @@ class Cell:
         load = self.load.name if self.search is None else f"s{self.load.name[1:]}"
         treatment, _ = self._treatment
         workers = "" if self.workers is None else f"-w{self.workers}"
+        behind = f"-{self.proxy}" if self.proxy else ""
         again = f"-try{self.attempt}" if self.attempt > 1 else ""
-        name = f"{load}{workers}{treatment and f'-{treatment}'}{again}"
+        name = f"{load}{workers}{treatment and f'-{treatment}'}{behind}{again}"
         return PurePosixPath(self.configuration, self.scenario, name, f"r{self.repeat}")
 
     @property
     def words(self) -> str:
         """Scenario, load and what is done to the workers, for people."""
         _, treatment = self._treatment
+        behind = f", behind {self.proxy}" if self.proxy else ""
         again = f", attempt {self.attempt}" if self.attempt > 1 else ""
-        return f"{self.scenario}, {self.load}{treatment and f', {treatment}'}{again}"
+        return f"{self.scenario}, {self.load}{treatment and f', {treatment}'}{behind}{again}"
 
     @property
     def _treatment(self) -> tuple[str, str]:
@@ -139,7 +142,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """One start of a server, the cells it serves, and then the searches, by their scenario."""
+    """One start of a server, the cells it serves, and then the searches, by their scenario.
+
+    The clients of all of them go through its ``proxy``, if there is one.
+    """
 
     number: int
     configuration: str
@@ -147,6 +153,7 @@ class Block:
     repeat: int
     cells: tuple[Cell, ...]
     searches: tuple[tuple[str, Search], ...] = ()
+    proxy: str | None = None
 
     @property
     def scenarios(self) -> set[str]:
@@ -162,7 +169,7 @@ class Block:
         """The cell of a step of one of the searches."""
         load = OpenLoop(search.arrivals, attempt.rate_per_s, search.users)
         place = (self.configuration, scenario, load, self.workers, self.repeat, self.number)
-        return Cell(*place, search, attempt.number)
+        return Cell(*place, search, attempt.number, proxy=self.proxy)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
         found.append(_OF_LOCUSTFILES)
     elif _OF_LOCUSTFILES in now and recorded["suite"] != now["suite"]:
         found.append("suite")
+    if recorded.get("proxy") != now.get("proxy"):
+        found.append("proxy")
     return found if same_machine(recorded["host"], now["host"]) else [*found, "host"]
 
 
@@ -52,7 +54,7 @@ def _network(run: Run) -> str:
 def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
     """What keeps the numbers of two runs from being compared, in words.
 
-    Without ``setup`` CPU split, launcher and network may differ, as between runs of performance and of
+    Without ``setup`` CPU split, proxy, launcher and network may differ, as between runs of performance and of
     recycling.
     """
     if one.host.machine_id != other.host.machine_id:
@@ -64,6 +66,8 @@ def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
             cpus = [getattr(run.cpu_split, side) for run in (one, other)]
             if cpus[0] != cpus[1]:
                 yield f"{side} on CPUs {cpus[0]} and {cpus[1]}"
+        if one.behind != other.behind:
+            yield f"proxy {one.behind or 'none'} and {other.behind or 'none'}"
         if one.launcher != other.launcher:
             yield f"launcher {one.launcher} and {other.launcher}"
             for stack in sorted(one.stacks.keys() & other.stacks.keys()):

@@ -28,6 +28,7 @@ from bench.model.files import ROOT
 from bench.model.loads import Loads
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan_errors import first
+from bench.model.proxy import ProxyKind, Retries, check_proxy
 from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
@@ -99,6 +100,10 @@ class Plan(Table):
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
     """A server that runs already, in place of configurations (`--url`, `--url-name`): `{"url": …, "name":
     …}`. Without `recycling`, `aliases` and thresholds on what is metered ([external.md](external.md))."""
+    proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`nginx` or `haproxy`: clients go through it; those of recycling also past it ([proxy.md](proxy.md))."""
+    proxy_retries: Retries | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What it does with a request that the server did not answer: `default` (as it comes), or `off`."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
     """Seconds that a server may take to start, else 30. Limits change nothing that is measured: a run may
     go on with others."""
@@ -167,6 +172,7 @@ class Plan(Table):
             raise ValueError(
                 "packages for locustfiles belong to a locustfile of your own: give SCENARIO= too"
             )
+        check_proxy(self.proxy, self.proxy_retries, external=self.external is not None)
         if self.settings and self.own_app is not None and self.own_app.baseline is not None:
             raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")
         if self.external is not None:

@@ -152,6 +152,16 @@ class Database(_Record):
     """Those that need it."""
 
 
+class Proxy(_Record):
+    """The proxy that clients of a run go through; which one is in the plan."""
+
+    version: str
+    cpus: list[int]
+    """That it was pinned to: never those of the servers."""
+    configuration: str
+    """What of its configuration clients and servers notice, with the addresses of an example."""
+
+
 class OwnPackages(_Record):
     """What was installed for an app of one's own."""
 
@@ -226,6 +236,8 @@ class Run(_Record):
     """null where no scenario needs one."""
     network: Network | None = None
     """null in runs from before it was recorded, and where the server is external."""
+    proxy: Proxy | None = None
+    """Only where clients go through one."""
     own_app: OwnPackages | None = None
     """Packages that were installed for an app of one's own; only with one."""
     locustfile_requirements: dict[str, str] | None = None
@@ -243,6 +255,12 @@ class Run(_Record):
         """The URL of an external server, which is not metered; None where servers were started."""
         external: dict[str, Any] | None = self.plan.get("external")
         return None if external is None else str(external.get("url"))
+
+    @property
+    def behind(self) -> str | None:
+        """The kind of proxy that clients went through; None where they went to the servers."""
+        behind: str | None = self.plan.get("proxy")
+        return behind
 
     @property
     def app(self) -> str | None:
@@ -391,6 +409,15 @@ class Rotation(_Record):
     """How the generator waited for answers, one round after the other."""
 
 
+class Front(_Record):
+    """The proxy that clients of a cell went through."""
+
+    kind: Literal["nginx", "haproxy"]
+    cpu_s: float | None
+    """CPU seconds that it used from the cell's beginning to its end, warm-up included; null where it was not
+    there all the time."""
+
+
 class Cell(_Record):
     """`cell.json`: one configuration under one load of one scenario, in one repeat."""
 
@@ -411,6 +438,9 @@ class Cell(_Record):
     """When the server ended, if it did before its cell; in plans of recycling only."""
     rotation: Rotation | None = None
     """null where the cell was measured in a block, alone."""
+    proxy: Front | None = None
+    """null where clients went to the server itself: in plans with a proxy, cells of recycling are there in
+    both ways."""
     status: Literal["finished", "failed"]
     reason: str | None
     """Why it failed."""

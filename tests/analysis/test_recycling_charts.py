@@ -21,7 +21,7 @@ from tests.analysis.report_page import Page, draw
 from tests.fixtures.make_recycling import STORIES, make_recycling
 
 FAST = PAIRS[:2]
-NOTHING = SimpleNamespace(recycling=None, results=None)
+NOTHING = SimpleNamespace(recycling=None, results=None, proxied=None)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,9 @@ def test_there_are_scenarios():
         "sleep_close",
         "slow",
         "slow_close",
+        "slow_post",
         "upload",
+        "upload_close",
     }
     assert expected <= {file.stem for file in FILES}
 

@@ -230,7 +230,7 @@ def test_the_document_says_all_of_it():
     assert set(document) == {
         "schema", "decision", "provisional", "finding", "sure", "longer", "recommended",
         "commands", "caveats", "candidates", "method",
-        "not_covered", "measure", "requirements", "runs",
+        "not_covered", "measure", "requirements", "runs", "behind",
     }  # fmt: skip
     assert document["requirements"]["lost_per_1000"] == 0
     sanic, uvicorn, _ = document["candidates"]

@@ -9,7 +9,7 @@ from analysis.study import study
 from bench.model import schema
 from bench.model.errors import UserError
 from bench.model.requirements import Requirements
-from tests.fixtures.make_recycling import Story, generation, make_recycling
+from tests.fixtures.make_recycling import Lost, Story, generation, make_recycling
 from tests.fixtures.make_run import Spec, make_run
 
 SMALL = {"configurations": ("sanic", "uvicorn"), "scenarios": {"index": (64,)}}
@@ -245,3 +245,30 @@ def test_two_runs_of_both_kinds_are_too_many(tmp_path):
     one = study(both(tmp_path, "one", "sanic"))
     with pytest.raises(UserError, match="one and one are both runs of performance and recycling"):
         judge([one, one], Requirements())
+
+
+def test_losses_are_those_of_clients_that_come_the_way_that_is_asked_for(root):
+    ten = generation(11, 1.0)
+    lossy = [Story("sanic", ten, lost=[Lost(0.5)]), Story("sanic", ten, proxy="nginx")]
+    behind = make_recycling(root / "behind", lossy)
+    changed(behind, started=1_800_000_000)
+    assert names(latest(root, "0")) == ["quick", "recycle"], "nobody asked for a proxy"
+    assert names(latest(root, "0", "nginx")) == ["quick", "behind"]
+    assert names(latest(root, "0", "haproxy")) == ["quick"]
+    assert counterpart(behind, study(behind).results.run).name == "quick"
+    verdict = judge([study(root / "quick"), study(behind)], Requirements())
+    (sanic,) = (each for each in verdict.candidates if each.configuration == "sanic")
+    assert sanic.outcome == "likely" or sanic.outcome == "passed", "what direct clients lost does not count"
+    assert (verdict.behind.proxy, verdict.behind.version) == ("nginx", "1.2.3")
+    assert verdict.behind.configuration == "upstream app {\n}"
+    assert any("behind nginx" in source.text for source in verdict.runs)
+    assert any("measured in different ways" in text for text in verdict.not_covered)
+
+
+def test_one_verdict_is_behind_one_proxy(root):
+    for kind in ("nginx", "haproxy"):
+        story = Story("sanic", generation(11, 1.0), proxy=kind)
+        make_recycling(root / kind, [story])
+    changed(root / "nginx", plan={"recycling": None})
+    with pytest.raises(UserError, match="behind nginx and haproxy: give runs behind one of them"):
+        judge([study(root / "nginx"), study(root / "haproxy")], Requirements())

@@ -140,6 +140,9 @@ def test_requirements_of_a_plan(verdict, tmp_path):
         (["--first", "speed"], "--first: input should be 'throughput', 'memory' or 'tail'"),
         (["--stall-s", "0"], "--stall-s: input should be greater than 0"),
         (["quick", "quick"], "are both runs of performance: give one of each kind"),
+        (["--behind", "ngnix"], 'unknown proxy "ngnix"; did you mean "nginx"?'),
+        (["--behind", "nginx"], "replaced workers behind nginx: `make recycle PROXY=nginx` does"),
+        (["recycle", "--behind", "nginx"], "none of recycle replaced workers behind nginx"),
     ],
 )
 def test_wrong_use_is_status_2_and_one_line(verdict, options, message):
@@ -166,3 +169,22 @@ def test_a_narrow_terminal_folds_the_reasons_and_leaves_the_command_whole(verdic
     lines = result.output.splitlines()
     assert COMMAND in lines
     assert all(len(line) <= 80 for line in lines if line != COMMAND and "verdict:" not in line)
+
+
+def test_losses_behind_a_proxy_and_its_settings_to_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.machine.host.facts", lambda: {"machine_id": "0"})
+    lossy = [Lost(0.5 + step, far="started", pid=1001 + step) for step in range(6)]
+    ways = [
+        Story("sanic", generation(11, 1.0), proxy=way, lost=[] if way else lossy) for way in (None, "nginx")
+    ]
+    make_recycling(tmp_path / "behind", ways)
+    arguments = ["verdict", "--results", str(tmp_path), "--connections", "keep-alive", "--behind", "nginx"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert "Use sanic" in result.output, "what direct clients lost does not count"
+    assert "recycling, behind nginx: behind (" in result.output
+    assert (
+        "nginx 1.2.3 as it was measured, with addresses to replace:\n\n  upstream app {\n  }" in result.output
+    )
+    assert json.loads((tmp_path / "verdict.json").read_text())["behind"]["proxy"] == "nginx"
+    plain = CliRunner().invoke(app, arguments[:3])
+    assert plain.exit_code == 2 and "no finished run of this machine" in plain.output

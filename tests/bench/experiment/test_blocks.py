@@ -116,3 +116,49 @@ def test_the_order_is_random_within_and_between_repeats(make_plan, entries):
 
 def test_durations_in_words():
     assert [duration(seconds) for seconds in (12, 300, 9000)] == ["12 s", "5.0 min", "2.5 h"]
+
+
+def test_recycling_is_measured_on_both_ways_and_all_else_behind_the_proxy(entries):
+    chosen = plan.validate(
+        {
+            "summary": "",
+            "configurations": ["a"],
+            "scenarios": {"index": {"users": [8], "open": [{"rates_per_s": [100]}]}},
+            "workers": [1],
+            "repeats": 1,
+            "warmup_s": 1,
+            "measured_s": 1,
+            "rotation": {"sittings": 5},
+            "recycling": {"max_requests": 10, "replacements": 2, "requests": 20},
+            "probes": [
+                {
+                    "kind": "kill",
+                    "scenario": "index",
+                    "rate_per_s": 5,
+                    "users": 4,
+                    "after_s": 1,
+                    "measured_s": 3,
+                }
+            ],
+            "proxy": "nginx",
+        },
+        "test",
+    )
+    blocks = expand(chosen, 1, entries("a", recycle="flag"))
+    first, *others = blocks
+    assert (first.proxy, first.cells[0].proxy) == ("nginx", "nginx")
+    assert str(first.cells[0].path) == "a/index/c8-w1-nginx/r1"
+    names = sorted(str(cell.path).split("/")[2] for block in others for cell in block.cells)
+    assert names == [
+        "o100-constant-w1-control",
+        "o100-constant-w1-control-nginx",
+        "o100-constant-w1-n10",
+        "o100-constant-w1-n10-nginx",
+        "o5-constant-w1-kill",
+        "o5-constant-w1-kill-nginx",
+    ]
+    assert all(block.proxy == cell.proxy for block in others for cell in block.cells)
+    assert {cell.words for block in others for cell in block.cells} >= {
+        "index, 100/s constant, recycled after 10 requests",
+        "index, 100/s constant, recycled after 10 requests, behind nginx",
+    }

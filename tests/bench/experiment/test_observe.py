@@ -95,19 +95,19 @@ def block_of(*cells):
 
 
 def test_how_servers_of_recycling_are_run():
-    assert observe.options(block_of()) == ORDINARY
-    assert observe.options(block_of(Cell("uvicorn", "index", ClosedLoop(1), 1, 1, 1))) == ORDINARY
-    recycled = observe.options(block_of(RECYCLED))
+    assert observe.options(block_of(), None) == ORDINARY
+    assert observe.options(block_of(Cell("uvicorn", "index", ClosedLoop(1), 1, 1, 1)), None) == ORDINARY
+    recycled = observe.options(block_of(RECYCLED), None)
     assert recycled.arguments() == [
         *("--max-requests", "50", "--max-requests-jitter", "5"),
         *("--sample-interval", "0.05", "--memory-interval", "0.25", "--log-requests"),
     ]
-    control = observe.options(block_of(CONTROL)).arguments()
+    control = observe.options(block_of(CONTROL), None).arguments()
     assert control == recycled.arguments()[4:]
-    killed = observe.options(block_of(cell_of(recycling=NEVER, probe=KILL))).arguments()
-    stopped = observe.options(block_of(cell_of(recycling=NEVER, probe=TERMINATE))).arguments()
+    killed = observe.options(block_of(cell_of(recycling=NEVER, probe=KILL)), None).arguments()
+    stopped = observe.options(block_of(cell_of(recycling=NEVER, probe=TERMINATE)), None).arguments()
     assert killed == control and " ".join(stopped).count("--grace-period 30") == 1
-    deployed = observe.options(block_of(cell_of(recycling=NEVER, probe=DEPLOY))).arguments()
+    deployed = observe.options(block_of(cell_of(recycling=NEVER, probe=DEPLOY)), None).arguments()
     assert deployed == [*stopped, "--deploys"]
 
 

@@ -307,6 +307,10 @@ def test_the_plans_that_come_with_the_suite(name):
     elif name == "recycle":
         assert measured == {*own, "gunicorn-uvicorn-preload"}
         assert seconds <= 75 * 60 and chosen.recycling.replacements >= 20
+    elif name == "recycle-proxy":
+        behind = narrow(chosen, {"proxy": "haproxy"})
+        assert chosen.proxy == "nginx" and behind.proxy == "haproxy" and chosen.recycling.replacements >= 20
+        assert measured == own - {"sanic-single"} and seconds <= 75 * 60
     elif name == "deploy":
         assert measured == own - {"gunicorn-uvicorn-legacy"} | {
             "gunicorn-uvicorn-preload",
@@ -362,3 +366,27 @@ def test_nothing_is_started_at_a_url(write):
     assert there.startup_timeout_s is None and there.import_s == 120.5
     with pytest.raises(UsageError, match="nothing is started at a URL: leave out STARTUP_TIMEOUT="):
         narrow(given, {**external, "startup_timeout_s": 9.0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"proxy": "ngnix"}, 'key "proxy": unknown proxy "ngnix"; did you mean "nginx"?'),
+        ({"proxy_retries": "off"}, "proxy_retries (PROXY_RETRIES=) is of a proxy: give PROXY=nginx"),
+        ({"proxy": "nginx", "proxy_retries": "no"}, 'key "proxy_retries": input should be'),
+        (
+            {"proxy": "nginx", "external": {"url": "http://127.0.0.1:1", "name": "there"}, "aliases": {}},
+            "a server that runs already has its own proxy, or none: leave out PROXY=",
+        ),
+    ],
+)
+def test_a_proxy_that_cannot_be_is_told(small, changes, message):
+    with pytest.raises(UsageError) as caught:
+        narrow(small, changes)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_proxy_is_recorded_only_where_there_is_one(small):
+    assert not {"proxy", "proxy_retries"} & set(small.model_dump())
+    behind = narrow(small, {"proxy": "haproxy", "proxy_retries": "off"}).model_dump()
+    assert (behind["proxy"], behind["proxy_retries"]) == ("haproxy", "off")

@@ -1,0 +1,185 @@
+"""A whole run behind nginx: workers that are replaced, and a server whose losses are known."""
+
+import json
+import signal
+
+import psutil
+import pytest
+
+from analysis import exports
+from analysis.proxied import ran_twice
+from analysis.recycling.requests import within
+from analysis.study import study
+from bench.launch.proxy import installed
+from bench.model.files import ROOT
+from tests.bench.commands import gone, start_run
+from tests.patience import LONG_S, wait_until
+
+pytestmark = pytest.mark.skipif(installed("nginx") is None, reason="nginx is not installed")
+
+CATALOGUE = f"""
+[stack.current]
+python = ["3.11", "3.12", "3.13", "3.14"]
+requirements = "{ROOT / "targets/stacks/current.txt"}"
+
+[configuration.dropping]
+summary = "Drops every twentieth request after its handler has begun."
+stack = "current"
+argv = ["python", "{ROOT / "tests/fixtures/dropping.py"}", "--port", "{{port}}"]
+recycle = "none"
+loop = "asyncio"
+parser = "none"
+keep_alive_s = 3600
+backlog = 100
+max_workers = 1
+
+[configuration.gunicorn]
+summary = "Gunicorn with the Uvicorn worker."
+stack = "current"
+argv = [
+    "gunicorn", "{{app}}", "--bind", "{{host}}:{{port}}", "--workers", "{{workers}}",
+    "--worker-class", "uvicorn_worker.UvicornWorker", "--keep-alive", "75", "--no-control-socket",
+]
+recycle = "flag"
+recycle_argv = ["--max-requests", "{{max_requests}}"]
+loop = "uvloop"
+parser = "httptools"
+keep_alive_s = 75
+backlog = 2048
+"""
+PLAN = """
+summary = "workers replaced behind nginx and past it"
+configurations = ["dropping", "gunicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.3
+measured_s = 60
+catalogue = "configurations.toml"
+[recycling]
+max_requests = 80
+replacements = 2
+requests = 200
+[[scenarios.index.open]]
+rates_per_s = [150]
+users = 8
+[[scenarios.upload.open]]
+rates_per_s = [150]
+users = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "configurations.toml").write_text(CATALOGUE)
+    (folder / "plan.toml").write_text(PLAN)
+    return str(folder / "plan.toml")
+
+
+@pytest.fixture(scope="module")
+def folder(plan, tmp_path_factory):
+    """The run, measured once."""
+    results = tmp_path_factory.mktemp("results")
+    run = start_run(["--plan", plan, "--proxy", "nginx", "--results", str(results), "--no-report"])
+    said, _ = run.communicate(timeout=LONG_S)
+    assert run.returncode == 0, said
+    (made,) = results.glob("*/run.json")
+    return made.parent
+
+
+@pytest.fixture(scope="module")
+def analysed(folder):
+    return study(folder)
+
+
+def dropped(one, scenario):
+    """How many handlers of the requests of the window began and made no answer, as the server logged."""
+    cells = one.results.cells
+    mine = cells[(cells["configuration"] == "dropping") & (cells["scenario"] == scenario)]
+    ended = within(one.results.trace, cells, "ended")
+    ids = set(ended.loc[ended["cell"].isin(mine.index), "id"].astype(str))
+    log = one.results.handled[one.results.handled["cell"].isin(mine.index)]
+    events = log[log["id"].astype(str).isin(ids)]["event"].value_counts()
+    return int(events["started"] - events["finished"])
+
+
+def lost(one, scenario):
+    """What clients of the dropping server lost, by kind and how far the handler came."""
+    losses = one.recycling.losses
+    mine = losses[(losses["configuration"] == "dropping") & (losses["scenario"] == scenario)]
+    return {key: int(count) for key, count in mine.groupby(["kind", "handled"]).size().items() if count}
+
+
+def twice(one, scenario):
+    again = ran_twice(one.results).join(one.results.cells[["configuration", "scenario"]], on="cell")
+    return int(((again["configuration"] == "dropping") & (again["scenario"] == scenario)).sum())
+
+
+def test_direct_clients_lose_what_the_server_drops(analysed):
+    for scenario in ("index", "upload"):
+        count = dropped(analysed.direct, scenario)
+        assert count > 0 and lost(analysed.direct, scenario) == {("closed_unanswered", "started"): count}
+        assert twice(analysed.direct, scenario) == 0
+
+
+def test_nginx_sends_a_get_again_whose_handler_then_runs_twice(analysed):
+    count = dropped(analysed, "index")
+    assert count > 0 and lost(analysed, "index") == {} and twice(analysed, "index") == count
+
+
+def test_nginx_sends_no_post_again_and_answers_502(analysed):
+    count = dropped(analysed, "upload")
+    assert count > 0 and lost(analysed, "upload") == {("http_5xx", "started"): count}
+    assert twice(analysed, "upload") == 0
+    failures = analysed.results.failures
+    told = set(failures.loc[failures["configuration"] == "dropping", "detail"].astype(str))
+    assert len(told) == 1 and "502" in told.pop()
+
+
+def test_recycled_workers_are_counted_on_both_ways(analysed):
+    rows = exports.proxy(analysed).set_index(["configuration", "scenario", "proxy"])
+    assert set(rows.index) == {
+        ("gunicorn", s, way) for s in ("index", "upload") for way in ("direct", "nginx")
+    }
+    assert (
+        (rows["replacements"] >= 2).all() and (rows["requests"] >= 200).all() and (rows["p50_ms"] > 0).all()
+    )
+    assert list(rows["method"]) == ["GET", "GET", "POST", "POST"] and set(rows["connections"]) == {"kept"}
+    for one, way in ((analysed, "nginx"), (analysed.direct, "direct")):
+        cells = one.recycling.cells[one.recycling.cells["treatment"] == "recycled"]
+        mine = rows.xs(way, level="proxy")
+        assert (mine["answers_5xx"] + mine["lost"]).sum() == cells["lost"].sum()
+    assert len(analysed.proxied.rows) == 2
+
+
+def test_what_is_recorded_of_the_proxy(folder):
+    run = json.loads((folder / "run.json").read_text())
+    assert (
+        run["plan"]["proxy"] == "nginx"
+        and "proxy_next_upstream error timeout;" in run["proxy"]["configuration"]
+    )
+    assert set(run["proxy"]["cpus"]).isdisjoint(run["cpu_split"]["server"]) or not run["cpu_split"]["trusted"]
+    cells = {path.parent: json.loads(path.read_text()) for path in folder.glob("*/*/*/*/cell.json")}
+    assert len(cells) == 12 and {cell["status"] for cell in cells.values()} == {"finished"}
+    for path, cell in cells.items():
+        if "nginx" in path.parent.name:
+            assert cell["proxy"]["kind"] == "nginx" and cell["proxy"]["cpu_s"] > 0
+        else:
+            assert cell["proxy"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_a_run_that_is_ended(number, plan, tmp_path):
+    asked = ["--plan", plan, "--proxy", "nginx", "--configurations", "dropping", "--scenarios", "index"]
+    run = start_run([*asked, "--rates", "50", "--results", str(tmp_path), "--no-report"])
+    tree = []
+
+    def serves():
+        assert run.poll() is None, run.stdout.read()
+        tree[:] = psutil.Process(run.pid).children(recursive=True)
+        return any(process.name() == "nginx" for process in tree)
+
+    wait_until(serves, "nginx was never started")
+    run.send_signal(number)
+    run.communicate(timeout=LONG_S)
+    assert gone(tree)

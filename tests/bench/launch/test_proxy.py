@@ -1,0 +1,213 @@
+"""Proxies before servers: how they are configured, what becomes of them, and what is left (nothing)."""
+
+import os
+import signal
+import socket
+
+import psutil
+import pytest
+
+from bench.launch import proxied, proxy
+from bench.launch.local import Processes
+from bench.launch.proxy import Proxy
+from bench.launch.selection import choose_launcher
+from bench.launch.server import Options
+from bench.model.errors import UsageError, UserError
+from targets.answering import lacking, main
+from tests.bench.commands import gone
+from tests.ports import free_port
+
+CPU = max(os.sched_getaffinity(0))
+KINDS = ("nginx", "haproxy")
+
+
+def needing(kind):
+    return pytest.param(
+        kind, marks=pytest.mark.skipif(proxy.installed(kind) is None, reason=f"{kind} is not installed")
+    )
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A proxy that is a shell script."""
+
+    def make(script):
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return Proxy("nginx", path, "0", (CPU,))
+
+    return make
+
+
+def written(kind, folder, **keys):
+    made = Proxy(kind, folder / kind, "1", (0,), **keys)
+    made.configure(folder, "127.0.0.1:8123", "127.0.0.1:8124", 2)
+    return (folder / made._file).read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated"),
+    [
+        ("nginx", ["server 127.0.0.1:8123;", "listen 127.0.0.1:8124 ", "worker_processes 2;",
+                   "keepalive 256;", "keepalive_timeout 60s;", "proxy_http_version 1.1;",
+                   "worker_connections 4000;"]),
+        ("haproxy", ["server app 127.0.0.1:8123 ", "bind 127.0.0.1:8124 ", "nbthread 2", "http-reuse safe",
+                     "pool-purge-delay 5s", "timeout server 60s", "noreuseport", "maxconn 4000"]),
+    ],
+)  # fmt: skip
+def test_what_matters_is_stated(kind, stated, tmp_path):
+    text = written(kind, tmp_path, connections=4000)
+    assert all(each in text for each in stated), text
+    assert "{{" not in text and "{%" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "off"),
+    [
+        ("nginx", "proxy_next_upstream error timeout;", "proxy_next_upstream off;"),
+        ("haproxy", "retry-on conn-failure", "retries 0"),
+    ],
+)
+def test_retries_are_the_proxy_s_own_or_off(kind, default, off, tmp_path):
+    as_it_comes, none = written(kind, tmp_path), written(kind, tmp_path, retries="off")
+    assert default in as_it_comes and off not in as_it_comes
+    assert off in none and default not in none
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_snippet_is_what_one_copies(kind):
+    made = Proxy(kind, "there", "1.2", (0, 1))
+    assert made.facts == {"version": "1.2", "cpus": [0, 1], "configuration": made.snippet}
+    assert "127.0.0.1:8000" in made.snippet and "127.0.0.1:8080" in made.snippet
+    assert (
+        not made.snippet.startswith(" ")
+        and "temp_path" not in made.snippet
+        and "nbthread" not in made.snippet
+    )
+
+
+def test_one_that_is_not_installed_says_how_to_have_it(make_plan, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(proxy, "_FOLDERS", ())
+    assert proxy.find(make_plan("sanic"), [0]) is None
+    with pytest.raises(
+        UserError, match=r"there is no haproxy on this machine: install it .*apt install haproxy"
+    ):
+        proxy.find(make_plan("sanic", proxy="haproxy"), [0])
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [("exit 3", "says no version: exit status 3"), ("echo hello", "says no version: hello")],
+)
+def test_one_that_does_not_run(script, reason, make_plan, monkeypatch, program, tmp_path):
+    program(script).program.rename(tmp_path / "nginx")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(UserError, match=reason):
+        proxy.find(make_plan("sanic", proxy="nginx"), [0])
+
+
+@pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
+def test_the_installed_one_is_found(kind, make_plan):
+    found = proxy.find(make_plan("sanic", users=(3000,), proxy=kind, proxy_retries="off"), [0, 2])
+    assert (found.kind, found.retries, found.cpus, found.connections) == (kind, "off", (0, 2), 6064)
+    assert found.version[0].isdigit() and found.program.name == kind
+
+
+def test_it_is_for_local_processes():
+    launcher, why = choose_launcher(None, environment={}, proxy="nginx")
+    assert launcher.name == "processes" and "nginx is to be before the servers" in why
+    for name, environment in (("compose", {}), (None, {"WHICHWORKER_LAUNCHER": "compose"})):
+        with pytest.raises(UsageError, match=r"PROXY=nginx is for local processes.* LAUNCHER=processes"):
+            choose_launcher(name, environment=environment, proxy="nginx")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, current, catalogue):
+    """A launcher, and a server that is started with it, without a proxy."""
+    folder = tmp_path_factory.mktemp("served")
+    with Processes().open({"current": current}, folder, print) as launcher:
+        yield launcher, launcher.start(catalogue.get("sanic-single"), 1, folder / "m", [0])
+
+
+@pytest.fixture
+def before(served, tmp_path):
+    """Puts a proxy before the server, at these ports or any; ends it with the test."""
+    launcher, server = served
+    folder, server.directory = server.directory, tmp_path / "m"
+    fronts = []
+
+    def start(chosen, *ports):
+        given = iter(ports)
+        fronts.append(proxied.start(launcher, chosen, server, 1, lambda: next(given, None) or free_port()))
+        return fronts[-1]
+
+    yield start
+    server.directory = folder
+    for front in fronts:
+        front.end()
+
+
+def found(kind, make_plan):
+    return proxy.find(make_plan("sanic", proxy=kind), [CPU])
+
+
+@pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
+def test_requests_go_through_it_until_it_ends(kind, make_plan, before):
+    front = before(found(kind, make_plan))
+    assert lacking(front.url) is None and front.failure() is None and front.cpu_s() > 0
+    tree = [psutil.Process(front._process.pid), *psutil.Process(front._process.pid).children(recursive=True)]
+    assert {tuple(process.cpu_affinity()) for process in tree} == {(CPU,)} and len(tree) > 1
+    (first,) = (process for process in tree if process.ppid() == front._process.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    assert gone(tree), "its processes end with its first one"
+    assert front.failure().startswith(f"{kind} ended by itself") and front.cpu_s() is None
+    assert lacking(front.url) is not None
+
+
+@pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
+def test_a_port_that_is_taken_is_left_to_whoever_has_it(kind, make_plan, before):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        front = before(found(kind, make_plan), port)
+        assert not front.url.endswith(f":{port}") and lacking(front.url) is None
+
+
+def test_what_it_says_itself_is_told_where_it_refuses(program, before):
+    refusing = program("echo 'nginx: [emerg] unknown directive \"keepalive\" in nginx.conf:30' >&2; exit 1")
+    with pytest.raises(UserError) as told:
+        before(refusing)
+    text = str(told.value)
+    assert "nginx 0" in text and "did not start" in text and 'unknown directive "keepalive"' in text
+    assert text.splitlines()[-1] == "Mend that, install another version, or leave out PROXY="
+
+
+def test_one_that_passes_nothing_on_is_given_up(program, before, monkeypatch):
+    monkeypatch.setattr(proxied, "_ANSWER_S", 0.1)
+    with pytest.raises(UserError, match=r"passed on no answer of the server within 0\.1 s: it says nothing"):
+        before(program("exec sleep 600"))
+
+
+@pytest.mark.parametrize("kind", [needing("nginx")])
+def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, current, catalogue, tmp_path):
+    options = Options(proxy=found(kind, make_plan))
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        server = launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0], options)
+        assert server.url == server.front.url != server.facts["url"] and server.failure() is None
+        tree = [psutil.Process(server.front._process.pid), psutil.Process(server.process.child.pid)]
+        os.kill(server.facts["pid"], signal.SIGKILL)
+        launcher.stop(server)
+        assert server.front.failure() is None, "it stays until its server is gone"
+        launcher.settle()
+        assert gone(tree[:1])
+        another = launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "n", [0], options)
+        another.front.end()
+        assert another.failure().startswith("nginx ended by itself") and another.running
+        tree += [psutil.Process(another.process.child.pid)]
+    assert gone(tree)
+
+
+def test_no_answer_in_time(capsys):
+    assert main([f"http://127.0.0.1:{free_port()}", "0"]) == 1
+    assert "ConnectionRefusedError" in capsys.readouterr().out
