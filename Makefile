@@ -55,6 +55,9 @@ STEER ?=
 RUNS ?=
 SHARE ?=
 TURNS ?=
+# Of an app that leaks: sizes such as 50kB and 500MB.
+LEAK ?=
+ALLOWANCE ?=
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -91,7 +94,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict claims readme-figures docs house clean
+.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -224,6 +227,10 @@ replay: $(VENV)/.suite ## Replay the benchmark of an old answer, and see what it
 
 verdict: $(VENV)/.suite ## Say which configuration to use, by the latest runs (or RUN="A B"): ARGUMENTS="--restart none".
 	@$(PYTHON) -m bench verdict --results "$(RESULTS)" $(RUN) $(ARGUMENTS)
+
+choose-n: $(VENV)/.suite ## Choose N for an app that leaks, by the latest run (or RUN=): LEAK=50kB ALLOWANCE=500MB.
+	@$(PYTHON) -m bench choose-n $(RUN) --results "$(RESULTS)" $(call option,leak,$(LEAK)) $(call option,allowance,$(ALLOWANCE)) \
+		$(call option,workers,$(WORKERS)) $(call option,configurations,$(CONFIGURATIONS)) $(ARGUMENTS)
 
 claims: $(VENV)/.suite ## Hold what people say against what was measured here; measures nothing.
 	@$(PYTHON) -m bench claims --results "$(RESULTS)"

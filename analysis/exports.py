@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.capacity import SEARCH
 from analysis.proxied import COUNTS
+from analysis.recycling import price
 from analysis.recycling.model import QUESTIONS, Recycling
 from analysis.settings import frames
 from analysis.sittings import Rotated
@@ -175,6 +176,11 @@ def recycling_evidence(study: Study) -> pd.DataFrame:
         for path in (answer.evidence or (None,))
     ]
     return pd.DataFrame(rows, columns=["configuration", "question", "answer", "verdict", "cell"])
+
+
+def price_of_n(study: Study) -> pd.DataFrame:
+    """What recycling costs at each N (`recycling.price.frame`)."""
+    return price.frame(study.prices)
 
 
 def deploys(study: Study) -> pd.DataFrame:

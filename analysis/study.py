@@ -13,6 +13,7 @@ from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.proxied import Proxied, View, proxied
 from analysis.recycling import Deploys, Recycling, analyse, deploys
+from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, second, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
@@ -79,6 +80,11 @@ class Study:
     def recycling(self) -> Recycling | None:
         """What recycling did; None where the run has no cells of it."""
         return analyse(self.results)
+
+    @cached_property
+    def prices(self) -> tuple[Price, ...]:
+        """What a replacement of a worker costs at each N that was measured; none without recycling."""
+        return prices(self.results, self.summary, self.recycling)
 
     @cached_property
     def direct(self) -> "Study | None":

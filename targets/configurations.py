@@ -9,11 +9,14 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence, TypeVar
 
 from targets import variants
+from targets.stack import Stack, changed_stack, stack_of
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
-from targets.variants import Changes, Variant
+from targets.variants import WORKERS, Changes, Variant
+
+Number = TypeVar("Number")
 
 CONFIGURATIONS = Path(__file__).with_name("configurations.toml")
 VARIANTS = Path(__file__).with_name("variants.toml")
@@ -40,25 +43,6 @@ _AFTER_US_S = 10
 def patience_s(startup_timeout: float) -> int:
     """How long a server is told to wait for its workers, so that it does not give up before `serve` does."""
     return math.ceil(startup_timeout) + _AFTER_US_S
-
-
-@dataclass(frozen=True)
-class Stack:
-    """An environment to serve in: interpreter versions, best first, and a pinned requirements file.
-
-    `fixed` are packages without whose pinned version the stack is not what it is for; `own` is a further
-    requirements file, of a user's own app, whose versions take the place of the pinned ones. A stack that a
-    variant needs is derived from another (`of`): with `packages` added to it, or `without` some.
-    """
-
-    name: str
-    pythons: tuple[str, ...]
-    requirements: Path
-    fixed: tuple[str, ...] = ()
-    own: Path | None = None
-    of: str | None = None
-    packages: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +80,9 @@ NEVER = Recycling()
 class Configuration:
     """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known.
 
-    A variant is made from its parent (`variant_of`) and says so in `variant`.
+    A variant is made from its parent (`variant_of`) and says so in `variant`. It may have `workers` and a
+    `max_requests_jitter` of its own, whatever its run asks for; `workers` that go by the CPUs of servers
+    (`variants.WORKERS`) are a number once these are known (`Catalogue.on`).
     """
 
     name: str
@@ -115,6 +101,13 @@ class Configuration:
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
     reload: str | None = None
+    workers: int | str | None = None
+    max_requests_jitter: int | None = None
+    least_workers: int | None = None
+
+    def serving(self, workers: Number) -> int | Number:
+        """How many workers it has in a run that asks for so many: its own number, where it states one."""
+        return self.workers if isinstance(self.workers, int) else workers
 
     @property
     def takes_workers(self) -> bool:
@@ -219,11 +212,26 @@ class Catalogue:
         every = self.configurations.items()
         return {name: entry for name, entry in every if entry.variant is not None and entry.variant.of == of}
 
+    def on(self, cpus: int) -> Catalogue:
+        """The catalogue where servers have so many CPUs, by which numbers of workers may go."""
+        known = {name: _on(entry, cpus) for name, entry in self.configurations.items()}
+        return replace(self, configurations=known)
+
     def get(self, name: str) -> Configuration:
         """The configuration of that name; raises `ConfigurationError` with the nearest valid name."""
         if name not in self.configurations:
             raise ConfigurationError(f"there is no configuration {name!r}{hint(name, self.configurations)}")
         return self.configurations[name]
+
+
+def _on(entry: Configuration, cpus: int) -> Configuration:
+    """A configuration with the number of workers that it has where servers have so many CPUs."""
+    if entry.variant is None or not isinstance(entry.workers, str):
+        return entry
+    each, more = WORKERS[entry.workers]
+    workers = each * cpus + more
+    change = f"{entry.variant.change} = {workers} on {cpus} CPU{'s' * (cpus != 1)}"
+    return replace(entry, workers=workers, variant=replace(entry.variant, change=change))
 
 
 def named(words: Sequence[str], app: str) -> list[str]:
@@ -279,7 +287,7 @@ def _declared(file: Table, path: Path) -> Catalogue:
     """The configurations and stacks of a file, without variants."""
     stack_tables, configuration_tables = file.tables("stack"), file.tables("configuration")
     file.finish()
-    stacks = {name: _stack(name, table, path.parent) for name, table in stack_tables.items()}
+    stacks = {name: stack_of(name, table, path.parent) for name, table in stack_tables.items()}
     configurations = {
         name: _configuration(name, table, stacks) for name, table in configuration_tables.items()
     }
@@ -288,15 +296,6 @@ def _declared(file: Table, path: Path) -> Catalogue:
     own = path.resolve() != CONFIGURATIONS.resolve()
     files = (path, *(each.requirements for each in stacks.values())) if own else ()
     return Catalogue(configurations, stacks, files=files)
-
-
-def _stack(name: str, table: Table, folder: Path) -> Stack:
-    requirements = folder / table.text("requirements")
-    stack = Stack(name, table.words("python"), requirements, table.words("fixed", required=False))
-    table.finish()
-    if not stack.requirements.is_file():
-        raise table.error("requirements", f"there is no file {stack.requirements}")
-    return stack
 
 
 def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configuration:
@@ -346,7 +345,8 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
     if name in catalogue.configurations:
         also = "variant" if name in catalogue.changes else "configuration"
         raise ConfigurationError(f"{table.where}: there is a {also} of this name already: choose another")
-    stack = _changed_stack(catalogue.stacks[parent.stack], changes, table)
+    _check_run(parent, changes, table)
+    stack = changed_stack(catalogue.stacks[parent.stack], changes, table)
     changed = replace(
         parent,
         name=name,
@@ -358,8 +358,9 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
         variant=Variant(change=changes.words, **said),
         **changes.facts,
     )
-    if all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack")):
-        keys = "drop, replace, add, environment, packages, without or python"
+    same = all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack"))
+    if same and not changes.of_run:
+        keys = "drop, replace, add, environment, packages, without, python, workers or max_requests_jitter"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
         catalogue,
@@ -380,12 +381,9 @@ def _parent(catalogue: Catalogue, name: str, of: str, table: Table) -> Configura
     return parent
 
 
-def _changed_stack(stack: Stack, changes: Changes, table: Table) -> Stack:
-    """The stack that a variant needs: its parent's, or one that is derived from it."""
-    variants.check_without(changes.without, stack.requirements, table)
-    pythons = changes.python or stack.pythons
-    if not changes.of_stack or (stack.pythons == pythons and not changes.packages and not changes.without):
-        return stack
-    name = f"{stack.name}+{changes.suffix}"
-    packages, without = changes.packages, changes.without
-    return replace(stack, name=name, pythons=pythons, of=stack.name, packages=packages, without=without)
+def _check_run(parent: Configuration, changes: Changes, table: Table) -> None:
+    """Raise where a parent cannot be run as a variant of it is to be."""
+    if "workers" in changes.facts and (parent.max_workers is not None or not parent.takes_workers):
+        raise table.error("workers", f"{parent.name!r} has one worker, whatever it is told")
+    if "max_requests_jitter" in changes.facts and not parent.takes_jitter:
+        raise table.error("max_requests_jitter", f"{parent.name!r} cannot spread its restarts")

@@ -22,7 +22,6 @@ from targets.configurations import (
     SUITES_APP,
     WATCHDOG_S,
     Recycling,
-    Stack,
     load,
 )
 from targets.deploys import DeployError
@@ -30,6 +29,7 @@ from targets.metering import Meter, MeteringError
 from targets.own_app import OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
+from targets.stack import Stack
 from targets.tables import ConfigurationError
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED, NOT_DEPLOYED = range(2, 8)

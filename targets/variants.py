@@ -14,15 +14,22 @@ from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, toml
 
 SAYS = ("better", "no difference", "worse")
 """What people may say of a variant beside its parent."""
-EXPECTATIONS = ("throughput", "cpu", "tail", "memory", "losses")
+REPLACED = ("losses", "start", "stall", "overlap")
+"""What shows where workers are replaced: requests lost, how soon the next is ready, for how long nothing is
+answered, how often several are replaced at once."""
+EXPECTATIONS = ("throughput", "cpu", "tail", "memory", *REPLACED)
 """What a setting may be expected to change."""
+WORKERS = {"cpus": (1, 0), "2*cpus+1": (2, 1)}
+"""Numbers of workers that go by the CPUs of servers: so many for each CPU, and so many more."""
 _USUAL = ("throughput", "cpu")
 
 _PYTHON = re.compile(r"3\.\d+")
 _PROJECT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _INCLUDES = re.compile(r"\s*(-r|--requirement)\b")
 # What a variant may change of what its parent states of itself.
-_TEXTS, _NUMBERS = ("loop", "parser"), ("keep_alive_s", "backlog")
+_TEXTS = ("loop", "parser")
+# What it may change of how the server is run, beside its command.
+_RUN = ("max_requests_jitter", "workers")
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,13 @@ class Changes:
         parts += [f"with {package}" for package in self.packages]
         parts += [f"without {', '.join(self.without)}"] if self.without else []
         parts += [f"Python {' or '.join(self.python)}"] if self.python else []
+        parts += [f"{key} {self.facts[key]}" for key in _RUN if key in self.facts]
         return ", ".join(parts)
+
+    @property
+    def of_run(self) -> bool:
+        """Whether it is run otherwise than its parent by the same command."""
+        return any(key in self.facts for key in _RUN)
 
     @property
     def suffix(self) -> str:
@@ -118,6 +131,9 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     facts = {key: table.text(key, required=False) for key in _TEXTS}
     facts["keep_alive_s"] = table.number("keep_alive_s", (int, float), required=False)
     facts["backlog"] = table.number("backlog", required=False)
+    facts["max_requests_jitter"] = table.take("max_requests_jitter", int, "a number", required=False)
+    facts["least_workers"] = table.number("least_workers", required=False)
+    facts["workers"] = _workers(table, expects)
     changes = Changes(
         drop=table.words("drop", required=False),
         replace=table.texts("replace"),
@@ -129,10 +145,26 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
         facts={key: value for key, value in facts.items() if value is not None},
     )
     table.finish()
+    if (facts["max_requests_jitter"] or 0) < 0:
+        raise table.error("max_requests_jitter", f"is negative: {facts['max_requests_jitter']}")
     for version in changes.python:
         if not _PYTHON.fullmatch(version):
             raise table.error("python", f'must be versions such as "3.13", not {version!r}')
     return {**said, "expects": expects}, changes
+
+
+def _workers(table: Table, expects: Sequence[str]) -> Any:
+    """The number of workers that a variant has whatever its run asks for; None where it says nothing."""
+    workers = table.take("workers", (int, str), "a number or a text", required=False)
+    if workers is None:
+        return None
+    if isinstance(workers, str):
+        table.check_known("workers", workers, WORKERS)
+    elif workers < 1:
+        raise table.error("workers", f"must be at least 1, not {workers!r}")
+    if any(each in REPLACED for each in expects):
+        raise table.error("workers", f"cannot be expected to change {_any(REPLACED)}: none is replaced there")
+    return workers
 
 
 def _says(table: Table, claim: str) -> str:
@@ -192,7 +224,7 @@ def written(name: str, of: str, varies: str, changes: Changes, expects: Sequence
     values: dict[str, Any] = {"of": of, "varies": varies, "expects": list(expects)}
     values.update({each.name: getattr(changes, each.name) for each in fields(Changes)})
     values.update(values.pop("facts"))
-    lines = [f"{key} = {toml(value)}" for key, value in values.items() if value]
+    lines = [f"{key} = {toml(value)}" for key, value in values.items() if value or value == 0]
     return "\n".join([f"[variant.{toml(name)}]", *lines]) + "\n"
 
 

@@ -8,6 +8,7 @@ from analysis.settings import Judged
 from analysis.study import Study
 from bench.model.schema import Variant
 from targets import configurations
+from targets.configurations import Configuration
 
 
 def of_settings(material: Material) -> Iterator[Claim]:
@@ -23,17 +24,26 @@ def of_settings(material: Material) -> Iterator[Claim]:
     said |= {name: each.facts for name, (each, _) in judged.items()}
     for name, facts in said.items():
         if facts.claim:
-            answer = _answer(material, name, facts, judged.get(name))
+            answer = _answer(material, name, facts, judged.get(name), _how(facts, entries.get(name)))
             untried = answer.outcome == "not measured" and not answer.runs
             yield Claim(f"{name}: {facts.claim}", answer, facts.source, untried)
 
 
-def _answer(material: Material, name: str, facts: Variant, found: tuple[Judged, Study] | None) -> Answer:
+def _how(facts: Variant, entry: Configuration | None) -> str:
+    """What measures a variant."""
+    if entry is not None and entry.least_workers is not None:
+        return f"`make settings PLAN=several CONFIGURATIONS={entry.name}` measures it"
+    where = " where servers have several CPUs" if entry is not None and entry.workers == "cpus" else ""
+    return f"`make settings CONFIGURATIONS={facts.of}` measures it{where}"
+
+
+def _answer(
+    material: Material, name: str, facts: Variant, found: tuple[Judged, Study] | None, how: str
+) -> Answer:
     """What the latest run that tried a variant says, or why none could."""
     if found is None:
         run, reason = _unavailable(material, name)
-        why = reason or f"`make settings CONFIGURATIONS={facts.of}` measures it"
-        return Answer("not measured", f"{facts.change}: {why}.", run)
+        return Answer("not measured", f"{facts.change}: {reason or how}.", run)
     judged, study = found
     outcome: Outcome = "not measured" if judged.unmeasured else judged.claim
     return Answer(outcome, f"{judged.figure}.", (study.results.run.run,))

@@ -69,6 +69,16 @@ publish.charts(
 )
 
 # %% [markdown]
+# ## What each N costs
+#
+# Computed from what a replacement costs at the smallest N that was measured. In rows that are `measured`,
+# `requests_per_life` is what there was to a replacement: where the computed price fits those, it holds.
+# `share_throughput` is what a saturated server loses (`low` to `high`); `p99_added_ms` is at `rate_per_s`.
+
+# %%
+publish.table(exports.price_of_n(study), "price_of_n")
+
+# %% [markdown]
 # ## Every cell, life, replacement and loss
 #
 # What each column means is in the docstring of `analysis.recycling.Recycling`.

@@ -107,9 +107,9 @@ def _served(known: Known, required: Requirements) -> Served | None:
 
 
 def _workers(entry: Configuration, served: Served, required: Requirements) -> int:
-    """As many as required, of a server that takes a number; else those that were measured."""
+    """As many as required, of a server that takes a number; else those measured, or found worth it."""
     if required.workers is None or not entry.takes_workers:
-        return served.workers
+        return entry.serving(served.workers)
     return min(required.workers, entry.max_workers or required.workers)
 
 

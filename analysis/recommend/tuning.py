@@ -83,5 +83,6 @@ def _of_entry(judged: Judged, tried: Study) -> Tuned | None:
     path = configurations.CONFIGURATIONS if own is None else ROOT / own
     if not path.is_file():
         return None
-    entry = configurations.load(path).configurations.get(judged.name)
+    catalogue = configurations.load(path).on(len(run.cpu_split.server))
+    entry = catalogue.configurations.get(judged.name)
     return None if entry is None else Tuned(entry, f"{_figure(judged)} ({run.run})")

@@ -239,6 +239,7 @@ def _clients(
     ready, died = lives["ready"].to_numpy(), lives["died"].to_numpy()
     several = cells.loc[cell, "workers"] > 1
     gone, gone_s, share = np.nan, np.nan, np.nan
+    fewest, short_s = stalls.short_of(cells.loc[cell, "workers"], ready, died, start, end)
     if several:
         gone, gone_s = stalls.none_left(ready, died, start, end)
         began, pid = requests["began"].to_numpy(), requests["pid"].to_numpy()
@@ -249,6 +250,8 @@ def _clients(
         "slowest_outside_ms": stalls.slowest_outside_s(due, ended, begin, until) * 1e3,
         "all_gone": gone,
         "all_gone_s": gone_s,
+        "fewest_ready": fewest,
+        "short_s": short_s,
         "share_busiest": share,
     }
 

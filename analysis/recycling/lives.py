@@ -8,6 +8,8 @@ from analysis.recycling.model import LIVES, REPLACEMENTS
 from analysis.results import Results
 
 EVENTS = ["born", "ready", "died"]
+# How exactly a birth is known.
+BORN_S = 0.01
 
 
 def lives(results: Results, requests: pd.DataFrame) -> pd.DataFrame:
@@ -69,6 +71,16 @@ def _made_to(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
     return told | (lives["pid"] == probe["probe_pid"]) & (lives["treatment"] == "kill")
 
 
+def _overlaps(replacements: pd.DataFrame) -> pd.Series:
+    """With how many others of its cell each replacement overlaps."""
+    counts = pd.Series(0, replacements.index)
+    for _, ends in replacements.groupby("cell"):
+        begin, end = ends["begin"].to_numpy(), ends["end"].to_numpy()
+        together = (begin[:, None] < end[None, :]) & (begin[None, :] < end[:, None])
+        counts[ends.index] = together.sum(axis=1) - 1
+    return counts
+
+
 # Columns that losses and stalls add later.
 NOT_YET = ["lost", "gap_s", "slowest_ms"]
 
@@ -96,8 +108,11 @@ def replacements(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     pairs["end"] = pairs[["new_ready", "died"]].max(axis=1)
     pairs["end"] = pairs["end"].where(pairs["new_pid"].notna(), window["window_end"])
     pairs["old_pid"] = pairs["pid"]
+    # Births are known to 10 ms, so that a fork which is ready at once may seem to be so before it was born.
+    pairs["start_s"] = (pairs["new_ready"] - pairs["new_born"]).clip(lower=BORN_S)
     pairs = pairs[pairs["died"] >= window["window_start"]].copy()
     pairs["number"] = pairs.groupby("cell").cumcount() + 1
+    pairs["overlaps"] = _overlaps(pairs)
     columns = [name for name in REPLACEMENTS if name not in NOT_YET]
     kinds = {name: REPLACEMENTS[name] for name in columns}
     return pairs[[*DIMENSIONS, *columns]].astype(kinds).reset_index(drop=True)

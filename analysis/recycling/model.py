@@ -28,6 +28,8 @@ REPLACEMENTS: dict[str, str] = {
     "new_pid": "Int64",
     "begin": "float64",
     "end": "float64",
+    "start_s": "float64",
+    "overlaps": "int64",
     "lost": "int64",
     "gap_s": "float64",
     "slowest_ms": "float64",
@@ -64,6 +66,8 @@ CELLS: dict[str, str] = {
     "slowest_outside_ms": "float64",
     "all_gone": "float64",
     "all_gone_s": "float64",
+    "fewest_ready": "float64",
+    "short_s": "float64",
     "share_busiest": "float64",
     "rss_peak_bytes": "float64",
     "pss_peak_bytes": "float64",
@@ -139,7 +143,8 @@ class Recycling:
     successor's birth, the death, and the last request that the old worker handled, to `end`, the later of
     the successor's ready and the death, or the end of the window if none came. `gap_s` is the longest time
     without a completed request that overlaps it, `slowest_ms` the longest an answered request took, from
-    when it was due, that was waiting or in flight in it.
+    when it was due, that was waiting or in flight in it. `start_s` is the time from the successor's birth to
+    its readiness, `overlaps` how many other replacements overlap it.
 
     `losses` has a row per request that failed in the window. `kind` is that of failures.csv, `handled` says
     how far its handler came: "no", "started" or "finished" (its answer was made, and lost, or was an error),
@@ -159,7 +164,8 @@ class Recycling:
     * `gap_s`: the longest time without a completed request in the window; `slowest_ms`: the slowest answered
       request from when it was due, `slowest_outside_ms`: away from replacements.
     * `all_gone`: how often, and `all_gone_s` for how long in all, no worker was ready; NaN with one worker.
-      `share_busiest`: share of the requests that went to the busiest of the workers that live side by side.
+      `fewest_ready` workers were so at a time, and for `short_s` fewer than there are to be. `share_busiest`:
+      share of the requests that went to the busiest of the workers that live side by side.
     * `rss_peak_bytes`, `pss_peak_bytes`, `rss_end_bytes`: all processes of the server together. `growth`:
       the RSS peak of the window's second half over that of its first, less 1.
     * `keep_alive`: whether the scenario keeps its connections, by the trace.

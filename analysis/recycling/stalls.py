@@ -92,6 +92,19 @@ def none_left(ready: Floats, died: Floats, start: float, end: float) -> tuple[in
     return int((length > 0).sum()), float(length.sum())
 
 
+def short_of(workers: int, ready: Floats, died: Floats, start: float, end: float) -> tuple[int, float]:
+    """The fewest workers that were ready at a time, and how long (s) in all fewer were than there are to be.
+
+    `died` is NaN for those that live on.
+    """
+    alive = ~np.isnan(ready)
+    came, went = np.sort(ready[alive]), np.sort(died[alive & ~np.isnan(died)])
+    inside = np.concatenate([came, went])
+    edges = np.concatenate([[start], np.sort(inside[(inside > start) & (inside < end)]), [end]])
+    counts = np.searchsorted(came, edges[:-1], side="right") - np.searchsorted(went, edges[:-1], side="right")
+    return int(counts.min()), float((edges[1:] - edges[:-1])[counts < workers].sum())
+
+
 def busiest_share(
     began: Floats, pid: npt.NDArray[np.int64], ready: Floats, died: Floats, start: float, end: float
 ) -> float:

@@ -10,7 +10,7 @@ from analysis.words import counted, figures, listed
 from bench.model.schema import Variant
 from bench.stats.comparison import MATERIAL, Ratio
 
-Measure = Literal["throughput", "cpu_us", "p99", "pss_bytes", "lost"]
+Measure = Literal["throughput", "cpu_us", "p99", "pss_bytes", "lost", "start", "stall", "overlap"]
 Fate = Literal["worth it", "makes no difference", "costs", "not shown"]
 # In the order in which settings are told.
 FATES: tuple[Fate, ...] = ("worth it", "makes no difference", "not shown", "costs")
@@ -19,12 +19,16 @@ ClaimFate = Literal["holds", "holds in part", "does not hold", "not shown"]
 
 @dataclass(frozen=True)
 class About:
-    """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it."""
+    """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it.
+
+    `none` is said where it counts something that neither server had.
+    """
 
     head: str
     what: str
     expects: str
     more_is_better: bool = False
+    none: str = ""
 
 
 MEASURES: dict[Measure, About] = {
@@ -32,7 +36,17 @@ MEASURES: dict[Measure, About] = {
     "cpu_us": About("CPU/request", "the CPU time per request", "cpu"),
     "p99": About("p99", "the p99", "tail"),
     "pss_bytes": About("PSS", "the memory", "memory"),
-    "lost": About("lost/recycle", "the requests lost per replaced worker", "losses"),
+    "lost": About(
+        "lost/recycle", "the requests lost per replaced worker", "losses", none="neither lost a request"
+    ),
+    "start": About("worker start", "the time in which a new worker is ready", "start"),
+    "stall": About("stall", "the longest time without an answer at a replacement", "stall"),
+    "overlap": About(
+        "overlapping",
+        "the share of replacements that overlap another",
+        "overlap",
+        none="of neither did two replacements overlap",
+    ),
 }
 
 
@@ -41,7 +55,7 @@ class Setting:
     """One measure of a variant, as `ratio` to its parent, and what that says of it alone.
 
     `expected` says whether the variant is expected to change it: its fate then decides what the setting is
-    worth. Where neither lost a request, there is no ratio of what they lost (NaN).
+    worth. Where neither lost a request, or had replacements that overlap, there is no ratio (NaN).
     """
 
     variant: str
@@ -80,7 +94,7 @@ class Setting:
     def text(self) -> str:
         """The ratio in a sentence: "0.676x (0.65 to 0.703) the requests per second"."""
         if math.isnan(self.ratio.ratio):
-            return f"neither lost a request in {self.ratio.rounds} replacements or more"
+            return f"{MEASURES[self.measure].none} in {self.ratio.rounds} replacements or more"
         return f"{times(self.ratio)} {MEASURES[self.measure].what}"
 
 

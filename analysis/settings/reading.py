@@ -14,7 +14,7 @@ from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD, failed_share
 from bench.model.schema import Variant
 from bench.model.thresholds import ERROR_RATE, SATURATED
-from bench.stats.comparison import Ratio, compare_counts
+from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
 
 
 def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | None = None) -> Settings:
@@ -68,8 +68,7 @@ def _judged(known: _Known, name: str, facts: Variant) -> Judged:
     ratios = {measure: figures.compare(name, facts.of) for measure, figures in known.figures.items()}
     found = {measure: ratio for measure, ratio in ratios.items() if not math.isnan(ratio.ratio)}
     if known.recycling is not None:
-        lost = _lost(known.recycling, name, facts.of)
-        found |= {"lost": lost} if lost.rounds else {}
+        found |= _of_replacements(known.recycling, name, facts)
     expects = set(facts.expects)
     if "throughput" in expects and "throughput" not in found:
         expects.add("cpu")  # as in rankings, where a server was not saturated
@@ -148,14 +147,29 @@ def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
     return f"{mine:.2%} of its requests failed in {load['scenario'].iloc[0]}, of {parent}'s {theirs:.2%}"
 
 
-def _lost(recycling: Recycling, name: str, parent: str) -> Ratio:
-    """Requests lost to a replaced worker, over those of the parent; NaN where neither lost any."""
-    (mine, mine_elsewhere), (theirs, theirs_elsewhere) = (_losses(recycling, each) for each in (name, parent))
-    return compare_counts(mine, theirs, elsewhere=(mine_elsewhere, theirs_elsewhere))
+def _of_replacements(recycling: Recycling, name: str, facts: Variant) -> dict[Measure, Ratio]:
+    """What replacing a worker costs, over what it costs the parent: losses, and what else is expected.
+
+    A ratio of counts is NaN where neither has any.
+    """
+    mine, mine_elsewhere = _replaced(recycling, name)
+    theirs, theirs_elsewhere = _replaced(recycling, facts.of)
+    if not min(len(mine), len(theirs)):
+        return {}
+    found: dict[Measure, Ratio] = {
+        "lost": compare_counts(mine["lost"], theirs["lost"], elsewhere=(mine_elsewhere, theirs_elsewhere))
+    }
+    if "start" in facts.expects:
+        found["start"] = compare_unpaired(mine["start_s"], theirs["start_s"])
+    if "stall" in facts.expects:
+        found["stall"] = compare_unpaired(mine["gap_s"], theirs["gap_s"])
+    if "overlap" in facts.expects:
+        found["overlap"] = compare_counts(mine["overlaps"] > 0, theirs["overlaps"] > 0)
+    return found
 
 
-def _losses(recycling: Recycling, name: str) -> tuple[pd.Series, int]:
-    """What each replacement of a configuration lost, and what was lost in none of them."""
+def _replaced(recycling: Recycling, name: str) -> tuple[pd.DataFrame, int]:
+    """The replacements of a configuration, and how many requests were lost in none of them."""
     cells = recycling.cells
     sound = cells[
         (cells["configuration"] == name)
@@ -164,4 +178,4 @@ def _losses(recycling: Recycling, name: str) -> tuple[pd.Series, int]:
     ]
     replaced = recycling.replacements
     done = replaced[replaced["cell"].isin(sound.index) & replaced["new_pid"].notna()]
-    return done["lost"], int(sound["lost"].sum() - done["lost"].sum())
+    return done, int(sound["lost"].sum() - done["lost"].sum())

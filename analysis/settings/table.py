@@ -109,7 +109,7 @@ def _ratio(setting: Setting | None) -> Cell:
         return words(None)
     ratio, fate = setting.ratio, setting.fate
     if math.isnan(ratio.ratio):
-        return words("none lost")
+        return words("none lost" if setting.measure == "lost" else "none")
     sign = _SIGNS[fate] if fate in ("worth it", "costs") else ""
     known = ratio.low > 0 and math.isfinite(ratio.high)
     half = math.sqrt(ratio.high / ratio.low) - 1 if known else math.inf

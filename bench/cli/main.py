@@ -6,6 +6,7 @@ import typer
 
 from bench.cli import (
     ceiling,
+    choose_n,
     claims,
     compare,
     doctor,
@@ -36,7 +37,7 @@ app = typer.Typer(
 _GROUPS = {
     "Before you measure": (doctor, listings),
     "Measure": (run, settings, ui, serve),
-    "What the measurements say": (report, verdict, compare, claims),
+    "What the measurements say": (report, verdict, compare, claims, choose_n),
     "How far to trust the suite": (known_answers, ceiling, rotation, self_check, replay),
 }
 for _title, _modules in _GROUPS.items():

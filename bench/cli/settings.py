@@ -194,7 +194,8 @@ def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
     console.print("\n[bold]All that is worth it, together, beside the configuration as it is[/bold]")
     for table in tables(found):
         report_command.show_listing(table)
-    measured = inputs.recorded(folder.parent, str(folder), {})
+    cpus = results.read_run(folder)["cpu_split"]["server"]
+    measured = inputs.recorded(folder.parent, str(folder), {}).on(len(cpus))
     fates = {each.name: each.fate for each in found.judged}
     for each in combinations:
         if fates.get(each.name) == "worth it":
@@ -209,7 +210,7 @@ def _command(name: str, measured: Inputs) -> str:
     from analysis.words import assignments
 
     entry, own = measured.catalogue.get(name), measured.plan.own_app
-    workers = max(measured.plan.workers or [1])
+    workers = entry.serving(max(measured.plan.workers or [1]))
     app_name = "app:app" if own is None else own.app
     words = entry.command(host="127.0.0.1", port=8000, workers=workers, app=app_name)
     return " ".join([*assignments(entry.environment), shlex.join(words)])

@@ -10,8 +10,9 @@ from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
 from bench.model.plan import Plan
 from bench.model.recycling import Probe
 from bench.model.search import expected_steps
-from bench.model.settings import LOSSES, TAIL, expecting
+from bench.model.settings import TAIL, expecting
 from targets.configurations import NEVER, Configuration, Recycling
+from targets.variants import REPLACED
 
 
 class _Task(NamedTuple):
@@ -84,7 +85,7 @@ def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
     if plan.recycling is not None and not every:
         return
     closed = [task for task in every if isinstance(task.load, ClosedLoop)]
-    with_tail = _measured_for(TAIL, plan, configurations)
+    with_tail = _measured_for([TAIL], plan, configurations)
     for name in plan.configurations:
         tasks = every if name in with_tail else closed
         for workers in possible_workers(plan, configurations[name]):
@@ -101,11 +102,13 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
     if plan.recycling is None:
         return
     ways: list[str | None] = [None] if plan.proxy is None else [plan.proxy, None]
-    with_losses = _measured_for(LOSSES, plan, configurations)
+    with_losses = _measured_for(REPLACED, plan, configurations)
     for name in plan.configurations:
         if (plan.both and name in plan.aliases) or name not in with_losses:
             continue  # the second name is there to be compared with the first
         configuration = configurations[name]
+        if configuration.workers is not None:
+            continue  # what is replaced is told by how many workers the cell has
         numbers = possible_workers(plan, configuration)
         for workers in numbers:
             assert workers is not None
@@ -117,17 +120,25 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
             yield name, most, [_Task(probe.scenario, load, NEVER, probe=probe)], proxy
 
 
-def _measured_for(what: str, plan: Plan, configurations: Mapping[str, Configuration]) -> Collection[str]:
-    """The configurations that are measured for the sake of ``what``; outside of settings all are."""
+def _measured_for(
+    what: Collection[str], plan: Plan, configurations: Mapping[str, Configuration]
+) -> Collection[str]:
+    """The configurations that are measured for the sake of any of ``what``; outside of settings all are."""
     return expecting(what, plan.configurations, configurations) if plan.settings else plan.configurations
 
 
 def possible_workers(plan: Plan, configuration: Configuration) -> list[int | None]:
-    """The plan's numbers of workers that a configuration can have; ``[None]`` for an external server."""
+    """The plan's numbers of workers that a configuration can have; ``[None]`` for an external server.
+
+    A variant with a number of its own is beside the fewest workers of the plan, unless it has as many.
+    """
     if plan.workers is None:
         return [None]
-    most = configuration.max_workers
-    return [workers for workers in plan.workers if most is None or workers <= most]
+    least, most = configuration.least_workers or 1, configuration.max_workers
+    found = [each for each in plan.workers if each >= least and (most is None or each <= most)]
+    if configuration.workers is None:
+        return [*found]
+    return [each for each in found if each == min(plan.workers) and each != configuration.workers]
 
 
 def _loads(plan: Plan) -> Iterator[tuple[str, ClosedLoop | OpenLoop, bool]]:
@@ -149,8 +160,9 @@ def _recycling(plan: Plan, configuration: Configuration, workers: int) -> Iterat
         assert table is not None
         requests_s = table.requests / load.rate_per_s
         yield _Task(scenario, load, NEVER, Goal(0, table.requests, requests_s))
-        if configuration.recycle != "none":
-            recycling = table.told(configuration)
+        if configuration.recycle == "none":
+            continue
+        for recycling in table.every(configuration):
             seconds = table.replacements * _life_s(recycling, configuration, load, workers) / workers
             goal = Goal(table.replacements, table.requests, max(requests_s, seconds))
             yield _Task(scenario, load, recycling, goal)

@@ -11,7 +11,8 @@ from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UsageError
 from bench.model.own_app import OwnApp
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 
 @dataclass(frozen=True)

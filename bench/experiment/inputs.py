@@ -48,6 +48,10 @@ class Inputs:
     def with_plan(self, plan: Plan) -> Self:
         return replace(self, plan=plan)
 
+    def on(self, cpus: int) -> Self:
+        """The same where servers have so many CPUs, by which numbers of workers may go."""
+        return replace(self, catalogue=self.catalogue.on(cpus))
+
     @property
     def configurations(self) -> dict[str, Configuration]:
         """Every configuration by name, and by the plan's aliases for it."""

@@ -144,10 +144,12 @@ def most_connections(plan: Plan, configurations: Collection[str]) -> int:
 def _bytes(plan: Plan, workers: int, configurations: Mapping[str, Configuration]) -> int:
     """An upper estimate of the memory of all servers with so many workers."""
     each = _WORKER_BYTES if plan.own_app is None else _OWN_WORKER_BYTES
-    servers = sum(
-        workers in possible_workers(plan, entry) for entry in _chosen(plan, configurations).values()
-    )
-    return servers * (_SERVER_BYTES + workers * each)
+    served = [
+        entry.serving(workers)
+        for entry in _chosen(plan, configurations).values()
+        if workers in possible_workers(plan, entry)
+    ]
+    return len(served) * _SERVER_BYTES + sum(served) * each
 
 
 def _chosen(plan: Plan, configurations: Mapping[str, Configuration]) -> dict[str, Configuration]:

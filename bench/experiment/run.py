@@ -1,6 +1,7 @@
 """A whole run: from a plan to a folder of results."""
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ def run(request: Request, console: Console) -> Result:
     inputs = _inputs(request)
     resumed = None if request.resume is None else results.find(request.results, request.resume)
     _check_load(inputs.plan, request)
-    split = _split(inputs.plan, say)
+    split = _split(inputs, say)
+    inputs = inputs.on(len(split.server))
     launcher = _launcher(request, resumed, inputs.plan, say)
     proxy = proxies.find(inputs.plan, split.own)
     environments = make_environments(inputs, launcher, say)
@@ -134,10 +136,14 @@ def _check_load(plan: Plan, request: Request) -> None:
     host.allow_open_files(plan.most_users)
 
 
-def _split(plan: Plan, say: Say) -> CpuSplit:
+def _split(inputs: Inputs, say: Say) -> CpuSplit:
+    plan = inputs.plan
     if plan.workers is None:  # of an external server
         return cpus.split_beside_external(say)
-    return cpus.split_here(max(plan.workers), say)
+    own = {inputs.configurations[name].workers for name in plan.configurations}
+    # A number that goes by the CPUs wants all that servers can have.
+    most = [len(os.sched_getaffinity(0)) if isinstance(each, str) else each or 1 for each in own]
+    return cpus.split_here(max([*plan.workers, *most]), say)
 
 
 def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> Launcher:

@@ -183,12 +183,13 @@ class Runner:
             return None
 
     def _start(self, block: Block, metrics: Path, options: Options) -> Server:
-        cpus = self.rig.split.for_workers(block.workers)
         configuration = self.configurations[block.configuration]
+        workers = configuration.serving(block.workers)
+        cpus = self.rig.split.for_workers(workers)
         if self.rig.database is not None:
             self.rig.database.prepare(block.scenarios, configuration.stack)
         try:
-            return self.rig.launcher.start(configuration, block.workers, metrics, cpus, options)
+            return self.rig.launcher.start(configuration, workers, metrics, cpus, options)
         finally:
             self.rig.launcher.settle()
             check_space(self.folder.path)

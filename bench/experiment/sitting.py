@@ -104,9 +104,9 @@ class SittingRunner:
     def _request(self, name: str) -> ServerRequest:
         rig, sitting = self._runner.rig, self._sitting
         place = rig.scratch / f"sitting-{sitting.number}" / name
-        cpus = rig.split.for_workers(sitting.workers)
-        options = replace(_OPTIONS, proxy=rig.proxy)
-        return ServerRequest(self._runner.configurations[name], sitting.workers, place, cpus, options)
+        configuration, options = self._runner.configurations[name], replace(_OPTIONS, proxy=rig.proxy)
+        workers = configuration.serving(sitting.workers)
+        return ServerRequest(configuration, workers, place, rig.split.for_workers(workers), options)
 
     def _rotate(self, scenario: str, load: ClosedLoop) -> None:
         """Have a load go round among the servers that run, and record what each of them did."""
@@ -166,7 +166,7 @@ class SittingRunner:
             table.settle_s,
             table.slice_s or self._slices_s.get((scenario, load.users, sitting.workers)),
             self._manners,
-            sorted({*rig.split.for_workers(sitting.workers), *rig.split.generator}),
+            sorted({*self._cpus, *rig.split.generator}),
             targets,
         )
 
@@ -187,6 +187,11 @@ class SittingRunner:
                 "manners": list(rotated.manners),
             }
         return event
+
+    @property
+    def _cpus(self) -> set[int]:
+        """The CPUs of its servers."""
+        return {cpu for server in self._candidates.servers.values() for cpu in server.cpus or ()}
 
     @property
     def _manners(self) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from bench.launch.stacks import Environment, Say, UnavailableError
 from bench.machine.processes import interruptible
 from bench.model.errors import UserError
 from bench.model.own_app import OwnApp
-from targets.configurations import Stack
 from targets.own_app import LATE, SERVES_ITSELF
+from targets.stack import Stack
 
 _GETS = (
     "It gets only the packages of REQUIREMENTS and of the servers, and the variables that ENVIRONMENT names. "

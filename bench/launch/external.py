@@ -19,7 +19,8 @@ from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.model.deployed import Deployed
 from bench.model.errors import UserError
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 _CONNECT_S = 5.0
 # A connection that is opened and closed costs a server tens of microseconds.

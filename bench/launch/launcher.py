@@ -22,7 +22,8 @@ from bench.launch.starting import LOOK_EVERY_S, Attempt, ServerRequest
 from bench.machine.processes import Streams
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan import STARTUP_S
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0

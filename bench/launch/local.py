@@ -28,7 +28,8 @@ from bench.launch.starting import ServerRequest
 from bench.machine import host
 from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 # In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
 _FIRST_PORT = 20000

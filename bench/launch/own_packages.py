@@ -34,7 +34,7 @@ from bench.launch.stacks import (
 from bench.machine import host
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-from targets.configurations import Stack
+from targets.stack import Stack
 
 _NAME = "requirements/suite.txt"
 # Files that pip reads: what the suite pins, and at which versions the rest was tested.

@@ -25,7 +25,7 @@ from bench.launch.server import HOST, last_lines
 from bench.machine.processes import spawn, wait_or_kill
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Stack
+from targets.stack import Stack
 
 # Where Debian has them, which is not on PATH: one folder for each version.
 VERSIONS = Path("/usr/lib/postgresql")

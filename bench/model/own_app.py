@@ -12,8 +12,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from bench.model.errors import UsageError
 from bench.model.files import ROOT
 from bench.model.tables import Table, distinct
-from targets.configurations import Catalogue, Stack
+from targets.configurations import Catalogue
 from targets.own_app import reserved
+from targets.stack import Stack
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")

@@ -37,6 +37,8 @@ class RecyclingTable(Table):
     """Requests after which a worker is replaced."""
     max_requests_jitter: NonNegativeInt = 0
     """At most so many more, at random; left out where a configuration has no place for it."""
+    also_max_requests: list[PositiveInt] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Further N, with cells of their own: they show whether a replacement costs the same at each."""
     max_rss_mib: PositiveInt | None = None
     """MiB at which a worker is replaced, for configurations that recycle by memory."""
     replacements: PositiveInt
@@ -53,6 +55,8 @@ class RecyclingTable(Table):
     def _some(self) -> "RecyclingTable":
         if self.max_requests is None and self.max_rss_mib is None:
             raise ValueError('says not when; give it "max_requests", "max_rss_mib" or both')
+        if self.max_requests is None and self.also_max_requests:
+            raise ValueError('"also_max_requests" are further than "max_requests"; give both, or neither')
         if self.max_requests is None and self.max_requests_jitter:
             raise ValueError('"max_requests_jitter" spreads "max_requests"; give both, or neither')
         return self
@@ -68,14 +72,20 @@ class RecyclingTable(Table):
         key = "max_rss_mib" if configuration.recycle == "rss" else "max_requests"
         return key if getattr(self, key) is None else None
 
-    def told(self, configuration: Configuration) -> Recycling:
+    def every(self, configuration: Configuration) -> list[Recycling]:
+        """When a configuration is to replace its workers, for each N."""
+        further = [self.model_copy(update={"max_requests": each}) for each in self.also_max_requests]
+        return list(dict.fromkeys(each._told(configuration) for each in (self, *further)))
+
+    def _told(self, configuration: Configuration) -> Recycling:
         """When a configuration is to replace its workers; ``NEVER`` where it cannot."""
         if configuration.recycle == "none":
             return NEVER
         if configuration.recycle == "rss":
             return Recycling(max_rss_mib=self.max_rss_mib)
-        jitter = self.max_requests_jitter if configuration.takes_jitter else None
-        return Recycling(self.max_requests, jitter)
+        own = configuration.max_requests_jitter
+        jitter = self.max_requests_jitter if own is None else own
+        return Recycling(self.max_requests, jitter if configuration.takes_jitter else None)
 
 
 class Probe(Table):

@@ -76,7 +76,8 @@ class Variant(_Record):
     says: Literal["", "better", "no difference", "worse"] = ""
     """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
-    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory` and `losses`."""
+    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `start`,
+    `stall` and `overlap`."""
 
 
 class Configuration(_Record):
@@ -426,7 +427,7 @@ class Cell(_Record):
     load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
     search: Search | None
     workers: int | None
-    """null of an external server."""
+    """The plan's number; a variant with its own has that in `server`. null of an external server."""
     repeat: int
     block: int
     """Counts the starts of servers."""

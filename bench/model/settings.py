@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from bench.model.errors import UsageError
 from targets.configurations import Configuration
 
-TAIL, LOSSES = "tail", "losses"
-"""What a variant is expected to change: what open loops tell, and what replacing workers tells."""
+TAIL = "tail"
+"""What a variant is expected to change that open loops tell, under which no worker is replaced."""
 
 Configurations = Mapping[str, Configuration]
 
@@ -48,15 +48,15 @@ def parents(names: Collection[str], configurations: Configurations) -> dict[str,
     return {name: parent for name, parent in originals.items() if parent is not None and parent in names}
 
 
-def expecting(what: str, names: Collection[str], configurations: Configurations) -> set[str]:
-    """Those that are measured for the sake of ``what`` a change may do.
+def expecting(what: Collection[str], names: Collection[str], configurations: Configurations) -> set[str]:
+    """Those that are measured for the sake of any of ``what`` a change may do.
 
     That is every variant that is expected to do it, and what that is one of.
     """
     found: set[str] = set()
     for name in names:
         variant = configurations[name].variant
-        if variant is not None and what in variant.expects:
+        if variant is not None and any(each in variant.expects for each in what):
             found |= {name, variant.of}
     return found
 

@@ -163,6 +163,15 @@ def difference(one: npt.ArrayLike, other: npt.ArrayLike) -> tuple[float, float, 
     return _welch(first, second)
 
 
+def arithmetic(values: npt.ArrayLike) -> tuple[float, float, float]:
+    """Arithmetic mean of `values`, which may be zero or less, and its 95 % interval by Student's t.
+
+    With one value the bounds are NaN; with none all three are.
+    """
+    known = _known(values)
+    return _students(known) if len(known) else (UNKNOWN, UNKNOWN, UNKNOWN)
+
+
 def _students(sample: Floats) -> tuple[float, float, float]:
     """The mean of a sample and its interval by Student's t; unknown bounds where it has one value."""
     middle, count = float(sample.mean()), len(sample)

@@ -107,7 +107,7 @@ def imagined(
         configurations=tuple(answered(name) for name in configurations or catalogue),
         finding="Imagined servers recycle.",
     )  # fmt: skip
-    return SimpleNamespace(results=results, recycling=recycling, proxied=None, findings=[])
+    return SimpleNamespace(results=results, recycling=recycling, proxied=None, findings=[], prices=())
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "variant_of": None,
         "startup_argv": (),
         "variant": None,
+        **dict.fromkeys(("workers", "max_requests_jitter", "least_workers")),
         "reload": None,
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)

@@ -6,7 +6,7 @@ import pytest
 
 from targets.configurations import CONFIGURATIONS, load
 from targets.tables import ConfigurationError
-from targets.variants import EXPECTATIONS, combined, written
+from targets.variants import EXPECTATIONS, Changes, combined, written
 
 from .conftest import CATALOGUE
 
@@ -101,6 +101,35 @@ def test_variables_and_facts_go_over_those_of_the_parent(variant):
     assert (found.loop, found.parser, found.keep_alive_s, found.backlog) == ("asyncio", "h11", 5, 100)
 
 
+SEVERAL_WORKERS = PARENT.replace('"--quiet"]', '"--quiet", "--workers", "{workers}"]')
+
+
+def test_a_number_of_workers_may_go_by_the_cpus_of_servers(read):
+    text = "".join(
+        f'[variant.{name}]\nof = "plain"\nvaries = "workers"\nworkers = {workers}\n'
+        for name, workers in (("four", 4), ("cpus", '"cpus"'), ("twice", '"2*cpus+1"'))
+    )
+    catalogue = read(text, base=SEVERAL_WORKERS)
+    plain, four, twice = (catalogue.get(name) for name in ("plain", "four", "twice"))
+    assert (plain.serving(2), four.serving(2), twice.serving(2)) == (2, 4, 2)
+    assert twice.variant.change == "workers 2*cpus+1"
+    there = catalogue.on(3)
+    assert [there.get(name).serving(2) for name in ("plain", "four", "cpus", "twice")] == [2, 4, 3, 7]
+    assert there.get("twice").variant.change == "workers 2*cpus+1 = 7 on 3 CPUs"
+    assert catalogue.on(1).get("cpus").variant.change == "workers cpus = 1 on 1 CPU"
+    command = there.get("twice").command(host="h", port=1, workers=7, app="a:b")
+    assert command[-2:] == ["--workers", "7"]
+
+
+def test_a_variant_may_spread_its_restarts_otherwise_than_its_run(read):
+    flag = 'recycle = "flag"\nrecycle_argv = ["-r", "{max_requests_jitter}"]'
+    base = PARENT.replace('recycle = "none"', flag)
+    text = '[variant.even]\nof = "plain"\nvaries = "jitter"\nmax_requests_jitter = 0\nleast_workers = 2\n'
+    even = read(text, base=base).get("even")
+    assert (even.max_requests_jitter, even.least_workers) == (0, 2)
+    assert even.variant.change == "max_requests_jitter 0"
+
+
 def test_other_packages_and_pythons_make_another_stack(read):
     catalogue = read(
         '[variant.bare]\nof = "plain"\nvaries = "packages"\nwithout = ["uvloop", "http-tools"]\n'
@@ -156,6 +185,12 @@ def test_other_packages_and_pythons_make_another_stack(read):
         ('of = "plain"\nsays = "better"', "says: goes with a `claim`"),
         ('of = "plain"\nclaim = "X."\nsays = "good"', "says: 'good' is unknown"),
         ('of = "plain"\nsource = "my aunt"', "source: must be the address of a page"),
+        ('of = "plain"\nworkers = "all"', r"workers: 'all' is unknown; there are: cpus, 2\*cpus\+1"),
+        ('of = "plain"\nworkers = 0', "workers: must be at least 1, not 0"),
+        ('of = "plain"\nworkers = 3', "workers: 'plain' has one worker, whatever it is told"),
+        ('of = "plain"\nworkers = 3\nexpects = ["stall"]', "workers: cannot be expected to change losses"),
+        ('of = "plain"\nmax_requests_jitter = 0', "max_requests_jitter: 'plain' cannot spread its restarts"),
+        ('of = "plain"\nmax_requests_jitter = -1', "max_requests_jitter: is negative: -1"),
         ('of = "plain"\ndrops = ["--quiet"]', "drops: unknown key; did you mean 'drop'"),
     ],
 )
@@ -252,6 +287,23 @@ def test_changes_are_combined_and_written_as_a_table(read, tmp_path):
         combined([catalogue.changes["c"], catalogue.changes["e"]])
     with pytest.raises(ConfigurationError, match=r"python: cannot be both 3.14 and 3.13"):
         combined([catalogue.changes["d"], catalogue.changes["e"]])
+
+
+def test_numbers_of_workers_are_combined_and_written_as_well(read, tmp_path):
+    text = f"[variant.loud]\n{QUIET}" + "".join(
+        f'[variant.{name}]\nof = "plain"\nvaries = "workers"\nworkers = {workers}\n'
+        for name, workers in (("four", 4), ("twice", '"2*cpus+1"'))
+    )
+    catalogue = read(text, base=SEVERAL_WORKERS)
+    changes = combined([catalogue.changes[name] for name in ("loud", "twice")])
+    mine = tmp_path / "mine.toml"
+    mine.write_text('over = "catalogue.toml"\n' + written("both", "plain", "several", changes, ["cpu"]))
+    assert load(mine).changes["both"] == changes
+    assert load(mine).on(1).get("both").variant.change == "without --quiet, workers 2*cpus+1 = 3 on 1 CPU"
+    with pytest.raises(ConfigurationError, match=r"workers cannot be both 4 and 2\*cpus\+1"):
+        combined([catalogue.changes["four"], catalogue.changes["twice"]])
+    jitter = Changes(facts={"max_requests_jitter": 0})
+    assert "max_requests_jitter = 0\n" in written("even", "plain", "jitter", jitter, ["stall"])
 
 
 VARIANTS = {name: entry for name, entry in CATALOGUE.configurations.items() if entry.variant is not None}

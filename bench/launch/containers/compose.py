@@ -24,7 +24,8 @@ from bench.launch.stacks import Environment, Say
 from bench.machine.processes import Streams, spawn
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Configuration, Stack
+from targets.configurations import Configuration
+from targets.stack import Stack
 
 # What the suite's image has of the checkout for the programs that it starts, and where.
 _IN_IMAGE = (ROOT / "swarm", ROOT / "locustfiles")

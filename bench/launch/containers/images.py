@@ -33,8 +33,8 @@ from bench.launch.stacks import (
 )
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Stack
 from targets.configurations import load as load_catalogue
+from targets.stack import Stack
 
 SUITE = "suite"
 _NOTHING: Mapping[str, str] = {}

@@ -25,7 +25,8 @@ from bench.studies.replay import figures
 from bench.studies.self_check import clocks
 from bench.studies.self_check.measure import Rounds, await_end, rounds
 from bench.studies.self_check.readings import SWARM, Arm, MeasurementError
-from targets.configurations import Catalogue, Stack
+from targets.configurations import Catalogue
+from targets.stack import Stack
 
 # The clients' environment: its interpreter is that of the suite, which is there.
 CLIENTS = Stack("replay", ("{}.{}".format(*sys.version_info),), ROOT / "requirements" / "replay.txt")

@@ -9,7 +9,7 @@ from bench.model.files import write_text
 from targets import variants
 from targets.configurations import Catalogue
 from targets.tables import ConfigurationError, Table, toml
-from targets.variants import EXPECTATIONS, Changes
+from targets.variants import EXPECTATIONS, REPLACED, Changes
 
 VARIES = "all that is worth it"
 
@@ -56,6 +56,8 @@ def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combinat
     expected = {
         each for name in parts if (variant := catalogue.get(name).variant) for each in variant.expects
     }
+    if "workers" in changes.facts:  # which nothing measures where workers are replaced
+        expected -= {*REPLACED}
     expects = tuple(each for each in EXPECTATIONS if each in expected)
     return Combination(
         _name(parent, catalogue.configurations), parent, tuple(parts), changes, expects, left_out

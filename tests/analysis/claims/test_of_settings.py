@@ -25,7 +25,9 @@ FEW = replace(
 @pytest.fixture(autouse=True)
 def _only_one_variant_in_the_catalogue(monkeypatch):
     """The suite's own are many, and change."""
-    said = SimpleNamespace(variant=SimpleNamespace(**VARIED["sanic-jitter"]))
+    said = SimpleNamespace(
+        variant=SimpleNamespace(**VARIED["sanic-jitter"]), least_workers=None, workers=None
+    )
     monkeypatch.setattr(
         configurations,
         "load",

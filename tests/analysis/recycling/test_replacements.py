@@ -53,6 +53,18 @@ def test_two_workers_are_replaced_one_after_the_other(told):
     assert list(zip(found["old_pid"], found["new_pid"], strict=True)) == [(1, 3), (2, 4), (3, 5)]
 
 
+def test_replacements_that_overlap_know_how_many_others_do_and_how_long_each_start_took(told):
+    workers = [
+        Life(1, -2, -1, died=2.0), Life(2, -2, -1, died=2.2), Life(3, 2.1, 2.5, died=6.0), Life(4, 2.3, 2.6),
+        Life(5, 6.1, 6.9),
+    ]  # fmt: skip
+    found = told(Story("sanic", workers, workers=2)).recycling
+    assert found.replacements["overlaps"].tolist() == [1, 1, 0]
+    assert found.replacements["start_s"].tolist() == pytest.approx([0.4, 0.3, 0.8], abs=1e-3)
+    row = found.cells.iloc[0]
+    assert row["fewest_ready"] == 0 and row["short_s"] == pytest.approx(0.6 + 0.9, abs=1e-3)
+
+
 def test_a_death_without_a_successor_lasts_until_the_window_ends(told):
     found = told(Story("sanic", [Life(1, -2, -1, died=4.0)]))
     assert found.recycling.replacements["new_pid"].isna().all()

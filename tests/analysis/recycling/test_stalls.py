@@ -9,6 +9,7 @@ from analysis.recycling.stalls import (
     gaps,
     merged,
     none_left,
+    short_of,
     slowest_outside_s,
     slowest_over_s,
 )
@@ -104,6 +105,13 @@ def test_times_when_everybody_was_gone():
     # Before the first and after the last there is nobody either.
     assert none_left(np.array([1.0]), np.array([9.0]), 0.0, 10.0) == (2, 2.0)
     assert none_left(np.array([NAN]), np.array([NAN]), 0.0, 10.0) == (1, 10.0)
+
+
+def test_how_many_were_left_and_for_how_long_there_were_too_few():
+    ready, died = np.array([-1.0, -1.0, 3.0, 6.0]), np.array([2.0, 2.5, 5.0, NAN])
+    assert short_of(1, ready, died, 0.0, 10.0) == (0, pytest.approx(1.5))
+    assert short_of(2, ready, died, 0.0, 10.0) == (0, pytest.approx(8.0))
+    assert short_of(2, ready, died, 0.0, 2.0) == (2, 0.0)
 
 
 def test_all_gone_is_said_of_several_workers_only(told):

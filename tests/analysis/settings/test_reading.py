@@ -181,13 +181,13 @@ def lost(name, count, repeat=1):
     return Story(name, generation(11, 1.0), repeat=repeat, seconds=11, lost=told)
 
 
-def recycled(tmp_path, *stories):
+def recycled(tmp_path, *stories, expects=("losses",)):
     folder = make_recycling(tmp_path / "recycle", stories)
     path = folder / "run.json"
     run = json.loads(path.read_text())
     for entry in run["configurations"]:
         if entry["name"] == "hypercorn":
-            entry["variant"] = facts("uvicorn", "jitter", "with jitter", "It saves.", "better", ("losses",))
+            entry["variant"] = facts("uvicorn", "jitter", "with jitter", "It saves.", "better", expects)
     path.write_text(json.dumps(run))
     return study(folder).settings
 
@@ -198,6 +198,23 @@ def test_losses_are_compared_by_replacement(tmp_path):
     (setting,) = judged.measured
     assert setting.measure == "lost" and setting.ratio.ratio == 0 and setting.expected
     assert 0 == setting.ratio.low < setting.ratio.high
+
+
+def test_what_else_replacing_workers_shows_is_compared_where_it_is_expected(tmp_path):
+    both = [
+        Life(1, -2, -1, died=2.0), Life(2, -2, -1, died=2.1), Life(3, 2.2, 2.6, died=5.0), Life(4, 2.3, 2.7),
+        Life(5, 5.1, 5.4),
+    ]  # fmt: skip
+    apart = [
+        Life(1, -2, -1, died=2.0), Life(2, -2, -1, died=4.1), Life(3, 1.5, 1.7, died=7.0), Life(4, 3.7, 3.9),
+        Life(5, 6.7, 6.9),
+    ]  # fmt: skip
+    expects = ("losses", "start", "stall", "overlap")
+    stories = (Story("uvicorn", both, workers=2), Story("hypercorn", apart, workers=2))
+    found = ratios(recycled(tmp_path, *stories, expects=expects), "hypercorn")
+    assert set(found) == {"lost", *expects[1:]}
+    assert found["start"].ratio == pytest.approx(0.2 / (0.4 * 0.4 * 0.3) ** (1 / 3), rel=0.02)
+    assert found["stall"].ratio < 0.1 and found["overlap"].ratio == 0
 
 
 def test_servers_that_lose_nothing_are_told_so(tmp_path):

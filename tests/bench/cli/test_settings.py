@@ -27,6 +27,12 @@ replace = { "--backlog" = "100" }
 backlog = 100
 expects = ["tail"]
 
+[variant.three-workers]
+of = "uvicorn"
+varies = "workers"
+workers = "2*cpus+1"
+expects = ["throughput"]
+
 [variant.never-starts]
 of = "uvicorn"
 varies = "flag"
@@ -34,7 +40,7 @@ add = ["--no-such-flag"]
 """
 TINY = """
 summary = "two settings"
-configurations = ["without-line", "few-waiting"]
+configurations = ["without-line", "few-waiting", "three-workers"]
 settings = true
 catalogue = "variants.toml"
 workers = [1]
@@ -90,13 +96,20 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
     done = told("settings", *tiny)
     assert done.exit_code == 0, done.output
     (folder,) = (tmp_path / "results").iterdir()
-    rotated = ("uvicorn", "without-line", "few-waiting", "uvicorn-again")
+    rotated = ("uvicorn", "without-line", "few-waiting", "three-workers", "uvicorn-again")
     assert cells(folder) == {
         *(f"{name}/index/c4-w1/r{sitting}" for name in rotated for sitting in (1, 2)),
         *(f"{name}/index/o50-constant-w1/r1" for name in ("uvicorn", "few-waiting")),
     }
     run = schema.read(folder / "run.json", schema.Run)
-    assert run.plan["configurations"][:3] == list(rotated[:3]) and run.plan["settings"]
+    assert run.plan["configurations"][:4] == list(rotated[:4]) and run.plan["settings"]
+    # Beside one worker, on as many CPUs as there are for servers.
+    several = schema.read(folder / "three-workers/index/c4-w1/r1/cell.json", schema.Cell)
+    number = 2 * len(run.cpu_split.server) + 1
+    assert (several.workers, several.server.workers) == (1, number)
+    assert several.server.cpus == run.cpu_split.server[:number]
+    said = [each.variant.change for each in run.configurations if each.name == "three-workers"]
+    assert said[0].startswith(f"workers 2*cpus+1 = {number} on ")
     (other,) = results.runs(folder / "combined")
     both = ("uvicorn", "uvicorn-combined")
     assert cells(other) == {

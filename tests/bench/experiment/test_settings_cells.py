@@ -1,5 +1,7 @@
 """Which cells a plan of settings has."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.experiment.blocks import expand
@@ -7,6 +9,7 @@ from bench.experiment.rotation import Rotating, Sittings, in_blocks, with_contro
 from bench.model import plan
 from bench.model.cells import OpenLoop
 from targets.configurations import NEVER, Recycling
+from targets.variants import Variant
 from tests.bench.variants import KNOWN, TEXT
 
 TAIL, RECYCLED = OpenLoop("constant", 1500.0, 256), OpenLoop("constant", 800.0, 256)
@@ -48,6 +51,24 @@ def test_elsewhere_a_load_under_which_workers_stay_has_every_configuration(chose
     assert {cell.configuration for cell in cells if cell.load == TAIL} == set(chosen.configurations)
     assert all(cell.recycling is None for cell in cells if cell.load == TAIL)
     assert all(cell.recycling is not None for cell in cells if cell.load == RECYCLED)
+
+
+def test_workers_of_its_own_are_beside_the_fewest_of_the_plan_and_jitter_beside_several(chosen):
+    known = {name: entry for name, entry in KNOWN.items() if name in ("a", "b")}
+    about = Variant("a", "workers", "a change", "", "", expects=("throughput",))
+    three = replace(known["a"], name="a-three", variant_of="a", variant=about, workers=3)
+    jitter = Variant("b", "jitter", "a change", "", "", expects=("stall",))
+    even = replace(
+        known["b"], name="b-even", variant_of="b", variant=jitter, max_requests_jitter=0, least_workers=2
+    )
+    known |= {"a-three": three, "b-even": even}
+    for numbers, with_three, with_even in (([1], {1}, set()), ([1, 4], {1}, {4}), ([3], set(), {3})):
+        plan_of = chosen.model_copy(update={"workers": numbers, "configurations": list(known)})
+        cells = [cell for block in expand(plan_of, 1, known) for cell in block.cells]
+        assert {cell.workers for cell in cells if cell.configuration == "a-three"} == with_three
+        assert {cell.workers for cell in cells if cell.configuration == "b-even"} == with_even
+        told = {cell.recycling for cell in cells if cell.configuration == "b-even" and cell.recycling}
+        assert told <= {NEVER, Recycling(500, 0)}
 
 
 def test_elsewhere_all_are_compared_with_the_best(chosen):

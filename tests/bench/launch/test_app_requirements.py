@@ -6,7 +6,7 @@ from bench.launch import own_packages, stacks
 from bench.launch.stacks import Environment, UnavailableError
 from bench.model.errors import UsageError, UserError
 from bench.model.own_app import OwnApp
-from targets.configurations import Stack
+from targets.stack import Stack
 
 
 @pytest.fixture

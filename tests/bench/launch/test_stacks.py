@@ -8,7 +8,8 @@ import pytest
 
 from bench.launch import stacks
 from bench.model.files import ROOT
-from targets.configurations import Stack, load
+from targets.configurations import load
+from targets.stack import Stack
 
 HERE = "{}.{}".format(*sys.version_info)
 

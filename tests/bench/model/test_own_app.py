@@ -1,21 +1,19 @@
 """An app of one's own: what cannot be is told before anything runs, and the example of docs/own-app.md."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bench.experiment import locustfiles
+from bench.experiment import run as experiment
 from bench.launch.local import Processes
 from bench.model import narrowing, plan
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-from tests.patience import LONG_S
+from tests.bench.commands import told
 
 EXAMPLE = ROOT / "docs" / "examples" / "notes"
 PLAN = """
@@ -53,38 +51,30 @@ def contents(folder):
     }
 
 
-def bench(tmp_path, *arguments, **environment):
+@pytest.fixture(autouse=True)
+def _without_ceilings(monkeypatch):
+    monkeypatch.setattr(experiment, "kept_or_measured", lambda *_: [])
+
+
+def bench(tmp_path, *arguments):
     (tmp_path / "tiny.toml").write_text(PLAN)
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        "--plan",
-        str(tmp_path / "tiny.toml"),
-        *map(str, arguments),
-    ]
-    command += ["--results", str(tmp_path / "results"), "--launcher", "processes"]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
+    where = ("--results", tmp_path / "results", "--launcher", "processes")
+    return told("run", "--plan", *map(str, (tmp_path / "tiny.toml", *arguments, *where)))
 
 
-def test_the_example_is_measured_and_recorded_without_a_trace_in_its_folder_or_of_its_token(tmp_path):
+def test_the_example_is_measured_and_recorded_without_a_trace_in_its_folder_or_of_its_token(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NOTES_TOKEN", "hush-hush")
     folder = tmp_path / "my service"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     before = contents(folder)
     done = bench(
         tmp_path, "--app", "notes.app:create_app", "--app-dir", folder,
         "--requirements", folder / "requirements.txt", "--locustfile", folder / "locustfile.py",
-        "--environment", "NOTES_TOKEN", NOTES_TOKEN="hush-hush",
+        "--environment", "NOTES_TOKEN",
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     assert 'app: notes.app:create_app(), "notes" with 2 routes, in "current"' in done.stdout
     assert "note: locustfile.py has users of Locust's own" in done.stdout
     assert contents(folder) == before
@@ -139,27 +129,15 @@ def test_the_example_is_measured_and_recorded_without_a_trace_in_its_folder_or_o
 def test_what_does_not_fit_together_is_one_line_and_status_2(shop, monkeypatch, arguments, message):
     monkeypatch.chdir(shop)
     (shop / "tiny.toml").write_text(PLAN)
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        "--plan",
-        "tiny.toml",
-        "--results",
-        "results",
-        *arguments,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, env=environment)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    done = told("run", "--plan", "tiny.toml", "--results", "results", *arguments)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
     assert not (shop / "results").exists()
 
 
 def test_an_app_that_is_not_there_is_told_before_there_is_a_run(tmp_path, shop):
     done = bench(tmp_path, "--app", "shap:app", "--app-dir", shop, "--locustfile", shop / "users.py")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert f"there is no module shap in {shop}" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
 

@@ -299,7 +299,9 @@ def test_the_plans_that_come_with_the_suite(name):
     measured = {block.configuration for block in blocks}
     measured |= {name for sitting in sittings for name in sitting.configurations}
     own = {key for key, entry in catalogue.configurations.items() if entry.variant_of is None}
-    assert measured == set(chosen.configurations)
+    # A jitter spreads the ends of several workers.
+    alone = {each for each in chosen.configurations if known[each].least_workers and name == "settings"}
+    assert measured == set(chosen.configurations) - alone
     if name == "aa":
         loads = {(cell.scenario, cell.load) for sitting in sittings for cell in sitting.cells}
         assert seconds <= 25 * 60 and len(chosen.aliases) * len(loads) >= 60 and len(sittings) >= 5
@@ -322,8 +324,13 @@ def test_the_plans_that_come_with_the_suite(name):
     elif name == "settings":
         servers = {"sanic", "uvicorn", "gunicorn-uvicorn"}
         variants = {each for each, entry in known.items() if entry.variant_of in servers}
-        assert measured == servers | variants | {*chosen.aliases}
-        assert seconds <= 20 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
+        assert measured == (servers | variants | {*chosen.aliases}) - alone and alone
+        assert seconds <= 21 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
+    elif name == "several":
+        assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
+    elif name == "price":
+        told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
+        assert seconds <= 15 * 60 and told == {None, 500, 2000}
     else:
         (control,) = chosen.aliases or [None]
         assert measured == own | ({control} if found.scenarios else set())

@@ -9,6 +9,7 @@ from bench.model.cells import ClosedLoop, Goal, OpenLoop
 from bench.model.errors import UsageError
 from bench.model.narrowing import narrow
 from targets.configurations import NEVER, Recycling
+from targets.configurations import load as load_catalogue
 
 TEXT = """
 summary = "recycling"
@@ -132,6 +133,20 @@ def test_a_wrong_plan_of_recycling_is_told_in_one_line(read, old, new, message):
         read(TEXT.replace(old, new, 1))
     assert f"mine.toml: {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_further_n_have_cells_of_their_own_and_one_control(read):
+    text = TEXT.replace("replacements = 20", "replacements = 20\nalso_max_requests = [2000, 500]")
+    chosen = narrow(read(text), {"configurations": ["uvicorn"], "scenarios": ["index"], "workers": [1]})
+    known = {"uvicorn": load_catalogue().get("uvicorn")}
+    cells = [cell for block in expand(chosen, 1, known) for cell in block.cells if cell.repeat == 1]
+    told = [cell.recycling for cell in cells if cell.probe is None]
+    assert sorted(told, key=lambda each: each.max_requests or 0) == [
+        NEVER, Recycling(500, 50), Recycling(2000, 50),
+    ]  # fmt: skip
+    assert len({cell.path for cell in cells}) == len(cells)
+    with pytest.raises(UsageError, match='"also_max_requests" are further than "max_requests"'):
+        read(text.replace("max_requests = 500\n", "").replace("max_requests_jitter = 50\n", ""))
 
 
 def test_what_belongs_to_recycling_only_is_refused_elsewhere(read):

@@ -37,8 +37,8 @@ def test_a_configuration_brings_its_variants_and_a_variant_its_parent(names, mea
 def test_what_is_compared_with_what():
     assert having_variants(KNOWN) == ["a", "b"]
     assert parents(["a", "a-log", "b-preload"], KNOWN) == {"a-log": "a"}
-    assert expecting("tail", KNOWN, KNOWN) == {"a", "a-gc"}
-    assert expecting("losses", ["a", "a-log", "a-gc"], KNOWN) == set()
+    assert expecting(["tail"], KNOWN, KNOWN) == {"a", "a-gc"}
+    assert expecting(["losses", "stall"], ["a", "a-log", "a-gc"], KNOWN) == set()
 
 
 def test_all_are_those_that_have_variants(read):

@@ -1,0 +1,100 @@
+"""What recycling costs at each N: curves from one N that was measured, and all that were measured."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.charts import style
+from analysis.charts.registry import chart
+from analysis.recycling.price import GRID, Price, computed
+from analysis.study import Study
+from analysis.words import counted, figures
+
+# What the title tells of: an N in the middle.
+TOLD = 10_000
+READING = (
+    "Lower is better. Curves: computed from the smallest N that was measured (filled mark); band: its 95 % "
+    "interval. Hollow marks: other N that were measured; a curve that meets them holds. Marks stand where "
+    "workers ended in fact, beyond N."
+)
+_PANELS: dict[str, Callable[[Price, float], float]] = {
+    "throughput lost when saturated (%)": lambda price, n: 100 * price.throughput_share(n).mean,
+    "added to the p99 (ms)": lambda price, n: price.p99_added_ms(n),
+    "requests lost of a million": lambda price, n: price.lost_per_million(n).mean,
+}
+
+
+@chart(
+    "What recycling costs",
+    heading="What each N costs",
+    about="A replacement costs the same at each N, so that a larger N costs less in proportion.",
+    caption="what each N costs",
+)
+def price_of_n(study: Study) -> dict[str, Figure]:
+    """What each N costs under each load, by the figure's name: `price_of_n_<scenario>_w<workers>`."""
+    places = dict.fromkeys((each.scenario, each.workers) for each in study.prices)
+    return {
+        f"price_of_n_{scenario}_w{workers}": _figure(
+            study, [each for each in study.prices if (each.scenario, each.workers) == (scenario, workers)]
+        )
+        for scenario, workers in places
+    }
+
+
+def _figure(study: Study, prices: Sequence[Price]) -> Figure:
+    looks = style.looks(study.results.configurations)
+    first = prices[0]
+    shown = {name: look for name, look in looks.items() if any(each.configuration == name for each in prices)}
+    with style.styled():
+        figure, axes = style.panels(len(_PANELS), height=3.6, columns=len(_PANELS))
+        for (axis,), (what, value) in zip(axes, _PANELS.items(), strict=True):
+            bases = computed(tuple(prices))
+            for each in prices:
+                _mark(axis, each, value, looks[each.configuration], hollow=each not in bases)
+            for each in bases:
+                _curve(axis, each, value, looks[each.configuration])
+            axis.set_title(what, fontsize=10)
+            axis.set_xlabel("requests that a worker serves")
+            style.logarithmic_counts(axis)
+        _band(axes[0][0], computed(tuple(prices)), looks)
+        place = f"{first.scenario}, {counted(first.workers, 'worker')}, {figures(first.rate_per_s)}/s"
+        return style.finish(
+            figure, _title(computed(tuple(prices))), f"{place}. {READING}", style.footer(study.results), shown
+        )
+
+
+def _curve(axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look) -> None:
+    requests = np.geomspace(GRID[0], GRID[-1], 80)
+    axis.plot(requests, [value(price, each) for each in requests], color=look.colour, linestyle=look.line)
+    # As far as there is nothing: a loss that is not shown to be any, a p99 that does not move.
+    axis.set_yscale("symlog", linthresh=1, linscale=0.4)
+    axis.set_ylim(bottom=0)
+
+
+def _mark(
+    axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look, *, hollow: bool
+) -> None:
+    axis.plot(
+        [price.per_life], [value(price, price.per_life)], linestyle="none", zorder=3,
+        **look.dots(hollow=hollow),
+    )  # fmt: skip
+
+
+def _band(axis: Axes, prices: Sequence[Price], looks: dict[str, style.Look]) -> None:
+    """The interval of what is lost of the throughput."""
+    requests = np.geomspace(GRID[0], GRID[-1], 80)
+    for each in prices:
+        shares = [each.throughput_share(n) for n in requests]
+        if not np.isnan(shares[0].low):
+            low, high = ([100 * getattr(share, end) for share in shares] for end in ("low", "high"))
+            axis.fill_between(requests, low, high, color=looks[each.configuration].colour, alpha=0.15)
+
+
+def _title(prices: Sequence[Price]) -> str:
+    """Which configurations lose the least and the most of their throughput at N in the middle."""
+    shares = sorted((each.throughput_share(TOLD).mean, each.configuration) for each in prices)
+    least, most = (f"{figures(100 * share)} % with {name}" for share, name in (shares[0], shares[-1]))
+    costs = least if len(shares) == 1 else f"from {least} to {most}"
+    return f"At N = {TOLD:,} replacing workers costs {costs} of the throughput."
