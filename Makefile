@@ -115,7 +115,7 @@ bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) an
 recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two; PROXY=nginx).
 	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),$(if $(PROXY),recycle-proxy,recycle))") $(narrowing) $(ARGUMENTS)
 
-settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): a quarter of an hour.
+settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): twenty minutes.
 	@$(PYTHON) -m bench settings $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.

@@ -98,7 +98,7 @@ def _parts(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.DataF
     if together is not None:
         return together
     with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path: _csv(path, columns), paths))
+        parts = list(pool.map(lambda path: csv_file(path, columns), paths))
     return parts, [len(part) for part in parts]
 
 
@@ -184,7 +184,7 @@ def _texts(pieces: list[pd.Series]) -> pd.Categorical:
     return union_categoricals(filled) if filled else pd.Categorical([])
 
 
-def _csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def csv_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read one CSV file, strictly: every column there, every value of its type."""
     try:
         frame = _frame(path, columns)

@@ -14,7 +14,7 @@ from typing import Iterable, Mapping, Sequence, TypeVar
 from targets import variants
 from targets.stack import Stack, changed_stack, stack_of
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
-from targets.variants import WORKERS, Changes, Variant
+from targets.variants import FILE, WORKERS, Changes, Variant
 
 Number = TypeVar("Number")
 
@@ -82,7 +82,8 @@ class Configuration:
 
     A variant is made from its parent (`variant_of`) and says so in `variant`. It may have `workers` and a
     `max_requests_jitter` of its own, whatever its run asks for; `workers` that go by the CPUs of servers
-    (`variants.WORKERS`) are a number once these are known (`Catalogue.on`).
+    (`variants.WORKERS`) are a number once these are known (`Catalogue.on`). `output` is `variants.FILE` or
+    `PIPE`.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Configuration:
     startup_argv: tuple[str, ...] = ()
     variant: Variant | None = None
     reload: str | None = None
+    output: str = FILE
     workers: int | str | None = None
     max_requests_jitter: int | None = None
     least_workers: int | None = None
@@ -360,7 +362,8 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
     )
     same = all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack"))
     if same and not changes.of_run:
-        keys = "drop, replace, add, environment, packages, without, python, workers or max_requests_jitter"
+        keys = "drop, replace, add, environment, packages, without, python, output, workers or "
+        keys += "max_requests_jitter"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
         catalogue,

@@ -10,9 +10,10 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import IO, Iterator, Mapping, Sequence
 
 from targets.exits import exit_status_of
 
@@ -20,6 +21,9 @@ from targets.exits import exit_status_of
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+# What a pipe of Linux holds, and how long its rest may take to be copied.
+_PIPE_BYTES, _COPIED_S = 1 << 16, 5.0
 
 SUPPORTED = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 """Whether this system can tell the children of a process: Linux with CONFIG_PROC_CHILDREN."""
@@ -34,18 +38,28 @@ class ProcessTree:
     def __init__(self) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER)
         self.root: int | None = None
+        self._copying: list[threading.Thread] = []
         # If serve is killed, the kernel kills only the server's first process. The warden, which
         # notices because its input ends, kills the workers that this one leaves behind.
         self._warden = subprocess.Popen(
             ["/bin/sh", "-c", _WARDEN], stdin=subprocess.PIPE, start_new_session=True
         )
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        *,
+        piped: bool = False,
+    ) -> int:
         """Start the server in a session of its own, its output appended to `log`; returns its pid.
 
-        Raises `OSError` if the program cannot be run.
+        With `piped` the output goes to a pipe, as in a container, and a thread of this process writes what it
+        reads there to the log. Raises `OSError` if the program cannot be run.
         """
-        with log.open("ab") as output:
+        with self._pipe_to(log) if piped else log.open("ab") as output:
             server = subprocess.Popen(
                 command,
                 env=environment,
@@ -63,6 +77,19 @@ class ProcessTree:
         self._warden.stdin.write(b"%d\n" % server.pid)
         self._warden.stdin.flush()
         return server.pid
+
+    def _pipe_to(self, log: Path) -> IO[bytes]:
+        """The end of a pipe to write to; a thread copies to the log until nobody has it open any more."""
+        read, write = os.pipe()
+
+        def copy() -> None:
+            with open(read, "rb", buffering=0) as source, log.open("ab", buffering=0) as target:  # noqa: PTH123
+                while chunk := source.read(_PIPE_BYTES):
+                    target.write(chunk)
+
+        self._copying.append(threading.Thread(target=copy, daemon=True))
+        self._copying[-1].start()
+        return open(write, "wb")  # noqa: PTH123
 
     def reap(self) -> Iterator[tuple[int, int]]:
         """Yield pid and exit status (negative: the signal) of each child that has ended since."""
@@ -99,6 +126,8 @@ class ProcessTree:
             for _ in self.reap():
                 pass
             signal.sigtimedwait({signal.SIGCHLD}, 0.01)
+        for thread in self._copying:
+            thread.join(_COPIED_S)
         self._warden.kill()
         self._warden.wait()
         assert self._warden.stdin is not None

@@ -17,6 +17,7 @@ from targets.metering import Meter
 from targets.own_app import PROJECT, RESERVED, OwnApp
 from targets.processes import ProcessTree
 from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable, read_identity
+from targets.variants import PIPE
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD, deploys.SIGNAL}
@@ -104,7 +105,8 @@ class Server:
         self._announced_before = self._meter.announced
         folder = PROJECT if self._order.own is None else self._order.own.folder
         try:
-            self._tree.start(self._order.command, self._environment(), folder, self._log)
+            piped = self._order.configuration.output == PIPE
+            self._tree.start(self._order.command, self._environment(), folder, self._log, piped=piped)
         except OSError as error:
             raise NeverReadyError(f"cannot run {self._order.command[0]}: {error.strerror}") from error
 

@@ -17,7 +17,9 @@ SAYS = ("better", "no difference", "worse")
 REPLACED = ("losses", "start", "stall", "overlap")
 """What shows where workers are replaced: requests lost, how soon the next is ready, for how long nothing is
 answered, how often several are replaced at once."""
-EXPECTATIONS = ("throughput", "cpu", "tail", "memory", *REPLACED)
+CONNECTIONS = ("pauses", "bursts", "overload")
+"""What connections show: kept ones that pause, many new ones at once, more than are taken."""
+EXPECTATIONS = ("throughput", "cpu", "tail", "memory", *REPLACED, *CONNECTIONS)
 """What a setting may be expected to change."""
 WORKERS = {"cpus": (1, 0), "2*cpus+1": (2, 1)}
 """Numbers of workers that go by the CPUs of servers: so many for each CPU, and so many more."""
@@ -28,8 +30,10 @@ _PROJECT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _INCLUDES = re.compile(r"\s*(-r|--requirement)\b")
 # What a variant may change of what its parent states of itself.
 _TEXTS = ("loop", "parser")
+FILE, PIPE = "file", "pipe"
+"""Where a server's output may go: into its log at once, or to serve, which writes it there."""
 # What it may change of how the server is run, beside its command.
-_RUN = ("max_requests_jitter", "workers")
+_RUN = ("max_requests_jitter", "workers", "output")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     facts = {key: table.text(key, required=False) for key in _TEXTS}
     facts["keep_alive_s"] = table.number("keep_alive_s", (int, float), required=False)
     facts["backlog"] = table.number("backlog", required=False)
+    facts["output"] = table.text("output", required=False)
     facts["max_requests_jitter"] = table.take("max_requests_jitter", int, "a number", required=False)
     facts["least_workers"] = table.number("least_workers", required=False)
     facts["workers"] = _workers(table, expects)
@@ -145,6 +150,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
         facts={key: value for key, value in facts.items() if value is not None},
     )
     table.finish()
+    table.check_known("output", facts["output"] or FILE, (FILE, PIPE))
     if (facts["max_requests_jitter"] or 0) < 0:
         raise table.error("max_requests_jitter", f"is negative: {facts['max_requests_jitter']}")
     for version in changes.python:

@@ -1,6 +1,7 @@
 """The chart of what each setting is worth: ratios to the parent, a row for each setting."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.charts import style
 from analysis.charts.registry import chart
-from analysis.settings import MEASURES, Judged, Measure, Setting
+from analysis.settings import MEASURES, Judged, Measure, Setting, Settings
 from analysis.study import Study
 from bench.stats.comparison import MATERIAL
 
@@ -41,37 +42,58 @@ def settings(study: Study) -> Figure | None:
     return _figure(study) if study.settings.alone else None
 
 
+@chart(
+    SECTION,
+    heading="Connections",
+    about="Clients whose connections pause around the keep-alive, bursts of new connections, and more "
+    "connections than a limit takes: what these settings are there for.",
+)
+def connections(study: Study) -> Figure | None:
+    """The settings of which a run knows what connections met; None where it knows that of none."""
+    return _figure(study, of_connections=True)
+
+
 @chart(SECTION, heading="Beside other configurations", about="Of runs that measured more than settings.")
 def settings_beside(study: Study) -> Figure | None:
     """All settings of a run that is about more than settings; None of others, and where none was tried."""
     return None if study.settings.alone else _figure(study)
 
 
-def _figure(study: Study) -> Figure | None:
+def _figure(study: Study, *, of_connections: bool = False) -> Figure | None:
     found = study.settings
     known = {each.measure for each in found.rows}
-    measures = [measure for measure in MEASURES if measure in known]
+    measures = [
+        measure
+        for measure, about in MEASURES.items()
+        if measure in known and about.of_connections == of_connections
+    ]
     if not measures:
         return None
     looks = style.looks(study.results.configurations)
-    places = _places(found.judged)
+    judged = tuple(each for each in found.judged if not of_connections or _has(each, measures))
+    places = _places(judged)
     with style.styled():
         rows = max(places.values()) + 1
         figure, axes = style.panels(len(measures), height=HEAD + ROW * rows, columns=len(measures))
         for number, ((axis,), measure) in enumerate(zip(axes, measures, strict=True)):
             _frame(axis, measure, found.rows)
-            for each in found.judged:
+            for each in judged:
                 _row(axis, each, measure, places[each.name], looks[each.name])
             names = {place: name for name, place in places.items()} if number == 0 else {}
             axis.set_yticks(list(names), list(names.values()))
             axis.set_ylim(rows - 0.4, -0.6)
         fates = axes[-1][0]
-        for each in found.judged:
+        for each in judged:
             fates.text(
                 1.06, places[each.name], each.fate, va="center", fontsize=8.5,
                 transform=fates.get_yaxis_transform(),
             )  # fmt: skip
-        return style.finish(figure, found.finding, READING, style.footer(study.results))
+        finding = Settings(judged).finding if of_connections else found.finding
+        return style.finish(figure, finding, READING, style.footer(study.results))
+
+
+def _has(judged: Judged, measures: Sequence[Measure]) -> bool:
+    return any(each.measure in measures for each in judged.measured)
 
 
 def _places(judged: tuple[Judged, ...]) -> dict[str, float]:

@@ -45,7 +45,8 @@ publish.table(exports.fates(study), "settings_fates")
 # ## The numbers
 #
 # `ratio` is the variant over its parent, `ratio_low` and `ratio_high` bound its 95 % interval, and `fate` is
-# what that measure says by itself. `lost` is requests lost per replaced worker.
+# what that measure says by itself. `lost` is requests lost per replaced worker; `lost_pause`, `lost_burst`,
+# `p99_burst`, `p99_overload` and `answers_503` are of connections (docs/settings.md).
 
 # %%
 publish.table(exports.settings(study), "settings")

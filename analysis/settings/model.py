@@ -10,7 +10,10 @@ from analysis.words import counted, figures, listed
 from bench.model.schema import Variant
 from bench.stats.comparison import MATERIAL, Ratio
 
-Measure = Literal["throughput", "cpu_us", "p99", "pss_bytes", "lost", "start", "stall", "overlap"]
+Measure = Literal[
+    "throughput", "cpu_us", "p99", "pss_bytes", "lost", "start", "stall", "overlap",
+    "lost_pause", "lost_burst", "p99_burst", "p99_overload", "answers_503",
+]  # fmt: skip
 Fate = Literal["worth it", "makes no difference", "costs", "not shown"]
 # In the order in which settings are told.
 FATES: tuple[Fate, ...] = ("worth it", "makes no difference", "not shown", "costs")
@@ -21,7 +24,8 @@ ClaimFate = Literal["holds", "holds in part", "does not hold", "not shown"]
 class About:
     """A measure in words: `head` of its column, `what` in a sentence, and what a variant `expects` of it.
 
-    `none` is said where it counts something that neither server had.
+    `none` is said where it counts something that neither server had, at how many `occasions`. Those
+    `of_connections` are known of few variants each.
     """
 
     head: str
@@ -29,6 +33,8 @@ class About:
     expects: str
     more_is_better: bool = False
     none: str = ""
+    occasions: str = "replacements"
+    of_connections: bool = False
 
 
 MEASURES: dict[Measure, About] = {
@@ -42,12 +48,20 @@ MEASURES: dict[Measure, About] = {
     "start": About("worker start", "the time in which a new worker is ready", "start"),
     "stall": About("stall", "the longest time without an answer at a replacement", "stall"),
     "overlap": About(
-        "overlapping",
-        "the share of replacements that overlap another",
-        "overlap",
+        "overlapping", "the share of replacements that overlap another", "overlap",
         none="of neither did two replacements overlap",
     ),
-}
+    "lost_pause": About(
+        "lost/pause", "the requests lost per pause around the keep-alive", "pauses",
+        none="neither lost a request", occasions="pauses", of_connections=True,
+    ),
+    "lost_burst": About("lost/burst", "the requests lost per burst", "bursts", of_connections=True),
+    "p99_burst": About("p99 of bursts", "the p99 of bursts", "bursts", of_connections=True),
+    "p99_overload": About("p99 in overload", "the p99 in overload", "overload", of_connections=True),
+    "answers_503": About(
+        "503 in overload", "the answers with 503 in overload", "overload", of_connections=True
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,9 +107,10 @@ class Setting:
     @property
     def text(self) -> str:
         """The ratio in a sentence: "0.676x (0.65 to 0.703) the requests per second"."""
+        about = MEASURES[self.measure]
         if math.isnan(self.ratio.ratio):
-            return f"{MEASURES[self.measure].none} in {self.ratio.rounds} replacements or more"
-        return f"{times(self.ratio)} {MEASURES[self.measure].what}"
+            return f"{about.none} in {self.ratio.rounds:,} {about.occasions} or more"
+        return f"{times(self.ratio)} {about.what}"
 
 
 def times(ratio: Ratio) -> str:

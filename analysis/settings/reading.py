@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.findings.bottleneck import generator_bound
 from analysis.recycling import Recycling
 from analysis.results import Results
+from analysis.settings.connections import Connections
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD, failed_share
@@ -20,8 +21,8 @@ from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
 def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | None = None) -> Settings:
     """The settings of a run; without rows where no variant was tried beside its parent.
 
-    Closed loops tell throughput, CPU time and memory, open loops without replaced workers the tail, and
-    `recycling` what replacing them loses.
+    Closed loops tell throughput, CPU time and memory, open loops without replaced workers the tail,
+    `recycling` what replacing them loses, and connections.csv the rest.
     """
     aliases = set(results.run.plan.get("aliases", {}))
     entries = {each.name: each.variant for each in results.run.configurations if each.name not in aliases}
@@ -50,6 +51,7 @@ class _Known:
     loads: Sequence[pd.DataFrame]
     figures: Mapping[Measure, Figures]
     recycling: Recycling | None
+    connections: Connections
 
     @classmethod
     def of(cls, results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> "_Known":
@@ -58,7 +60,8 @@ class _Known:
         by = ["load_kind", *OPEN_LOAD]
         loads = [cells for _, cells in plain.groupby(by, dropna=False, observed=True)]
         names = frozenset(summary["configuration"].astype(str))
-        return cls(results, names, loads, _figures(loads), recycling)
+        connections = Connections.of(results.directory)
+        return cls(results, names, loads, _figures(loads), recycling, connections)
 
 
 def _judged(known: _Known, name: str, facts: Variant) -> Judged:
@@ -69,6 +72,7 @@ def _judged(known: _Known, name: str, facts: Variant) -> Judged:
     found = {measure: ratio for measure, ratio in ratios.items() if not math.isnan(ratio.ratio)}
     if known.recycling is not None:
         found |= _of_replacements(known.recycling, name, facts)
+    found |= {measure: ratio for measure, ratio in known.connections.ratios(name, facts.of) if ratio.rounds}
     expects = set(facts.expects)
     if "throughput" in expects and "throughput" not in found:
         expects.add("cpu")  # as in rankings, where a server was not saturated

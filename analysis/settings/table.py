@@ -16,6 +16,8 @@ _SIGNS: dict[Fate, Verdict] = {
     "costs": "bad",
     "not shown": "unknown",
 }
+# Those that a sign is put beside, the one that decides first.
+_TOLD: tuple[Fate, ...] = ("costs", "worth it")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 # An interval that reaches further from its ratio than that is told by its ends.
 _EVEN = 0.5
@@ -34,7 +36,12 @@ class Row(TableRow):
         return (
             words(self.judged.name),
             Cell(fate, verdict=_SIGNS[fate]),
-            *(_ratio(known.get(measure)) for measure in self.measures),
+            *(
+                _ratio(known.get(measure))
+                for measure in self.measures
+                if not MEASURES[measure].of_connections
+            ),
+            *([_connections(self.judged)] if _of_connections(self.measures) else []),
             words(self.judged.remarks),
         )
 
@@ -85,7 +92,8 @@ class Table:
     @property
     def columns(self) -> tuple[str, ...]:
         """The heads of what `Row.cells` gives."""
-        heads = [MEASURES[measure].head for measure in self.measures]
+        heads = [MEASURES[each].head for each in self.measures if not MEASURES[each].of_connections]
+        heads += ["connections"] if _of_connections(self.measures) else []
         return "configuration", "fate", *heads, NOTES
 
     @property
@@ -103,14 +111,30 @@ def tables(settings: Settings) -> tuple[Table, ...]:
     )
 
 
+def _of_connections(measures: Sequence[Measure]) -> bool:
+    """Whether one of some measures is of connections: they share a column, as few variants have any."""
+    return any(MEASURES[each].of_connections for each in measures)
+
+
+def _connections(judged: Judged) -> Cell:
+    """What connections met, measure by measure; signed as the one that costs, else one that is worth it."""
+    found = [each for each in judged.measured if MEASURES[each.measure].of_connections]
+    if not found:
+        return words(None)
+    told = [f"{MEASURES[each.measure].head} {_ratio(each).text}" for each in found]
+    fates = {each.fate for each in found}
+    sign: Verdict = next((_SIGNS[fate] for fate in _TOLD if fate in fates), "")
+    return Cell("; ".join(told), verdict=sign)
+
+
 def _ratio(setting: Setting | None) -> Cell:
     """A ratio with how far its interval reaches to either side; a sign where it is better or worse."""
     if setting is None:
         return words(None)
     ratio, fate = setting.ratio, setting.fate
     if math.isnan(ratio.ratio):
-        return words("none lost" if setting.measure == "lost" else "none")
-    sign = _SIGNS[fate] if fate in ("worth it", "costs") else ""
+        return words("none lost" if setting.measure.startswith("lost") else "none")
+    sign = _SIGNS[fate] if fate in _TOLD else ""
     known = ratio.low > 0 and math.isfinite(ratio.high)
     half = math.sqrt(ratio.high / ratio.low) - 1 if known else math.inf
     text = f"{figures(ratio.ratio)}x{_NO_BREAK}±{half:.1%}" if half <= _EVEN else times(ratio)

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bench.model import documents
-from bench.model.columns import FILES, CsvFile
+from bench.model.columns import CONNECTIONS, FILES, CsvFile
 from bench.model.files import ROOT
 from bench.model.loads import Loads, OpenLoads, Search
 from bench.model.own_app import OwnApp
@@ -17,6 +17,7 @@ from bench.model.recycling import Probe, RecyclingTable
 from bench.model.requirements import Requirements, about
 from bench.model.rotation import RotationTable
 from bench.model.schema import Cell, Run
+from bench.model.settings import ConnectionsTable
 
 CONTRACTS = ROOT / "docs" / "contracts.md"
 
@@ -37,6 +38,7 @@ def parts() -> dict[str, str]:
         "recycling": _keys(RecyclingTable),
         "probes": _keys(Probe),
         "rotation": _keys(RotationTable),
+        "connections": f"{_keys(ConnectionsTable)}\n\n{_file('connections', CONNECTIONS)}",
         "requirements": _judged(),
         "ranking": _others("ranking"),
         "command": _others("command"),

@@ -54,8 +54,9 @@ def settings(
     A variant (`bench configurations --variants`) is a configuration with another flag, variable, package or
     Python. All of them are alive at once with what they are variants of, and the load goes round: that tells
     requests per second, CPU time and memory. Where a change is expected to move the tail of latency, requests
-    arrive by a schedule; where it is expected to lose requests, workers are replaced. Each setting is *worth
-    it*, *makes no difference* (within 2 %), *costs*, or that is *not shown*.
+    arrive by a schedule; where it is expected to lose requests, workers are replaced. Keep-alives, backlogs
+    and limits meet connections that pause, come in bursts, or are too many. Each setting is *worth it*,
+    *makes no difference* (within 2 %), *costs*, or that is *not shown*.
 
     Then a second run measures what is worth it, together, beside the configuration as it is: effects do not
     simply add up.
@@ -70,7 +71,7 @@ def settings(
     For example:
 
     ```
-    bench settings                                          # the two best: a quarter of an hour
+    bench settings                                          # the two best: twenty minutes
     bench settings --configurations sanic,uvicorn --sittings 12
     bench settings --configurations uvicorn-access-log      # one setting, beside uvicorn
     bench settings --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.experiment import locustfiles, networks, results
+from bench.experiment import connections, locustfiles, networks, results
 from bench.experiment.blocks import duration, estimate_s, expand, load_s, possible
 from bench.experiment.ceiling import subjects, why_none
 from bench.experiment.ceilings import Cache, kept_or_measured, note
+from bench.experiment.connections import Connections
 from bench.experiment.environments import Environments, database_source, make_environments
 from bench.experiment.inputs import Inputs, narrowed, recorded
 from bench.experiment.progress import Ahead, RunProgress
@@ -103,6 +104,9 @@ def run(request: Request, console: Console) -> Result:
         todo = remaining(planned, folder)
         record["cells_planned"] = _known_cells(planned, folder)
         say(_announcement(folder, plan, planned, todo, rotation))
+        further = connections.arrange(plan, environments.available(inputs), folder)
+        if further is not None:
+            say(further.announcement)
         ahead = Ahead() if rotation is None else rotation.ahead
         with RunProgress(console, todo, plan, ahead) as progress:
             paths = inputs.paths(without=environments.lacking)
@@ -120,7 +124,7 @@ def run(request: Request, console: Console) -> Result:
             )
             configurations = environments.available(inputs)
             runner = Runner(folder, plan, record["seed"], configurations, paths, rig, progress)
-            return _carry_out(runner, rotation, todo, record)
+            return _carry_out(runner, rotation, todo, further, record)
 
 
 def _inputs(request: Request) -> Inputs:
@@ -190,9 +194,13 @@ def _folder(request: Request, resumed: Path | None, described: Mapping[str, Any]
 
 
 def _carry_out(
-    runner: Runner, rotation: Rotation | None, todo: Sequence[Block], record: dict[str, Any]
+    runner: Runner,
+    rotation: Rotation | None,
+    todo: Sequence[Block],
+    further: Connections | None,
+    record: dict[str, Any],
 ) -> Result:
-    """Run sittings and blocks, and keep ``run.json`` up to date, whatever happens."""
+    """Run sittings, blocks and connections, and keep ``run.json`` up to date, whatever happens."""
     folder = runner.folder
     started = time.monotonic()
     before = {key: record[key] for key in ("wall_s", "load_s")}
@@ -213,7 +221,7 @@ def _carry_out(
     status = "failed"
     try:
         save("running")
-        if todo or not (rotation is None or rotation.is_over):
+        if todo or further or not (rotation is None or rotation.is_over):
             with runner.rig as rig:
                 networks.note(rig.launcher.network, record, runner.progress.say)
                 if rig.database is not None:
@@ -222,6 +230,8 @@ def _carry_out(
                 if rotation is not None:
                     rotation.run(runner, after_sitting=lambda: save("running"))
                 runner.run(todo, after_block=lambda: save("running"))
+                if further is not None:
+                    further.run(runner)
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"

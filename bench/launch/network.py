@@ -1,6 +1,6 @@
 """The network that the servers and the generator of a run meet in: which one is wanted, and what it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,23 +50,27 @@ def enter(wanted: Wanted | None, stack: ExitStack) -> Joined:
             because = f"the run can have no network of its own, {error}"
         else:
             why = made.why if wanted.steered else _AS_ASKED
-            return Joined(made.path, facts(wanted.cpus, why, namespace=True))
+            return Joined(made.path, facts(wanted.cpus, why, made.sysctls, namespace=True))
     if wanted.steer_host:
         why = stack.enter_context(network.steered_here(wanted.cpus))
-        return Joined(None, facts(wanted.cpus, why, namespace=False))
+        return Joined(None, facts(wanted.cpus, why, loopback.sysctls(), namespace=False))
     return Joined(None, _as_it_is(wanted.cpus, because))
 
 
-def facts(cpus: Sequence[int], why: str | None, *, namespace: bool) -> dict[str, Any]:
+def facts(
+    cpus: Sequence[int], why: str | None, sysctls: Mapping[str, int], *, namespace: bool
+) -> dict[str, Any]:
     """The ``network`` of ``run.json``; ``why`` it is not steered to these CPUs, if it is not."""
-    return {"namespace": namespace, "steered_to": list(cpus) if why is None else None, "note": why}
+    steered_to = list(cpus) if why is None else None
+    return {"namespace": namespace, "steered_to": steered_to, "note": why, "sysctls": dict(sysctls)}
 
 
 def _as_it_is(cpus: Sequence[int], because: str | None) -> dict[str, Any]:
     """This machine's own network, whose loopback device somebody may have steered."""
+    now = loopback.sysctls()
     set_to = loopback.cpus_of(loopback.steering() or "0")
     if set_to and set(set_to) <= set(cpus):
-        return facts(set_to, None, namespace=False)
+        return facts(set_to, None, now, namespace=False)
     why = f"{because}; " if because else ""
     why += f"its loopback device is steered to CPUs {set_to}; " if set_to else ""
-    return facts(cpus, f"{why}to steer this machine's: {network.command(cpus)}", namespace=False)
+    return facts(cpus, f"{why}to steer this machine's: {network.command(cpus)}", now, namespace=False)

@@ -3,17 +3,19 @@
 ``python loopback.py own CPUS`` makes a network namespace for itself, has ``lo`` up in it and steered to CPUs
 like ``0,1`` (an empty word: to none), prints what came of it and waits for the end of its input: whoever has
 opened its ``/proc/PID/ns/net`` keeps the namespace. ``python loopback.py here CPUS`` steers the device of the
-namespace that it runs in. What is printed is a JSON object: ``namespace`` (whether one was made) and ``why``
-(it is not steered; null: it is).
+namespace that it runs in. What is printed is a JSON object: ``namespace`` (whether one was made), ``why``
+(it is not steered; null: it is) and ``sysctls``.
 
 What a steered device receives is processed on these CPUs, as a network card and another machine would do it,
 and not on the CPU of the sender, who would pay for waking the receiver (kernel documentation,
-networking/scaling).
+networking/scaling). Of ``SYSCTLS`` a namespace of one's own gets what this one has, and what they are then is
+printed as ``sysctls``.
 
 A program of its own because a process with threads cannot make namespaces for all of them, and because it
 also runs in a container. Standard library only.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -25,6 +27,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 STEERING = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
+# What the kernel grants of a backlog at most; whether connections that wait at a listener which is closed, as
+# a replaced worker's is, go to another one of its port (1) or are reset (0).
+SOMAXCONN, MIGRATE = "net.core.somaxconn", "net.ipv4.tcp_migrate_req"
+SYSCTLS = (SOMAXCONN, MIGRATE)
 
 # <linux/sched.h>, <linux/mount.h>, <linux/sockios.h>, <linux/if.h>
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -38,15 +44,33 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def main(kind: str, cpus: str) -> None:
     """Steer, and say what came of it."""
     if kind == "here":
-        _say(namespace=False, why=_steer_by(_MS_REMOUNT, mask(_numbers(cpus))))
+        _say(namespace=False, why=_steer_by(_MS_REMOUNT, mask(_numbers(cpus))), sysctls=sysctls())
         return
+    before = sysctls()
     try:
         _make_namespace()
     except OSError as error:
         _say(namespace=False, why=str(error.strerror))
         return
-    _say(namespace=True, why=_steer_by(0, mask(_numbers(cpus))))
+    _set(before)
+    _say(namespace=True, why=_steer_by(0, mask(_numbers(cpus))), sysctls=sysctls())
     sys.stdin.read()
+
+
+def sysctls() -> dict[str, int]:
+    """The ``SYSCTLS`` of this network namespace, as far as the kernel has them."""
+    return {name: int(_sysctl(name).read_text()) for name in SYSCTLS if _sysctl(name).exists()}
+
+
+def _set(values: dict[str, int]) -> None:
+    """Set sysctls of this network namespace, as far as that is allowed: whoever reads them sees it."""
+    for name, value in values.items():
+        with contextlib.suppress(OSError):
+            _sysctl(name).write_text(str(value))
+
+
+def _sysctl(name: str) -> Path:
+    return Path("/proc/sys", *name.split("."))
 
 
 def _numbers(cpus: str) -> list[int]:

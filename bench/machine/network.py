@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ _IN_CONTAINER = "where this is a container, start it with --privileged"
 class Namespace:
     """A network namespace; ``path`` names it to other processes while this one lives.
 
-    ``why`` it is not steered, if it is not.
+    ``why`` it is not steered, if it is not. ``sysctls`` are its ``loopback.SYSCTLS``.
     """
 
     descriptor: int
     why: str | None
+    sysctls: Mapping[str, int]
 
     @property
     def path(self) -> Path:
@@ -84,7 +85,7 @@ def _make(cpus: Sequence[int]) -> Namespace:
             helper.stdin.close()
         finally:
             wait_or_kill(helper, _END_S)
-    return Namespace(descriptor, said["why"])
+    return Namespace(descriptor, said["why"], said["sysctls"])
 
 
 @contextlib.contextmanager

@@ -38,6 +38,31 @@ class CsvFile:
         return {column.name: column.kind for column in self.columns}
 
 
+CONNECTIONS = CsvFile(
+    "A load of connections that was put on a server; in the run's own folder.",
+    (
+        Column("configuration", "category"),
+        Column("load", "category", "`pause`, `burst` or `overload`"),
+        Column("workers", "int64"),
+        Column("repeat", "int64", "the start of the servers"),
+        Column("turn", "int64", "of several bursts in it"),
+        Column("connections", "int64", "at once"),
+        Column("answered", "int64", "with 2xx"),
+        Column("answers_503", "int64", "answered with 503"),
+        Column(
+            "closed_in_time",
+            "int64",
+            "when its pause was over the client saw that the connection was closed, and sent nothing",
+        ),
+        Column("refused", "int64", "no connection"),
+        Column("reset", "int64", "closed or reset before the answer was whole"),
+        Column("timed_out", "int64", "nothing came within 5 s of the last answer to anybody"),
+        Column("p99_us", "float64", "of what was answered or timed out, connecting included"),
+        Column("slowest_us", "float64", "likewise"),
+    ),
+)
+"""The one CSV file that a run has as a whole."""
+
 _METHOD = Column("method", "category")
 _NAME = Column("name", "category")
 

@@ -70,7 +70,8 @@ def _external(changes: Mapping[str, Any]) -> dict[str, Any]:
     if "external" not in changes:
         return {}
     only = {"configurations": [changes["external"]["name"]], "variants": False, "catalogue": None}
-    only |= {"rotation": None, "settings": False}  # it goes round among several, and has no variants
+    # It goes round among several, and has no variants.
+    only |= {"rotation": None, "settings": False, "connections": None}
     return {**only, "workers": None, "startup_timeout_s": changes.get("startup_timeout_s")}
 
 

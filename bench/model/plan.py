@@ -32,7 +32,7 @@ from bench.model.proxy import ProxyKind, Retries, check_proxy
 from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
-from bench.model.settings import beside_variants, check_variants, having_variants
+from bench.model.settings import ConnectionsTable, beside_variants, check_variants, having_variants
 from bench.model.tables import Counts, Names, Table, Window
 from targets.configurations import Configuration
 
@@ -92,6 +92,8 @@ class Plan(Table):
     rotation: RotationTable | None = Field(default=None, exclude_if=lambda value: value is None)
     """`[rotation]`: closed loops are measured in sittings, in which all configurations are alive at once and
     the load goes round among them."""
+    connections: ConnectionsTable | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`[connections]`, in plans of settings: pauses, bursts and overload."""
     requirements: Requirements | None = Field(default=None, exclude_if=lambda value: value is None)
     """`[requirements]`: what is required of a configuration."""
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -172,6 +174,8 @@ class Plan(Table):
             raise ValueError(
                 "packages for locustfiles belong to a locustfile of your own: give SCENARIO= too"
             )
+        if self.connections is not None and not self.settings:
+            raise ValueError("[connections] belong to a plan of settings: it needs `settings = true`")
         check_proxy(self.proxy, self.proxy_retries, external=self.external is not None)
         if self.settings and self.own_app is not None and self.own_app.baseline is not None:
             raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")

@@ -77,7 +77,7 @@ class Variant(_Record):
     """What the claim comes to: how the variant is beside its parent."""
     expects: list[str]
     """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `start`,
-    `stall` and `overlap`."""
+    `stall`, `overlap`, `pauses`, `bursts` and `overload`."""
 
 
 class Configuration(_Record):
@@ -183,6 +183,9 @@ class Network(_Record):
     for waking the generator; null where the sender's CPU does."""
     note: str | None = None
     """Why it is not steered, and what would allow it."""
+    sysctls: dict[str, int] = {}
+    """`net.core.somaxconn`, the largest backlog, and `net.ipv4.tcp_migrate_req`, as far as the kernel has
+    them."""
 
 
 class Sittings(_Record):

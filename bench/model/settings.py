@@ -2,13 +2,38 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from pydantic import Field, PositiveInt
+
 from bench.model.errors import UsageError
+from bench.model.tables import Counts, Table, Window
 from targets.configurations import Configuration
 
 TAIL = "tail"
 """What a variant is expected to change that open loops tell, under which no worker is replaced."""
+PAUSES, BURSTS, OVERLOAD = "pauses", "bursts", "overload"
+"""The same: what connections tell (``ConnectionsTable``)."""
 
 Configurations = Mapping[str, Configuration]
+
+
+class ConnectionsTable(Table):
+    """``[connections]``: what connections meet, of the variants that expect it and what they are variants of.
+
+    All servers of a start are alive at once. Bursts and overload are repeated after each start, pauses once.
+    """
+
+    starts: PositiveInt = 3
+    """Starts of all servers: a repeat each."""
+    pauses: PositiveInt = 1000
+    """Connections to each server (of those that expect `pauses`) that pause around its keep-alive."""
+    bursts: Counts = Field(default=[300, 1000])
+    """New connections at once, to one server after the other (`bursts`)."""
+    bursts_each: PositiveInt = 3
+    """How often in a start."""
+    overload: PositiveInt = 512
+    """Connections in a closed loop (`overload`)."""
+    overload_s: Window = 2
+    """How long they are counted, in seconds."""
 
 
 def beside_variants(names: Sequence[str], configurations: Configurations) -> list[str]:

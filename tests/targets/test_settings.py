@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.patience import LONG_S
+from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 
 from .conftest import PROJECT, serving, stack_python
@@ -59,6 +59,17 @@ def test_a_variant_serves_as_it_says(tmp_path):
         assert whoami["configuration"] == server["configuration"] == "uvicorn-h11"
         assert (whoami["loop"], whoami["parser"]) == ("uvloop", "h11")
         assert server["command"][server["command"].index("--http") + 1] == "h11"
+
+
+def test_what_a_server_prints_may_come_by_a_pipe(tmp_path):
+    with serving(tmp_path, "uvicorn-access-log-pipe") as served:
+        served.wait_ready()
+        assert os.readlink(f"/proc/{served.server['pid']}/fd/1").startswith("pipe:")  # noqa: PTH115
+        served.get_json("/whoami")
+        log = served.metrics / "server.log"
+        wait_until(lambda: '"GET /whoami HTTP/1.1" 200' in log.read_text(), "the request is in the log")
+        assert served.end()[0] == 0
+        assert "Finished server process" in log.read_text()
 
 
 @pytest.mark.parametrize(

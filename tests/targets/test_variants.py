@@ -130,6 +130,11 @@ def test_a_variant_may_spread_its_restarts_otherwise_than_its_run(read):
     assert even.variant.change == "max_requests_jitter 0"
 
 
+def test_where_the_output_goes_is_a_change_of_its_own(variant):
+    found = variant('output = "pipe"')
+    assert (found.output, found.variant.change) == ("pipe", "output pipe")
+
+
 def test_other_packages_and_pythons_make_another_stack(read):
     catalogue = read(
         '[variant.bare]\nof = "plain"\nvaries = "packages"\nwithout = ["uvloop", "http-tools"]\n'
@@ -181,6 +186,7 @@ def test_other_packages_and_pythons_make_another_stack(read):
         ),
         ('of = "plain"\npython = ["3"]', "python: must be versions such as \"3.13\", not '3'"),
         ('of = "plain"\nexpects = ["speed"]', "expects: 'speed' is unknown"),
+        ('of = "plain"\noutput = "socket"', "output: 'socket' is unknown"),
         ('of = "plain"\nclaim = "X."', "says: is missing: does the claim call the variant better, no diff"),
         ('of = "plain"\nsays = "better"', "says: goes with a `claim`"),
         ('of = "plain"\nclaim = "X."\nsays = "good"', "says: 'good' is unknown"),

@@ -111,9 +111,9 @@ class Compose(ServingLauncher):
         """The ``network`` of ``run.json``, after an attempt to steer it; ``None`` if nobody asked for it."""
         if self._network is None:
             return None
-        why = self._containers.steer(self._network.cpus)
+        why, sysctls = self._containers.steer(self._network.cpus)
         advice = "an engine of root's own that allows --cap-add SYS_ADMIN would steer it"
-        return facts(self._network.cpus, why and f"{why}; {advice}", namespace=True)
+        return facts(self._network.cpus, why and f"{why}; {advice}", sysctls, namespace=True)
 
     def _port(self, used: Collection[int]) -> int:  # noqa: ARG002  (none comes twice)
         return next(self._ports)

@@ -153,8 +153,10 @@ class Containers:
             "WHICHWORKER_NETWORK": "none" if self.network is None else f"container:{self.network}",
         }
 
-    def steer(self, cpus: Sequence[int]) -> str | None:
+    def steer(self, cpus: Sequence[int]) -> tuple[str | None, dict[str, int]]:
         """Have CPUs process what the loopback device of the network receives; returns why not, if so.
+
+        And the network's ``loopback.SYSCTLS``, as far as they could be read.
 
         A container with the capabilities that this takes does it, and is gone then: it makes its /sys one
         that can be written to.
@@ -176,9 +178,8 @@ class Containers:
         try:
             said: dict[str, Any] = json.loads(self.engine.docker(*words).splitlines()[-1])
         except ClientError as error:
-            return str(error).splitlines()[0]
-        why: str | None = said["why"]
-        return why
+            return str(error).splitlines()[0], {}
+        return said["why"], said["sysctls"]
 
     def signal(self, name: str, number: int) -> bool:
         """Send a signal to a container's program; returns whether it was there to get it."""

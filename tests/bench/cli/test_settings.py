@@ -10,6 +10,7 @@ from bench.experiment import results
 from bench.experiment import run as experiment
 from bench.experiment.run import Result
 from bench.experiment.runner import Outcome
+from bench.machine import loopback
 from bench.model import schema
 from tests.bench.commands import told
 
@@ -25,7 +26,7 @@ of = "uvicorn"
 varies = "backlog"
 replace = { "--backlog" = "100" }
 backlog = 100
-expects = ["tail"]
+expects = ["tail", "bursts"]
 
 [variant.three-workers]
 of = "uvicorn"
@@ -53,6 +54,11 @@ sittings = 2
 load_s = 0.2
 settle_s = 0.2
 slice_s = 0.05
+
+[connections]
+starts = 1
+bursts = [20]
+bursts_each = 1
 
 [scenarios.index]
 users = [4]
@@ -101,7 +107,12 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
         *(f"{name}/index/c4-w1/r{sitting}" for name in rotated for sitting in (1, 2)),
         *(f"{name}/index/o50-constant-w1/r1" for name in ("uvicorn", "few-waiting")),
     }
+    lines = (folder / "connections.csv").read_text().splitlines()[1:]
+    assert sorted(line.split(",")[:8] for line in lines) == [
+        [name, "burst", "1", "1", "1", "20", "20", "0"] for name in ("few-waiting", "uvicorn")
+    ]
     run = schema.read(folder / "run.json", schema.Run)
+    assert set(run.network.sysctls) <= set(loopback.SYSCTLS)
     assert run.plan["configurations"][:4] == list(rotated[:4]) and run.plan["settings"]
     # Beside one worker, on as many CPUs as there are for servers.
     several = schema.read(folder / "three-workers/index/c4-w1/r1/cell.json", schema.Cell)

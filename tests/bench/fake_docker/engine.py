@@ -162,7 +162,7 @@ def _steer(*words):
     if refusal := text(STATE / "unprivileged"):
         raise FailError(f"docker: {refusal}")
     (STATE / "steered").write_text(cpus)
-    say(json.dumps({"namespace": False, "why": None}))
+    say(json.dumps({"namespace": False, "why": None, "sysctls": {}}))
     return 0
 
 

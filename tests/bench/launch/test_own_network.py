@@ -41,7 +41,8 @@ def test_servers_and_programs_meet_where_this_process_is_not(root, tmp_path, cur
     wanted = Wanted((CPU,))
     launcher = Processes().open({"current": current}, tmp_path, print, network=wanted)
     with launcher:
-        assert launcher.network == {"namespace": True, "steered_to": [CPU], "note": None}
+        facts = {"namespace": True, "steered_to": [CPU], "note": None, "sysctls": loopback.sysctls()}
+        assert launcher.network == facts
         server = launcher.start(catalogue.get("sanic"), 1, tmp_path / "m", [0])
         theirs = Path(f"/proc/{server.facts['pid']}/ns/net").readlink()
         assert theirs != Path("/proc/self/ns/net").readlink()
@@ -109,5 +110,7 @@ def test_the_doctor_says_how_to_allow_it(unprivileged, tmp_path, monkeypatch):
 def test_a_network_of_ones_own_is_left_as_it_is_if_asked(root):
     with ExitStack() as stack:
         joined = launch_network.enter(Wanted((CPU,), steered=False), stack)
-        assert joined.facts == {"namespace": True, "steered_to": None, "note": "it is not steered, as asked"}
+        note = "it is not steered, as asked"
+        facts = {"namespace": True, "steered_to": None, "note": note, "sysctls": loopback.sysctls()}
+        assert joined.facts == facts
         assert joined.path is not None

@@ -39,6 +39,15 @@ print(open("/sys/class/net/lo/queues/rx-0/rps_cpus").read().strip())
 """
 
 
+# A namespace of one's own, made where the largest backlog is another one.
+NESTED = f"""
+import subprocess, sys
+open("/proc/sys/net/core/somaxconn", "w").write("77")
+made = subprocess.run([sys.executable, "{network.PROGRAM}", "own", ""], input=b"", capture_output=True)
+print(made.stdout.decode())
+"""
+
+
 @pytest.fixture
 def root():
     if os.geteuid() != 0:
@@ -78,6 +87,14 @@ def test_a_namespace_has_a_loopback_device_of_its_own_and_it_is_steered(root):
         assert name != own() and "lo" in devices and "eth0" not in devices and reached == [True, True]
         assert int(inside(made.path, READ).replace(",", ""), 16) == 1 << CPU
         assert json.loads(inside(made.path, LOOK))[0] == name
+
+
+def test_a_namespace_takes_over_what_the_machine_grants(root):
+    with network.namespace([CPU]) as made:
+        assert made.sysctls == loopback.sysctls() and made.sysctls.keys() <= set(loopback.SYSCTLS)
+        nested = json.loads(inside(made.path, NESTED))
+    assert nested["namespace"] and nested["sysctls"][loopback.SOMAXCONN] == 77
+    assert loopback.sysctls()[loopback.SOMAXCONN] != 77
 
 
 def test_what_cannot_be_steered_is_a_namespace_all_the_same(root):

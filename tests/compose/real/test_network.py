@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+from bench.machine import loopback
 from tests.compose.real.checkout import end
 from tests.compose.real.engine import containers
 from tests.patience import CONTAINERS_S, wait_until
@@ -59,6 +60,7 @@ with launcher:
 def test_it_is_steered_and_the_generator_reads_the_servers_clocks(checkout, results, nothing_left):
     checkout.run(".venvs/suite/bin/python", "-c", PROGRAM, results, "end", PYTHONPATH=str(checkout.folder))
     said = json.loads((results / "said.json").read_text())
+    assert said["network"].pop("sysctls").keys() == set(loopback.SYSCTLS)
     assert said["network"] == {"namespace": True, "steered_to": [0], "note": None}
     assert [len(pids) for pids in said["pids"]] == [1, 2]
     assert len(said["clocks"]) == 3 and all(clock > 0 for clock in said["clocks"])

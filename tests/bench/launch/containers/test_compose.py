@@ -92,7 +92,7 @@ def test_servers_start_together_and_their_processes_are_known(
 
 def test_the_network_is_steered_where_the_engine_allows_it(docker, make_launcher):
     with make_launcher(network=Wanted((1, 2))) as launcher:
-        assert launcher.network == {"namespace": True, "steered_to": [1, 2], "note": None}
+        assert launcher.network == {"namespace": True, "steered_to": [1, 2], "note": None, "sysctls": {}}
         assert (docker.state / "steered").read_text() == "1,2"
         (call,) = docker.calls("--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN")
         labels = {
