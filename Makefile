@@ -61,11 +61,14 @@ ALLOWANCE ?=
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
-# The first Python that is new enough, those the suite was tested with first.
-FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 "$${HOME:-}"/.pyenv/versions/3.1[1-4].*/bin/python; do \
-	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; exit; fi; done; \
-	echo "error: Python 3.11 or newer with the venv module was not found." >&2; \
-	echo "Install it (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
+# Those that the servers of today run on, the best first: the suite takes the first that is found, as its servers do.
+PYTHONS = $$(sed -n '/^\[stack.current\]/,/^requirements/s/^python = \[\(.*\)\]/\1/p' targets/configurations.toml | tr -d '",')
+FIND_PYTHON = for version in $(PYTHONS); do \
+	for python in "python$$version" python3 "$${PYENV_ROOT:-$${HOME:-}/.pyenv}/versions/$$version".*/bin/python; do \
+	if "$$python" -c 'import sys, venv, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' "$$version" >/dev/null 2>&1; \
+	then echo "$$python"; exit; fi; done; done; \
+	echo "error: no Python of these with the venv module was found: "$(PYTHONS)"." >&2; \
+	echo "Install one (Debian: apt install python3 python3-venv; or: pyenv install 3.13) and run make again." >&2; exit 1
 # Docker Compose in either version, as the shell's $compose.
 FIND_COMPOSE = if docker compose version >/dev/null 2>&1; then compose='docker compose'; elif command -v docker-compose >/dev/null; then compose=docker-compose; \
 	else echo 'error: Docker Compose was not found.' >&2; echo 'Install it (Debian: apt install docker.io docker-compose) and run make again.' >&2; exit 1; fi

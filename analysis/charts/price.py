@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,12 +16,12 @@ from analysis.words import counted, figures
 # What the title tells of: an N in the middle.
 TOLD = 10_000
 READING = (
-    "Lower is better. Curves: computed from the smallest N that was measured (filled mark); band: its 95 % "
-    "interval. Hollow marks: other N that were measured; a curve that meets them holds. Marks stand where "
-    "workers ended in fact, beyond N."
+    "Lower is better. Throughput is that of a saturated server. Curves: computed from the smallest N "
+    "that was measured (filled mark); band: its 95 % interval. Hollow marks: other N that were measured; "
+    "a curve that meets them holds. Marks stand where workers ended in fact, beyond N."
 )
 _PANELS: dict[str, Callable[[Price, float], float]] = {
-    "throughput lost when saturated (%)": lambda price, n: 100 * price.throughput_share(n).mean,
+    "throughput lost (%)": lambda price, n: 100 * price.throughput_share(n).mean,
     "added to the p99 (ms)": lambda price, n: price.p99_added_ms(n),
     "requests lost of a million": lambda price, n: price.lost_per_million(n).mean,
 }
@@ -57,7 +58,7 @@ def _figure(study: Study, prices: Sequence[Price]) -> Figure:
                 _curve(axis, each, value, looks[each.configuration])
             axis.set_title(what, fontsize=10)
             axis.set_xlabel("requests that a worker serves")
-            style.logarithmic_counts(axis)
+            _scale(axis)
         _band(axes[0][0], computed(tuple(prices)), looks)
         place = f"{first.scenario}, {counted(first.workers, 'worker')}, {figures(first.rate_per_s)}/s"
         return style.finish(
@@ -68,8 +69,16 @@ def _figure(study: Study, prices: Sequence[Price]) -> Figure:
 def _curve(axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look) -> None:
     requests = np.geomspace(GRID[0], GRID[-1], 80)
     axis.plot(requests, [value(price, each) for each in requests], color=look.colour, linestyle=look.line)
-    # As far as there is nothing: a loss that is not shown to be any, a p99 that does not move.
+
+
+def _scale(axis: Axes) -> None:
+    """Logarithmic scales; the upright one has a place for nothing: no request lost, a p99 that stays."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(ticker.FixedLocator([GRID[0], 10 * GRID[0], 100 * GRID[0]]))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.xaxis.set_major_formatter(style.thousands)
     axis.set_yscale("symlog", linthresh=1, linscale=0.4)
+    axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.12g}"))
     axis.set_ylim(bottom=0)
 
 

@@ -48,7 +48,9 @@ def _differences(runs: Sequence[Run]) -> Iterator[str]:
         if one.launcher != other.launcher:
             yield f"The runs had different launchers: {one.launcher} and {other.launcher}."
         for stack in one.stacks.keys() & other.stacks.keys():
-            before, after = one.stacks[stack].packages, other.stacks[stack].packages
+            before, after = (
+                {"Python": run.stacks[stack].python, **run.stacks[stack].packages} for run in (one, other)
+            )
             changed = [
                 f"{name} {before[name]} and {after[name]}"
                 for name in sorted(before.keys() & after.keys())

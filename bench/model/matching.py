@@ -70,6 +70,10 @@ def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
             yield f"proxy {one.behind or 'none'} and {other.behind or 'none'}"
         if one.launcher != other.launcher:
             yield f"launcher {one.launcher} and {other.launcher}"
+            for stack in sorted(one.stacks.keys() & other.stacks.keys()):
+                pythons = [run.stacks[stack].python for run in (one, other)]
+                if pythons[0] != pythons[1]:
+                    yield f"Python {pythons[0]} and {pythons[1]} in the stack {stack}"
         if _rotates(one) != _rotates(other):
             yield f"{_design(one)} and {_design(other)}"
         networks = [_network(run) for run in (one, other)]

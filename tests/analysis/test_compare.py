@@ -194,6 +194,19 @@ def test_unlike_ways_to_measure_are_refused(runs, key, value, words):
         compare(before, after)
 
 
+def test_launchers_that_served_by_different_pythons_are_told_so(runs):
+    before, after = runs({}, {})
+    run = json.loads((after / "run.json").read_text()) | {"launcher": "compose"}
+    run["stacks"]["current"]["python"] = "3.14.0"
+    (after / "run.json").write_text(json.dumps(run))
+    assert compare(before, after, across=True).unlike == (
+        "launcher processes and compose", "Python 3.11.7 and 3.14.0 in the stack current",
+    )  # fmt: skip
+    # Where the launcher is the same, one compares Pythons by that.
+    (after / "run.json").write_text(json.dumps(run | {"launcher": "processes"}))
+    assert compare(before, after).unlike == ()
+
+
 def test_a_rotation_is_not_compared_with_blocks_unless_told(tmp_path):
     spec = Spec(configurations=("sanic", "uvicorn"), scenarios={"index": (64,)}, unavailable=())
     blocks = make_run(tmp_path / "blocks", spec)

@@ -176,10 +176,11 @@ def test_variables_are_written_as_either_compose_reads_them():
         assert VARIABLE.search(text), text
 
 
-def test_the_default_images_have_a_python_of_their_stack():
-    for name, stack in CATALOGUE.pinned.items():
-        arguments = SERVICES[f"bench-{name}"]["build"]["args"]
-        assert arguments["PYTHON"] in stack.pythons
+def test_the_default_images_have_the_python_that_local_processes_prefer():
+    preferred = {f"bench-{name}": stack.pythons[0] for name, stack in CATALOGUE.pinned.items()}
+    for service, python in {**preferred, "suite": preferred["bench-current"]}.items():
+        arguments = SERVICES[service]["build"]["args"]
+        assert arguments["PYTHON"] == python
         assert arguments["BASE"].startswith(f"python:{arguments['PYTHON']}-")
 
 

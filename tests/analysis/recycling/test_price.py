@@ -95,7 +95,7 @@ def test_the_chart_says_what_an_n_in_the_middle_costs(study):
     (figure,) = price_of_n(study).values()
     heading = figure.texts[0].get_text().replace("\n", " ")
     assert heading.startswith("At N = 10,000 replacing workers costs from ") and "uvicorn" in heading
-    assert figure.axes[0].get_title(loc="left") == "throughput lost when saturated (%)"
+    assert figure.axes[0].get_title(loc="left") == "throughput lost (%)"
     assert all(axis.get_xscale() == "log" for axis in figure.axes)
 
 

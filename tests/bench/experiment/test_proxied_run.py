@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(installed("nginx") is None, reason="nginx is not
 
 CATALOGUE = f"""
 [stack.current]
-python = ["3.11", "3.12", "3.13", "3.14"]
+python = ["3.14", "3.13", "3.12", "3.11"]
 requirements = "{ROOT / "targets/stacks/current.txt"}"
 
 [configuration.dropping]

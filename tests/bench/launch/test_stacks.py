@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -6,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bench.launch import stacks
+from bench.model.files import ROOT
+from targets.configurations import load
 from targets.stack import Stack
 
 HERE = "{}.{}".format(*sys.version_info)
@@ -108,6 +111,22 @@ def test_interpreters_are_looked_for_in_order(tmp_path, monkeypatch):
     assert stacks.find_interpreter(("4.2", "4.1")) == str(on_path)
     best = _fake_python(tmp_path / "bin", "python4.2", "4.2")
     assert stacks.find_interpreter(("4.2", "4.1")) == str(best)
+
+
+def test_the_suite_itself_takes_the_newest_python_that_its_servers_would(tmp_path):
+    newest, next_best, *_ = load().stacks["current"].pythons
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PYENV_ROOT": str(tmp_path / "pyenv")}
+    command = ["make", "--no-print-directory", "--eval", "found:; @$(FIND_PYTHON)", "found"]
+
+    def found():
+        return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).strip()
+
+    # They say that they are what they are asked for: `sys.exit` with 0.
+    on_path = _fake_python(tmp_path / "bin", f"python{next_best}", next_best)
+    _fake_python(tmp_path / "bin", "python3", None)
+    assert found() == on_path.name
+    in_pyenv = _fake_python(tmp_path / "pyenv" / "versions" / f"{newest}.1" / "bin", "python", newest)
+    assert found() == str(in_pyenv)
 
 
 def test_the_hash_covers_included_files(tmp_path):

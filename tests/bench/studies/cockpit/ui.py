@@ -20,7 +20,7 @@ STACK = ROOT / "targets" / "stacks" / "current.txt"
 
 CATALOGUE = f"""
 [stack.current]
-python = ["3.11", "3.12", "3.13", "3.14"]
+python = ["3.14", "3.13", "3.12", "3.11"]
 requirements = "{STACK}"
 
 [configuration.sanic]
