@@ -72,6 +72,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "variant": None,
         **dict.fromkeys(("workers", "max_requests_jitter", "least_workers")),
         "reload": None,
+        "output": "file",
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
