@@ -231,8 +231,10 @@ def _candidates(version: str) -> Iterator[str]:
         if found:
             yield found
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for folder in sorted(pyenv.glob(f"versions/{version}.*"), reverse=True):
-        yield str(folder / "bin" / "python")
+    # What cannot be looked into has none for this user: another's, of whom `su` keeps the variable.
+    with contextlib.suppress(OSError):
+        for folder in sorted(pyenv.glob(f"versions/{version}.*"), reverse=True):
+            yield str(folder / "bin" / "python")
     yield sys.executable
 
 

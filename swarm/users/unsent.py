@@ -6,7 +6,6 @@ of it on the engine's hot path.
 
 from __future__ import annotations
 
-import ast
 import logging
 import sys
 import weakref
@@ -28,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 RUNS: Final = 8
 """How often each function is watched in a test, all users together: it may do differently another time."""
-
-WHOLE_LINE: Final = 1000
-"""A column behind all that a line has: a traceback then marks no part of it."""
 
 SUITE: Final = Path(__file__).parents[1]
 """The package: its frames are none of the task's."""
@@ -228,20 +224,16 @@ def _sentence(command: Request | Pause) -> str:
 def _traceback_at(code: CodeType, line: int, error: Exception) -> TracebackType | None:
     """A traceback that points to a line which raised nothing itself, so that Locust can show and count it.
 
-    Locust tells exceptions apart by their tracebacks. As template engines do, it is made by raising on that
-    line of a code object with the name and file of the function; the function's own frame is not kept.
+    Locust tells exceptions apart by their tracebacks. As template engines do, it is made by raising in a code
+    object with the name and file of the function; the function's own frame is not kept. No instruction stands
+    for the line, so that no part of it is marked.
     """
-    tree = ast.parse("raise error")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt | ast.expr):
-            node.lineno = node.end_lineno = line
-            node.col_offset, node.end_col_offset = 0, WHOLE_LINE
-    raising = compile(tree, code.co_filename, "exec").replace(co_name=code.co_name)
+    raising = compile("raise error", code.co_filename, "exec").replace(co_name=code.co_name)
     try:
         exec(raising, {"error": error})
     except NeverSent as raised:
-        assert raised.__traceback__ is not None
-        return raised.__traceback__.tb_next
+        assert raised.__traceback__ is not None and raised.__traceback__.tb_next is not None
+        return TracebackType(None, raised.__traceback__.tb_next.tb_frame, -1, line)
     return None
 
 

@@ -35,6 +35,7 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, curre
         wanted = requests("sanic-single", "nobody", "uvicorn", "uvicorn")
         first, failed, *others = launcher.start_all(wanted)
         assert isinstance(failed, ServerError) and "nobody did not start" in str(failed)
+        assert not any(isinstance(each, ServerError) for each in (first, *others)), (first, *others)
         served = [server.facts["configuration"] for server in (first, *others)]
         assert served == ["sanic-single", "uvicorn", "uvicorn"]
         assert len({server.url for server in (first, *others)}) == 3

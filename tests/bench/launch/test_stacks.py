@@ -106,6 +106,9 @@ def test_interpreters_are_looked_for_in_order(tmp_path, monkeypatch):
     _fake_python(tmp_path / "bin", "python4.1", None)  # a shim of a version that is not selected
     in_pyenv = _fake_python(tmp_path / "pyenv" / "versions" / "4.1.7" / "bin", "python", "4.1")
     assert stacks.find_interpreter(("4.1",)) == str(in_pyenv)
+    # As of another user, for root may look everywhere: a name too long is an error as well.
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / ("x" * 300)))
+    assert stacks.find_interpreter(("4.1",)) != str(in_pyenv)
     on_path = _fake_python(tmp_path / "bin", "python4.1", "4.1")
     assert stacks.find_interpreter(("4.1",)) == str(on_path)
     assert stacks.find_interpreter(("4.2", "4.1")) == str(on_path)
