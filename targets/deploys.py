@@ -10,6 +10,7 @@ import http.client
 import json
 import signal
 import socket
+import time
 from pathlib import Path
 
 from targets.configurations import Configuration
@@ -22,7 +23,9 @@ RESTART = "restart"
 """The way of a server that has no other: it is stopped and started again."""
 
 _LOCAL = "127.0.0.1"
-_INSPECTOR_S = 5.0
+# How long the inspector may take to listen, and to answer.
+_INSPECTOR_S = 10.0
+_AGAIN_S = 0.05
 
 
 class DeployError(Exception):
@@ -63,19 +66,32 @@ class Deploys:
         temporary.replace(self._release)
 
     def ask_inspector(self) -> None:
-        """What `sanic inspect reload --zero-downtime` does; raises `DeployError`."""
+        """What `sanic inspect reload --zero-downtime` does; raises `DeployError`.
+
+        The inspector is a process that starts beside the workers, and may listen later than they.
+        """
+        deadline = time.monotonic() + _INSPECTOR_S
+        while (status := self._order_reload()) is None:
+            if time.monotonic() > deadline:
+                raise DeployError(f"Sanic's inspector does not listen after {_INSPECTOR_S:g} s")
+            time.sleep(_AGAIN_S)
+        if status != http.client.OK:
+            raise DeployError(f"Sanic's inspector answers {status} to reload")
+
+    def _order_reload(self) -> int | None:
+        """The status that the inspector answers; `None` where nobody listens."""
         assert self._inspector is not None
         connection = http.client.HTTPConnection(_LOCAL, self._inspector, timeout=_INSPECTOR_S)
         try:
             order = json.dumps({"zero_downtime": True})
             connection.request("POST", "/reload", order, {"Content-Type": "application/json"})
-            status = connection.getresponse().status
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            return None
         except (OSError, http.client.HTTPException) as error:
             raise DeployError(f"Sanic's inspector does not answer: {error!r}") from error
         finally:
             connection.close()
-        if status != http.client.OK:
-            raise DeployError(f"Sanic's inspector answers {status} to reload")
 
 
 def _free_port() -> int:

@@ -174,11 +174,13 @@ class Meter:
     def _role_of_newborn(self, stat: list[str] | None) -> str:
         """After `settle()`: what the manager starts is a worker, what a worker starts is not.
 
-        What serve starts again is what its first process was.
+        What serve starts again is what its first process was. Where a manager lives, something of unknown
+        parents was orphaned, or is dead.
         """
         parent = self._known.get(int(stat[PARENT])) if stat else None
         if parent is None:
-            return self._first_role
+            managed = any(process.role == "manager" for process in self._known.values())
+            return "worker" if managed else self._first_role
         return "worker" if parent.role == "manager" else "helper"
 
     def _event(self, moment: float, event: str, process: _Process, exit_status: int | None = None) -> None:

@@ -53,12 +53,13 @@ def test_a_run_lists_the_variants_that_it_measures(make_plan, catalogue):
 
 
 def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catalogue, monkeypatch, tmp_path):
+    newest = catalogue.stacks["current"].pythons[0]
     own = tmp_path / "mine.toml"
     own.write_text(
-        '[variant.sanic-new]\nof = "sanic"\nvaries = "Python"\npython = ["3.13"]\n'
-        '[variant.sanic-old]\nof = "sanic"\nvaries = "Python"\npython = ["3.11"]\n'
+        '[variant.sanic-other]\nof = "sanic"\nvaries = "Python"\npython = ["3.11"]\n'
+        f'[variant.sanic-same]\nof = "sanic"\nvaries = "Python"\npython = ["{newest}"]\n'
     )
-    chosen = make_plan("sanic", "sanic-new", "sanic-old", catalogue=str(own))
+    chosen = make_plan("sanic", "sanic-other", "sanic-same", catalogue=str(own))
     ensured = []
 
     def ensure(stack, say):
@@ -68,9 +69,9 @@ def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catal
     monkeypatch.setattr(stacks, "ensure", ensure)
     found = Inputs("mine", chosen, inputs.catalogue(chosen), {})
     having = environments.make_environments(found, LOCAL, print)
-    assert ensured == ["current", "current+python-3.13"]
+    assert ensured == ["current", "current+python-3.11"]
     (entry,) = having.unavailable
-    assert entry["configuration"] == "sanic-old" and "served by Python 3.11 here" in entry["reason"]
+    assert entry["configuration"] == "sanic-same" and f"served by Python {newest} here" in entry["reason"]
     assert own in found.files([])
 
 
