@@ -23,7 +23,7 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 WATCHED_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD, deploys.SIGNAL}
 """To be blocked while a server is run: they are waited for, so that none interrupts at a wrong moment."""
 
-_LAST_LINES = 40  # with fewer, gunicorn's own traceback hides that of the app
+_LAST_LINES = 60  # with fewer, gunicorn's own traceback hides that of the app
 _POLL_S = 0.01
 # Some servers start a worker that dies while it starts again and again. So many deaths more than there
 # are workers are no accident (an import may run and end a program of its own).
@@ -265,7 +265,9 @@ class Server:
         temporary.replace(order.metrics / "server.json")
 
     def _story(self, what: str) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        written = self._log.read_text(errors="replace").splitlines()
+        # Newer Pythons mark the part of a line that failed, in a line of its own.
+        lines = [line for line in written if line.strip(" ~^") or not line][-_LAST_LINES:]
         if not lines:
             return f"{self._order.configuration.name} {what}; it printed nothing"
         return "\n".join([f"{self._order.configuration.name} {what}. The last lines of {self._log}:", *lines])
