@@ -16,7 +16,7 @@ from analysis.table import Verdict as Sign
 from analysis.words import Value, counted
 from bench.model.own_app import BEFORE
 from bench.model.thresholds import ERROR_RATE, SATURATED
-from bench.stats.comparison import MATERIAL, Ratio, compare
+from bench.stats.comparison import MATERIAL, Ratio, compare, half_width
 
 # An app that serves certainly less than this share of what it served before is a regression.
 MARGIN = 0.05
@@ -107,8 +107,8 @@ class Before:
             return f"The app became worse: {'; '.join(row.text for row in found)}."
         if not compared:
             return "Nothing could be compared with the version before."
-        widest = (
-            max(row.versus.high / row.versus.low for row in compared if row.versus is not None) ** 0.5 - 1
+        widest = max(
+            half_width(row.versus.low, row.versus.high) for row in compared if row.versus is not None
         )
         return (
             f"No regression beyond {MARGIN:.0%} in {counted(len(compared), 'comparison')}, "

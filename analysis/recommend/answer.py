@@ -1,6 +1,5 @@
 """The answer in sentences: which configuration to use, how sure that is, what a longer run would add."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from analysis.recommend.evidence import Evidence, Known, Outcome, Price
@@ -9,6 +8,7 @@ from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Versus
 from analysis.words import counted, figures, listed
 from bench.model.requirements import First, Requirements
+from bench.stats.comparison import half_width
 
 # What is said of the best of several, and of those that tie for it.
 _BEST: dict[First, tuple[str, str]] = {
@@ -133,7 +133,7 @@ def sure(
             yield f"{known.name}: requests lost although their handler ran: {lost(_worst(known))}."
     ratios = [each.performance for each in candidates if each.rank is not None and each.performance]
     widths = [
-        math.sqrt(ratio.high / ratio.low) - 1
+        half_width(ratio.low, ratio.high)
         for ratio in ratios
         if ratio.low is not None and ratio.high is not None and ratio.low > 0
     ]

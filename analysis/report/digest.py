@@ -1,6 +1,5 @@
 """The summary of a run: what was asked and found, how sure that is, on which machine, what spoils it."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import counted, listed
 from bench.model.schema import Run
+from bench.stats.comparison import half_width
 
 NOTHING = "Nothing, as far as the checks can tell."
 # So many names are listed, and so many warnings; more are counted.
@@ -231,7 +231,7 @@ def _widths(table: Table) -> Iterator[float]:
     """Half of the interval of each ratio to the best, as a share of it."""
     for row in table.rows:
         if row.ratio is not None and row.ratio.low > 0:
-            yield math.sqrt(row.ratio.high / row.ratio.low) - 1
+            yield half_width(row.ratio.low, row.ratio.high)
 
 
 def _short(finding: Finding) -> str:

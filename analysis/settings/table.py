@@ -8,7 +8,7 @@ from typing import ClassVar
 from analysis.settings.model import MEASURES, Fate, Judged, Measure, Setting, Settings, found, times
 from analysis.table import NOTES, Cell, TableRow, Verdict, words
 from analysis.words import counted, figures
-from bench.stats.comparison import CONFIDENCE, MATERIAL
+from bench.stats.comparison import CONFIDENCE, MATERIAL, half_width
 
 _SIGNS: dict[Fate, Verdict] = {
     "worth it": "good",
@@ -136,6 +136,6 @@ def _ratio(setting: Setting | None) -> Cell:
         return words("none lost" if setting.measure.startswith("lost") else "none")
     sign = _SIGNS[fate] if fate in _TOLD else ""
     known = ratio.low > 0 and math.isfinite(ratio.high)
-    half = math.sqrt(ratio.high / ratio.low) - 1 if known else math.inf
+    half = half_width(ratio.low, ratio.high) if known else math.inf
     text = f"{figures(ratio.ratio)}x{_NO_BREAK}±{half:.1%}" if half <= _EVEN else times(ratio)
     return Cell(text, ratio.ratio, verdict=sign)

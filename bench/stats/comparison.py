@@ -11,6 +11,7 @@ A report takes thousands of intervals, of a few values each. Those of `scipy.sta
 millisecond each, and most of a second to load; its quantiles (`scipy.special`) take microseconds.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,6 +78,11 @@ class Ratio:
     def inverse(self) -> "Ratio":
         """How many times `other` is `one`."""
         return Ratio(1 / self.ratio, 1 / self.high, 1 / self.low, self.rounds)
+
+
+def half_width(low: float, high: float) -> float:
+    """How far the interval of a ratio reaches to either side, as a share: the geometric mean of both."""
+    return math.sqrt(high / low) - 1
 
 
 def compare(one: pd.Series, other: pd.Series) -> Ratio:

@@ -5,14 +5,13 @@ turns are also a run of either kind: how narrow are its ratios, and how far do t
 """
 
 from collections.abc import Iterator
-from math import sqrt
 
 import numpy as np
 import pandas as pd
 
 from analysis.words import listed
 from bench.model.documents import Table
-from bench.stats.comparison import Field, Ratio, compare, mean
+from bench.stats.comparison import Field, compare, half_width, mean
 from bench.studies.rotation.figures import told
 from bench.studies.rotation.series import Leg, Series
 
@@ -78,8 +77,9 @@ def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
         for number in range(count):
             field = Field(table.loc[together[number * RUN_TURNS : (number + 1) * RUN_TURNS]])
             runs.append([field.compare(name, best) for name in names if name != best])
-        widths = [[_half(ratio) for ratio in run] for run in runs]
-        apart = [max(each) / min(each) - 1 for each in zip(*_points(runs), strict=True)]
+        widths = [[half_width(ratio.low, ratio.high) for ratio in run] for run in runs]
+        points = ([ratio.ratio for ratio in of_one] for of_one in zip(*runs, strict=True))
+        apart = [max(each) / min(each) - 1 for each in points]
         rows.append(
             [
                 how,
@@ -98,15 +98,6 @@ def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
         "smallest of the same ratio, less 1."
     ]
     return [Table("Rotation beside blocks", headings, rows, notes)]
-
-
-def _half(ratio: Ratio) -> float:
-    """Half the width of an interval, as a share of the ratio."""
-    return sqrt(ratio.high / ratio.low) - 1
-
-
-def _points(runs: list[list[Ratio]]) -> list[list[float]]:
-    return [[ratio.ratio for ratio in run] for run in runs]
 
 
 def command(series: Series) -> str:
