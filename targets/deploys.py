@@ -9,11 +9,11 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import socket
 import time
 from pathlib import Path
 
 from targets.configurations import Configuration
+from targets.readiness import free_port
 
 SIGNAL = signal.SIGUSR1
 """What serve is told to deploy by."""
@@ -47,7 +47,7 @@ class Deploys:
         self.way = way
         self._release = release
         self._number = int(FIRST)
-        self._inspector = _free_port() if way == "inspector" else None
+        self._inspector = free_port() if way == "inspector" else None
         self._release.write_text(FIRST)
 
     @property
@@ -92,10 +92,3 @@ class Deploys:
             raise DeployError(f"Sanic's inspector does not answer: {error!r}") from error
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((_LOCAL, 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from pathlib import Path
 from typing import Any, Collection
@@ -30,6 +31,14 @@ class UndeclaredError(Exception):
 def reachable(host: str) -> str:
     """The address at which a server that listens on `host` can be reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collection[int]) -> dict[str, Any]:

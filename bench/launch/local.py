@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from bench.machine import host
 from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from targets.configurations import Configuration
+from targets.readiness import free_port
 from targets.stack import Stack
 
 # In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
@@ -204,11 +204,3 @@ class LocalServe(Serve):
         moment = time.time()
         os.kill(pid, signal.SIGKILL)
         return moment
-
-
-def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-    return port

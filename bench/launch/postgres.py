@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch import stacks
-from bench.launch.local import free_port
 from bench.launch.server import HOST, last_lines
 from bench.machine.processes import spawn, wait_or_kill
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from targets.readiness import free_port
 from targets.stack import Stack
 
 # Where Debian has them, which is not on PATH: one folder for each version.
