@@ -9,12 +9,8 @@ import pandas as pd
 from analysis import frames
 from analysis.settings.figures import Figures
 from analysis.settings.model import Measure
-from bench.model.columns import CONNECTIONS
+from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
 from bench.stats.comparison import Ratio, compare_counts
-
-FILE = "connections.csv"
-# How a request is lost.
-_LOST = ["refused", "reset", "timed_out"]
 
 
 class Connections:
@@ -22,7 +18,7 @@ class Connections:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         """`rows` are those of connections.csv."""
-        lost = rows[_LOST].sum(axis=1)
+        lost = rows[list(LOST)].sum(axis=1)
         every = lost + rows[["answered", "answers_503", "closed_in_time"]].sum(axis=1)
         self._rows = rows.assign(configuration=rows["configuration"].astype(str), lost=lost, requests=every)
         # A start is the unit: of its bursts the mean.
@@ -41,7 +37,7 @@ class Connections:
         Raises:
             UserError: the file is malformed; the text names it.
         """
-        path = directory / FILE
+        path = directory / CONNECTIONS_FILE
         if not path.exists():
             return cls(pd.DataFrame({c.name: pd.Series(dtype=c.kind) for c in CONNECTIONS.columns}))
         return cls(frames.csv_file(path, CONNECTIONS.types))

@@ -23,14 +23,13 @@ from bench.launch.starting import ServerRequest
 from bench.machine import host
 from bench.machine.loopback import SOMAXCONN
 from bench.machine.processes import outcome
-from bench.model.columns import CONNECTIONS
+from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
 from bench.model.files import ROOT, check_space, write_text
 from bench.model.plan import Plan
 from bench.model.settings import BURSTS, OVERLOAD, PAUSES, ConnectionsTable, expecting
 from targets.configurations import NEVER, Configuration
 
 PROGRAM = ROOT / "swarm" / "connections.py"
-FILE = "connections.csv"
 
 _OPTIONS = Options(sample_interval_s=1.0, memory_interval_s=30.0)
 # Between two loads, so that a server has put away the connections of the one before.
@@ -235,7 +234,7 @@ def _failed(runner: Runner, step: str, why: str) -> None:
 
 def _rows(folder: RunFolder) -> list[dict[str, str]]:
     """What the run's folder has of connections."""
-    path = folder.path / FILE
+    path = folder.path / CONNECTIONS_FILE
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
 
@@ -245,7 +244,7 @@ def _append(folder: RunFolder, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, list(CONNECTIONS.types), lineterminator="\n")
     writer.writeheader()
     writer.writerows([*_rows(folder), *rows])
-    write_text(folder.path / FILE, text.getvalue())
+    write_text(folder.path / CONNECTIONS_FILE, text.getvalue())
 
 
 def _said(rows: Sequence[Row]) -> str:
@@ -253,7 +252,7 @@ def _said(rows: Sequence[Row]) -> str:
     parts = []
     for kind in dict.fromkeys(row["load"] for row in rows):
         mine = [row for row in rows if row["load"] == kind]
-        lost = sum(row[how] for row in mine for how in ("refused", "reset", "timed_out"))
+        lost = sum(row[how] for row in mine for how in LOST)
         refused = sum(row["answers_503"] for row in mine)
         every = lost + refused + sum(row["answered"] + row["closed_in_time"] for row in mine)
         parts.append(

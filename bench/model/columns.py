@@ -38,6 +38,9 @@ class CsvFile:
         return {column.name: column.kind for column in self.columns}
 
 
+CONNECTIONS_FILE = "connections.csv"
+LOST = ("refused", "reset", "timed_out")
+"""The columns of `CONNECTIONS` that are requests without an answer."""
 CONNECTIONS = CsvFile(
     "A load of connections that was put on a server; in the run's own folder.",
     (

@@ -1,12 +1,13 @@
 """Behind which proxy servers are measured: two keys of a plan."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator
 
 from bench.model.errors import unknown
 
-PROXIES = ("nginx", "haproxy")
+Kind = Literal["nginx", "haproxy"]
+PROXIES: tuple[Kind, ...] = get_args(Kind)
 
 
 def _proxy(kind: object) -> object:
@@ -15,7 +16,7 @@ def _proxy(kind: object) -> object:
     return kind
 
 
-ProxyKind = Annotated[Literal["nginx", "haproxy"], BeforeValidator(_proxy)]
+ProxyKind = Annotated[Kind, BeforeValidator(_proxy)]
 Retries = Literal["default", "off"]
 
 

@@ -1,6 +1,6 @@
 """When workers are replaced, and what else is done to servers: two tables of a plan."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -8,7 +8,8 @@ from bench.model.errors import unknown
 from bench.model.tables import Rate, Table, Window
 from targets.configurations import NEVER, Configuration, Recycling
 
-PROBES = ("kill", "terminate", "deploy")
+ProbeKind = Literal["kill", "terminate", "deploy"]
+PROBES: tuple[ProbeKind, ...] = get_args(ProbeKind)
 
 
 def _probe(kind: object) -> object:
@@ -91,7 +92,7 @@ class RecyclingTable(Table):
 class Probe(Table):
     """``[[probes]]``: what is done to a server under a constant load, ``after_s`` seconds into the window."""
 
-    kind: Annotated[Literal["kill", "terminate", "deploy"], BeforeValidator(_probe)]
+    kind: Annotated[ProbeKind, BeforeValidator(_probe)]
     """`"kill"`: SIGKILL to the serving worker that became ready first. `"terminate"`: SIGTERM to the
     server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload or,
     where it cannot, stopped (30 s to end) and started again."""

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.model.errors import UserError
 from bench.model.files import plain
+from bench.model.proxy import Kind
+from bench.model.recycling import ProbeKind
 
 SCHEMA = 3
 """The version of the format."""
@@ -379,7 +381,7 @@ class Recycling(_Record):
 class Probe(_Record):
     """What else was done to the server."""
 
-    kind: Literal["kill", "terminate", "deploy"]
+    kind: ProbeKind
     time: float | None
     """When the signal was sent; null where none was, which fails the cell."""
     pid: int | None
@@ -416,7 +418,7 @@ class Rotation(_Record):
 class Front(_Record):
     """The proxy that clients of a cell went through."""
 
-    kind: Literal["nginx", "haproxy"]
+    kind: Kind
     cpu_s: float | None
     """CPU seconds that it used from the cell's beginning to its end, warm-up included; null where it was not
     there all the time."""
