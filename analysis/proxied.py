@@ -209,19 +209,27 @@ def _milliseconds(value: float) -> Cell:
     return Cell(MISSING) if np.isnan(value) else Cell(f"{figures(value)} ms", float(value))
 
 
+def per_1000(counted: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """`lost` (a 5xx or no answer) and `ran_twice` of `COUNTS`, to 1000 replacements of each group.
+
+    Groups without a replacement are left out.
+    """
+    each = counted.assign(lost=counted["lost"] + counted["answers_5xx"])
+    sums = each.groupby(list(by), sort=False)[["lost", "ran_twice", "replacements"]].sum()
+    sums = sums[sums["replacements"] > 0]
+    return 1000 * sums.div(sums["replacements"], axis=0)
+
+
 def _finding(counted: pd.DataFrame, kind: str) -> str:
     """Which configurations lose nothing behind the proxy, what others lose, and whose handlers ran twice."""
-    each = counted.assign(lost=counted["lost"] + counted["answers_5xx"])
-    sums = each.groupby(["proxy", "configuration"], sort=False)[["lost", "ran_twice", "replacements"]].sum()
-    sums = sums[sums["replacements"] > 0]
-    per_1000 = 1000 * sums.div(sums["replacements"], axis=0)
-    if kind not in per_1000.index.unique("proxy"):
+    found = per_1000(counted, ["proxy", "configuration"])
+    if kind not in found.index.unique("proxy"):
         return f"No worker was replaced behind {kind}."
-    behind = per_1000[per_1000.index.get_level_values("proxy") == kind].droplevel("proxy")
+    behind = found[found.index.get_level_values("proxy") == kind].droplevel("proxy")
     behind = behind.sort_values("lost")
     told = []
     for name, lost in behind["lost"].items():
-        direct = per_1000["lost"].get((DIRECT, name), np.nan)
+        direct = found["lost"].get((DIRECT, name), np.nan)
         told.append(
             f"{figures(lost)} with {name}" + ("" if np.isnan(direct) else f" (direct {figures(direct)})")
         )

@@ -283,13 +283,17 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
         catalogue = _declared(file, path)
     for name, table in tables.items():
         catalogue = _with_variant(catalogue, name, table)
-    if path.resolve() != CONFIGURATIONS.resolve():
+    if not _is_suites(path):
         return catalogue
     further = open_table(VARIANTS)
     for name, table in further.tables("variant").items():
         catalogue = _with_variant(catalogue, name, table)
     further.finish()
     return catalogue
+
+
+def _is_suites(path: Path) -> bool:
+    return path.resolve() == CONFIGURATIONS.resolve()
 
 
 def _declared(file: Table, path: Path) -> Catalogue:
@@ -302,8 +306,7 @@ def _declared(file: Table, path: Path) -> Catalogue:
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    own = path.resolve() != CONFIGURATIONS.resolve()
-    files = (path, *(each.requirements for each in stacks.values())) if own else ()
+    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
     return Catalogue(configurations, stacks, files=files)
 
 

@@ -15,6 +15,8 @@ from analysis.words import counted, figures
 
 # What the title tells of: an N in the middle.
 TOLD = 10_000
+# Where curves are computed.
+REQUESTS = np.geomspace(GRID[0], GRID[-1], 80)
 READING = (
     "Lower is better. Throughput is that of a saturated server. Curves: computed from the smallest N "
     "that was measured (filled mark); band: its 95 % interval. Hollow marks: other N that were measured; "
@@ -46,12 +48,11 @@ def price_of_n(study: Study) -> dict[str, Figure]:
 
 def _figure(study: Study, prices: Sequence[Price]) -> Figure:
     looks = style.looks(study.results.configurations)
-    first = prices[0]
+    first, bases = prices[0], computed(prices)
     shown = {name: look for name, look in looks.items() if any(each.configuration == name for each in prices)}
     with style.styled():
         figure, axes = style.panels(len(_PANELS), height=3.6, columns=len(_PANELS))
         for (axis,), (what, value) in zip(axes, _PANELS.items(), strict=True):
-            bases = computed(tuple(prices))
             for each in prices:
                 _mark(axis, each, value, looks[each.configuration], hollow=each not in bases)
             for each in bases:
@@ -59,16 +60,13 @@ def _figure(study: Study, prices: Sequence[Price]) -> Figure:
             axis.set_title(what, fontsize=10)
             axis.set_xlabel("requests that a worker serves")
             _scale(axis)
-        _band(axes[0][0], computed(tuple(prices)), looks)
+        _band(axes[0][0], bases, looks)
         place = f"{first.scenario}, {counted(first.workers, 'worker')}, {figures(first.rate_per_s)}/s"
-        return style.finish(
-            figure, _title(computed(tuple(prices))), f"{place}. {READING}", style.footer(study.results), shown
-        )
+        return style.finish(figure, _title(bases), f"{place}. {READING}", style.footer(study.results), shown)
 
 
 def _curve(axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look) -> None:
-    requests = np.geomspace(GRID[0], GRID[-1], 80)
-    axis.plot(requests, [value(price, each) for each in requests], color=look.colour, linestyle=look.line)
+    axis.plot(REQUESTS, [value(price, each) for each in REQUESTS], color=look.colour, linestyle=look.line)
 
 
 def _scale(axis: Axes) -> None:
@@ -93,12 +91,11 @@ def _mark(
 
 def _band(axis: Axes, prices: Sequence[Price], looks: dict[str, style.Look]) -> None:
     """The interval of what is lost of the throughput."""
-    requests = np.geomspace(GRID[0], GRID[-1], 80)
     for each in prices:
-        shares = [each.throughput_share(n) for n in requests]
+        shares = [each.throughput_share(n) for n in REQUESTS]
         if not np.isnan(shares[0].low):
             low, high = ([100 * getattr(share, end) for share in shares] for end in ("low", "high"))
-            axis.fill_between(requests, low, high, color=looks[each.configuration].colour, alpha=0.15)
+            axis.fill_between(REQUESTS, low, high, color=looks[each.configuration].colour, alpha=0.15)
 
 
 def _title(prices: Sequence[Price]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.charts import style
 from analysis.charts.recycling import LINEAR
 from analysis.charts.registry import chart
-from analysis.proxied import DIRECT
+from analysis.proxied import DIRECT, per_1000
 from analysis.study import Study
 from analysis.words import figures
 
@@ -20,27 +20,23 @@ def behind_proxy(study: Study) -> Figure | None:
     """Losses of each configuration on both ways, a panel for each method; None without a proxy."""
     if study.proxied is None or not study.proxied.rows:
         return None
-    kind, counted = study.proxied.kind, study.proxied.counts
-    summed = counted.assign(lost=counted["lost"] + counted["answers_5xx"])
-    keys = ["method", "configuration", "proxy"]
-    summed = summed.groupby(keys, sort=False)[["lost", "ran_twice", "replacements"]].sum()
-    summed = summed[summed["replacements"] > 0]
-    per_1000 = 1000 * summed.div(summed["replacements"], axis=0)
+    kind = study.proxied.kind
+    found = per_1000(study.proxied.counts, ["method", "configuration", "proxy"])
     looks = style.looks(study.results.configurations)
-    names = [name for name in looks if name in per_1000.index.unique("configuration")]
-    methods = list(per_1000.index.unique("method"))
-    told = {(method, name) for method, name, _ in per_1000.index}
+    names = [name for name in looks if name in found.index.unique("configuration")]
+    methods = list(found.index.unique("method"))
+    told = {(method, name) for method, name, _ in found.index}
     with style.styled():
         figure, axes = style.panels(len(methods), height=1.0 + 0.42 * len(names), columns=2)
         for place, ((axis,), method) in enumerate(zip(axes, methods, strict=True)):
             for row, name in enumerate(names):
                 if (method, name) in told:
-                    _ways(axis, per_1000.loc[(method, name)], row, looks[name], kind)
+                    _ways(axis, found.loc[(method, name)], row, looks[name], kind)
             axis.set_ylim(len(names) - 0.4, -0.6)
             axis.set_yticks(range(len(names)), names if place == 0 else [])
             axis.grid(visible=False, axis="y")
             axis.set(title=method, xlabel="requests lost per 1,000 replacements")
-            _scale(axis, float(per_1000["lost"].max()))
+            _scale(axis, float(found["lost"].max()))
         reading = (
             f"Left is better. Filled: clients behind {kind}, with how many handlers ran twice. Hollow: those "
             "that go to the server itself. All scenarios of a method together."

@@ -105,16 +105,10 @@ class Choices:
 
 def choose(prices: Sequence[Price], leak: Leak) -> list[Choice]:
     """N for each configuration and load among some prices."""
-    found = []
-    for base in computed(tuple(prices)):
-        place = (base.configuration, base.scenario, base.workers, base.rate_per_s)
-        same = [
-            each
-            for each in prices
-            if (each.configuration, each.scenario, each.workers, each.rate_per_s) == place
-        ]
-        found.append(_choice(base, same, leak))
-    return found
+    return [
+        _choice(base, [each for each in prices if each.place == base.place], leak)
+        for base in computed(prices)
+    ]
 
 
 def _choice(base: Price, same: Sequence[Price], leak: Leak) -> Choice:

@@ -5,7 +5,7 @@ same: an import of the app, a stall, the requests that are lost. So the price of
 a second one shows whether it does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,11 @@ class Price:
     tail: Tail
     lingers_s: float
     memory_bytes: float
+
+    @property
+    def place(self) -> tuple[str, str, int, float]:
+        """What all N of a load have in common."""
+        return self.configuration, self.scenario, self.workers, self.rate_per_s
 
     def throughput_share(self, requests: float) -> Value:
         """The share of its throughput that a saturated server loses where workers serve so many requests."""
@@ -193,11 +198,11 @@ def _above(histogram: pd.Series, levels: Floats) -> Floats:
     return above
 
 
-def computed(prices: tuple[Price, ...]) -> list[Price]:
+def computed(prices: Sequence[Price]) -> list[Price]:
     """Those that the prices of other N are computed from: of each load that of the smallest N."""
     found: dict[Any, Price] = {}
     for each in prices:
-        found.setdefault((each.configuration, each.scenario, each.workers, each.rate_per_s), each)
+        found.setdefault(each.place, each)
     return list(found.values())
 
 
