@@ -10,7 +10,7 @@ from bench.model.files import ROOT
 from bench.model.loads import Loads, OpenLoads
 from bench.model.narrowing import every_load
 from bench.model.plan import PLANS, Plan, load
-from bench.model.schema import Run
+from bench.model.records.run import Run
 from bench.model.settings import without_variants
 from targets import configurations
 

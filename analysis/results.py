@@ -11,11 +11,13 @@ import pandas as pd
 
 from analysis import frames
 from analysis.words import UNKNOWN, counted
-from bench.model import schema
 from bench.model.columns import FILES, CsvFile
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import SUITES_APP, named
+from bench.model.records import schema
+from bench.model.records.cell import Cell, ClosedLoad, OpenLoad
+from bench.model.records.run import Run
+from targets.own_app import SUITES_APP, named
 
 RESULTS_ROOT = ROOT / "results"
 # Columns of `Results.cells` that may be missing in every cell.
@@ -54,7 +56,7 @@ class Results:
     """
 
     directory: Path
-    run: schema.Run
+    run: Run
     cells: pd.DataFrame
     latencies: pd.DataFrame
     failures: pd.DataFrame
@@ -86,7 +88,7 @@ class NothingFinished(UserError):
     `directory`, `run` and `cells` are as in `Results`, `finding` says so in a sentence.
     """
 
-    def __init__(self, directory: Path, run: schema.Run, cells: pd.DataFrame) -> None:
+    def __init__(self, directory: Path, run: Run, cells: pd.DataFrame) -> None:
         super().__init__(
             f"all {len(cells)} cells of {directory} failed; the first: {cells['reason'].iloc[0]}"
         )
@@ -103,20 +105,20 @@ def latest(root: Path = RESULTS_ROOT) -> Path:
     Raises:
         UserError: there is none.
     """
-    runs = [(schema.read(path, schema.Run).started, path.parent) for path in root.glob("*/run.json")]
+    runs = [(schema.read(path, Run).started, path.parent) for path in root.glob("*/run.json")]
     if not runs:
         raise UserError(f"no results in {root}: run `make bench` first")
     return max(runs)[1]
 
 
-def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, schema.Run]]:
+def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, Run]]:
     """The finished runs in the folders under `root` that match, those left out that cannot be read.
 
     These are of another version of the suite, or not whole.
     """
     for path in root.glob(f"{pattern}/run.json"):
         try:
-            run = schema.read(path, schema.Run)
+            run = schema.read(path, Run)
         except UserError:
             continue
         if run.status == "finished":
@@ -135,7 +137,7 @@ def load(directory: Path) -> Results:
     """
     if not (directory / "run.json").is_file():
         raise UserError(f"no results in {directory}: run `make bench` first")
-    run = schema.read(directory / "run.json", schema.Run)
+    run = schema.read(directory / "run.json", Run)
     records = _records(directory, run, direct=False)
     if not records:
         raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
@@ -152,15 +154,15 @@ def load_direct(behind: Results) -> Results | None:
     return _loaded(behind.directory, behind.run, records)
 
 
-def _records(directory: Path, run: schema.Run, *, direct: bool) -> list[tuple[Path, schema.Cell]]:
+def _records(directory: Path, run: Run, *, direct: bool) -> list[tuple[Path, Cell]]:
     """The folder of each cell and what it says; where there is a proxy, of those behind it or past it."""
     paths = sorted(directory.glob("*/*/*/*/cell.json"))
-    records = [(path.parent, schema.read(path, schema.Cell)) for path in paths]
+    records = [(path.parent, schema.read(path, Cell)) for path in paths]
     with_proxy = run.behind is not None and not direct
     return [(path, cell) for path, cell in records if (cell.proxy is not None) == with_proxy]
 
 
-def _loaded(directory: Path, run: schema.Run, records: list[tuple[Path, schema.Cell]]) -> Results:
+def _loaded(directory: Path, run: Run, records: list[tuple[Path, Cell]]) -> Results:
     """The results of some cells of a run; raises as ``load``."""
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")
@@ -200,7 +202,7 @@ def _has(cells: pd.DataFrame, file: CsvFile) -> pd.Series:
     return has
 
 
-def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
+def _row(path: Path, cell: Cell) -> dict[str, object]:
     """One row of `Results.cells`; what a failed cell does not have is missing."""
     window, server, generator = cell.window, cell.server, cell.generator
     measured = cell.measured
@@ -243,7 +245,7 @@ def _row(path: Path, cell: schema.Cell) -> dict[str, object]:
     }
 
 
-def _recycling(cell: schema.Cell) -> dict[str, object]:
+def _recycling(cell: Cell) -> dict[str, object]:
     """When a cell of recycling replaced workers, and what was done to its server."""
     recycling, probe, ended = cell.recycling, cell.probe, cell.server_ended
     return {
@@ -259,9 +261,9 @@ def _recycling(cell: schema.Cell) -> dict[str, object]:
     }
 
 
-def _load(load: schema.ClosedLoad | schema.OpenLoad) -> dict[str, object]:
+def _load(load: ClosedLoad | OpenLoad) -> dict[str, object]:
     """The dimensions of a load."""
-    if isinstance(load, schema.ClosedLoad):
+    if isinstance(load, ClosedLoad):
         return {"load_kind": "closed", "arrivals": None, "rate_per_s": None, "users": load.users}
     return {
         "load_kind": "open",
@@ -296,7 +298,7 @@ def _seconds(latency: pd.DataFrame, failures: pd.DataFrame, cells: pd.DataFrame)
     ]
 
 
-def _notes(run: schema.Run, cells: pd.DataFrame) -> list[str]:
+def _notes(run: Run, cells: pd.DataFrame) -> list[str]:
     """What the reader must know about the completeness of the run."""
     if run.status == "finished":
         return []

@@ -10,7 +10,7 @@ from analysis.rotation import off_timetable, spoiled
 from analysis.summary import LOAD
 from analysis.table import Cell, TableRow, number, words
 from analysis.words import counted, duration, listed
-from bench.model.schema import Network, Run
+from bench.model.records.run import Network, Run
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Iterable, Mapping, Sequence, TypeVar
 
 from targets import variants
+from targets.own_app import FACTORY_FLAG, SUITES_APP, named
 from targets.stack import Stack, changed_stack, stack_of
 from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, open_table
 from targets.variants import FILE, WORKERS, Changes, Variant
@@ -29,11 +30,6 @@ _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
 _PATIENCE = ("startup_timeout",)
 _WITHOUT_ARGV = ("app", "none")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-SUITES_APP, OWN_APP = "targets.app:app", "targets.own:app"
-"""What stands for the app in a command that is run: the suite's, or a user's own."""
-_FACTORY_FLAG = {"sanic": "--factory", "uvicorn": "--factory", "granian": "--factory"}
-"""Programs that take the name of a factory with a flag; the others take a call."""
 
 WATCHDOG_S = 30.0
 """How long servers themselves wait for a worker to start: Gunicorn and Sanic give it up after that."""
@@ -158,7 +154,7 @@ class Configuration:
     def explains(self, command: Sequence[str]) -> bool:
         """Whether a recorded command is one of this configuration, whatever its values."""
         recorded = [Path(command[0]).name, *command[1:]]
-        with_app = [word for word in recorded if word != _FACTORY_FLAG.get(recorded[0])]
+        with_app = [word for word in recorded if word != FACTORY_FLAG.get(recorded[0])]
         return any(
             len(argv) == len(with_app) and all(map(_fills, with_app, argv))
             for recycled in ((), self.recycle_argv)
@@ -241,16 +237,6 @@ def _on(entry: Configuration, cpus: int) -> Configuration:
     workers = each * cpus + more
     change = f"{entry.variant.change} = {workers} on {cpus} CPU{'s' * (cpus != 1)}"
     return replace(entry, workers=workers, variant=replace(entry.variant, change=change))
-
-
-def named(words: Sequence[str], app: str) -> list[str]:
-    """A command with the name of an app in place of what stands for one; a factory's name ends in `()`."""
-    if not any(word in (SUITES_APP, OWN_APP) for word in words):
-        return list(words)
-    flag = _FACTORY_FLAG.get(Path(words[0]).name) if app.endswith("()") else None
-    name = app if flag is None else app[: -len("()")]
-    said = [name if word in (SUITES_APP, OWN_APP) else word for word in words]
-    return said if flag is None else [*said, flag]
 
 
 def _fills(word: str, template: str) -> bool:

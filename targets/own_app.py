@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Sequence
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +26,11 @@ _ORDINARY = {
     "TZ",
     "USER",
 }
+
+SUITES_APP, OWN_APP = "targets.app:app", "targets.own:app"
+"""What stands for the app in a command that is run: the suite's, or a user's own."""
+FACTORY_FLAG = {"sanic": "--factory", "uvicorn": "--factory", "granian": "--factory"}
+"""Programs that take the name of a factory with a flag; the others take a call."""
 
 # What `targets.check_app` ends with when the import of an app takes too long, and when the app serves itself.
 LATE, SERVES_ITSELF = 3, 4
@@ -59,3 +64,13 @@ class OwnApp:
 def reserved(variable: str) -> bool:
     """Whether a variable is one that may not be passed on to an app."""
     return variable.startswith(RESERVED)
+
+
+def named(words: Sequence[str], app: str) -> list[str]:
+    """A command with the name of an app in place of what stands for one; a factory's name ends in `()`."""
+    if not any(word in (SUITES_APP, OWN_APP) for word in words):
+        return list(words)
+    flag = FACTORY_FLAG.get(Path(words[0]).name) if app.endswith("()") else None
+    name = app if flag is None else app[: -len("()")]
+    said = [name if word in (SUITES_APP, OWN_APP) else word for word in words]
+    return said if flag is None else [*said, flag]

@@ -16,17 +16,10 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import (
-    CONFIGURATIONS,
-    OWN_APP,
-    SUITES_APP,
-    WATCHDOG_S,
-    Recycling,
-    load,
-)
+from targets.configurations import CONFIGURATIONS, WATCHDOG_S, Recycling, load
 from targets.deploys import DeployError
 from targets.metering import Meter, MeteringError
-from targets.own_app import OwnApp, reserved
+from targets.own_app import OWN_APP, SUITES_APP, OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
 from targets.stack import Stack

@@ -12,8 +12,9 @@ from analysis.recommend.evidence import Evidence, Known, Price
 from analysis.recommend.reading import of_kind, read
 from analysis.settings import measured
 from analysis.study import RUN_VARIABLE, Study, study
-from bench.model import schema
 from bench.model.errors import UserError
+from bench.model.records import schema
+from bench.model.records.run import Run
 from bench.model.replay import Replay
 from bench.model.replay import latest as latest_replay
 
@@ -86,7 +87,7 @@ def open_material() -> Material:
     """
     named = os.environ.get(RUN_VARIABLE)
     folder = Path(named) if named else results.latest()
-    machine_id = schema.read(folder / "run.json", schema.Run).host.machine_id
+    machine_id = schema.read(folder / "run.json", Run).host.machine_id
     found = gather(folder.parent, machine_id)
     if not found.studies and not found.settings:
         raise UserError(f"no finished run in {folder.parent}: run `make bench` first")

@@ -6,7 +6,7 @@ from analysis.claims.material import Material
 from analysis.claims.model import Answer, Claim, Outcome
 from analysis.settings import Judged
 from analysis.study import Study
-from bench.model.schema import Variant
+from bench.model.records.run import Variant
 from targets import configurations
 from targets.configurations import Configuration
 

@@ -12,7 +12,7 @@ from analysis.study import Study
 from analysis.table import Cell, Listing, markdown
 from analysis.words import MIB, MISSING, counted, figures, with_workers
 from bench.model.documents import markdown_table
-from bench.model.schema import Run
+from bench.model.records.run import Run
 
 
 def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = False) -> Iterator[str]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from analysis.study import Study
 from analysis.words import counted
-from bench.model.schema import Run
+from bench.model.records.run import Run
 
 
 def gaps(studies: Sequence[Study], considered: Collection[str]) -> Iterator[str]:

@@ -31,7 +31,7 @@ from analysis.recycling.requests import rate
 from analysis.study import Study
 from analysis.words import MIB, MISSING, counted
 from bench.model.files import ROOT
-from bench.model.schema import Configuration, Run
+from bench.model.records.run import Configuration, Run
 from targets import configurations as targets
 
 # What a variant that a request can tell from its parent is expected to change.

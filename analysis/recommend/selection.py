@@ -13,8 +13,9 @@ from analysis.recommend.tuning import runs_of_settings
 from analysis.recommend.verdict import Behind, Verdict
 from analysis.results import finished
 from analysis.study import Study, study
-from bench.model import matching, schema
+from bench.model import matching
 from bench.model.errors import UserError
+from bench.model.records.run import Run
 from bench.model.requirements import Requirements, combined
 
 # Repeats, from which on more of them only narrow intervals.
@@ -26,7 +27,7 @@ class _Found:
     """A run that a verdict may go by, its folder, and how many `configurations` it was to measure."""
 
     folder: Path
-    run: schema.Run
+    run: Run
     configurations: int
 
     def loads(self, kind: Kind) -> int:
@@ -81,7 +82,7 @@ def _of_way(usable: Sequence[_Found], kind: Kind, behind: str | None) -> list[_F
     return mine
 
 
-def _beside(fast: schema.Run | None, usable: Sequence[_Found]) -> _Found | None:
+def _beside(fast: Run | None, usable: Sequence[_Found]) -> _Found | None:
     """The run of recycling that goes with one of performance, or stands alone."""
     alike = [one for one in usable if fast is None or (one.run.run != fast.run and _alike(fast, one.run))]
     alone = _best([one for one in alike if kinds(one.run) == ("recycling",)], "recycling")
@@ -90,7 +91,7 @@ def _beside(fast: schema.Run | None, usable: Sequence[_Found]) -> _Found | None:
     return _best(alike, "recycling")
 
 
-def counterpart(folder: Path, run: schema.Run) -> Path | None:
+def counterpart(folder: Path, run: Run) -> Path | None:
     """The run beside `folder` that a verdict on the run in it goes by as well, of the other kind.
 
     It measured the same app; where none did, a run of the suite's app tells what recycling costs.
@@ -108,7 +109,7 @@ def counterpart(folder: Path, run: schema.Run) -> Path | None:
     return None if best is None else best.folder
 
 
-def asks(run: schema.Run) -> bool:
+def asks(run: Run) -> bool:
     """Whether a run asks which configuration to use: of the suite's catalogue, which it starts itself.
 
     One that compares two versions of an app asks whether that became worse, one that tries settings what
@@ -121,14 +122,14 @@ def asks(run: schema.Run) -> bool:
     return run.plan.get("catalogue") is None and run.plan.get("external") is None and not otherwise
 
 
-def _of_a_database(run: schema.Run) -> bool:
+def _of_a_database(run: Run) -> bool:
     """Whether a run measured nothing but a database beside the server, which says little of the server."""
     return run.database is not None and set(run.plan.get("scenarios", {})) <= set(run.database.scenarios)
 
 
 def _usable(root: Path, machine_id: str) -> Iterator[_Found]:
     """The finished runs of a machine that ask which configuration to use, in general."""
-    found: list[tuple[Path, schema.Run]] = []
+    found: list[tuple[Path, Run]] = []
     for folder, run in finished(root):
         if run.host.machine_id == machine_id and asks(run) and not _of_a_database(run):
             found.append((folder, run))
@@ -207,7 +208,7 @@ def judge(
     return decide(evidence, asked).model_copy(update={"behind": behind})
 
 
-def _behind(runs: Sequence[schema.Run]) -> Behind | None:
+def _behind(runs: Sequence[Run]) -> Behind | None:
     """The proxy before the servers of some runs, if any; raises ``UserError`` where they have two."""
     found = {
         run.behind: Behind(proxy=run.behind, version=run.proxy.version, configuration=run.proxy.configuration)
@@ -219,7 +220,7 @@ def _behind(runs: Sequence[schema.Run]) -> Behind | None:
     return next(iter(found.values()), None)
 
 
-def _alike(one: schema.Run, other: schema.Run) -> bool:
+def _alike(one: Run, other: Run) -> bool:
     """Whether two runs are evidence about one machine."""
     return not list(matching.unlike(one, other, setup=False))
 

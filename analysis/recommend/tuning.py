@@ -7,13 +7,13 @@ from pathlib import Path
 from analysis.recommend.evidence import Tuned, Tuning
 from analysis.settings import Judged, measured
 from analysis.study import Study, study
-from bench.model import schema
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.records.run import Run
 from targets import configurations
 
 
-def runs_of_settings(root: Path, like: schema.Run) -> list[Study]:
+def runs_of_settings(root: Path, like: Run) -> list[Study]:
     """The runs under `root` that tried settings, of the app and machine of another run, the latest first.
 
     Those that cannot be read are left out: a verdict can do without.

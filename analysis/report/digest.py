@@ -17,7 +17,7 @@ from analysis.results import NothingFinished
 from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import counted, listed
-from bench.model.schema import Run
+from bench.model.records.run import Run
 from bench.stats.comparison import half_width
 
 NOTHING = "Nothing, as far as the checks can tell."

@@ -12,7 +12,8 @@ import pandas as pd
 from analysis import sittings
 from analysis.study import Study
 from analysis.words import assignments
-from bench.model.schema import SCHEMA, CpuSplit, Database, Run
+from bench.model.records.run import CpuSplit, Database, Run
+from bench.model.records.schema import SCHEMA
 
 # Where a command says its port: "127.0.0.1:8000", "--port 8000".
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=--port )\d+")

@@ -22,7 +22,7 @@ from analysis.results import NothingFinished
 from analysis.settings.table import tables
 from analysis.study import Study
 from analysis.table import Listing
-from bench.model.schema import Run
+from bench.model.records.run import Run
 
 ANSWER = "Which configuration to use"
 THRESHOLDS = "Thresholds that are not kept"

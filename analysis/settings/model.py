@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from analysis.words import counted, figures, listed
-from bench.model.schema import Variant
+from bench.model.records.run import Variant
 from bench.stats.comparison import MATERIAL, Ratio
 
 Measure = Literal[

@@ -13,7 +13,7 @@ from analysis.settings.connections import Connections
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD, failed_share
-from bench.model.schema import Variant
+from bench.model.records.run import Variant
 from bench.model.thresholds import ERROR_RATE, SATURATED
 from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from analysis.results import finished
-from bench.model import schema
+from bench.model.records.run import Run
 
 
 def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
@@ -31,7 +31,7 @@ def second(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def tried(folder: Path, run: schema.Run) -> set[str]:
+def tried(folder: Path, run: Run) -> set[str]:
     """The variants that a run has cells of, beside cells of their parents."""
     return {
         each.name

@@ -13,10 +13,11 @@ from bench.model.files import ROOT
 from bench.model.loads import Loads, OpenLoads, Search
 from bench.model.own_app import OwnApp
 from bench.model.plan import Plan
+from bench.model.records.cell import Cell
+from bench.model.records.run import Run
 from bench.model.recycling import Probe, RecyclingTable
 from bench.model.requirements import Requirements, about
 from bench.model.rotation import RotationTable
-from bench.model.schema import Cell, Run
 from bench.model.settings import ConnectionsTable
 
 CONTRACTS = ROOT / "docs" / "contracts.md"

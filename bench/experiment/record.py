@@ -20,7 +20,7 @@ from bench.machine.host import HOST_FIELDS, HostSampler
 from bench.model.cells import Cell
 from bench.model.files import ROOT, write_json, write_text
 from bench.model.plan import Plan
-from bench.model.schema import METHODOLOGY, SCHEMA
+from bench.model.records.schema import METHODOLOGY, SCHEMA
 from targets.configurations import Configuration
 
 _TABLES = ("processes.csv", "workers.csv", "requests.csv")

@@ -16,7 +16,7 @@ from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_json
 from bench.model.matching import differences
-from bench.model.schema import SCHEMA
+from bench.model.records.schema import SCHEMA
 
 # The detail of a failed request is shortened to this in a sentence.
 _DETAIL = 120

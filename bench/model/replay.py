@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_text
-from bench.model.schema import Host
+from bench.model.records.run import Host
 
 SCHEMA: Final = 1
 FILE = "replay.json"

@@ -7,7 +7,7 @@ import pytest
 from analysis.reproduction import command
 from bench.experiment.inputs import narrowed as narrowed_plan
 from bench.model.plan import PLANS, load
-from bench.model.schema import Run
+from bench.model.records.run import Run
 from targets.configurations import load as load_catalogue
 
 TABLE = """

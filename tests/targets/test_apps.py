@@ -1,8 +1,8 @@
 import pytest
 
-from targets.configurations import OWN_APP as OWN
-from targets.configurations import SUITES_APP as SUITES
-from targets.configurations import named
+from targets.own_app import OWN_APP as OWN
+from targets.own_app import SUITES_APP as SUITES
+from targets.own_app import named
 
 
 @pytest.mark.parametrize(

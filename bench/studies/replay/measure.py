@@ -19,8 +19,8 @@ from bench.machine.cpus import CpuSplit
 from bench.machine.processes import spawn
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.records.run import Host
 from bench.model.replay import Beside, Client, Execution, Failed, Replay, Report
-from bench.model.schema import Host
 from bench.studies.replay import figures
 from bench.studies.self_check import clocks
 from bench.studies.self_check.measure import Rounds, await_end, rounds

@@ -9,7 +9,7 @@ from analysis.rotation import valued
 from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import MISSING, Value, counted
-from bench.model.schema import Run
+from bench.model.records.run import Run
 from bench.stats.comparison import Field, Ratio
 
 

@@ -9,7 +9,7 @@ import pytest
 from analysis.claims import claims, gather
 from analysis.claims.model import runs, settings
 from analysis.settings import measured
-from bench.model import schema
+from bench.model.records.run import Host
 from targets import configurations
 from tests.analysis.claims.test_claims import nothing
 from tests.fixtures.make_run import Spec, make_run
@@ -101,7 +101,7 @@ def test_runs_of_another_machine_unfinished_ones_and_those_of_an_own_app_tell_no
 
 def schema_host(machine_id):
     fields = {"hostname": "h", "system": "s", "cpu": "c", "cpus": 2, "memory_bytes": None, "container": False}
-    return schema.Host(machine_id=machine_id, **fields).model_dump()
+    return Host(machine_id=machine_id, **fields).model_dump()
 
 
 def test_the_frames_behind_the_claims_name_run_and_fate(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 
 from analysis.recommend.advice import changed, command
 from bench.model.requirements import Requirements
-from targets.configurations import OWN_APP, SUITES_APP, Recycling
+from targets.configurations import Recycling
+from targets.own_app import OWN_APP, SUITES_APP
 from tests.analysis.recommend.builders import CATALOGUE, known, served
 
 

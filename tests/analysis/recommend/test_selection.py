@@ -6,8 +6,9 @@ import pytest
 from analysis.recommend import judge, latest, stated
 from analysis.recommend.selection import counterpart
 from analysis.study import study
-from bench.model import schema
 from bench.model.errors import UserError
+from bench.model.records import schema
+from bench.model.records.run import Run
 from bench.model.requirements import Requirements
 from tests.fixtures.make_recycling import Lost, Story, generation, make_recycling
 from tests.fixtures.make_run import Spec, make_run
@@ -173,7 +174,7 @@ SHOP = {"plan": {"own_app": {"app": "shop:app", "folder": "../shop"}}}
 
 
 def beside(root, folder):
-    found = counterpart(root / folder, schema.read(root / folder / "run.json", schema.Run))
+    found = counterpart(root / folder, schema.read(root / folder / "run.json", Run))
     return None if found is None else found.name
 
 

@@ -10,7 +10,8 @@ from analysis.recommend import runs_of_settings
 from analysis.recommend.advice import command
 from analysis.recommend.evidence import Tuned, Tuning
 from analysis.recommend.tuning import tuning
-from bench.model import schema
+from bench.model.records import schema
+from bench.model.records.run import Run
 from bench.model.requirements import Requirements
 from targets import configurations
 from tests.analysis.recommend.builders import CATALOGUE
@@ -44,7 +45,7 @@ def _catalogue(monkeypatch):
 
 
 def tried(root):
-    like = next(schema.read(path, schema.Run) for path in root.glob("*/run.json"))
+    like = next(schema.read(path, Run) for path in root.glob("*/run.json"))
     return runs_of_settings(root, like)
 
 
@@ -85,7 +86,7 @@ def test_without_a_run_every_setting_of_the_catalogue_is_untried():
 
 def test_settings_of_somebodys_own_app_say_nothing_of_the_suites(tmp_path):
     make_settings(tmp_path / "settings", FEW, own_app={"app": "shop:app", "folder": "/shop"})
-    run = schema.read(tmp_path / "settings" / "run.json", schema.Run)
+    run = schema.read(tmp_path / "settings" / "run.json", Run)
     assert [each.results.run.run for each in runs_of_settings(tmp_path, run)] == ["settings"]
     suites = run.model_copy(update={"plan": {}})
     assert runs_of_settings(tmp_path, suites) == []

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from analysis.settings.model import Judged, Setting, Settings, found, times
-from bench.model.schema import Variant
+from bench.model.records.run import Variant
 from bench.stats.comparison import Ratio
 
 NAN = math.nan

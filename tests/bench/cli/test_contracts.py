@@ -10,8 +10,10 @@ from pydantic import BaseModel
 from bench.cli import contracts
 from bench.model import documents
 from bench.model.columns import FILES
+from bench.model.records.cell import Cell
+from bench.model.records.run import Run
+from bench.model.records.schema import SCHEMA
 from bench.model.requirements import Requirements
-from bench.model.schema import SCHEMA, Cell, Run
 from targets import metering
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"

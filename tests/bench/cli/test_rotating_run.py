@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from bench.experiment import run as experiment
-from bench.model import schema
 from bench.model.columns import FILES
+from bench.model.records import schema
+from bench.model.records.cell import Cell
+from bench.model.records.run import Run
 from tests.bench.commands import start_run, told
 from tests.patience import LONG_S, wait_until
 
@@ -63,13 +65,13 @@ def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
     assert done.exit_code == 0, done.output
     assert "note: the closed loops of mixed are measured in blocks" in done.output
     (folder,) = (tmp_path / "results").iterdir()
-    run = schema.read(folder / "run.json", schema.Run)
+    run = schema.read(folder / "run.json", Run)
     assert run.status == "finished" and run.plan["aliases"] == {"sanic-single-again": "sanic-single"}
     assert (run.rotation.sittings, run.rotation.stopped, run.rotation.reason) == (2, "asked", None)
     assert run.rotation.widest > 0 and run.rotation.seconds > 0
     assert run.cells_planned == 3 * 2 + 2 + 2
     cells = {
-        str(path.parent.relative_to(folder)): schema.read(path, schema.Cell)
+        str(path.parent.relative_to(folder)): schema.read(path, Cell)
         for path in folder.glob("*/*/*/*/cell.json")
     }
     rotated = {path for path, cell in cells.items() if cell.rotation is not None}
@@ -121,12 +123,12 @@ def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny
     first = {path: path.read_text() for path in folder.rglob("cell.json")}
     assert {path.parent.name for path in first} == {"r1"} and len(first) == 3
     assert not list(folder.glob(".sitting-*")) and not list(folder.glob(".whole-*"))
-    before = schema.read(folder / "run.json", schema.Run)
+    before = schema.read(folder / "run.json", Run)
     assert (before.status, before.rotation.sittings, before.rotation.stopped) == ("interrupted", 1, None)
 
     again = told("run", *tiny, "--sittings", "4", "--no-report")
     assert again.exit_code == 0 and f"going on with {folder.name}" in again.output, again.output
-    after = schema.read(folder / "run.json", schema.Run)
+    after = schema.read(folder / "run.json", Run)
     assert (after.status, after.rotation.sittings) == ("finished", 4)
     assert after.rotation.seconds > before.rotation.seconds
     assert all(path.read_text() == text for path, text in first.items())
@@ -142,7 +144,7 @@ def test_blocks_are_measured_where_that_is_asked(tmp_path, tiny):
     assert done.exit_code == 0, done.output
     assert "note: closed loops are measured in blocks, not in a rotation: as asked (--blocks)" in done.output
     (folder,) = (tmp_path / "results").iterdir()
-    run = schema.read(folder / "run.json", schema.Run)
+    run = schema.read(folder / "run.json", Run)
     assert (run.rotation.stopped, run.rotation.reason) == ("blocks", "as asked (--blocks)")
-    cells = [schema.read(path, schema.Cell) for path in folder.glob("*/*/*/*/cell.json")]
+    cells = [schema.read(path, Cell) for path in folder.glob("*/*/*/*/cell.json")]
     assert len(cells) == run.cells_planned == 4 and not [cell for cell in cells if cell.rotation]

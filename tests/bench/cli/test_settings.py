@@ -11,7 +11,9 @@ from bench.experiment import run as experiment
 from bench.experiment.run import Result
 from bench.experiment.runner import Outcome
 from bench.machine import loopback
-from bench.model import schema
+from bench.model.records import schema
+from bench.model.records.cell import Cell
+from bench.model.records.run import Run
 from tests.bench.commands import told
 
 VARIANTS = """
@@ -111,11 +113,11 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
     assert sorted(line.split(",")[:8] for line in lines) == [
         [name, "burst", "1", "1", "1", "20", "20", "0"] for name in ("few-waiting", "uvicorn")
     ]
-    run = schema.read(folder / "run.json", schema.Run)
+    run = schema.read(folder / "run.json", Run)
     assert set(run.network.sysctls) <= set(loopback.SYSCTLS)
     assert run.plan["configurations"][:4] == list(rotated[:4]) and run.plan["settings"]
     # Beside one worker, on as many CPUs as there are for servers.
-    several = schema.read(folder / "three-workers/index/c4-w1/r1/cell.json", schema.Cell)
+    several = schema.read(folder / "three-workers/index/c4-w1/r1/cell.json", Cell)
     number = 2 * len(run.cpu_split.server) + 1
     assert (several.workers, several.server.workers) == (1, number)
     assert several.server.cpus == run.cpu_split.server[:number]
@@ -127,7 +129,7 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
         *(f"{name}/index/c4-w1/r{sitting}" for name in (*both, "uvicorn-again") for sitting in (1, 2)),
         *(f"{name}/index/o50-constant-w1/r1" for name in both),
     }
-    command = schema.read(other / "uvicorn-combined/index/c4-w1/r1/cell.json", schema.Cell).server.command
+    command = schema.read(other / "uvicorn-combined/index/c4-w1/r1/cell.json", Cell).server.command
     assert "--no-access-log" not in command and command[command.index("--backlog") + 1] == "100"
     assert "All that is worth it, together, beside the configuration as it is" in done.output
     assert "uvicorn (without --no-access-log, --backlog 100)" in done.output
@@ -157,9 +159,7 @@ def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_
     assert done.exit_code == 1
     assert "No such option" in done.output and "1 cell failed" in done.output
     (folder,) = (tmp_path / "results").iterdir()
-    found = {
-        path.parts[-5]: schema.read(path, schema.Cell).status for path in folder.glob("*/*/*/*/cell.json")
-    }
+    found = {path.parts[-5]: schema.read(path, Cell).status for path in folder.glob("*/*/*/*/cell.json")}
     assert found.pop("never-starts") == "failed" and set(found.values()) == {"finished"}
 
 

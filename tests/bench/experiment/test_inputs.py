@@ -10,8 +10,8 @@ from bench.launch import stacks
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import UnavailableError
 from bench.machine import cpus
-from bench.model import schema
 from bench.model.errors import UsageError
+from bench.model.records.run import Configuration
 from targets.configurations import CONFIGURATIONS
 from targets.tables import ConfigurationError
 
@@ -47,9 +47,9 @@ def test_a_run_lists_the_variants_that_it_measures(make_plan, catalogue):
         "preload",
     )
     assert "variant" not in entries["sanic"]
-    read = schema.Configuration.model_validate(entries[name]).variant
+    read = Configuration.model_validate(entries[name]).variant
     assert read.of == "gunicorn-uvicorn" and read.change == "--preload" and "memory" in read.expects
-    assert schema.Configuration.model_validate(entries["sanic"]).variant is None
+    assert Configuration.model_validate(entries["sanic"]).variant is None
 
 
 def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catalogue, monkeypatch, tmp_path):

@@ -8,11 +8,11 @@ import pytest
 from bench.experiment import results
 from bench.experiment.runner import remaining
 from bench.machine import host
-from bench.model import schema
 from bench.model.cells import Block, Cell, ClosedLoop
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT, write_json, write_text
 from bench.model.matching import differences
+from bench.model.records import schema
 
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=2, block=5)
 RUN = {

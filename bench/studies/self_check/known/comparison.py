@@ -16,7 +16,7 @@ from analysis import frames, summary
 from analysis import results as analysed
 from bench.model.documents import markdown_table
 from bench.model.errors import UserError
-from bench.model.schema import Run
+from bench.model.records.run import Run
 from bench.stats import histograms
 from bench.studies.self_check.known import arithmetic
 from bench.studies.self_check.known.arithmetic import Expected, KnownLoad

@@ -3,7 +3,9 @@
 from rich.console import Console
 
 from bench.experiment import run as experiment
-from bench.model import schema
+from bench.model.records import schema
+from bench.model.records.cell import Cell
+from bench.model.records.run import Run
 from bench.studies.rotation import planted
 from bench.studies.rotation import series as serial
 from bench.studies.rotation.series import Leg, Series
@@ -38,12 +40,12 @@ def test_runs_are_measured_once_in_the_network_and_the_manners_that_were_asked_f
     assert serial.measure(series, lambda _: iter(how.values()), CONSOLE)
     assert Series.read(series.folder).record == series.record and series.record.finished
     for name, run in series.record.runs.items():
-        network = schema.read(series.folder / run / "run.json", schema.Run).network
+        network = schema.read(series.folder / run / "run.json", Run).network
         if network.namespace:  # this test may run as root
             assert (network.steered_to is None) == (name == "unsteered")
             assert network.note == ("it is not steered, as asked" if name == "unsteered" else None)
         for cell in (series.folder / run).glob("*/*/*/*/cell.json"):
-            assert schema.read(cell, schema.Cell).rotation.manners == ["polls", "sleeps"]
+            assert schema.read(cell, Cell).rotation.manners == ["polls", "sleeps"]
     # Whatever is there is not measured again.
     monkeypatch.setattr(serial, "run", None)
     assert serial.measure(series, lambda _: iter(how.values()), CONSOLE)

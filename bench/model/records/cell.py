@@ -1,0 +1,220 @@
+"""`cell.json`: one configuration under one load of one scenario, in one repeat."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bench.model.proxy import Kind
+from bench.model.records.schema import Record
+from bench.model.recycling import ProbeKind
+
+
+class ClosedLoad(Record):
+    """A closed loop: `users` that each wait for their answer."""
+
+    kind: Literal["closed"]
+    users: int = Field(gt=0)
+
+
+class OpenLoad(Record):
+    """An open loop: `rate_per_s` arrivals per second in all, of which at most `users` are served at once."""
+
+    kind: Literal["open"]
+    arrivals: Literal["constant", "poisson"]
+    rate_per_s: float = Field(gt=0)
+    users: int = Field(gt=0)
+
+
+class Search(Record):
+    """The search that a cell is a step of."""
+
+    p99_ms: float = Field(gt=0)
+    resolution: float = Field(gt=0)
+    attempt: int = Field(1, gt=0)
+    """How often the search had tried the rate."""
+
+
+class Measured(Record):
+    """What the generator said of the window at its end; searches go by it, the analysis by the CSV files."""
+
+    requests: int
+    failures: int
+    latency_us: dict[str, dict[str, float | None]]
+    """By kind of latency.csv: `p50`, `p90`, `p99` (null where fewer than 10 lie beyond) and `max`."""
+    arrivals: int | None
+    """null in closed loops, as `completions`."""
+    completions: int | None
+    loaded_s: float | None = None
+    """In a rotation: seconds of the cell's windows together, in which its `requests` ended."""
+    cpu_s: float | None = None
+    """In a rotation: CPU seconds of the server's processes in its windows."""
+    idle_cpu_s: float | None = None
+    """In a rotation: its CPU seconds in the windows of the others, while nobody loaded it."""
+    idle_s: float | None = None
+    """In a rotation: how long these windows were together."""
+
+
+class Window(Record):
+    """The measured part of a cell: whole Unix seconds."""
+
+    start: float
+    end: float
+
+
+class Server(Record):
+    """`server.json`, and the CPUs. Of an external server only `configuration` and `url` are known."""
+
+    configuration: str | None = None
+    command: list[str] | None
+    environment: dict[str, str] | None = None
+    """What the configuration sets; null in runs from before it was recorded."""
+    url: str | None = None
+    pid: int | None = None
+    """Of its first process."""
+    workers: int | None = None
+    max_requests: int | None = None
+    max_requests_jitter: int | None = None
+    max_rss_mib: float | None = None
+    deploys_by: str | None = None
+    """How it was told of a new release: `HUP`, `inspector`, or `restart`; null where nobody meant to."""
+    started: float | None
+    ready_s: float | None
+    whoami: dict[str, Any] | None
+    """What a worker says of itself: `configuration`, `pid`, `python`, `loop`, `parser`, `versions`; `app`
+    where it is one's own (that of a factory ends in `()`)."""
+    cpus: Annotated[list[int], Field(min_length=1)] | None
+
+    @property
+    def app(self) -> str | None:
+        """The app of one's own that was served; None for the suite's."""
+        return (self.whoami or {}).get("app")
+
+
+class Generator(Record):
+    """The Locust processes that made the load, and the CPUs they were pinned to."""
+
+    cpus: list[int] = Field(min_length=1)
+    processes: int = Field(gt=0)
+    engine: str
+    """`swarm` or `locust`."""
+
+
+class Recycling(Record):
+    """When serve was to replace workers; all null in controls and probes."""
+
+    max_requests: int | None
+    max_requests_jitter: int | None
+    max_rss_mib: float | None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether workers were to be replaced at all."""
+        return self.max_requests is not None or self.max_rss_mib is not None
+
+
+class Probe(Record):
+    """What else was done to the server."""
+
+    kind: ProbeKind
+    time: float | None
+    """When the signal was sent; null where none was, which fails the cell."""
+    pid: int | None
+    """What was signalled; of `terminate` and `deploy` the server's first process."""
+    renewed: list[int] | None = None
+    """Of `deploy`: the workers that started with the new release."""
+
+
+class ServerEnded(Record):
+    """The end of a server that ended before its cell."""
+
+    time: float
+    exit_status: int | None
+    """Of its first process, as in workers.csv."""
+
+
+class Rotation(Record):
+    """The sitting of a cell, which is its repeat: all that were alive, and how the load went round.
+
+    A slice is `warm_s` of unrecorded load, a window of `slice_s`, and a gap of `gap_s` in which what is in
+    flight ends.
+    """
+
+    targets: list[str]
+    """The configurations, in the order in which they settled."""
+    rounds: int
+    slice_s: float = Field(gt=0)
+    warm_s: float
+    gap_s: float
+    manners: list[Literal["polls", "sleeps"]]
+    """How the generator waited for answers, one round after the other."""
+
+
+class Front(Record):
+    """The proxy that clients of a cell went through."""
+
+    kind: Kind
+    cpu_s: float | None
+    """CPU seconds that it used from the cell's beginning to its end, warm-up included; null where it was not
+    there all the time."""
+
+
+class Cell(Record):
+    """`cell.json`: one configuration under one load of one scenario, in one repeat."""
+
+    configuration: str
+    scenario: str
+    load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
+    search: Search | None
+    workers: int | None
+    """The plan's number; a variant with its own has that in `server`. null of an external server."""
+    repeat: int
+    block: int
+    """Counts the starts of servers."""
+    launcher: str | None = None
+    recycling: Recycling | None
+    """When serve was to replace workers: all null in controls and probes; null in other plans."""
+    probe: Probe | None
+    server_ended: ServerEnded | None
+    """When the server ended, if it did before its cell; in plans of recycling only."""
+    rotation: Rotation | None = None
+    """null where the cell was measured in a block, alone."""
+    proxy: Front | None = None
+    """null where clients went to the server itself: in plans with a proxy, cells of recycling are there in
+    both ways."""
+    status: Literal["finished", "failed"]
+    reason: str | None
+    """Why it failed."""
+    started: float
+    ended: float
+    warmup_s: float | None = None
+    measured_s: float | None = None
+    """As planned; `window` has what it was."""
+    window: Window | None
+    """The measured part, whole Unix seconds, in a rotation from the first window's to the last one's; null in
+    a failed cell, where the next three may be, too."""
+    server: Server | None
+    generator: Generator | None
+    measured: Measured | None
+
+    @property
+    def treatment(self) -> str:
+        """What was done to the workers: "none" where the plan was not one of recycling."""
+        if self.probe is not None:
+            return self.probe.kind
+        if self.recycling is None:
+            return "none"
+        return "recycled" if self.recycling.wanted else "control"
+
+    @model_validator(mode="after")
+    def _whole_if_finished(self) -> Self:
+        if self.status == "failed":
+            return self
+        if None in (self.window, self.server, self.generator, self.measured):
+            raise ValueError("a finished cell needs window, server, generator and measured")
+        if self.window and self.window.end <= self.window.start:
+            raise ValueError("the measured window ends before it starts")
+        if self.search is not None and self.load.kind == "closed":
+            raise ValueError("a step of a search is an open loop")
+        if self.treatment != "none" and self.load.kind == "closed":
+            raise ValueError("a cell of recycling is an open loop")
+        return self

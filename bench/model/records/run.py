@@ -1,0 +1,261 @@
+"""`run.json`: one experiment."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bench.model.records.schema import Record
+
+
+class Host(Record):
+    """The machine of a run."""
+
+    hostname: str
+    machine_id: str
+    """A hash."""
+    system: str
+    """`Linux 6.1`"""
+    cpu: str
+    cpus: int
+    memory_bytes: int | None
+    container: bool
+
+
+class CpuSplit(Record):
+    """The CPUs that served, that loaded, and that did neither."""
+
+    server: list[int]
+    generator: list[int]
+    spare: list[int] = Field(default_factory=list)
+    trusted: bool
+    """false where server and generator had to share."""
+    note: str | None = None
+    """What about them spoils the numbers."""
+
+
+class Stack(Record):
+    """An interpreter version and the packages that were installed beside it."""
+
+    python: str
+    packages: dict[str, str]
+    """Version by name."""
+
+
+class Git(Record):
+    """The revision of the suite."""
+
+    revision: str | None
+    dirty: bool | None
+
+
+class Variant(Record):
+    """The setting that a variant changes of its parent, and what people say of it."""
+
+    of: str
+    """Its parent."""
+    varies: str
+    """The setting, in the same words for the same setting of different servers."""
+    change: str
+    """What changes, in words."""
+    claim: str
+    """Empty where nobody says anything of it."""
+    source: str
+    """The page that says so."""
+    says: Literal["", "better", "no difference", "worse"] = ""
+    """What the claim comes to: how the variant is beside its parent."""
+    expects: list[str]
+    """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `start`,
+    `stall`, `overlap`, `pauses`, `bursts` and `overload`."""
+
+
+class Configuration(Record):
+    """An entry of the catalogue; its place in `Run.configurations` gives its colour in every chart.
+
+    Nothing but name and summary is known of an external server.
+    """
+
+    name: str
+    summary: str
+    stack: str | None
+    recycle: str | None
+    keep_alive_s: float | None = None
+    backlog: int | None = None
+    variant_of: str | None = None
+    variant: Variant | None = None
+    """Only of a variant."""
+
+
+class Ceiling(Record):
+    """What the generator reaches against the null server under one scenario and number of users."""
+
+    scenario: str
+    users: int
+    """Of open loops and searches the most in flight: a ceiling is measured in a closed loop."""
+    processes: int
+    """Of the generator."""
+    requests_per_s: float = Field(gt=0)
+    at_least: bool
+    """The generator used less than 90 % of its CPUs: the null server, or the scenario's waiting, was the
+    limit."""
+    cpu_us: float | None
+    """The generator's work per request."""
+    generator_busy: float | None
+    """Share of its CPUs that it worked."""
+    server_busy: float | None
+    """Share of one CPU that the null server used."""
+    measured: float
+    """May lie before the run: ceilings are kept per host, launcher, version and packages."""
+
+
+class Unavailable(Record):
+    """A configuration or a scenario that could not be measured here."""
+
+    configuration: str | None = None
+    scenario: str | None = None
+    """In place of `configuration`."""
+    reason: str
+    remedy: str
+    """The way to get it."""
+
+    @property
+    def name(self) -> str:
+        """What could not be measured, for people."""
+        return self.configuration or f"the scenario {self.scenario}"
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> Self:
+        if (self.configuration is None) == (self.scenario is None):
+            raise ValueError("either a configuration or a scenario is unavailable")
+        return self
+
+
+class Database(Record):
+    """The database of a run."""
+
+    where: Literal["given", "private", "compose"]
+    version: str
+    """As it says itself."""
+    cpus: list[int] | None
+    """That it was pinned to; null where it was not the suite's."""
+    scenarios: list[str]
+    """Those that need it."""
+
+
+class Proxy(Record):
+    """The proxy that clients of a run go through; which one is in the plan."""
+
+    version: str
+    cpus: list[int]
+    """That it was pinned to: never those of the servers."""
+    configuration: str
+    """What of its configuration clients and servers notice, with the addresses of an example."""
+
+
+class OwnPackages(Record):
+    """What was installed for an app of one's own."""
+
+    requirements_sha256: str | None
+    """A hash of its requirements file with what that includes; null without one."""
+    replaced: dict[str, dict[str, tuple[str, str | None]]]
+    """By stack and package: the pinned version, and the one that the app's requirements put in its
+    place."""
+
+
+class Network(Record):
+    """The network that servers and generator meet in."""
+
+    namespace: bool
+    """The run has one of its own, in which nothing else is."""
+    steered_to: list[int] | None
+    """CPUs that process what the loopback device receives (receive packet steering), so that no server pays
+    for waking the generator; null where the sender's CPU does."""
+    note: str | None = None
+    """Why it is not steered, and what would allow it."""
+    sysctls: dict[str, int] = Field(default_factory=dict)
+    """`net.core.somaxconn`, the largest backlog, and `net.ipv4.tcp_migrate_req`, as far as the kernel has
+    them."""
+
+
+class Sittings(Record):
+    """What became of a run's rotation."""
+
+    sittings: int
+    """How many were measured, of all worker counts together."""
+    widest: float | None = None
+    """The widest interval that decides: the farther bound of a ratio to the best, as a share of the ratio;
+    null where no two configurations can be compared."""
+    stopped: Literal["precise", "limit", "most", "asked", "blocks"] | None = None
+    """Why there are no more: all that decides is as precise as asked, the next one would have passed the time
+    limit, `most_sittings` were measured, as many as asked were; `blocks`: closed loops were measured in
+    blocks, and `reason` says why; null while it goes on."""
+    seconds: float = 0.0
+    """How long they took, starts of servers included."""
+    reason: str | None = None
+
+
+class Run(Record):
+    """`run.json`: one experiment."""
+
+    methodology: int
+    """The version of what the numbers mean ([methodology.md](methodology.md))."""
+    run: str
+    """The name of the folder."""
+    status: Literal["running", "finished", "interrupted", "failed"]
+    started: float
+    ended: float | None
+    """null while it runs."""
+    plan: dict[str, Any]
+    """Its `name`, and the plan as it was narrowed, with every default."""
+    seed: int
+    launcher: str
+    """`processes`, `compose` or `external`."""
+    host: Host
+    cpu_split: CpuSplit
+    stacks: dict[str, Stack]
+    """Interpreter version and packages by name; none where the server is external."""
+    suite: Stack
+    """What the generator ran on; with `locustfile_requirements` every package of that environment."""
+    git: Git | None
+    """The revision of the suite; null where it was not a checkout."""
+    configurations: list[Configuration]
+    """The whole catalogue in its order, measured or not, then the variants that the plan names, then the
+    aliases: charts take colours by place. Nothing but name and summary is known of an external server."""
+    ceilings: list[Ceiling]
+    """What the generator reaches against the null server. A load whose ceiling could not be measured has
+    none."""
+    unavailable: list[Unavailable]
+    database: Database | None = None
+    """null where no scenario needs one."""
+    network: Network | None = None
+    """null in runs from before it was recorded, and where the server is external."""
+    proxy: Proxy | None = None
+    """Only where clients go through one."""
+    own_app: OwnPackages | None = None
+    """Packages that were installed for an app of one's own; only with one."""
+    locustfile_requirements: dict[str, str] | None = None
+    """`{"sha256": …}`, a hash of that file; only where the plan has one."""
+    rotation: Sittings | None = None
+    """null where the plan has none."""
+    cells_planned: int
+    """Steps of searches, and sittings beyond the first ones, are counted as they are taken."""
+    wall_s: float | None
+    load_s: float | None
+    """The time for which users ran, at least: warm-up and window of every finished cell."""
+
+    @property
+    def external(self) -> str | None:
+        """The URL of an external server, which is not metered; None where servers were started."""
+        external: dict[str, Any] | None = self.plan.get("external")
+        return None if external is None else str(external.get("url"))
+
+    @property
+    def behind(self) -> str | None:
+        """The kind of proxy that clients went through; None where they went to the servers."""
+        behind: str | None = self.plan.get("proxy")
+        return behind
+
+    @property
+    def app(self) -> str | None:
+        """The app that was measured in place of the suite's, by its name and folder; None for the suite's."""
+        own: dict[str, Any] | None = self.plan.get("own_app")
+        return None if own is None else f"{own['app']} of {own['folder']}"
