@@ -55,24 +55,29 @@ def write() -> None:
 
 
 def _keys(model: type[BaseModel], *, nested: bool = False) -> str:
-    told = {name: _meaning(field, nested=nested) for name, field in model.model_fields.items()}
-    table = _table(("key", "meaning"), [(f"`{name}`", meaning) for name, meaning in told.items() if meaning])
-    plain = ", ".join(f"`{name}`" for name, meaning in told.items() if not meaning)
+    told = [(name, field, _meaning(field, nested=nested)) for name, field in model.model_fields.items()]
+    rows = [(_given(name, field, nested=nested), meaning) for name, field, meaning in told if meaning]
+    plain = ", ".join(f"`{name}`" for name, _, meaning in told if not meaning)
+    table = _table(("key", "meaning"), rows)
     return f"{table}\n\nBesides: {plain}." if plain else table
 
 
+def _given(name: str, field: FieldInfo, *, nested: bool) -> str:
+    """A key, of what people write with its default."""
+    stated = not nested and field.default not in (None, PydanticUndefined, False)
+    return f"`{name} = {_toml(field.default)}`" if stated else f"`{name}`"
+
+
 def _meaning(field: FieldInfo, *, nested: bool) -> str:
-    """What a key means, its default, and the keys below it if ``nested``."""
+    """What a key means, and the keys below it if ``nested``."""
     models = list(_models(field.annotation)) if nested else []
     texts = [_line(field.description)]
     for model in models:
         keys = ", ".join(_key(name, below) for name, below in model.model_fields.items())
         about_it = [] if field.description else [_summary(model)]
-        texts += [*about_it, f"Keys: {keys}."]
+        texts += [*about_it, f"{keys}."]
     if nested and not any(texts) and get_origin(field.annotation) is Literal:
         texts.append(", ".join(f"`{value}`" for value in get_args(field.annotation)))
-    if not nested and field.default not in (None, PydanticUndefined, False):
-        texts.append(f"`{_toml(field.default)}` unless given.")
     return " ".join(text for text in texts if text)
 
 
@@ -130,8 +135,12 @@ def _file(name: str, file: CsvFile) -> str:
         + " In cells of a rotation only." * file.of_rotation
         + " Not of an external server." * file.of_server
     )
-    columns = ", ".join(f"`{c.name}`" + (f" ({c.meaning})" if c.meaning else "") for c in file.columns)
-    return f"* `{name}.csv`, a row: {file.meaning[:1].lower()}{file.meaning[1:]}{where}\n  {columns}."
+    columns = [f"* `{column.name}`: {column.meaning}" for column in file.columns if column.meaning]
+    plain = ", ".join(f"`{column.name}`" for column in file.columns if not column.meaning)
+    lines = [*columns, f"* {plain}"] if plain else columns
+    return "\n".join(
+        [f"`{name}.csv`, a row: {file.meaning[:1].lower()}{file.meaning[1:]}{where}", "", *lines]
+    )
 
 
 def _line(text: str | None) -> str:

@@ -55,11 +55,11 @@ CONNECTIONS = CsvFile(
         Column(
             "closed_in_time",
             "int64",
-            "when its pause was over the client saw that the connection was closed, and sent nothing",
+            "the client saw after its pause that the connection was closed, and sent nothing",
         ),
         Column("refused", "int64", "no connection"),
         Column("reset", "int64", "closed or reset before the answer was whole"),
-        Column("timed_out", "int64", "nothing came within 5 s of the last answer to anybody"),
+        Column("timed_out", "int64", "no answer within 5 s of the last one to anybody"),
         Column("p99_us", "float64", "of what was answered or timed out, connecting included"),
         Column("slowest_us", "float64", "likewise"),
     ),
@@ -71,35 +71,31 @@ _NAME = Column("name", "category")
 
 FILES = {
     "latency": CsvFile(
-        "Successful requests, counted by latency and by the second of their completion, warm-up included. In "
-        "a rotation: those that were begun in the cell's windows, wherever they ended, all by the first "
-        "second of `window`.",
+        "Successful requests, counted by latency and second. In a rotation: those begun in the cell's "
+        "windows, all under the first second of `window`.",
         (
-            Column("second", "int64", "Unix time"),
+            Column("second", "int64", "of their completion, warm-up included"),
             _METHOD,
             _NAME,
             Column(
                 "kind",
                 "category",
-                "`service`: from asking to the last byte. In open loops also `from_schedule`: service plus "
-                "the time for which the arrival waited for a free user, which only the first request of a "
-                "task has (what follows it, `on_start`, `on_stop` and closed-loop users beside open loops "
-                "have their `service`); and `lateness`: from the later of the scheduled time and the "
-                "moment a user was free to the sending, or to the first pause of the task before it: one "
-                "per arrival, failed or not, by the second of its sending, under the name of the first "
-                "request of its task",
+                "`service`: from asking to the last byte. In open loops also `from_schedule`: for the first "
+                "request of a task service plus its arrival's wait for a free user, for others their "
+                "`service`; and `lateness`, one per arrival, failed or not, by the second and under the name "
+                "of its first request: from when it was due and a user free to its sending or the task's "
+                "first pause",
             ),
             Column(
                 "bucket_us",
                 "float64",
-                "lower edge of a log-linear bucket at most 0.1 % wide (0.001 µs below 2.048 µs)",
+                "lower edge of a bucket at most 0.1 % wide (0.001 µs below 2.048 µs)",
             ),
             Column("count", "int64"),
         ),
     ),
     "failures": CsvFile(
-        "A failed request. Beyond 1000 rows in a second the rest of that second is one row per kind, so "
-        "that totals stay exact and files bounded.",
+        "A failed request. Beyond 1000 in a second the rest of that second is one row per kind.",
         (
             Column("time", "float64"),
             _METHOD,
@@ -117,34 +113,33 @@ FILES = {
             Column("connection_age_s", "float64"),
             Column("connection_requests", "float64", "requests that the connection had served"),
             Column("bytes_received", "float64"),
-            Column("count", "int64", "of failures in this row, 1 but for the rest of a second"),
-            Column("id", "category", "as in trace.csv; empty without a trace and in rows of several"),
+            Column("count", "int64", "failures in this row: 1 but for the rest of a second"),
+            Column("id", "category", "as in trace.csv; empty without a trace or of several"),
             Column("detail", "category"),
         ),
     ),
     "generator": CsvFile(
-        "A Locust process and second. What is cumulative counts from the beginning of the cell.",
+        "A Locust process and second; what is cumulative counts from the cell's beginning.",
         (
             Column("time", "float64"),
             Column("process", "int64", "0, 1, …"),
             Column("pid", "int64"),
             Column("users", "float64", "that run now"),
             Column("cpu_s", "float64", "cumulative"),
-            Column("spin_s", "float64", "the part of it that polled in vain; empty without swarm users"),
+            Column("spin_s", "float64", "what of it polled in vain; empty without swarm users"),
             Column("requests", "float64", "cumulative"),
             Column("failures", "float64", "cumulative"),
             Column(
                 "loop_lag_ms",
                 "float64",
-                "the longest in this second that the engine did not look at its sockets (in closed loops "
-                "also the lateness of Locust's other greenlets)",
+                "the longest in this second that the engine did not look at its sockets; in closed loops "
+                "also the lateness of Locust's other greenlets",
             ),
             Column(
                 "loop_wait_us",
                 "float64",
-                "mean time until an answer that arrives at a random moment is read: Σ b² / T, where b are "
-                "the times between two looks and T is the time since the last row; empty without swarm "
-                "users",
+                "mean time until an answer that arrives at random is read: Σ b² / T, of the times b between "
+                "two looks in the time T since the last row; empty without swarm users",
             ),
             Column(
                 "arrivals",
@@ -164,15 +159,15 @@ FILES = {
         ),
     ),
     "processes": CsvFile(
-        "A process of the server and a sample; all rows of a sample have one time.",
+        "A process of the server and a sample, whose rows have one time.",
         (
             Column("time", "float64"),
             Column("pid", "int64"),
             Column(
                 "role",
                 "category",
-                "`manager`, `worker`, `helper` (started by a worker) or `meter` (serve itself, no part of "
-                "the server); the one process of a single-process server is a `worker`",
+                "`manager`, `worker` (also the only process of a server), `helper` (started by a worker) or "
+                "`meter` (serve, no part of the server)",
             ),
             Column("cpu_s", "float64", "user and system time, cumulative"),
             Column("rss_bytes", "float64", "empty in samples of CPU alone"),
@@ -181,8 +176,8 @@ FILES = {
         of_server=True,
     ),
     "workers": CsvFile(
-        "An event of a process of the server, not in the order of the times: a death is noted at the next "
-        "sample, and a birth is rounded down to 0.01 s, so that a successor may seem to precede it.",
+        "An event of a process of the server, not in order of time: a death is noted at the next sample, a "
+        "birth rounded down to 0.01 s.",
         (
             Column("time", "float64"),
             Column("event", "category", "`born`, `ready` or `died`"),
@@ -190,14 +185,13 @@ FILES = {
             Column(
                 "role",
                 "category",
-                "as in processes.csv; after readiness, what the manager or serve starts is a `worker` at "
-                "once",
+                "as in processes.csv; once the server is ready, what manager or serve starts is a `worker`",
             ),
             Column(
                 "exit_status",
                 "float64",
-                "of a death, the negative signal for one; known of what serve reaps, else where the kernel "
-                "tells (Linux 6.15) or a sample finds the process before its parent reaps it",
+                "of a death, negative for a signal; known of what serve reaps, else if the kernel tells "
+                "(Linux 6.15) or a sample comes before the parent reaps it",
             ),
         ),
         of_server=True,
@@ -217,8 +211,7 @@ FILES = {
         ),
     ),
     "trace": CsvFile(
-        "A request of a swarm user that ended in the cell, warm-up included, in the order of their end. It "
-        "costs the generator time and is never written where speed is measured.",
+        "A request of a swarm user, by its end, warm-up included. Never written where speed is measured.",
         (
             Column("id", "id", "`PROCESS-SERIAL`, unique in the cell: the `x-request-id` that was sent"),
             _METHOD,
@@ -242,15 +235,15 @@ FILES = {
             Column(
                 "event",
                 "category",
-                "`started`: before the handler; `finished`: the response, or the first part of a stream, "
-                "is about to be sent",
+                "`started`: before the handler; `finished`: the response, or a stream's first part, is about "
+                "to be sent",
             ),
         ),
         of_recycling=True,
     ),
     "slices": CsvFile(
-        "A slice of the cell's configuration in its sitting. Times and counts are of its window, read at its "
-        "real edges; with several Locust processes counts and CPU seconds are their sums, times their means.",
+        "A slice of the cell's configuration in its sitting. Times and counts are of its window, at its real "
+        "edges; of several Locust processes counts and CPU seconds are summed, times averaged.",
         (
             Column("round", "int64", "0, 1, …"),
             Column("place", "int64", "in its round: 0, 1, …"),
@@ -269,15 +262,15 @@ FILES = {
             Column(
                 "steal_s",
                 "float64",
-                "of the CPUs of server and generator, taken by the hypervisor, from up to 2 ms before the "
-                "window until nothing is in flight any more; like `busy_s` in ticks of 10 ms",
+                "what the hypervisor took of the CPUs of server and generator, from up to 2 ms before the "
+                "window until nothing is in flight; in ticks of 10 ms",
             ),
             Column("busy_s", "float64", "seconds that these CPUs were neither idle nor stolen, likewise"),
             Column(
                 "in_flight",
                 "int64",
-                "requests of all candidates in flight when the slice began: other than 0 the slice before "
-                "overran its gap, and this one is spoiled",
+                "requests of all candidates when the slice began: above 0 the slice before overran its gap, "
+                "and this one is spoiled",
             ),
         ),
         of_rotation=True,

@@ -77,13 +77,13 @@ class OwnApp(Table):
     folder: str
     """The folder that it is imported from."""
     requirements: str | None = None
-    """A file that pip reads: what it needs beside the stack's packages."""
+    """A file for pip: what it needs beside the stack's packages."""
     environment: Annotated[list[str], AfterValidator(_variable_names)] = Field(default_factory=list)
-    """Names of the variables that servers are passed; values are recorded nowhere."""
+    """Names of variables that servers get; values are recorded nowhere."""
 
     baseline: Baseline | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[own_app.baseline]` (`folder`, `requirements`): another version of it. Each configuration `NAME` is
-    measured with that as well, as `NAME-before` ([ci.md](ci.md))."""
+    """`[own_app.baseline]` (`folder`, `requirements`): another version, measured as `NAME-before`
+    ([ci.md](ci.md))."""
 
     @field_validator("folder", "requirements")
     @classmethod

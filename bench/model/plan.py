@@ -67,7 +67,7 @@ class Plan(Table):
     variants: bool = False
     """true: `"all"` includes the configurations that are a `variant_of` another."""
     recycling: RecyclingTable | None = None
-    """`[recycling]`: in all open loops workers are replaced, and once more, as the control, they are not."""
+    """`[recycling]`: open loops run twice, with workers replaced and, as the control, without."""
     scenarios: dict[str, Loads]
     """`[scenarios.NAME]`: what each is loaded with."""
     workers: Counts | None
@@ -84,43 +84,37 @@ class Plan(Table):
     """`again = "sanic"`: a further name for a configuration, for an A/A comparison."""
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     """`all` or a scenario `= ["p99_ms < 50", "failures == 0"]`: what its cells must satisfy; else the run
-    names those that do not and exits with 1."""
+    names them and exits with 1."""
     # Recorded only where they are, so that runs from before there were any can go on.
     settings: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: each configuration is measured beside its variants; what a variant is expected to change decides
-    under which loads ([settings.md](settings.md))."""
+    """true: configurations are measured beside their variants ([settings.md](settings.md))."""
     rotation: RotationTable | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[rotation]`: closed loops are measured in sittings, in which all configurations are alive at once and
-    the load goes round among them."""
+    """`[rotation]`: closed loops go round among all ([methodology](methodology.md#rotation))."""
     connections: ConnectionsTable | None = Field(default=None, exclude_if=lambda value: value is None)
     """`[connections]`, in plans of settings: pauses, bursts and overload."""
     requirements: Requirements | None = Field(default=None, exclude_if=lambda value: value is None)
     """`[requirements]`: what is required of a configuration."""
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[own_app]`: an app of one's own in place of the suite's ([own-app.md](own-app.md)); needs
-    `locustfiles`."""
+    """`[own_app]`: an app of one's own ([own-app.md](own-app.md)); needs `locustfiles`."""
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A server that runs already, in place of configurations (`--url`, `--url-name`): `{"url": …, "name":
-    …}`. Without `recycling`, `aliases` and thresholds on what is metered ([external.md](external.md))."""
+    """A server that runs already, in place of configurations: `{"url": …, "name": …}`
+    ([external.md](external.md))."""
     proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
     """`nginx` or `haproxy`: clients go through it; those of recycling also past it ([proxy.md](proxy.md))."""
     proxy_retries: Retries | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What it does with a request that the server did not answer: `default` (as it comes), or `off`."""
+    """Whether it sends again what was not answered: `default` (as it comes) or `off`."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Seconds that a server may take to start, else 30. Limits change nothing that is measured: a run may
-    go on with others."""
+    """Seconds that a server may take to start, else 30. A run may go on with other limits."""
     import_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Seconds that the app, or all locustfiles in each process of the generator, may take to be imported,
-    else 60."""
+    """Seconds that the import of the app, or of all locustfiles, may take, else 60."""
     catalogue: str | None = None
     """Another catalogue file than the suite's."""
     locustfiles: str | None = None
-    """Another folder of scenarios than the suite's, or a single file; `python -m swarm.describe` loads them
-    once before the run. Files without users are no scenarios."""
+    """Another folder of scenarios than the suite's, or one file. Files without users are no scenarios."""
     scenario_options: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
     """Words for the options of `locustfiles`, as on Locust's command line."""
     locustfile_requirements: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A file that pip reads: packages that `locustfiles` need beside the suite's."""
+    """A file for pip: packages that `locustfiles` need beside the suite's."""
 
     @field_serializer("requirements")
     def _as_given(self, requirements: Requirements | None) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ class RecyclingTable(Table):
     max_requests_jitter: NonNegativeInt = 0
     """At most so many more, at random; left out where a configuration has no place for it."""
     also_max_requests: list[PositiveInt] = Field(default_factory=list, exclude_if=lambda value: not value)
-    """Further N, with cells of their own: they show whether a replacement costs the same at each."""
+    """Further N, with cells of their own: does a replacement cost the same at each?"""
     max_rss_mib: PositiveInt | None = None
     """MiB at which a worker is replaced, for configurations that recycle by memory."""
     replacements: PositiveInt
@@ -48,9 +48,9 @@ class RecyclingTable(Table):
     """So many requests completed."""
     # Recorded only where they are, so that runs from before there were any can go on.
     repeats: PositiveInt | None = Field(default=None, exclude_if=lambda value: value is None)
-    """How often each cell of recycling is measured; the plan's `repeats` unless given."""
+    """How often each cell of recycling is measured, if not the plan's."""
     measured_s: Window | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The most seconds that the window of such a cell may take; the plan's `measured_s` unless given."""
+    """The most seconds that its window may take, if not the plan's."""
 
     @model_validator(mode="after")
     def _some(self) -> "RecyclingTable":

@@ -61,18 +61,17 @@ class Requirements(Table):
         Literal["requests", "memory", "any", "none"],
         About(
             "Workers must be replaced after N requests: requests; or: memory, any, none.",
-            'workers are replaced: after N requests (`"requests"`), at a size in memory (`"memory"`), either '
-            '(`"any"`), not at all (`"none"`: then nothing down to `stall_s` is required)',
-            "the configuration's `recycle` does so, every recycled cell that tells is judged `recycles`, "
-            "and there is one",
-            "its `recycle` does not; or a cell is `broken`, failed, or `not replaced` after 2 N requests",
+            'workers are replaced after N requests (`"requests"`), at a size (`"memory"`), either (`"any"`), '
+            'or need not be (`"none"`: then nothing down to `stall_s` is required)',
+            "`recycle` does so, and so does every recycled cell that tells, at least one",
+            "`recycle` does not; or a cell is `broken`, failed, or `not replaced` after 2 N requests",
         ),
     ] = "requests"
     process_manager: Annotated[
         bool,
         About(
             "May a process manager be needed that starts the server again?",
-            "`false`: none may be needed to start the server again",
+            "`false`: none may be needed to start it again",
             "`recycle` is not `respawn`, or with several workers",
             "`respawn` with one worker",
         ),
@@ -81,17 +80,16 @@ class Requirements(Table):
         Literal["both", "keep-alive", "per-request"],
         About(
             "What clients use: both, keep-alive or per-request.",
-            "the connections for which `lost_per_1000` and `retryable_per_1000` count: kept ones, one per "
-            "request, or both",
+            "those for which the next two count: kept ones, one per request, or both",
         ),
     ] = "both"
     lost_per_1000: Annotated[
         NotNegative,
         About(
             "Requests lost per 1000 recycles whose handler ran; 0 unless given.",
-            "at most so many requests lost per 1000 recycles whose handler began or finished, for each "
-            "kind of connection and number of workers; what a cell loses in no replacement counts as well",
-            "the interval ends at or below the limit; or nothing was lost in `enough_recycles`",
+            "at most so many requests lost per 1000 recycles whose handler began, for each kind of "
+            "connection and number of workers, also those lost in no replacement",
+            "the interval ends at or below it; or nothing was lost in `enough_recycles`",
             "the interval begins above it",
         ),
     ] = 0.0
@@ -99,7 +97,7 @@ class Requirements(Table):
         NotNegative | None,
         About(
             "Those whose handler did not run, which may be sent again.",
-            "the same for those whose handler never ran: a client or proxy may send them again",
+            "the same for those whose handler never ran, which may be sent again",
             "likewise",
             "likewise",
         ),
@@ -108,8 +106,7 @@ class Requirements(Table):
         PositiveInt,
         About(
             "So many recycles without a loss pass for none; 20 unless given.",
-            "how many recycles without a loss stand for none: no number of them shows it, and with 20 up "
-            "to 184 per 1000 are possible",
+            "so many recycles without a loss stand for none: with 20 up to 184 per 1000 are possible",
         ),
     ] = 20
     stall_s: Annotated[
@@ -152,12 +149,11 @@ class Requirements(Table):
         OfScenarios,
         About(
             "p99 from the schedule by scenario, e.g. sleep=50,index=10.",
-            "by scenario (`{ sleep = 50 }`): milliseconds from the schedule at every arrival rate of an "
-            "open loop of the plan, with every number of workers; closed loops show no latency that a "
-            "client can rely on",
-            "the interval over the repeats ends at or below the limit at all rates",
-            "it begins above it at one, or more than 0.1 % of the requests failed, or a saturated server "
-            "did not serve 99 % of the arrivals",
+            "by scenario (`{ sleep = 50 }`): from the schedule, at every rate of an open loop and number of "
+            "workers",
+            "the interval ends at or below it at all rates",
+            "it begins above it at one, over 0.1 % of the requests failed, or a saturated server served less "
+            "than 99 % of the arrivals",
             default="none",
         ),
     ] = Field(default_factory=dict)
@@ -165,10 +161,9 @@ class Requirements(Table):
         First,
         About(
             "What they are ranked by: throughput, memory or tail; throughput unless given.",
-            'what they are ranked by: `"throughput"` (requests per second, or per CPU-second) or `"memory"` '
-            '(the highest PSS of all processes of the server), both in closed loops; or `"tail"` (the p99 '
-            "from the schedule in an open loop without replaced workers, at the rate that most kept up with, "
-            "of several the highest)",
+            'what ranks: `"throughput"` (requests per second, or per CPU-second) or `"memory"` (highest PSS '
+            'of all processes), in closed loops; or `"tail"` (p99 from the schedule in an open loop without '
+            "replaced workers, at the highest of the rates that most kept up with)",
             part="ranking",
         ),
     ] = "throughput"
@@ -176,8 +171,8 @@ class Requirements(Table):
         OfScenarios,
         About(
             "What counts how much, e.g. sleep=3,index=1; all alike unless given.",
-            "by scenario (`{ sleep = 3, index = 1 }`): how much it counts; others do not count. A scenario "
-            "that was not measured leaves all unranked",
+            "by scenario (`{ sleep = 3, index = 1 }`): how much it counts, others not at all. One that was "
+            "not measured leaves all unranked",
             part="ranking",
             default="all 1",
         ),
@@ -187,7 +182,7 @@ class Requirements(Table):
         NotNegative,
         About(
             "A difference, as a share, that is too small to matter; 0.02.",
-            "how much better, as a share, is better: within it they tie",
+            "the share within which they tie",
             part="ranking",
         ),
     ] = 0.02
@@ -195,7 +190,7 @@ class Requirements(Table):
         PositiveInt | None,
         About(
             "Workers to serve with: one, or several.",
-            "workers to serve with; with 1 the cells with one worker count, with more those with several",
+            "workers to serve with: with 1 cells of one worker count, else those of several",
             part="command",
             default="as measured",
         ),

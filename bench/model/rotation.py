@@ -19,26 +19,25 @@ class RotationTable(Table):
     """``[rotation]``: closed loops go round among all candidates at once; other loads stay in blocks."""
 
     sittings: Annotated[int, Field(ge=1, le=100)] = 5
-    """Starts of all candidates, at least: a repeat of every cell each."""
+    """Starts of all candidates, at least: each a repeat of every cell."""
     most_sittings: Annotated[int, Field(ge=1, le=100)] = 30
     """Starts at most."""
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Sittings are added until the interval of every ratio that decides is at most so wide to either side,
-    as a share of the ratio."""
+    """Sittings are added until the interval of every ratio that decides is at most so wide to either side, as
+    a share of it."""
     limit_s: Seconds | None = None
-    """No sitting is added that would end later than so many seconds after the first one began."""
+    """No sitting is added that would end later, in seconds from the beginning of the first."""
     load_s: Seconds = 1.5
     """Seconds of windows for each candidate and load in a sitting."""
     settle_s: Seconds = 0.4
     """Seconds of unrecorded load for each candidate, one after the other, before a load's first round."""
     slice_s: Seconds | None = None
-    """Length of a window; unless given as long as five requests to the usual candidate, their median, take,
-    at least 0.05, at most 1, drawn once for each scenario and number of users and the same for all."""
+    """Length of a window, the same for all; unless given what five requests take to the median candidate,
+    0.05 to 1 s, drawn once for each scenario and number of users."""
     both_manners: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: rounds are measured with a generator that polls and one that sleeps by turns, also where the
-    loopback device is steered and neither matters."""
+    """true: the generator polls and sleeps by turns also where the loopback device is steered."""
     blocks: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true (`--blocks`): closed loops are measured in blocks all the same, to compare the two ways."""
+    """true (`--blocks`): closed loops are measured in blocks, to compare the two ways."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "RotationTable":

@@ -10,14 +10,14 @@ from bench.model.recycling import ProbeKind
 
 
 class ClosedLoad(Record):
-    """A closed loop: `users` that each wait for their answer."""
+    """A closed loop of so many `users`."""
 
     kind: Literal["closed"]
     users: int = Field(gt=0)
 
 
 class OpenLoad(Record):
-    """An open loop: `rate_per_s` arrivals per second in all, of which at most `users` are served at once."""
+    """An open loop: `rate_per_s` arrivals in all, at most `users` served at once."""
 
     kind: Literal["open"]
     arrivals: Literal["constant", "poisson"]
@@ -35,23 +35,23 @@ class Search(Record):
 
 
 class Measured(Record):
-    """What the generator said of the window at its end; searches go by it, the analysis by the CSV files."""
+    """What the generator said of the window; searches go by it, the analysis by the CSV files."""
 
     requests: int
     failures: int
     latency_us: dict[str, dict[str, float | None]]
-    """By kind of latency.csv: `p50`, `p90`, `p99` (null where fewer than 10 lie beyond) and `max`."""
+    """By kind: `p50`, `p90`, `p99` (null where fewer than 10 lie beyond) and `max`."""
     arrivals: int | None
     """null in closed loops, as `completions`."""
     completions: int | None
     loaded_s: float | None = None
-    """In a rotation: seconds of the cell's windows together, in which its `requests` ended."""
+    """In a rotation, as the rest: seconds of the cell's windows together."""
     cpu_s: float | None = None
-    """In a rotation: CPU seconds of the server's processes in its windows."""
+    """Of the server's processes in them."""
     idle_cpu_s: float | None = None
-    """In a rotation: its CPU seconds in the windows of the others, while nobody loaded it."""
+    """In the windows of the others, while nobody loaded it."""
     idle_s: float | None = None
-    """In a rotation: how long these windows were together."""
+    """Length of those windows together."""
 
 
 class Window(Record):
@@ -67,7 +67,7 @@ class Server(Record):
     configuration: str | None = None
     command: list[str] | None
     environment: dict[str, str] | None = None
-    """What the configuration sets; null in runs from before it was recorded."""
+    """What the configuration sets; null in older runs."""
     url: str | None = None
     pid: int | None = None
     """Of its first process."""
@@ -76,12 +76,12 @@ class Server(Record):
     max_requests_jitter: int | None = None
     max_rss_mib: float | None = None
     deploys_by: str | None = None
-    """How it was told of a new release: `HUP`, `inspector`, or `restart`; null where nobody meant to."""
+    """How it is told of a new release: `HUP`, `inspector`, or `restart`; null where nobody meant to."""
     started: float | None
     ready_s: float | None
     whoami: dict[str, Any] | None
-    """What a worker says of itself: `configuration`, `pid`, `python`, `loop`, `parser`, `versions`; `app`
-    where it is one's own (that of a factory ends in `()`)."""
+    """What a worker says of itself: `configuration`, `pid`, `python`, `loop`, `parser`, `versions`, and `app`
+    (of one's own; a factory's ends in `()`)."""
     cpus: Annotated[list[int], Field(min_length=1)] | None
 
     @property
@@ -117,7 +117,7 @@ class Probe(Record):
 
     kind: ProbeKind
     time: float | None
-    """When the signal was sent; null where none was, which fails the cell."""
+    """When the signal was sent; null if none was, which fails the cell."""
     pid: int | None
     """What was signalled; of `terminate` and `deploy` the server's first process."""
     renewed: list[int] | None = None
@@ -140,13 +140,13 @@ class Rotation(Record):
     """
 
     targets: list[str]
-    """The configurations, in the order in which they settled."""
+    """Configurations, as they settled."""
     rounds: int
     slice_s: float = Field(gt=0)
     warm_s: float
     gap_s: float
     manners: list[Literal["polls", "sleeps"]]
-    """How the generator waited for answers, one round after the other."""
+    """How the generator waited, by round."""
 
 
 class Front(Record):
@@ -154,8 +154,7 @@ class Front(Record):
 
     kind: Kind
     cpu_s: float | None
-    """CPU seconds that it used from the cell's beginning to its end, warm-up included; null where it was not
-    there all the time."""
+    """From the cell's beginning to its end, warm-up included; null where it was not there all the time."""
 
 
 class Cell(Record):
@@ -166,21 +165,20 @@ class Cell(Record):
     load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
     search: Search | None
     workers: int | None
-    """The plan's number; a variant with its own has that in `server`. null of an external server."""
+    """The plan's; a variant's own is in `server`. null of an external server."""
     repeat: int
     block: int
     """Counts the starts of servers."""
     launcher: str | None = None
     recycling: Recycling | None
-    """When serve was to replace workers: all null in controls and probes; null in other plans."""
+    """When serve was to replace workers: all null in controls and probes; null elsewhere."""
     probe: Probe | None
     server_ended: ServerEnded | None
-    """When the server ended, if it did before its cell; in plans of recycling only."""
+    """If the server ended before its cell; in plans of recycling only."""
     rotation: Rotation | None = None
-    """null where the cell was measured in a block, alone."""
+    """null in blocks."""
     proxy: Front | None = None
-    """null where clients went to the server itself: in plans with a proxy, cells of recycling are there in
-    both ways."""
+    """null where clients went to the server itself."""
     status: Literal["finished", "failed"]
     reason: str | None
     """Why it failed."""
@@ -190,8 +188,8 @@ class Cell(Record):
     measured_s: float | None = None
     """As planned; `window` has what it was."""
     window: Window | None
-    """The measured part, whole Unix seconds, in a rotation from the first window's to the last one's; null in
-    a failed cell, where the next three may be, too."""
+    """The measured part, whole Unix seconds; in a rotation from the first window to the last. null in a
+    failed cell, as the next three may be."""
     server: Server | None
     generator: Generator | None
     measured: Measured | None

@@ -90,13 +90,12 @@ class Ceiling(Record):
 
     scenario: str
     users: int
-    """Of open loops and searches the most in flight: a ceiling is measured in a closed loop."""
+    """Of open loops and searches the most in flight."""
     processes: int
     """Of the generator."""
     requests_per_s: float = Field(gt=0)
     at_least: bool
-    """The generator used less than 90 % of its CPUs: the null server, or the scenario's waiting, was the
-    limit."""
+    """The generator used less than 90 % of its CPUs: something else was the limit."""
     cpu_us: float | None
     """The generator's work per request."""
     generator_busy: float | None
@@ -104,7 +103,7 @@ class Ceiling(Record):
     server_busy: float | None
     """Share of one CPU that the null server used."""
     measured: float
-    """May lie before the run: ceilings are kept per host, launcher, version and packages."""
+    """May lie before the run."""
 
 
 class Unavailable(Record):
@@ -148,46 +147,42 @@ class Proxy(Record):
     cpus: list[int]
     """That it was pinned to: never those of the servers."""
     configuration: str
-    """What of its configuration clients and servers notice, with the addresses of an example."""
+    """What clients and servers notice of it, with the addresses of an example."""
 
 
 class OwnPackages(Record):
     """What was installed for an app of one's own."""
 
     requirements_sha256: str | None
-    """A hash of its requirements file with what that includes; null without one."""
+    """Of its requirements file with what that includes; null without one."""
     replaced: dict[str, dict[str, tuple[str, str | None]]]
-    """By stack and package: the pinned version, and the one that the app's requirements put in its
-    place."""
+    """By stack and package: the pinned version, and the app's in its place."""
 
 
 class Network(Record):
     """The network that servers and generator meet in."""
 
     namespace: bool
-    """The run has one of its own, in which nothing else is."""
+    """One of the run's own."""
     steered_to: list[int] | None
-    """CPUs that process what the loopback device receives (receive packet steering), so that no server pays
-    for waking the generator; null where the sender's CPU does."""
+    """CPUs that process what the loopback device receives; null where the sender's does."""
     note: str | None = None
     """Why it is not steered, and what would allow it."""
     sysctls: dict[str, int] = Field(default_factory=dict)
-    """`net.core.somaxconn`, the largest backlog, and `net.ipv4.tcp_migrate_req`, as far as the kernel has
-    them."""
+    """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`, where the kernel has them."""
 
 
 class Sittings(Record):
     """What became of a run's rotation."""
 
     sittings: int
-    """How many were measured, of all worker counts together."""
+    """How many were measured."""
     widest: float | None = None
-    """The widest interval that decides: the farther bound of a ratio to the best, as a share of the ratio;
-    null where no two configurations can be compared."""
+    """The widest interval that decides: its farther bound from the ratio, as a share of that; null where
+    nothing can be compared."""
     stopped: Literal["precise", "limit", "most", "asked", "blocks"] | None = None
-    """Why there are no more: all that decides is as precise as asked, the next one would have passed the time
-    limit, `most_sittings` were measured, as many as asked were; `blocks`: closed loops were measured in
-    blocks, and `reason` says why; null while it goes on."""
+    """Why there are no more: `precise` as asked; the next would pass the time `limit`; `most` sittings, or
+    those `asked` for, were measured; `blocks` took their place, for the `reason`; null while it goes on."""
     seconds: float = 0.0
     """How long they took, starts of servers included."""
     reason: str | None = None
@@ -197,7 +192,7 @@ class Run(Record):
     """`run.json`: one experiment."""
 
     methodology: int
-    """The version of what the numbers mean ([methodology.md](methodology.md))."""
+    """The version of what the numbers mean."""
     run: str
     """The name of the folder."""
     status: Literal["running", "finished", "interrupted", "failed"]
@@ -212,26 +207,25 @@ class Run(Record):
     host: Host
     cpu_split: CpuSplit
     stacks: dict[str, Stack]
-    """Interpreter version and packages by name; none where the server is external."""
+    """By name; none where the server is external."""
     suite: Stack
-    """What the generator ran on; with `locustfile_requirements` every package of that environment."""
+    """The generator's; with `locustfile_requirements` all packages of that environment."""
     git: Git | None
     """The revision of the suite; null where it was not a checkout."""
     configurations: list[Configuration]
-    """The whole catalogue in its order, measured or not, then the variants that the plan names, then the
-    aliases: charts take colours by place. Nothing but name and summary is known of an external server."""
+    """The catalogue in its order, measured or not, the plan's variants, and its aliases: charts take colours
+    by place. Of an external server only name and summary are known."""
     ceilings: list[Ceiling]
-    """What the generator reaches against the null server. A load whose ceiling could not be measured has
-    none."""
+    """What the generator reaches against the null server; of loads whose ceiling could be measured."""
     unavailable: list[Unavailable]
     database: Database | None = None
     """null where no scenario needs one."""
     network: Network | None = None
-    """null in runs from before it was recorded, and where the server is external."""
+    """null where the server is external, and in older runs."""
     proxy: Proxy | None = None
     """Only where clients go through one."""
     own_app: OwnPackages | None = None
-    """Packages that were installed for an app of one's own; only with one."""
+    """What was installed for an app of one's own; only with one."""
     locustfile_requirements: dict[str, str] | None = None
     """`{"sha256": …}`, a hash of that file; only where the plan has one."""
     rotation: Sittings | None = None
@@ -240,7 +234,7 @@ class Run(Record):
     """Steps of searches, and sittings beyond the first ones, are counted as they are taken."""
     wall_s: float | None
     load_s: float | None
-    """The time for which users ran, at least: warm-up and window of every finished cell."""
+    """Seconds under load: warm-up and window of every finished cell."""
 
     @property
     def external(self) -> str | None:
