@@ -18,9 +18,10 @@ TOLD = 10_000
 # Where curves are computed.
 REQUESTS = np.geomspace(GRID[0], GRID[-1], 80)
 READING = (
-    "Lower is better. Throughput is that of a saturated server. Curves: computed from the smallest N "
-    "that was measured (filled mark); band: its 95 % interval. Hollow marks: other N that were measured; "
-    "a curve that meets them holds. Marks stand where workers ended in fact, beyond N."
+    "Lower is better. Throughput is that of a saturated server. Curves: computed from the smallest N at "
+    "which what queues during a replacement is worked off before the next (filled mark); band: its 95 % "
+    "interval. Hollow marks: other N that were measured; a curve that meets them holds. Marks stand where "
+    "workers ended in fact, beyond N."
 )
 _PANELS: dict[str, Callable[[Price, float], float]] = {
     "throughput lost (%)": lambda price, n: 100 * price.throughput_share(n).mean,

@@ -5,6 +5,7 @@ from typing import Any
 
 from analysis import places
 from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds
+from analysis.recycling.price import APART, prices
 
 # The trace may have so many requests more or fewer than were counted, for what ends with a second.
 BOOKS = 0.01
@@ -23,6 +24,11 @@ FEW_REPLACEMENTS = Kind(
     "few-replacements", "note", "Recycling", "few replacements",
     "fewer than the plan asks for, and at least one",
     "the interval of what is lost at each is wide. A cell without any says so itself",
+)  # fmt: skip
+CROWDED = Kind(
+    "crowded-replacements", "note", "Recycling", "replacements are not apart",
+    f"one holds up (slower than the control's p99) more than `APART` = {APART:g} of the requests to it",
+    "what queues during one is not worked off before the next: each then costs clients more than one alone",
 )  # fmt: skip
 
 
@@ -86,6 +92,26 @@ def few_replacements(measured: Measurements) -> Iterator[Finding]:
             advice="use a smaller max_requests, a higher rate or a longer measured_s",
             scenario=scenario,
             cells=group,
+        )
+
+
+@finds(CROWDED)
+def crowded(measured: Measurements) -> Iterator[Finding]:
+    """Loads under which a worker is replaced before the queue of the last replacement is worked off."""
+    recycling = measured.recycling
+    close = [each for each in prices(measured.results, measured.summary, recycling) if not each.apart]
+    for scenario in dict.fromkeys(each.scenario for each in close):
+        mine = [each for each in close if each.scenario == scenario]
+        told = [
+            f"{each.configuration} {each.tail.held_up / each.per_life:.0%} of {each.per_life:,.0f}"
+            for each in mine
+        ]
+        yield CROWDED.found(
+            "workers are replaced before what queued at the last replacement is worked off; held up were, of "
+            f"the requests to a replacement: {', '.join(told)}",
+            spoils="what a replacement loses and holds up there: with a larger N or a lower rate it is less",
+            advice="measure a larger N as well: make recycle PLAN=price",
+            scenario=scenario,
         )
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.recycling.price import Price, computed
-from analysis.table import Cell, TableRow, number, words
+from analysis.table import Cell, TableRow, measured, number, words
 from analysis.words import MISSING, counted, duration, figures
 
 MB = 1e6
 # Of N, as the suite's plans have it: workers end one after the other, not together.
 JITTER = 0.1
+CROWDED = "what clients meet is not known: what queues during a replacement outlasts it until the next"
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,16 @@ class Choice(TableRow):
         if self.max_requests is None:
             return name, words(None), *[words(None)] * 5, words(self.why)
         n = self.max_requests
-        share, lost = self.price.throughput_share(n), self.price.lost_per_million(n)
+        share = self.price.throughput_share(n)
         return (
             name,
             number(n),
             Cell(f"{figures(100 * share.mean)} %", share.mean, share.interval(scale=100)),
-            Cell(f"{self.price.p99_added_ms(n):.1f} ms", self.price.p99_added_ms(n)),
-            Cell(figures(lost.mean), lost.mean, lost.interval()),
+            number(self.price.p99_added_ms(n), ".1f", " ms"),
+            measured(self.price.lost_per_million(n)),
             Cell(f"{self.memory_bytes / MB:,.0f} MB", self.memory_bytes),
             Cell(MISSING if math.isnan(self.life_s) else duration(self.life_s), self.life_s),
-            words(None),
+            words(None if self.price.tells(n) else CROWDED),
         )
 
 

@@ -3,6 +3,9 @@
 A worker that serves four times as many requests is replaced a quarter as often, and a replacement costs the
 same: an import of the app, a stall, the requests that are lost. So the price of every N follows from one, and
 a second one shows whether it does.
+
+That holds while replacements are apart: what queues during one is worked off before the next. Where it is
+not, each meets the queue of the one before, and holds up and loses more than one alone would.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,13 +22,15 @@ from analysis.recycling.model import Recycling
 from analysis.recycling.requests import rate
 from analysis.results import Results
 from analysis.words import Value
-from bench.stats.comparison import arithmetic
+from bench.stats.comparison import UNKNOWN, arithmetic
 
 Floats = npt.NDArray[np.float64]
 # What N is drawn and kept for.
 GRID = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 # The share of requests that may be slower than a p99.
 TAIL = 0.01
+# Replacements are apart where one holds up at most this share of the requests to it.
+APART = 0.5
 # What is kept for each: the share of throughput that recycling takes with its 95 % interval, the p99 without
 # recycling and what comes to it, and requests lost of a million with their interval.
 COLUMNS = [
@@ -46,6 +51,11 @@ class Tail:
     levels_ms: Floats
     usual: Floats
     more: Floats
+
+    @property
+    def held_up(self) -> float:
+        """How many requests a replacement holds up: it makes them slower than the p99 without recycling."""
+        return float(self.more[self.usual <= TAIL].max(initial=0.0))
 
     def p99_ms(self, requests: float) -> float:
         """The p99 where a worker serves so many requests in its life; infinitely many: without recycling."""
@@ -87,6 +97,18 @@ class Price:
         """What all N of a load have in common."""
         return self.configuration, self.scenario, self.workers, self.rate_per_s
 
+    @property
+    def apart(self) -> bool:
+        """Whether what queues during a replacement was worked off before the next."""
+        return self.tail.held_up <= APART * self.per_life
+
+    def tells(self, requests: float) -> bool:
+        """Whether it tells what clients meet where workers serve so many requests.
+
+        Of `per_life` that was measured; elsewhere it takes replacements that are apart, here and there.
+        """
+        return requests == self.per_life or (self.apart and self.tail.held_up <= APART * requests)
+
     def throughput_share(self, requests: float) -> Value:
         """The share of its throughput that a saturated server loses where workers serve so many requests."""
         serving_s = requests * self.request_s
@@ -94,11 +116,18 @@ class Price:
         return Value(*(each / (serving_s + each) for each in (costs.mean, costs.low, costs.high)))
 
     def lost_per_million(self, requests: float) -> Value:
-        """Requests lost of a million."""
+        """Requests lost of a million; NaN where that is not known (`tells`)."""
+        if not self.tells(requests):
+            return Value(UNKNOWN)
         return Value(*(1e6 * each / requests for each in (self.lost.mean, self.lost.low, self.lost.high)))
 
     def p99_added_ms(self, requests: float) -> float:
-        """By how much the p99 from the schedule is above that without recycling, at the rate measured."""
+        """By how much the p99 from the schedule is above that without recycling, at the rate measured.
+
+        NaN where that is not known (`tells`).
+        """
+        if not self.tells(requests):
+            return UNKNOWN
         return self.tail.p99_ms(requests) - self.tail.p99_ms(np.inf)
 
 
@@ -199,17 +228,21 @@ def _above(histogram: pd.Series, levels: Floats) -> Floats:
 
 
 def computed(prices: Sequence[Price]) -> list[Price]:
-    """Those that the prices of other N are computed from: of each load that of the smallest N."""
-    found: dict[Any, Price] = {}
+    """Those that the prices of other N are computed from.
+
+    Of each load it is the smallest N at which replacements are apart, and the largest where none are.
+    """
+    loads: dict[Any, list[Price]] = {}
     for each in prices:
-        found.setdefault(each.place, each)
-    return list(found.values())
+        loads.setdefault(each.place, []).append(each)
+    return [next((each for each in load if each.apart), load[-1]) for load in loads.values()]
 
 
 def frame(prices: tuple[Price, ...]) -> pd.DataFrame:
     """The price of each N of `GRID`, and of each N that was measured, to hold the former against.
 
-    Of the latter `requests_per_life` is what a worker served in fact; of the former it is N.
+    Of the latter `requests_per_life` is what a worker served in fact; of the former it is N. What clients
+    meet is missing where N is so small that replacements are not apart.
     """
     rows = [_row(each, n, float(n), measured=False) for each in computed(prices) for n in GRID]
     rows += [_row(each, each.max_requests, each.per_life, measured=True) for each in prices]

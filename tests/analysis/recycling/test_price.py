@@ -5,8 +5,9 @@ import pytest
 
 from analysis import exports
 from analysis.charts.price import price_of_n
-from analysis.recycling.choice import MB, Choices, Leak, choose
-from analysis.recycling.price import GRID
+from analysis.recycling.choice import CROWDED, MB, Choices, Leak, choose
+from analysis.recycling.price import GRID, computed
+from analysis.words import MISSING
 from tests.fixtures.make_recycling import MIB, Life, Lost, Story, generation
 
 START_S, REQUEST_S = 0.4, 0.0002
@@ -75,6 +76,40 @@ def test_what_each_n_costs_follows_from_one(study):
     assert price.lost.mean == pytest.approx(2, rel=0.1)
     # Ten of a hundred requests wait for the next worker, and of ten thousand less than one in a hundred.
     assert 50 < price.p99_added_ms(100) < 110 and price.p99_added_ms(10_000) == 0
+
+
+def crowded():
+    """Of twenty requests to a worker ten wait, as many as arrive in the tenth of a second between two."""
+    lives = generation(60, 0.08, gap_s=STALL_S)
+    lost = [Lost(0.1 + 0.18 * turn) for turn in range(20)]
+    return Story("uvicorn", lives, cpu_s=(START_S, REQUEST_S), max_requests=10, seconds=10, lost=lost)
+
+
+def test_replacements_that_meet_the_queue_of_the_last_one_tell_nothing_of_other_n(told):
+    run = told(control(), crowded(), story(life_s=1.0))
+    close, apart = run.prices
+    assert (close.max_requests, apart.max_requests) == (10, 100)
+    assert not close.apart and apart.apart and computed(run.prices) == [apart]
+    # What was measured there is told; elsewhere the price of larger N says it, as far as that reaches.
+    assert close.p99_added_ms(close.per_life) > 50 and close.lost_per_million(close.per_life).mean > 0
+    assert np.isnan(close.p99_added_ms(10_000)) and np.isnan(close.lost_per_million(10_000).mean)
+    assert apart.p99_added_ms(10_000) == 0 and np.isnan(apart.p99_added_ms(15))
+    frame = exports.price_of_n(run)
+    assert frame.loc[~frame["measured"], "lost_per_million"].eq(0).all()
+    (finding,) = run.found("crowded-replacements")
+    assert "uvicorn" in finding.message and finding.scenario == "index"
+
+
+def test_where_all_replacements_are_crowded_no_n_tells_what_clients_meet(told):
+    run = told(control(), crowded())
+    frame = exports.price_of_n(run)
+    computed_rows = frame[~frame["measured"]]
+    assert computed_rows["p99_added_ms"].isna().all() and computed_rows["share_throughput"].notna().all()
+    assert frame.loc[frame["measured"], "p99_added_ms"].notna().all()
+    (choice,) = choose(run.prices, Leak(50_000, 500 * MB))
+    cells = [cell.text for cell in choice.cells()]
+    assert cells[3] == cells[4] == MISSING and cells[-1] == CROWDED
+    assert list(price_of_n(run)) == ["price_of_n_index_w1"]
 
 
 def test_the_frame_has_what_was_measured_beside_what_was_computed(study):

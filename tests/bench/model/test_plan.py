@@ -330,7 +330,10 @@ def test_the_plans_that_come_with_the_suite(name):
         assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
     elif name == "price":
         told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
-        assert seconds <= 15 * 60 and told == {None, 500, 2000}
+        assert seconds <= 33 * 60 and told == {None, 500, 2000, 8000}
+    elif name == "price-long":
+        told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
+        assert seconds <= 21 * 60 and told == {None, 10_000, 50_000} and len(measured) == 3
     else:
         (control,) = chosen.aliases or [None]
         assert measured == own | ({control} if found.scenarios else set())
