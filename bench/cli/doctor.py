@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
+from bench.cli import machines
 from bench.cli.options import ResultsOption
 from bench.cli.terminal import console, reports_errors, say
 from bench.launch import database, network, proxy, stacks
 from bench.launch.containers import engine as docker
 from bench.launch.network import Wanted
-from bench.machine import cpus, host
+from bench.machine import cpus, host, topology
+from bench.model.errors import UsageError
 from bench.model.proxy import PROXIES
 from targets.configurations import Catalogue
 from targets.configurations import load as load_catalogue
@@ -43,11 +45,33 @@ class Check:
 
 @app.command()
 @reports_errors
-def doctor(results_folder: ResultsOption = Path("results")) -> None:
+def doctor(
+    imagined: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus",
+            min=2,
+            max=4096,
+            help="Show instead how a machine of so many would be shared out.",
+        ),
+    ] = None,
+    sockets: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Of that machine; each has memory of its own.")
+    ] = None,
+    threads_per_core: Annotated[int | None, typer.Option(min=1, max=8, help="Of that machine.")] = None,
+    results_folder: ResultsOption = Path("results"),
+) -> None:
     """Check this machine: CPUs, other load, network, open files, disk, Python interpreters, database, Docker.
 
     Exit status: 0 everything can be measured here; 1 something cannot.
+
+    For example: `bench doctor`, `bench doctor --cpus 64 --sockets 2 --threads-per-core 2`
     """
+    if imagined is not None:
+        machines.show(imagined, sockets or 1, threads_per_core or 1)
+        return
+    if sockets is not None or threads_per_core is not None:
+        raise UsageError("--sockets and --threads-per-core are of a machine that --cpus imagines")
     marks = {"ok": "[green]ok[/green]  ", "warn": "[yellow]warn[/yellow]", "bad": "[red]bad[/red] "}
     states = []
     for check in examine(load_catalogue(), results_folder):
@@ -102,9 +126,11 @@ def examine(catalogue: Catalogue, results: Path) -> Iterator[Check]:
 def _cpus() -> Check:
     split = cpus.split_here(workers=1)
     limit = cpus.quota()
-    found = f"{os.cpu_count()} in the machine, {len(os.sched_getaffinity(0))} usable"
+    usable = topology.described(topology.read(os.sched_getaffinity(0)))
+    found = f"{os.cpu_count()} in the machine, usable: {usable}"
     found += "" if limit is None else f", time for {limit:g} of them"
-    found += f"; server on {list(split.server)}, generator on {list(split.generator)}"
+    server, generator = (topology.ranges(side) for side in (split.server, split.generator))
+    found += f"; server on {server}, generator on {generator} (with one worker)"
     if not split.trusted:
         return Check("CPUs", "warn", found, f"{split.note}; the numbers are not to be trusted")
     return Check("CPUs", "warn" if split.note else "ok", found, split.note or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from resource import RLIM_INFINITY
 
 from bench.experiment.blocks import possible_workers
-from bench.machine.host import SPARE_FILES, open_file_limits
+from bench.machine.host import open_file_limits, open_files
 from bench.machine.memory import available_bytes
 from bench.model.cells import Cell, ClosedLoop, Sitting
 from bench.model.plan import Plan
@@ -122,7 +122,7 @@ def why_not_side_by_side(
     if cpus < 2:
         return "there is one CPU for both server and generator"
     connections, (_, most) = most_connections(plan, configurations), open_file_limits()
-    if most != RLIM_INFINITY and connections > most - SPARE_FILES:
+    if most != RLIM_INFINITY and open_files(connections, cpus) > most:
         return f"the generator would hold {connections:,} connections, and may have {most:,} files open"
     needed = _ALIVE * max(
         (_bytes(plan, workers, configurations) for workers in plan.workers or []), default=0

@@ -94,6 +94,7 @@ def run(request: Request, console: Console) -> Result:
     inputs, sittings, rotating = arrange(inputs, environments, refused, split, _held(request, resumed), say)
     asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
     wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
+    host.allow_open_files(inputs.plan.most_users, split.processes)
     plan, described = inputs.plan, describe(inputs, split, environments, proxy)
     if not sittings and not _planned(inputs, rotating, environments, seed=0):
         raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")

@@ -218,7 +218,7 @@ def arrange(
     scenarios = tuple(name for name in inputs.paths(without=environments.lacking) if name in found.scenarios)
     if not scenarios or not available:
         return inputs, None, found
-    host.allow_open_files(most_connections(plan, available))
+    host.allow_open_files(most_connections(plan, available), split.processes)
     inputs = inputs.with_plan(with_control(plan, inputs.configurations, available))
     sittings = Sittings(inputs.plan, scenarios, environments.available(inputs))
     return inputs, sittings if sittings.workers else None, found

@@ -2,10 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from bench.machine import topology
+from bench.machine.topology import Place, Topology
 
 # One CPU of generator can keep at least three of servers busy (168 000 requests/s a core against a null
 # server, where the fastest configurations answer some 30 000).
@@ -33,53 +37,131 @@ class CpuSplit:
         }
 
     @property
+    def processes(self) -> int:
+        """How many server and generator have at most: a worker, or one of the generator, for each CPU."""
+        return len(self.server) + len(self.generator)
+
+    @property
     def own(self) -> tuple[int, ...]:
         """The CPUs of the suite's own work: a spare one, else the generator's, never the server's."""
         return self.spare or self.generator
 
 
-def split(usable: Sequence[int], quota: float | None, workers: int, cores: dict[int, str]) -> CpuSplit:
+def split(usable: Sequence[int], quota: float | None, workers: int, places: Topology) -> CpuSplit:
     """Share out the ``usable`` CPUs for servers of up to ``workers`` workers.
 
-    ``quota`` is how many CPUs' time the control group allows (``None``: no limit), ``cores`` names the
-    physical core of each CPU. Threads of one core are used last, and the server comes first: on four
-    CPUs with one worker, server [0], generator [1], spare [2, 3].
+    ``quota`` is how many CPUs' time the control group allows (``None``: no limit), ``places`` where CPUs are:
+    one that is not told is a core of its own. The server comes first: on four CPUs with one worker, server
+    [0], generator [1], spare [2, 3]. Unless the server would have fewer CPUs for it, both never have threads
+    of one core, nor, where sockets have memory of their own, the same memory. What shares a core with the
+    server and is not its own stays idle.
     """
-    ordered = _distinct_cores_first(usable, cores)
-    if quota is not None and quota < len(ordered):
-        ordered = ordered[: max(1, int(quota))]
-    if len(ordered) == 1:
-        alone = (ordered[0],)
+    cpus = sorted(usable)
+    allowed = len(cpus) if quota is None else max(1, min(len(cpus), int(quota)))
+    if allowed == 1:
+        alone = (cpus[0],)
         note = "one CPU for both server and generator: they take from each other"
         return CpuSplit(alone, alone, (), trusted=False, note=note)
-    servers = max(n for n in range(1, len(ordered)) if n == 1 or n + _generators(n) <= len(ordered))
-    servers = min(servers, workers)
-    generators = _generators(servers)
-    server = tuple(ordered[:servers])
-    generator = tuple(ordered[servers : servers + generators])
-    shared = {cores.get(cpu, str(cpu)) for cpu in server} & {cores.get(cpu, str(cpu)) for cpu in generator}
-    siblings = "server and generator are threads of one physical core" if shared else None
-    return CpuSplit(server, generator, tuple(ordered[servers + generators :]), trusted=True, note=siblings)
+    here = {cpu: places.get(cpu, Place(str(cpu))) for cpu in cpus}
+    ours, theirs = _sides(here, workers, allowed)
+    servers = _fitting(ours, theirs, workers, allowed)
+    server = tuple(_first_threads_first(ours, here)[:servers])
+    memories = {here[cpu].memory for cpu in server}
+    # Where the generator cannot have another memory altogether, the CPUs that do come first.
+    away = sorted(_first_threads_first(theirs, here), key=lambda cpu: here[cpu].memory in memories)
+    generator = tuple(sorted(away[: _generators(servers)]))
+    spare = _spare(here, server, generator)[: allowed - servers - len(generator)]
+    return CpuSplit(server, generator, tuple(spare), trusted=True, note=_note(here, server, generator))
+
+
+def _sides(places: Topology, workers: int, allowed: int) -> tuple[list[int], list[int]]:
+    """The CPUs among which server and generator may have theirs, so that the server has as many as it can."""
+    cores = _groups(places, lambda place: place.core)
+    cores.sort(key=lambda core: (places[core[0]].memory, core[0]))
+    if len(cores) == 1:
+        (threads,) = cores
+        halves = ((threads[:n], threads[n:]) for n in range(1, len(threads)))
+        return max(halves, key=lambda sides: _fitting(sides[0], sides[1], workers, allowed))
+
+    def served(first: int) -> tuple[int, int, int]:
+        """How good it is that the server has the first cores: CPUs before cores of its own for each."""
+        found = _fitting(_flat(cores[:first]), _flat(cores[first:]), workers, allowed)
+        return found, min(found, first), -first
+
+    best = max(range(1, len(cores)), key=served)
+    most, *_ = served(best)
+    for socket in _groups(places, lambda place: place.memory):
+        others = [cpu for cpu in places if cpu not in socket]
+        if others and _fitting(socket, others, workers, allowed) == most:
+            return socket, others
+    return _flat(cores[:best]), _flat(cores[best:])
+
+
+def _fitting(ours: Sequence[int], theirs: Sequence[int], workers: int, allowed: int) -> int:
+    """How many CPUs the server can have of ``ours`` if the generator has what that needs of ``theirs``."""
+    rate = _SERVERS_PER_GENERATOR
+    return max(1, min(workers, len(ours), rate * len(theirs), rate * allowed // (rate + 1)))
 
 
 def _generators(servers: int) -> int:
     return -(-servers // _SERVERS_PER_GENERATOR)
 
 
-def _distinct_cores_first(usable: Sequence[int], cores: dict[int, str]) -> list[int]:
+def _groups(places: Topology, key: Callable[[Place], object]) -> list[list[int]]:
+    """The CPUs that share something, in order."""
+    found: dict[object, list[int]] = {}
+    for cpu, place in places.items():
+        found.setdefault(key(place), []).append(cpu)
+    return list(found.values())
+
+
+def _flat(groups: Iterable[Iterable[int]]) -> list[int]:
+    return [cpu for group in groups for cpu in group]
+
+
+def _first_threads_first(cpus: Iterable[int], places: Topology) -> list[int]:
     """The CPUs with the first thread of every core before any second one."""
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     rank: dict[int, int] = {}
-    for cpu in sorted(usable):
-        core = cores.get(cpu, str(cpu))
-        rank[cpu] = seen[core] = seen.get(core, -1) + 1
-    return sorted(usable, key=lambda cpu: (rank[cpu], cpu))
+    for cpu in cpus:
+        rank[cpu] = seen[places[cpu].core]
+        seen[places[cpu].core] += 1
+    return sorted(rank, key=lambda cpu: rank[cpu])
+
+
+def _spare(places: Topology, server: Sequence[int], generator: Sequence[int]) -> list[int]:
+    """The CPUs of the suite's own work: away from the server's memory, or at least from both sides' cores.
+
+    If there are none, threads beside the generator's: they take from what the ceiling shows.
+    """
+    cores, memories = ({getattr(places[cpu], kind) for cpu in server} for kind in ("core", "memory"))
+    beside = {places[cpu].core for cpu in generator}
+    others = [cpu for cpu, at in places.items() if at.core not in cores and cpu not in generator]
+    free = [cpu for cpu in others if places[cpu].core not in beside]
+    away = [cpu for cpu in free if places[cpu].memory not in memories]
+    return away or free or others
+
+
+def _note(places: Topology, server: Sequence[int], generator: Sequence[int]) -> str | None:
+    """What about a split spoils the numbers."""
+    cores, memories = (
+        [{getattr(places[cpu], kind) for cpu in side} for side in (server, generator)]
+        for kind in ("core", "memory")
+    )
+    notes = []
+    if cores[0] & cores[1]:
+        notes.append("server and generator are threads of one physical core")
+    if memories[0] & memories[1] and len({place.memory for place in places.values()}) > 1:
+        notes.append("server and generator share a socket's memory")
+    if len(cores[0]) < len(server) and not cores[0] & cores[1]:
+        notes.append(f"beyond {len(cores[0])} workers, two have threads of one core")
+    return "; ".join(notes) or None
 
 
 def split_here(workers: int, say: Callable[[str], None] = lambda _note: None) -> CpuSplit:
     """Share out the CPUs this process may use; ``say`` gets the note on what spoils the numbers."""
     usable = sorted(os.sched_getaffinity(0))
-    found = split(usable, quota(), workers, {cpu: _core(cpu) for cpu in usable})
+    found = split(usable, quota(), workers, topology.read(usable))
     if found.note:
         say(f"note: {found.note}")
     return found
@@ -108,14 +190,6 @@ def pinned(cpus: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _core(cpu: int) -> str:
-    siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return siblings.read_text().strip()
-    except OSError:  # not told (some containers): take every CPU for a core of its own
-        return str(cpu)
 
 
 def quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:

@@ -23,6 +23,8 @@ HOST_FIELDS = tuple(FILES["host"].types)
 
 # Descriptors a process needs besides one for each user: libraries, logs, listening sockets, pipes.
 SPARE_FILES = 256
+# Those it holds for each other process beside it: Granian's first one five for a worker, others fewer.
+_FILES_PER_PROCESS = 8
 
 
 def facts() -> dict[str, Any]:
@@ -91,13 +93,20 @@ def open_file_limits() -> tuple[int, int]:
     return resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
-def allow_open_files(users: int) -> None:
+def open_files(users: int, processes: int = 0) -> int:
+    """How many files one process of a server or generator of so many processes may have open."""
+    return users + SPARE_FILES + _FILES_PER_PROCESS * processes
+
+
+def allow_open_files(users: int, processes: int = 0) -> None:
     """Raise the soft limit so that server and generator, which inherit it, can hold so many connections.
+
+    Any process may get all of them. ``processes`` is how many server and generator have together.
 
     Raises:
         UserError: the hard limit is too low for that.
     """
-    needed = users + SPARE_FILES
+    needed = open_files(users, processes)
     soft, hard = open_file_limits()
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

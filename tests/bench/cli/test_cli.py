@@ -134,6 +134,18 @@ def test_the_doctor_says_what_this_machine_has(tmp_path):
     assert done.exit_code == (1 if "bad" in done.stdout else 0)
 
 
+def test_the_doctor_shares_out_a_machine_that_is_not_here():
+    lines = told("doctor", "--cpus", "64", "--sockets", "2", "--threads-per-core", "2").stdout.splitlines()
+    assert "64 CPUs, 32 cores, 2 sockets with memory of their own" in lines[0]
+    rows = {line.split()[0]: line.split() for line in lines[2:9]}
+    assert list(rows) == ["1", "2", "4", "8", "16", "32", "64"]
+    assert rows["8"][1:5] == ["0-7", "16-18", "19-31,51-63", "3"]
+    assert int(rows["64"][5].replace(",", "")) > int(rows["1"][5].replace(",", ""))
+    assert any("64 workers: server and generator share a socket's memory" in line for line in lines)
+    refused = told("doctor", "--sockets", "2")
+    assert refused.exit_code == 2 and "--cpus" in refused.stderr
+
+
 def test_unknown_names_elsewhere(tmp_path):
     assert 'did you mean "granian"' in told("serve", "granion").stderr
     empty = told("report", "--results", str(tmp_path))

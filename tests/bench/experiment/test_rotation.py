@@ -22,6 +22,7 @@ from bench.experiment.rotation import (
     with_control,
 )
 from bench.machine import memory
+from bench.machine.host import open_files
 from bench.model import plan, scenarios
 from bench.model.cells import ClosedLoop
 from bench.model.errors import UsageError, UserError
@@ -151,7 +152,8 @@ def test_a_generator_holds_connections_to_all_servers_at_once(chosen, known, mon
     # A control comes on top.
     connections = most * (servers + 1)
     assert most_connections(chosen, known) == connections
-    for limit, fits in ((connections + 256, True), (connections + 255, False), (RLIM_INFINITY, True)):
+    needed = open_files(connections, 2)
+    for limit, fits in ((needed, True), (needed - 1, False), (RLIM_INFINITY, True)):
         monkeypatch.setattr("bench.experiment.rotation.open_file_limits", lambda limit=limit: (64, limit))
         why = why_not_side_by_side(chosen, known, 2, None)
         assert (why is None) == fits and (fits or f"would hold {connections:,} connections" in why)

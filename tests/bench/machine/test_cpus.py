@@ -1,12 +1,15 @@
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.machine import cpus
+from bench.machine.topology import Place, imagined
 
 
 def cores(*names):
-    return dict(enumerate(names))
+    return {cpu: Place(name) for cpu, name in enumerate(names)}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,80 @@ def test_threads_of_one_core_are_used_last_and_told():
     assert (split.server, split.generator, split.note) == ((0,), (2,), None)
     split = cpus.split([0, 1], None, 1, hyper)
     assert split.trusted and "one physical core" in split.note
+
+
+@pytest.mark.parametrize(
+    ("machine", "workers", "server", "generator", "spare"),
+    [
+        # A second thread of its own core is better for the server than one beside the generator.
+        ((4, 1, 2), 2, (0, 2), (1,), (3,)),
+        # What shares a core with the server stays idle, unless it is the server's own.
+        ((8, 1, 2), 1, (0,), (1,), (2, 3, 6, 7)),
+        ((16, 1, 2), 8, (0, 1, 2, 3, 4, 5, 8, 9), (6, 7, 14), (15,)),
+        ((64, 1, 2), 8, tuple(range(8)), (8, 9, 10), (*range(11, 32), *range(43, 64))),
+        # Sockets: the server has one, all else is on the other.
+        ((8, 2, 1), 1, (0,), (4,), (5, 6, 7)),
+        ((8, 2, 1), 4, (0, 1, 2, 3), (4, 5), (6, 7)),
+        ((64, 2, 2), 16, tuple(range(16)), tuple(range(16, 22)), (*range(22, 32), *range(54, 64))),
+        (
+            (64, 2, 2),
+            32,
+            (*range(16), *range(32, 48)),
+            tuple(range(16, 27)),
+            (*range(27, 32), *range(59, 64)),
+        ),
+    ],
+)
+def test_large_machines(machine, workers, server, generator, spare):
+    places = imagined(*machine)
+    split = cpus.split(range(machine[0]), None, workers, places)
+    assert (split.server, split.generator, split.spare) == (server, generator, spare)
+    assert split.trusted and split.processes == len(server) + len(generator)
+
+
+def test_more_workers_than_a_socket_has_threads_share_the_memory_and_it_is_told():
+    split = cpus.split(range(64), None, 64, imagined(64, 2, 2))
+    assert len(split.server) == 48 and len(split.generator) == 16
+    assert "share a socket's memory" in split.note and "beyond 24 workers" in split.note
+
+
+def test_the_generator_has_what_is_left_of_another_socket_first():
+    # Five workers do not fit into one socket of four; of the three CPUs that are left, all are the other's.
+    split = cpus.split(range(8), None, 5, imagined(8, 2, 1))
+    assert (split.server, split.generator) == ((0, 1, 2, 3, 4), (5, 6))
+    # Sockets of three and five: the server has the second, on which it fits.
+    places = {cpu: Place(str(cpu), memory=int(cpu > 2)) for cpu in range(8)}
+    assert cpus.split(range(8), None, 5, places).server == (3, 4, 5, 6, 7)
+
+
+MACHINES = st.tuples(st.integers(2, 12), st.integers(1, 3), st.integers(1, 4)).map(
+    lambda parts: (parts[0] * parts[1] * parts[2], parts[1], parts[2])
+)
+
+
+@given(MACHINES, st.integers(1, 100), st.data())
+def test_sides_share_nothing_that_they_need_not(machine, workers, data):
+    places = imagined(*machine)
+    usable = data.draw(st.sets(st.sampled_from(sorted(places)), min_size=2))
+    quota = data.draw(st.none() | st.floats(2, 100))
+    split = cpus.split(sorted(usable), quota, workers, places)
+    server, generator, spare = map(set, (split.server, split.generator, split.spare))
+    assert 1 <= len(server) <= workers and server | generator | spare <= usable
+    assert not server & generator and not spare & (server | generator)
+    assert len(generator) == -(-len(server) // 3)
+    assert len(server | generator | spare) <= (quota or len(usable))
+    several_cores = len({places[cpu].core for cpu in usable}) > 1
+    shared = {kind: {getattr(places[c], kind) for c in server} & {getattr(places[c], kind) for c in generator}
+              for kind in ("core", "memory")}  # fmt: skip
+    assert bool(shared["core"]) != several_cores
+    assert not {places[cpu].core for cpu in server} & {places[cpu].core for cpu in spare}
+    if shared["memory"] and len({places[cpu].memory for cpu in usable}) > 1:
+        assert "share a socket's memory" in split.note
+        # It must: on no socket alone would the server have as many, whatever that left to the generator.
+        for memory in {places[cpu].memory for cpu in usable}:
+            ours = sum(places[cpu].memory == memory for cpu in usable)
+            fits = min(ours, 3 * (len(usable) - ours), workers)
+            assert fits < len(server) or len(server) + -(-fits // 3) > (quota or len(usable))
 
 
 def test_a_server_gets_a_cpu_for_each_worker():

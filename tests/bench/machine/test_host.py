@@ -75,3 +75,9 @@ def test_facts_of_this_machine():
     assert (state is not None) == ((ROOT / ".git").exists() and shutil.which("git") is not None)
     assert state is None or len(state["revision"]) == 40
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == host.open_file_limits()
+
+
+def test_processes_beside_need_files_as_well():
+    code = "from bench.machine.host import *; allow_open_files(1000, 64); print(open_file_limits())"
+    assert _limited(code, 100, 3000).stdout == f"({host.open_files(1000, 64)}, 3000)\n"
+    assert host.open_files(1000, 64) - host.open_files(1000) >= 5 * 64  # Granian's first process
