@@ -35,63 +35,57 @@ CROWDED_USERS = 0.05
 
 GENERATOR_BOUND = Kind(
     "generator-bound", "answer", "Whose number is it?", "generator-bound",
-    f"server below `SATURATED` = {SATURATED:g} of its CPUs while the generator is above `GENERATOR_BUSY` = "
-    f"{GENERATOR_BUSY:g} of the CPUs its processes can use, or above `CEILING_SHARE` = {CEILING_SHARE:g} of "
-    "its ceiling",
-    "the throughput is a lower bound (≥, hollow markers) and ranks nothing. Beyond 60 % of the ceiling most "
-    "of the time between two requests of a user is the generator's. A ceiling that is only \"at least\" does "
-    "not count",
+    f"server below `SATURATED` = {SATURATED:g} of its CPUs while the generator is above "
+    f"`GENERATOR_BUSY` = {GENERATOR_BUSY:g} of those its processes can use, or above `CEILING_SHARE` = "
+    f"{CEILING_SHARE:g} of its ceiling (unless that is only \"at least\")",
+    "the throughput is a lower bound (≥, hollow markers) and ranks nothing: most of the time between "
+    "two requests of a user may be the generator's",
     topics=("throughput",), note="the generator was the limit",
 )  # fmt: skip
 UNSATURATED = Kind(
     "unsaturated", "number", "Whose number is it?", "server not saturated",
     "below `SATURATED`, and not generator-bound",
-    "the throughput is a lower bound as well, and something else was the limit",
+    "something else was the limit: a lower bound as well",
     topics=("throughput",), note="server not saturated",
 )  # fmt: skip
 WAITING = Kind(
     "waiting", "note", "Whose number is it?", "users were waiting",
-    "the same",
-    "if `users / shortest latency` requests per second, the most a closed loop can ask for (Little's law), "
-    "would not fill the CPUs either, or there are no more users than CPUs, an idle server is expected: "
-    "awaited I/O at low concurrency. Throughput then says how many users there were",
+    "the same, where `users / shortest latency` requests per second (Little's law) would not fill the "
+    "CPUs, or there are no more users than CPUs",
+    "an idle server is expected: throughput says how many users there were",
     topics=("throughput",),
 )  # fmt: skip
 WAIT = Kind(
     "loop-wait", "number", "Whose number is it?", "generator's wait",
     f"`LOOP_WAIT` = {LOOP_WAIT:g} of the median",
-    "the mean time for which an answer lies unread (`loop_wait_us`). It is part of every latency, also "
-    "where the server was saturated and its throughput stands. Above a tenth of the median the latencies "
-    "are marked † and the finding says how much it is",
+    "the mean time for which an answer lies unread (`loop_wait_us`) is part of every latency, also of "
+    "a saturated server: such are marked †",
     topics=("latency", "open loops"), note="† holds the generator's wait",
 )  # fmt: skip
 LAG = Kind(
     "loop-lag", "note", "Whose number is it?", "generator deaf",
     f"`LOOP_LAG` = {LOOP_LAG:g} of the cell's p99",
-    "the longest the generator did not look at its sockets; an answer that arrives meanwhile is stamped "
-    "late, so p99.9 and the maximum may be the generator's",
+    "the longest that the generator did not look at its sockets: p99.9 and the maximum may be its own",
     topics=("latency",), note="tail may be the generator's",
 )  # fmt: skip
 LOCUST_USERS = Kind(
     "locust-users", "note", "Whose number is it?", "Locust's own users",
     "engine `locust`",
-    "`HttpUser` and `FastHttpUser` are slower than the servers: their ceiling is the generator's, and their "
-    "waiting is not known",
+    "`HttpUser` and `FastHttpUser` are slower than the servers: their ceiling is the generator's, and "
+    "their waiting is not known",
 )  # fmt: skip
 IDLE = Kind(
     "idle-users", "note", "Whose number is it?", "idle users",
-    "throughput times mean latency over users, which Little's law has at 1, below 1 by more than "
-    f"`IDLE_USERS` = {IDLE_USERS:g}",
-    "users spent time outside of requests; on purpose if the scenario waits. Not reported: what the "
-    "generator's CPU time explains (at most the CPUs it used over the users), and one mean latency over the "
-    "window's length, for requests that cross its edges. Cells with more than `ERROR_RATE` failures are left "
-    "out",
+    "throughput times mean latency over users (Little's law: 1) below 1 by more than `IDLE_USERS` = "
+    f"{IDLE_USERS:g}, beyond what the generator's CPU time and one mean latency at the window's edges "
+    "explain; not of cells with more than `ERROR_RATE` failures",
+    "users spent time outside of requests; on purpose if the scenario waits",
     topics=("throughput",),
 )  # fmt: skip
 BOOKS = Kind(
     "books", "answer", "Whose number is it?", "books do not balance",
-    f"above 1 by more than `CROWDED_USERS` = {CROWDED_USERS:g} and the longest latency over the window's "
-    "length, for requests that a stall before the window held up",
+    f"above 1 by more than `CROWDED_USERS` = {CROWDED_USERS:g} and the longest latency over the "
+    "window's length",
     "more requests in flight than users is impossible: throughput or latency is wrong",
     topics=("throughput",), note="books do not balance",
 )  # fmt: skip

@@ -21,21 +21,19 @@ ERRORS = Kind(
 NO_SUCCESS = Kind(
     "no-success", "answer", "What else happened?", "no request succeeded",
     "a cell without a success",
-    "the cell has neither throughput nor latency. Where more than `ERROR_RATE` failed, no server kept up "
-    "with the rate",
+    "it has neither throughput nor latency, and no server kept up with its rate",
     note="no success in some cells",
 )  # fmt: skip
 EXCEPTIONS = Kind(
     "exceptions", "number", "What else happened?", "exceptions",
     "any, in a task or listener of the scenario",
-    "a task that raises leaves out the rest of what the scenario says, and no request fails by it",
+    "a task that raises leaves out the rest of what it says, and no request fails by it",
     note="users' code raised",
 )  # fmt: skip
 WORKER_DIED = Kind(
     "worker-died", "number", "What else happened?", "a worker died",
     "any, in warm-up or window of a cell in which none is to be replaced",
-    "its manager starts another one, so that the cell does not fail. The cell holds the time with a worker "
-    "fewer and the start of the next",
+    "the cell holds the time with a worker fewer and the start of the next",
 )  # fmt: skip
 # What exceptions spoil, by their source.
 SPOILT = {

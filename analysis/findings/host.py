@@ -25,17 +25,15 @@ STOLEN = Kind(
 COMPANY = Kind(
     "others", "answer", "What else happened?", "others",
     f"`OTHERS` = {OTHERS:g}",
-    "the share of the server's and the generator's CPUs that was not idle, and that neither of them nor the "
-    "meter used. A load in step with the kernel's tick, such as 1000 constant arrivals per second, may be "
-    "seen always or never (kernel documentation, *admin-guide/cpu-load*). What a process of the server may "
-    "have used between its last sample and its death counts as the server's. An impossible share is unknown",
+    "the share of the server's and the generator's CPUs that was busy with neither of them nor the "
+    "meter. A load in step with the kernel's tick, such as 1000 constant arrivals per second, may be "
+    "seen always or never (kernel documentation, *admin-guide/cpu-load*)",
     topics=("circumstances",),
 )  # fmt: skip
 DATABASE = Kind(
     "database", "note", "What else happened?", "database",
     "`OTHERS`",
-    "the same share in the scenarios that ask a database, which is expected to be in it: "
-    "[below](#the-database) says what to make of that",
+    "the same in scenarios that ask a database, which is [expected](#the-database) to be in it",
 )  # fmt: skip
 
 

@@ -14,14 +14,13 @@ REBINDING = ("granian",)
 CAPPED = Kind(
     "backlog-capped", "note", "What else happened?", "capped backlog",
     f"`{SOMAXCONN}` below the backlog of a configuration",
-    "the kernel grants no more than that, whatever the flag says, so that larger backlogs are all the same",
+    "the kernel grants no more, whatever the flag says",
 )  # fmt: skip
 QUEUE_LOST = Kind(
     "queue-lost", "note", "Recycling", "a replaced worker's queue is lost",
     f"`{MIGRATE}` = 0, and workers were replaced that listen on sockets of their own",
-    "connections that wait at the listener of a worker that ends are reset; with 1 another one gets them. "
-    "[Granian asks for it](https://github.com/emmett-framework/granian#workers-and-threads) with several "
-    "workers",
+    "what waits at a worker that ends is reset; with 1 another one gets it, as [Granian asks]"
+    "(https://github.com/emmett-framework/granian#workers-and-threads)",
 )  # fmt: skip
 
 

@@ -22,18 +22,16 @@ LATE_MS = 1.0
 NOT_REACHED = Kind(
     "rate-not-reached", "number", "Did the open loop happen?", "rate not reached",
     f"fewer than `REACHED` = {REACHED:g} of the arrivals in the window were completed in it",
-    "the rest is waiting, and latency from the schedule grows for as long as one measures. The cause named "
-    "is the first that holds: the server was saturated; the generator was nearly full (as above); on "
-    f"average more than `POOL_FULL` = {POOL_FULL:g} of the users were in a request, so arrivals waited for "
-    "a free user. Steps of a search are meant to overshoot and are not reported",
+    "latency from the schedule grows for as long as one measures. The first cause that holds is named: the "
+    "server was saturated; the generator was nearly full (as above); on average more than `POOL_FULL` = "
+    f"{POOL_FULL:g} of the users were in a request. Steps of a search are not reported",
     topics=("open loops",),
 )  # fmt: skip
 GENERATOR_LATE = Kind(
     "generator-late", "note", "Did the open loop happen?", "generator late",
     f"the 99th percentile of the generator's own lateness is above `LATE` = {LATE:g} of the p99 from the "
     f"schedule, or above `LATE_MS` = {LATE_MS:g} ms",
-    "arrivals came in bunches; no latency contains the lateness. A millisecond is what a timer rounded to "
-    "milliseconds would add",
+    "arrivals came in bunches, as by a timer of whole milliseconds; no latency contains the lateness",
     topics=("open loops",),
 )  # fmt: skip
 

@@ -23,72 +23,70 @@ ON_PURPOSE = 0.5
 CONTROL = Kind(
     "control", "answer", "Does the rotation hold?", "control differs",
     "the 95 % interval of a configuration's ratio to itself, under an alias, excludes 1",
-    "nothing differs but the start, so something that the suite does not see moves the figures by as much. "
-    "One in 20 such intervals excludes 1 by chance",
+    "only the start differs, so something unseen moves the figures by as much. One in 20 excludes 1 "
+    "by chance",
     topics=("circumstances",),
 )  # fmt: skip
 MANNER = Kind(
     "manner", "answer", "Does the rotation hold?", "depends on the generator",
-    "measured in both manners: a configuration's ratio to the best while the generator polls over that while "
+    "in both manners: a configuration's ratio to the best while the generator polls over that while "
     f"it sleeps, within sittings, has its whole 95 % interval beyond `MATERIAL` = {MATERIAL:g}",
-    "on loopback a server pays for waking a generator that sleeps. What ranks must hold in both manners: the "
-    "interval of a ratio reaches from the lowest bound of either to the highest",
+    "what ranks must hold in both: the interval of a ratio reaches from the lowest bound of either to "
+    "the highest",
     topics=("throughput",), note="depends on how the generator waits",
 )  # fmt: skip
 UNSTEERED = Kind(
     "unsteered", "note", "Does the rotation hold?", "loopback not steered",
     "the loopback device's packets are processed by the CPU that sends them",
-    "then a server does the generator's receiving, and wakes it. In a rotation of one manner alone that "
+    "a server then does the generator's receiving, and wakes it. In a rotation of one manner that "
     "spoils the answer",
     topics=("circumstances",),
 )  # fmt: skip
 IMPRECISE = Kind(
     "imprecise", "note", "Does the rotation hold?", "not as precise as asked",
-    "the widest interval of a ratio that decides is wider than the plan's `precision`, and no sitting was "
-    "added",
+    "an interval that decides is wider than the plan's `precision`, and no sitting was added",
     "its time was up, or it had as many sittings as it may have",
     topics=("circumstances",),
 )  # fmt: skip
 IN_BLOCKS = Kind(
     "in-blocks", "note", "Does the rotation hold?", "measured in blocks",
     "a plan with a rotation whose closed loops were measured in blocks, with the reason",
-    "blocks are minutes apart, and what the machine does between them widens every interval",
+    "blocks are minutes apart, which widens every interval",
     topics=("circumstances",),
 )  # fmt: skip
 # Why a rotation may end before it is precise.
 _ENDS = {"limit": "its time was up", "most": "it may have no more"}
 OVERRUN = Kind(
     "overrun", "number", "Does the rotation hold?", "slices overran",
-    "requests in flight when a slice begins, of whatever configuration; a note up to `LEFT_OUT` = "
-    f"{LEFT_OUT:g} of a configuration's slices",
-    "the slice that began so shares its server's CPU with the one before, and is left out",
+    "requests of any configuration in flight when a slice begins; a note up to `LEFT_OUT` = "
+    f"{LEFT_OUT:g} of its slices",
+    "such a slice shares its server's CPU with the one before, and is left out",
     topics=("circumstances",),
 )  # fmt: skip
 OFF_TIMETABLE = Kind(
     "off-timetable", "number", "Does the rotation hold?", "off the timetable",
-    "an edge of a window by more than half the window and 0.1 s, or its length by more than half; a note up "
-    "to `LEFT_OUT`",
-    "the machine was suspended or stood still, or its clock jumped: the slice is left out",
+    "an edge of a window by more than half the window and 0.1 s, or its length by more than half; a "
+    "note up to `LEFT_OUT`",
+    "the machine stood still, or its clock jumped: the slice is left out",
     topics=("circumstances",),
 )  # fmt: skip
 SKIPPED = Kind(
     "skipped-slices", "number", "Does the rotation hold?", "slices skipped",
     "any that never began; a note up to `LEFT_OUT` of a cell's slices",
-    "the generator came too late for them: the machine stood still, or the slices before took their time",
+    "the generator came too late for them",
     topics=("circumstances",),
 )  # fmt: skip
 RECONNECTED = Kind(
     "opened-in-slices", "number", "Does the rotation hold?", "connections opened",
-    f"any that a slice opened; a note up to `OPENED` = {OPENED:g} of the requests. Not in scenarios that "
-    f"open one for `ON_PURPOSE` = {ON_PURPOSE:g} of their requests or more",
-    "connections stay open between the slices, unless a server closes them. What opening one costs is in the "
-    "slice then",
+    f"any that a slice opened; a note up to `OPENED` = {OPENED:g} of the requests. Not in scenarios "
+    f"that open one for `ON_PURPOSE` = {ON_PURPOSE:g} of theirs or more",
+    "connections stay open unless a server closes them; opening one is then in the slice",
     topics=("latency", "cost"), note="opened connections in slices",
 )  # fmt: skip
 IDLE_CPU = Kind(
     "idle-cpu", "number", "Does the rotation hold?", "idle CPU",
     f"`IDLE_SHARE` = {IDLE_SHARE:g} of a CPU, on average of its cells",
-    "what a server uses while nobody loads it is missing to each of the others, but not to itself",
+    "what a server uses unloaded is missing to the others, not to itself",
     topics=("cost",), note="uses CPU while idle",
 )  # fmt: skip
 

@@ -18,10 +18,10 @@ ROUNDS = 8
 
 UNSETTLED = Kind(
     "unsettled", "number", "Does the rotation hold?", "not settled",
-    f"of `ROUNDS` = {ROUNDS} rounds or more: what a configuration served in the first quarter (`EARLY` = "
-    f"{EARLY:g}) over what it served in the rest, beside the median of all in the sitting, has "
-    f"its whole 95 % interval over the sittings beyond `WARMUP` = {WARMUP:g}",
-    "its ratios hold part of its warm-up. What the machine did in these rounds, it did to all",
+    f"of `ROUNDS` = {ROUNDS} rounds or more: what a configuration served in the first quarter (`EARLY` "
+    f"= {EARLY:g}) over the rest, beside the median of all in the sitting, has its whole 95 % interval "
+    f"beyond `WARMUP` = {WARMUP:g}",
+    "its ratios hold part of its warm-up; what the machine did in these rounds, it did to all",
     topics=("steadiness",), note="not settled",
 )  # fmt: skip
 

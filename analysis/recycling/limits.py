@@ -26,8 +26,8 @@ RULES = [
     (
         "a loss belongs to a replacement",
         f"`NEAR_S` = {NEAR_S:g} s before its begin to after its end",
-        "unless its handler ran: then it belongs to the replacement of that worker, whenever that was. A "
-        "death is noted at the next sample, and clients notice a closed port at their next request",
+        "a death is noted at the next sample, a closed port at a client's next request. A loss whose handler "
+        "ran belongs to the replacement of that worker, whenever that was",
     ),
     (
         "a replacement begins",
@@ -38,12 +38,12 @@ RULES = [
     (
         "replaced after N",
         f"the median whole life served `SERVED` = {SERVED:g} of N",
-        "the trace lacks the suite's own requests for readiness, which the server counts",
+        "the server counts the suite's requests for readiness, too",
     ),
     (
         "replaced by memory",
         f"the median whole life was seen at `HEAVY` = {HEAVY:g} of the limit",
-        "it is looked at four times a second and may grow until its end",
+        "it is sampled four times a second and may grow until its end",
     ),
     (
         "not replaced",
@@ -74,7 +74,7 @@ RULES = [
     (
         "broken: old ones live on",
         f"more than twice as many workers as asked for, or any too many for `OVERLAP_S` = {OVERLAP_S:g} s",
-        "while one takes the other's place there may be two; Sanic lets the old one finish for up to 15 s",
+        "Sanic lets the old one finish for up to 15 s beside the new one",
     ),
     (
         "keep-alive",
@@ -91,14 +91,13 @@ RULES = [
         "the bound holds",
         f"with recycling it is at most `BOUND` = {BOUND:g} above, or by at most `OF_LEAK` = {OF_LEAK:g} of "
         "what it grows by without; and the peak is below that without",
-        "the peaks of the halves of a saw-tooth are alike wherever its teeth begin, unless workers end "
-        "unevenly (uvicorn, which stalls for seconds)",
+        "the halves of a saw-tooth have like peaks, unless workers end unevenly (uvicorn)",
     ),
     (
         "a deploy is complete",
         "as many workers as asked for have started with the new release, and no other has begun a request in "
         f"the last `OLD_CODE_S` = {OLD_CODE_S:g} s of the window",
-        "a worker that came is no proof: one forked from a process that had imported the app has the old one",
+        "a worker that came is no proof: a forked one may have the old code",
     ),
     (
         "a short stall, a long one",

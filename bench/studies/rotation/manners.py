@@ -1,12 +1,13 @@
 """Manners: what servers serve to a generator that polls and to one that sleeps, with steering and without."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import pandas as pd
 
 from analysis.rotation import MANNERS, valued
 from analysis.study import Study
+from analysis.words import listed
 from bench.model.documents import Table
 from bench.stats.comparison import MATERIAL, Ratio, compare
 from bench.studies.rotation.figures import told
@@ -26,8 +27,8 @@ def legs(series: Series) -> Iterator[Leg]:
 
 
 def tables(series: Series) -> list[Table]:
-    """A table of each figure: ratios to the reference under every manner, and what the manner changes."""
-    return [_table(series, metric) for metric in _METRICS]
+    """Ratios of requests/s to the reference under every manner, what the manner changes, and of what."""
+    return [_table(series)]
 
 
 def command(series: Series) -> str:
@@ -35,41 +36,41 @@ def command(series: Series) -> str:
     return f"make {QUESTION} SITTINGS={series.settings['sittings']}"
 
 
-def _table(series: Series, metric: str) -> Table:
-    studies = [
-        (steering, study) for steering in (UNSTEERED, STEERED) if (study := series.studies.get(steering))
-    ]
-    values = {steering: _service(study, metric) for steering, study in studies}
-    names = [
-        name for name in studies[0][1].results.configurations if any(name in v[0] for v in values.values())
-    ]
-    headings = ["configuration", *(f"{manner}, {steering}" for steering, manner in product(values, MANNERS))]
-    headings += [f"polls / sleeps, {steering}" for steering in values]
-    moved: dict[str, list[str]] = {steering: [] for steering in values}
+def _table(series: Series) -> Table:
+    studies = {how: study for how in (UNSTEERED, STEERED) if (study := series.studies.get(how))}
+    values = {how: _service(study, "throughput") for how, study in studies.items()}
+    moved = {
+        how: {metric: _depending(_service(study, metric)) for metric in _METRICS}
+        for how, study in studies.items()
+    }
+    headings = ["configuration", *(f"{manner}, {how}" for how, manner in product(values, MANNERS))]
+    headings += [f"polls / sleeps, {how}" for how in values]
     rows = []
-    for name in names:
-        if name == REFERENCE:
+    for name in next(iter(studies.values())).results.configurations:
+        if name == REFERENCE or not any(name in frames[0] for frames in values.values()):
             continue
         ratios = [_versus(frame, name) for frames in values.values() for frame in frames]
-        changes = {steering: _moved(frames, name) for steering, frames in values.items()}
-        for steering, change in changes.items():
-            if change is not None and change.beyond(MATERIAL):
-                moved[steering].append(name)
-        told_changes = [told(change, marked=name in moved[steering]) for steering, change in changes.items()]
-        rows.append([name, *map(told, ratios), *told_changes])
-    notes = [_note(steering, study, moved[steering]) for steering, study in studies]
-    return Table(f"{_METRICS[metric]}, each over that of {REFERENCE}", headings, rows, notes)
+        changes = [
+            told(_moved(frames, name), marked=name in moved[how]["throughput"])
+            for how, frames in values.items()
+        ]
+        rows.append([name, *map(told, ratios), *changes])
+    notes = [_note(how, study, moved[how]) for how, study in studies.items()]
+    return Table(f"{_METRICS['throughput']}, each over that of {REFERENCE}", headings, rows, notes)
 
 
-def _note(steering: str, study: Study, moved: list[str]) -> str:
+def _note(steering: str, study: Study, moved: Mapping[str, list[str]]) -> str:
     network = study.results.run.network
     steered_to = None if network is None else network.steered_to
     if (steered_to is not None) != (steering == STEERED):
         why = "" if network is None or not network.note else f": {network.note}"
         return f"**Not what it says:** the run {steering!r} was {'' if steered_to else 'not '}steered{why}"
-    which = f": {', '.join(moved)}" if moved else ""
+    counts = (
+        f"{len(names)} of {_METRICS[metric]}{f' ({listed(names)})' if names else ''}"
+        for metric, names in moved.items()
+    )
     return (
-        f"Ratios that depend on the manner by more than {MATERIAL - 1:.0%}, {steering}: {len(moved)}{which}"
+        f"Ratios that depend on the manner by more than {MATERIAL - 1:.0%}, {steering}: {', '.join(counts)}"
     )
 
 
@@ -93,3 +94,9 @@ def _moved(frames: list[pd.DataFrame], name: str) -> Ratio | None:
         return None
     polls, sleeps = (frame[name] / frame[REFERENCE] for frame in frames)
     return compare(polls, sleeps)
+
+
+def _depending(frames: list[pd.DataFrame]) -> list[str]:
+    """The configurations whose ratio to the reference the manner certainly changes."""
+    changes = {name: _moved(frames, name) for name in map(str, frames[0]) if name != REFERENCE}
+    return [name for name, change in changes.items() if change is not None and change.beyond(MATERIAL)]

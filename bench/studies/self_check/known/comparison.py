@@ -261,12 +261,15 @@ def _stall(run: KnownRun) -> Iterator[str]:
 
 
 def _counts(answers: Sequence[KnownAnswer]) -> str:
-    """How many figures of each cell were right."""
-    counts = (
+    """How many figures were right, and in which cells some were not."""
+    wrong = [
         f"{cell} {sum(answer.right for answer in of_cell)} of {len(of_cell)}"
         for cell, of_cell in by_cell(answers).items()
-    )
-    return f"Figures that were right: {'; '.join(counts)}."
+        if not all(answer.right for answer in of_cell)
+    ]
+    right, cells = sum(answer.right for answer in answers), len(by_cell(answers))
+    lacking = f"; not all in {'; '.join(wrong)}" if wrong else ""
+    return f"Figures that were right: {right} of {len(answers)}, in {cells} cells{lacking}."
 
 
 def _provenance(run: Run, command: str) -> str:

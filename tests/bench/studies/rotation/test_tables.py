@@ -109,14 +109,16 @@ def test_a_ratio_that_depends_on_the_manner_is_marked_where_it_does(series):
             manners.STEERED: spec(configurations=names, manners=BOTH),
         },
     )
-    rates, _cpu = manners.tables(found)
+    (rates,) = manners.tables(found)
     assert [row[0] for row in rates.rows] == ["sanic", "granian"]
     sanic = dict(zip(rates.headings, rates.rows[0], strict=True))
     changed, kept = (sanic[f"polls / sleeps, {how}"] for how in (manners.UNSTEERED, manners.STEERED))
     assert changed.startswith("**1.4") and not kept.startswith("**")
     assert rates.notes == [
-        "Ratios that depend on the manner by more than 2%, not steered: 1: sanic",
-        "Ratios that depend on the manner by more than 2%, steered: 0",
+        "Ratios that depend on the manner by more than 2%, not steered: "
+        "1 of requests/s (sanic), 1 of requests per CPU-second (sanic)",
+        "Ratios that depend on the manner by more than 2%, steered: "
+        "0 of requests/s, 0 of requests per CPU-second",
     ]
 
 
