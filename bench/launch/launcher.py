@@ -10,6 +10,7 @@ be opened again after that.
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,9 @@ from targets.stack import Stack
 
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0
+# Servers that start share their CPUs, and each has its time to become ready: 47 at once on one CPU, as with
+# all variants of three servers, take longer than 30 s, and no one by one.
+_STARTING_AT_ONCE = 6
 # A run that was interrupted does not wait for long until its servers have ended.
 _INTERRUPTED_S = 2.0
 # A program of the suite's own that is run to its end.
@@ -261,11 +265,15 @@ class ServingLauncher(Launcher):
 
     def start_all(self, requests: Sequence[ServerRequest]) -> list[Server | ServerError]:
         attempts = [Attempt(request, self._startup_timeout_s + _STARTUP_SLACK_S) for request in requests]
-        for attempt in attempts:
-            self._begin(attempt)
-        while pending := [attempt for attempt in attempts if attempt.outcome is None]:
-            for attempt in pending:
-                self._look_at(attempt)
+        waiting, under_way = deque(attempts), list[Attempt]()
+        while waiting or under_way:
+            while waiting and len(under_way) < _STARTING_AT_ONCE:
+                under_way.append(waiting.popleft())
+                self._begin(under_way[-1])
+            for attempt in under_way:
+                if attempt.outcome is None:
+                    self._look_at(attempt)
+            under_way = [attempt for attempt in under_way if attempt.outcome is None]
             time.sleep(LOOK_EVERY_S)
         return [attempt.outcome for attempt in attempts if attempt.outcome is not None]
 

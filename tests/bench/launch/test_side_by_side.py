@@ -7,6 +7,7 @@ import threading
 import psutil
 import pytest
 
+from bench.launch import launcher as launching
 from bench.launch import local
 from bench.launch.launcher import ServerRequest
 from bench.launch.local import Processes
@@ -30,7 +31,16 @@ def requests(tmp_path, catalogue, entries):
     return make
 
 
-def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, current, requests):
+def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, current, requests, monkeypatch):
+    begun, pending = [], []
+
+    def begin(launcher, attempt, begin=Processes._begin):
+        begin(launcher, attempt)
+        begun.append(attempt)
+        pending.append(sum(each.outcome is None for each in begun))
+
+    monkeypatch.setattr(Processes, "_begin", begin)
+    monkeypatch.setattr(launching, "_STARTING_AT_ONCE", 2)
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         wanted = requests("sanic-single", "nobody", "uvicorn", "uvicorn")
         first, failed, *others = launcher.start_all(wanted)
@@ -39,6 +49,7 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, curre
         served = [server.facts["configuration"] for server in (first, *others)]
         assert served == ["sanic-single", "uvicorn", "uvicorn"]
         assert len({server.url for server in (first, *others)}) == 3
+        assert max(pending) == 2, "no more start at once than the limit says"
         for server in (first, *others):
             launcher.stop(server)
         launcher.settle()
