@@ -1,9 +1,10 @@
 """`python -m analysis.documents.pages RUN_DIR`: put a run's tables and figures into the project's documents.
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
-docs/deploys.md, one of the database into the methodology. Any other goes into docs/one-machine.md and, in
-short, into the README, with the verdict and the claims that it answers together with the run of recycling
-beside it. What stands between two markers is replaced, so that no figure is written by hand.
+docs/deploys.md, one of settings into docs/settings.md, one of the database into the methodology. Any other
+goes into docs/one-machine.md and, in short, into the README, with the verdict and the claims that it answers
+together with the run of recycling beside it. What stands between two markers is replaced, so that no figure
+is written by hand.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from analysis.charts import registry
 from analysis.claims import Material, claims
 from analysis.documents import answers
-from analysis.documents.tables import of_run
+from analysis.documents.tables import of_run, of_settings
 from analysis.recommend import judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
 from analysis.recommend.selection import counterpart
@@ -26,13 +27,14 @@ from bench.model.replay import latest as latest_replay
 from bench.model.requirements import combined
 
 README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling.md"
-# The names of the parts: of the README, then of docs/one-machine.md.
+# The names of the parts: of the README, of docs/settings.md, then of docs/one-machine.md.
 ANSWER = "answer"
+SETTINGS = "settings"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
 # Plans whose tables are elsewhere, by the page that has the marker.
-PAGES = {"database": "docs/methodology.md", "deploy": "docs/deploys.md"}
+PAGES = {"database": "docs/methodology.md", "deploy": "docs/deploys.md", "settings": "docs/settings.md"}
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
 
@@ -44,6 +46,9 @@ def rewrite(analysed: Study, root: Path) -> None:
         UserError: a run has no report, a document lacks a marker, or the runs are no evidence together.
     """
     part = part_of(analysed)
+    if part == SETTINGS:
+        _write(root, document_of(analysed), {part: of_settings(analysed)})
+        return
     if part != RANKINGS:
         figures = _copied(_figures(analysed), analysed, root)
         _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=_experiment(analysed))})

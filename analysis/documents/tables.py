@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
 from analysis.rates import CapacityTable
 from analysis.reproduction import command
+from analysis.settings.table import tables as settings_tables
 from analysis.study import Study
 from analysis.table import Cell, Listing, markdown
 from analysis.words import MIB, MISSING, counted, figures, with_workers
@@ -31,9 +32,27 @@ def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = Fals
         yield from (f"![{what}]({address})", "")
     yield from rankings(study)
     yield " ".join(provenance(study.results.run, recycling=recycling is not None))
+    yield from _warnings(study)
+
+
+def _warnings(study: Study) -> Iterator[str]:
+    """What spoils all of a run."""
     for finding in study.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield from ("", f"**Warning:** {finding.text}")
+
+
+def of_settings(study: Study) -> Iterator[str]:
+    """What each setting is worth, a table for each server, and what it comes to together."""
+    for each in (study, study.together):
+        if each is None:
+            continue
+        yield from (f"**{each.settings.finding}**", "")
+        for listing in settings_tables(each.settings):
+            yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
+        yield " ".join(provenance(each.results.run, recycling=False))
+        yield from _warnings(each)
+        yield ""
 
 
 def rankings(study: Study) -> Iterator[str]:

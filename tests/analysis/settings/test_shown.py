@@ -1,5 +1,6 @@
 """How settings are shown: table, picture, page, files."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from analysis import exports
 from analysis.charts import registry, settings, style
+from analysis.documents import pages
 from analysis.report.build import _tables
 from analysis.report.page import SETTINGS, TOGETHER, page
 from analysis.settings.table import tables
@@ -157,3 +159,17 @@ def test_without_variants_there_is_no_picture_no_part_and_an_empty_file(run, tmp
     assert exports.settings(plain).empty and exports.fates(plain).empty
     assert exports.settings_opening(plain) == exports.NO_VARIANTS
     assert SETTINGS not in Page(page(plain, tmp_path)).text
+
+
+def test_the_project_has_the_tables_of_both_runs(tmp_path, folder):
+    run = tmp_path / "settings"
+    for place in (run, run / "combined" / "second"):
+        shutil.copytree(folder, place)
+    page_of_settings = tmp_path / pages.PAGES[pages.SETTINGS]
+    page_of_settings.parent.mkdir()
+    page_of_settings.write_text("before\n<!-- measured: settings -->\n<!-- /measured -->\nafter\n")
+    pages.rewrite(study(run), tmp_path)
+    text = page_of_settings.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert text.count("**uvicorn: 5 settings.**") == text.count("Measured on") == 2
+    assert "| uvicorn-c-parser | worth it |" in text
