@@ -94,7 +94,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house clean
+.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -245,6 +245,12 @@ house: $(VENV)/.suite ## Say how large the rooms of this project are, and how th
 docs: $(VENV)/.suite ## Write the tables of docs/contracts.md and docs/methodology.md from the code that they are about.
 	@$(PYTHON) -m bench.cli.contracts
 	@$(PYTHON) -m analysis.documents.methodology
+
+audit: $(VENV)/.suite ## Ask PyPI which packages of every environment here have known vulnerabilities; needs the network.
+	@test -x .venvs/audit/bin/pip-audit || { $(PYTHON) -m venv .venvs/audit && \
+		.venvs/audit/bin/pip install --quiet --disable-pip-version-check -r requirements/audit.txt; }
+	@failed=0; for packages in .venvs/*/lib/python*/site-packages; do echo "$$packages"; \
+		.venvs/audit/bin/pip-audit --progress-spinner off --path "$$packages" || failed=1; done; exit $$failed
 
 clean: ## Remove environments and caches; results stay.
 	rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

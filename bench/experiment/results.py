@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_json
-from bench.model.matching import differences
+from bench.model.matching import differences, same_machine
 from bench.model.records.schema import SCHEMA
 
 # The detail of a failed request is shortened to this in a sentence.
@@ -180,9 +180,21 @@ def _is_locked(path: Path) -> bool:
         return True
 
 
+def check_machine(path: Path, host: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` if a run was begun on another machine than ``host``.
+
+    Before anything is imported: a stranger's run may name locustfiles and apps.
+    """
+    if not same_machine(read_run(path)["host"], host):
+        _refuse_to_go_on(path, ["host"])
+
+
 def check_resumable(path: Path, described: Mapping[str, Any]) -> None:
     """Raise ``UserError`` if a run was begun under other conditions than those in ``described``."""
-    differing = differences(read_run(path), described)
+    _refuse_to_go_on(path, differences(read_run(path), described))
+
+
+def _refuse_to_go_on(path: Path, differing: Sequence[str]) -> None:
     if differing:
         raise UserError(
             f"{path.name} cannot go on here: {', '.join(differing)} differ from when it was begun, "

@@ -131,7 +131,9 @@ def run(request: Request, console: Console) -> Result:
 def _inputs(request: Request) -> Inputs:
     if request.resume is None:
         return narrowed(request.plan, request.changes)
-    return recorded(request.results, request.resume, request.changes)
+    inputs = recorded(request.results, request.resume, request.changes)
+    results.check_machine(results.find(request.results, request.resume), host.facts())
+    return inputs
 
 
 def _check_load(plan: Plan, request: Request) -> None:

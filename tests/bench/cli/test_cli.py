@@ -272,9 +272,14 @@ def test_an_interrupted_run_ends_at_once_and_the_same_command_goes_on(tmp_path, 
     assert changed.exit_code == 2 and "it cannot change: users" in changed.stderr
     record = json.loads((folder / "run.json").read_text())
     record["host"]["machine_id"] = "another"
+    # What a stranger's run names is not imported.
+    record["plan"]["locustfiles"] = str(folder / "files")
+    (folder / "files").mkdir()
+    for name in record["plan"]["scenarios"]:
+        (folder / "files" / f"{name}.py").write_text(f"open({str(folder / 'imported')!r}, 'w')")
     (folder / "run.json").write_text(json.dumps(record))
     foreign = told("run", "--results", str(results), "--resume", folder.name)
-    assert foreign.exit_code == 1 and "host differ" in foreign.stderr
+    assert foreign.exit_code == 1 and "host differ" in foreign.stderr and not (folder / "imported").exists()
 
 
 def test_nothing_outlives_a_run_that_is_killed(tmp_path, tiny):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-
-import pytest
+from importlib.util import find_spec
+from pathlib import Path
 
 from tests.patience import LONG_S
 from tests.swarm.cockpit.process import FORM, OFFER, later
 
+CHANGING = ("/swarm", "/stop", "/user", "/stats/reset", "/server/report")
 VIEWS = (
     "/", "/stats/requests", "/logs", "/exceptions",
     "/server", "/server/offer", "/server/live", "/report/report.html",
@@ -18,17 +19,49 @@ VIEWS = (
 def test_pages_of_other_sites_are_not_answered(open_cockpit):
     cockpit = open_cockpit()
     assert cockpit.get("/", Host="evil.example").status == 403
-    for path in ("/swarm", "/stop", "/user", "/stats/reset", "/server/report"):
+    for path in CHANGING:
         assert cockpit.post(path, FORM, Origin="http://evil.example").status == 403
         assert cockpit.post(path, FORM, Sec_Fetch_Site="cross-site").status == 403
     assert cockpit.post("/stop", Origin=f"http://127.0.0.1:{cockpit.port}").status == 200
 
 
-@pytest.mark.parametrize("path", [*VIEWS, "/assets/nothing", "/nowhere"])
-def test_no_answer_is_for_other_origins(open_cockpit, path):
-    headers = open_cockpit().get(path).headers
-    assert not [name for name in headers if name.lower().startswith("access-control")]
-    assert headers["X-Content-Type-Options"] == "nosniff" and "Content-Security-Policy" in headers
+def test_a_link_or_an_image_of_another_site_changes_nothing(open_cockpit):
+    cockpit = open_cockpit(password="correct horse")
+    for path in (*CHANGING, "/server/login"):
+        assert cockpit.get(path, Sec_Fetch_Site="cross-site").status == 405, path
+    # Nor does anybody log in there.
+    form = {"password": "correct horse"}
+    for other in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "same-site"}):
+        answer = cockpit.post("/server/login", form, **other)
+        assert answer.status == 403 and "Set-Cookie" not in answer.headers
+
+
+def test_every_view_of_locust_that_changes_something_is_known():
+    """One that a new version brings, say for the upload of a locustfile, is looked at before it is served."""
+    source = Path(find_spec("locust").origin).with_name("web.py").read_text()
+    routes = re.findall(r'@app_blueprint\.route\("([^"]+)"(?:, methods=\[([^\]]*)\])?\)', source)
+    assert source.count("@app_blueprint.route(") == len(routes)
+    assert {path for path, methods in routes if methods} == set(CHANGING) - {"/server/report"}
+
+
+def test_a_scenario_is_what_its_file_says_and_no_file_can_be_uploaded(open_cockpit):
+    cockpit = open_cockpit()
+    body = '{"user_class_name": "Index", "host": "http://10.0.0.1", "tasks": []}'
+    assert cockpit.ask("POST", "/user", body).status == 403
+    part = "Content-Disposition: form-data; name=file; filename=../evil.py"
+    body = f"--x\r\n{part}\r\n\r\nimport os\r\n--x--\r\n"
+    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    for path in ("/upload", "/locustfile", "/report/evil.py", "/server/static/evil.py", "/assets/evil.py"):
+        assert cockpit.ask("POST", path, body, **kind).status in (404, 405), path
+    assert cockpit.ask("POST", "/swarm", body, **kind).json["success"] is False
+
+
+def test_no_answer_is_for_other_origins(open_cockpit):
+    cockpit = open_cockpit()
+    for path in (*VIEWS, "/assets/nothing", "/nowhere"):
+        headers = cockpit.get(path).headers
+        assert not [name for name in headers if name.lower().startswith("access-control")], path
+        assert headers["X-Content-Type-Options"] == "nosniff" and "Content-Security-Policy" in headers, path
 
 
 def test_the_pages_own_policy_is_strict_and_its_files_need_nothing_else(open_cockpit):
@@ -64,12 +97,6 @@ def test_a_report_is_made_by_bench_when_no_load_runs(open_cockpit, tmp_path, nul
     assert told["state"] == "failed" and "boom" in told["reason"]
     cockpit.start(null_server, folder)
     assert cockpit.post("/server/report").status == 409
-
-
-def test_a_scenario_is_what_its_file_says(open_cockpit):
-    cockpit = open_cockpit()
-    body = '{"user_class_name": "Index", "host": "http://10.0.0.1", "tasks": []}'
-    assert cockpit.ask("POST", "/user", body).status == 403
 
 
 def test_hostile_words_are_text(open_cockpit):
