@@ -21,6 +21,7 @@ ROW, HEAD = 0.27, 0.95
 GAP = 0.7
 # What an axis shows at least, and at most, to either side of 1: further away an arrow points.
 NARROW, WIDE = 1.12, 4.5
+_WIDTH = 10  # of a head, in characters
 _TICKS = (1.1, 1.2, 1.5, 2.0, 4.0)
 READING = (
     "1: the server without that setting. Bars: 95\N{NO-BREAK SPACE}% interval, compared within each sitting "
@@ -118,11 +119,16 @@ def _frame(axis: Axes, measure: Measure, rows: tuple[Setting, ...]) -> None:
     axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
     axis.tick_params(axis="x", labelsize=8.5)
-    axis.set_title(about.head, fontsize=10)
-    axis.set_xlabel("more is better" if about.more_is_better else "less is better", fontsize=9)
+    axis.set_title(_folded(about.head), fontsize=9)
+    axis.set_xlabel("more is better" if about.more_is_better else "less is better", fontsize=8)
     axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
     axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
     axis.grid(visible=False, axis="y")
+
+
+def _folded(head: str) -> str:
+    """A head in two lines if it is wider than a panel."""
+    return head if len(head) <= _WIDTH else head.replace("/", "/\n").replace(" ", "\n")
 
 
 def _reach(rows: list[Setting]) -> float:
