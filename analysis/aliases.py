@@ -11,8 +11,9 @@ from analysis.findings.finding import Load
 from analysis.results import Results
 from analysis.rotation import valued
 from analysis.summary import OPEN_LOAD
-from analysis.table import NOTES, Cell, TableRow, number, words
+from analysis.table import Cell, TableRow, number, words
 from analysis.words import counted, figures
+from bench.model.documents import NOTES
 from bench.stats.comparison import CONFIDENCE, Field, Ratio
 
 # What is compared: throughput is given in open loops, and their latency counts from the schedule.

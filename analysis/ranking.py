@@ -16,8 +16,9 @@ from analysis.findings import KINDS
 from analysis.findings.bottleneck import generator_bound, ranked_by
 from analysis.findings.finding import Finding, Load
 from analysis.rotation import Control, controls, valued
-from analysis.table import NOTES, Cell, TableRow, measured, number, words
+from analysis.table import Cell, TableRow, measured, number, words
 from analysis.words import MARK, MIB, Value, Workers, counted, figures, listed, with_workers, workers_of
+from bench.model.documents import NOTES
 from bench.model.thresholds import ERROR_RATE, SATURATED, Metric
 from bench.stats.comparison import Field, Ratio
 

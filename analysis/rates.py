@@ -8,8 +8,9 @@ import pandas as pd
 from analysis.capacity import SEARCH, uncertainty
 from analysis.findings.finding import Finding, Load
 from analysis.findings.open_loop import REACHED
-from analysis.table import NOTES, Cell, TableRow, measured, number, words
+from analysis.table import Cell, TableRow, measured, number, words
 from analysis.words import MARK, Value, Workers, figures, listed, with_workers, workers_of
+from bench.model.documents import NOTES
 from bench.model.thresholds import ERROR_RATE
 
 # What makes one table of rates.

@@ -1,8 +1,8 @@
 """results/<run>/ as tidy frames. Reads files only; knows nothing of how they were measured."""
 
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from bench.model.records.run import Run
 from targets.own_app import SUITES_APP, named
 
 RESULTS_ROOT = ROOT / "results"
+Recorded = tuple[Path, Cell]
+"""The folder of a cell, and what its cell.json says."""
 # Columns of `Results.cells` that may be missing in every cell.
 _NUMBERS = [
     "rate_per_s", "search_p99_ms", "search_attempt", "max_requests", "max_requests_jitter",
@@ -70,6 +72,8 @@ class Results:
     slices: pd.DataFrame
     exceptions: pd.DataFrame
     notes: tuple[str, ...]
+    past: tuple[Recorded, ...] = ()
+    """What the cells say whose clients went past the run's proxy; `load_direct` reads their files."""
 
     @property
     def configurations(self) -> list[str]:
@@ -138,31 +142,23 @@ def load(directory: Path) -> Results:
     if not (directory / "run.json").is_file():
         raise UserError(f"no results in {directory}: run `make bench` first")
     run = schema.read(directory / "run.json", Run)
-    records = _records(directory, run, direct=False)
+    paths = sorted(directory.glob("*/*/*/*/cell.json"))
+    every = [(path.parent, schema.read(path, Cell)) for path in paths]
+    records = [record for record in every if (record[1].proxy is not None) == (run.behind is not None)]
     if not records:
         raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
-    return _loaded(directory, run, records)
+    past = tuple(record for record in every if run.behind is not None and record[1].proxy is None)
+    return replace(_loaded(directory, run, records), past=past)
 
 
 def load_direct(behind: Results) -> Results | None:
     """Of a run behind a proxy the cells whose clients went past it; None where none of them finished."""
-    if behind.run.behind is None:
+    if not any(cell.status == "finished" for _, cell in behind.past):
         return None
-    records = _records(behind.directory, behind.run, direct=True)
-    if not any(cell.status == "finished" for _, cell in records):
-        return None
-    return _loaded(behind.directory, behind.run, records)
+    return _loaded(behind.directory, behind.run, behind.past)
 
 
-def _records(directory: Path, run: Run, *, direct: bool) -> list[tuple[Path, Cell]]:
-    """The folder of each cell and what it says; where there is a proxy, of those behind it or past it."""
-    paths = sorted(directory.glob("*/*/*/*/cell.json"))
-    records = [(path.parent, schema.read(path, Cell)) for path in paths]
-    with_proxy = run.behind is not None and not direct
-    return [(path, cell) for path, cell in records if (cell.proxy is not None) == with_proxy]
-
-
-def _loaded(directory: Path, run: Run, records: list[tuple[Path, Cell]]) -> Results:
+def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
     """The results of some cells of a run; raises as ``load``."""
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
     cells = cells.rename_axis("cell")

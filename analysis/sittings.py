@@ -110,5 +110,5 @@ def _network(found: Network) -> str:
     where = "a network namespace of the run's own" if found.namespace else "the host's network namespace"
     if found.steered_to is not None:
         cpus = ", ".join(map(str, found.steered_to))
-        return f"In {where}, with what its loopback device receives processed by CPU {cpus}, the generator's"
+        return f"In {where}, steered to CPU {cpus}, the generator's"
     return f"In {where}, without steering: servers pay for waking the generator"

@@ -7,13 +7,11 @@ from math import isnan
 from typing import Literal, Protocol
 
 from analysis.words import MISSING, Value
-from bench.model.documents import markdown_table
+from bench.model.documents import NOTES, markdown_table
 
 Verdict = Literal["", "good", "fair", "bad", "unknown"]
 # What one wants of a server comes first when a column of verdicts is sorted.
 _VERDICTS: tuple[Verdict, ...] = ("good", "fair", "bad", "unknown", "")
-# The column of remarks on rows: where there is no room beside the figures, they go below the table.
-NOTES = "notes"
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ SETTINGS = "settings"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
-# Plans whose tables are elsewhere, by the page that has the marker.
-PAGES = {"database": "docs/methodology.md", "deploy": "docs/deploys.md", "settings": "docs/settings.md"}
+# Plans that are shown elsewhere, by the page that has the marker; the rankings of the one with a database are
+# among those of the plan full.
+DATABASE = "database"
+PAGES = {DATABASE: "docs/methodology.md", "deploy": "docs/deploys.md", SETTINGS: "docs/settings.md"}
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
 
@@ -51,7 +53,8 @@ def rewrite(analysed: Study, root: Path) -> None:
         return
     if part != RANKINGS:
         figures = _copied(_figures(analysed), analysed, root)
-        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=_experiment(analysed))})
+        brief = _experiment(analysed) or part == DATABASE
+        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=brief)})
         return
     run = analysed.results.directory
     folder = counterpart(run, analysed.results.run)

@@ -30,7 +30,8 @@ def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = Fals
             yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
     for address, what in figures_shown.items():
         yield from (f"![{what}]({address})", "")
-    yield from rankings(study)
+    if not brief:
+        yield from rankings(study)
     yield " ".join(provenance(study.results.run, recycling=recycling is not None))
     yield from _warnings(study)
 
@@ -58,8 +59,8 @@ def of_settings(study: Study) -> Iterator[str]:
 def rankings(study: Study) -> Iterator[str]:
     """Every ranking of a run in a row, then the memory; nothing where there is none.
 
-    In a cell stands the rank, then the ratio to the best with its interval, and what ranks beside it: CPU
-    time per request where not every server was saturated.
+    In a cell stands the rank, then of the best what ranks, which is CPU time per request where not every
+    server was saturated, and of others the ratio to the best, each with its interval.
     """
     tables = study.verdict.tables
     if not tables and not study.verdict.capacity:
@@ -71,9 +72,9 @@ def rankings(study: Study) -> Iterator[str]:
     if tables:
         rows += [["memory at these loads", "PSS MiB", *(_memory(name, tables) for name in names)]]
     yield (
-        "Rank: service over that of the best, with its 95 % interval; then what that goes by. Equal ranks "
-        "tie; ≥ is a lower bound. Rankings go by requests per second where every server was saturated, else "
-        "by CPU time per request, of which less is more service."
+        "Rank: of the best what it goes by, of others their service over that of the best; with the 95 % "
+        "interval. Equal ranks tie; ≥ is a lower bound. Rankings go by requests per second where every "
+        "server was saturated, else by CPU time per request, of which less is more service."
     )
     yield from ("", *markdown_table(["load", "ranked by", *names], rows), "")
     if tables:
@@ -98,7 +99,7 @@ def _basis(table: Table | CapacityTable) -> str:
 
 
 def _across(names: Sequence[str], table: Table | CapacityTable) -> list[str]:
-    """For each configuration its rank, its ratio to the best, and what it is ranked by."""
+    """For each configuration its rank, and its ratio to the best or what the best is ranked by."""
     rows = {row.configuration: dict(zip(table.columns, row.cells(), strict=True)) for row in table.rows}
     return [_told(rows[name], _basis(table)) if name in rows else MISSING for name in names]
 
@@ -108,7 +109,8 @@ def _told(row: Mapping[str, Cell], basis: str) -> str:
     if RATIO not in row:  # a search, whose rates are known to within its last step
         ranked = row[THROUGHPUT].text
     else:
-        ranked = row[basis].text if row[RATIO].missing else f"{row[RATIO].text}; {row[basis].shown}"
+        ratio = row[RATIO]
+        ranked = ratio.text if ratio.detail else row[basis].text  # the best has no interval beside itself
     return ranked if row["rank"].missing else f"{row['rank'].text}: {ranked}"
 
 

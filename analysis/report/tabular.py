@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.table import NOTES, Cell, Listing, numeric, places
+from analysis.table import Cell, Listing, numeric, places
+from bench.model.documents import NOTES
 
 # What names a row, where it is not the first column.
 _NAME = "configuration"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from analysis.settings.model import MEASURES, Fate, Judged, Measure, Setting, Settings, found, times
-from analysis.table import NOTES, Cell, TableRow, Verdict, words
+from analysis.table import Cell, TableRow, Verdict, words
 from analysis.words import counted, figures
+from bench.model.documents import NOTES
 from bench.stats.comparison import CONFIDENCE, MATERIAL, half_width
 
 _SIGNS: dict[Fate, Verdict] = {

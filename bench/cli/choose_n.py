@@ -7,8 +7,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bench.cli.options import ResultsOption, words
-from bench.cli.report import show_listing
-from bench.cli.terminal import console, reports_errors, say
+from bench.cli.terminal import console, reports_errors, say, show_listing
 from bench.experiment import results
 from bench.machine import host
 from bench.model.errors import UsageError, unknown

@@ -4,24 +4,8 @@ import sys
 
 import typer
 
-from bench.cli import (
-    ceiling,
-    choose_n,
-    claims,
-    compare,
-    doctor,
-    known_answers,
-    listings,
-    replay,
-    report,
-    rotation,
-    run,
-    self_check,
-    serve,
-    settings,
-    ui,
-    verdict,
-)
+from bench.cli import choose_n, claims, compare, doctor, listings, report, run, serve, settings, ui, verdict
+from bench.cli.trust import ceiling, known_answers, replay, rotation, self_check
 
 app = typer.Typer(
     name="bench",

@@ -1,29 +1,24 @@
-"""The command ``bench report``, and how the terminal shows a report."""
+"""The command ``bench report``, and what the terminal shows of a report."""
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 
 from bench.cli import verdict_shown
 from bench.cli.options import ResultsOption
-from bench.cli.terminal import console, errors, reports_errors, say
+from bench.cli.terminal import console, errors, reports_errors, say, show_listing
 from bench.experiment import results
 from bench.experiment.progress import Progress
 from bench.model.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.report.build import Rendered
-    from analysis.table import Listing
 
 app = typer.Typer()
-
-# Columns of a terminal that has room for intervals and notes in the ranking.
-_WIDE = 150
 
 
 @app.command()
@@ -90,46 +85,3 @@ def show(rendered: "Rendered") -> None:
     if rendered.verdict is not None:
         verdict_shown.answer(rendered.verdict, reasons=True)
     say(f"report: {rendered.html}")
-
-
-def show_listing(ranking: "Listing") -> None:
-    """Print a table of the report, as far as a terminal has room for it."""
-    from analysis.ranking import RATIO  # loaded by now; bench starts without it
-
-    wide = console.width >= _WIDE
-    columns = [column for column in ranking.columns if wide or column != "notes"]
-    # Where there is no room for notes and for intervals, but those of ratios, they are in the report.
-    rows = [
-        [
-            cell.text if wide or column == RATIO else cell.shown + cell.mark
-            for column, cell in zip(ranking.columns, row.cells(), strict=True)
-        ]
-        for row in ranking.rows
-    ]
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for column, texts in zip(columns, zip(*rows, strict=True), strict=False):
-        justify: Literal["left", "right"] = "left" if column in ("configuration", "notes") else "right"
-        width = None if column == "notes" else max(map(len, texts))
-        table.add_column(column.replace(" ", "\n", 1), justify=justify, min_width=width)
-    for row in rows:
-        table.add_row(*map(escape, row[: len(columns)]))
-    if sum(1 + (column.min_width or 0) for column in table.columns) > console.width:
-        table = _one_below_the_other(ranking)
-    console.print(f"\n[bold]{escape(ranking.title)}[/bold]", table, escape(ranking.basis), sep="\n")
-
-
-def _one_below_the_other(listing: "Listing") -> Table:
-    """A table that is too wide for the terminal: under the first text of each row a line for each other."""
-    from analysis.words import MISSING
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for row in listing.rows:
-        first, *others = row.texts()
-        table.add_row(f"[bold]{escape(first)}[/bold]")
-        for column, text in zip(listing.columns[1:], others, strict=True):
-            if text == MISSING:
-                continue  # a question that was not asked
-            table.add_row(Padding(escape(column), (0, 0, 0, 2)), escape(text))
-    return table

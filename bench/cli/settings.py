@@ -12,7 +12,7 @@ from bench.cli import measuring
 from bench.cli import report as report_command
 from bench.cli.measuring import with_request
 from bench.cli.options import NoReportOption
-from bench.cli.terminal import console, reports_errors, say
+from bench.cli.terminal import console, reports_errors, say, show_listing
 from bench.experiment import inputs, results
 from bench.experiment import run as experiment
 from bench.experiment.inputs import Inputs
@@ -194,7 +194,7 @@ def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
         return
     console.print("\n[bold]All that is worth it, together, beside the configuration as it is[/bold]")
     for table in tables(found):
-        report_command.show_listing(table)
+        show_listing(table)
     cpus = results.read_run(folder)["cpu_split"]["server"]
     measured = inputs.recorded(folder.parent, str(folder), {}).on(len(cpus))
     fates = {each.name: each.fate for each in found.judged}

@@ -1,25 +1,29 @@
-"""What the commands share: where they print, and how they tell of errors."""
+"""What the commands share: where they print, how they show tables, and how they tell of errors."""
 
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import NoReturn, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table as TableInTerminal
 
-from bench.model.documents import Table
+from bench.model.documents import NOTES, Table
 from bench.model.errors import UserError
 from targets.tables import ConfigurationError
+
+if TYPE_CHECKING:
+    from analysis.table import Listing
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-# More than any table has.
-_WIDEST = 10_000
+# Columns of a terminal that has room for intervals and notes; more than any table has.
+_WIDE, _WIDEST = 150, 10_000
 
 P = ParamSpec("P")
 
@@ -49,18 +53,73 @@ def say(text: str) -> None:
 def show(tables: Iterable[Table]) -> None:
     """Print tables, each with its notes below it."""
     for table in tables:
-        shown = TableInTerminal(box=None, pad_edge=False)
-        for number, heading in enumerate(table.headings):
-            longest = max(map(len, heading.split()), default=0)  # else a narrow terminal cuts it off
-            shown.add_column(
-                heading, justify="right" if number else "left", no_wrap=not number, min_width=longest
-            )
-        for row in table.rows:
-            shown.add_row(*map(_marked_up, row))
         if table.title:
-            console.print(f"\n[bold]{escape(table.title)}[/bold]", soft_wrap=True)
-        _print_whole(shown)
+            console.print(_heading(table.title), soft_wrap=True)
+        _print_whole(_grid(table))
         console.print(*map(escape, table.notes), sep="\n", end="\n" if table.notes else "", soft_wrap=True)
+
+
+def show_listing(listing: "Listing") -> None:
+    """Print a table of the report, as far as the terminal has room for it.
+
+    A narrow one has no notes, and no intervals but those of ratios; the report has them.
+    """
+    from analysis.ranking import RATIO  # loaded by now; bench starts without it
+
+    wide = console.width >= _WIDE
+    columns = [column for column in listing.columns if wide or column != NOTES]
+    rows = [
+        [
+            cell.text if wide or column == RATIO else cell.shown + cell.mark
+            for column, cell in zip(listing.columns, row.cells(), strict=True)
+            if column in columns
+        ]
+        for row in listing.rows
+    ]
+    grid = _grid(Table(listing.title, columns, rows), whole=True)
+    if sum(1 + (column.min_width or 0) for column in grid.columns) > console.width:
+        grid = _one_below_the_other(listing)
+    console.print(_heading(listing.title), grid, escape(listing.basis), sep="\n")
+
+
+def _heading(title: str) -> str:
+    return f"\n[bold]{escape(title)}[/bold]"
+
+
+def _grid(table: Table, *, whole: bool = False) -> TableInTerminal:
+    """A table as the terminal shows it; where it is ``whole``, nothing but headings and notes is broken."""
+    grid = TableInTerminal(box=None, pad_edge=False, collapse_padding=whole)
+    for number, heading in enumerate(table.headings):
+        is_text = heading in ("configuration", NOTES) or (not number and heading != "rank")
+        least: int | None = max(map(len, heading.split()), default=0)  # else a narrow terminal cuts it off
+        if whole:
+            least = None if heading == NOTES else max((len(row[number]) for row in table.rows), default=0)
+        grid.add_column(
+            heading.replace(" ", "\n", 1) if whole else heading,
+            justify="left" if is_text else "right",
+            no_wrap=not number,
+            min_width=least,
+        )
+    for row in table.rows:
+        grid.add_row(*map(_marked_up, row))
+    return grid
+
+
+def _one_below_the_other(listing: "Listing") -> TableInTerminal:
+    """A table that is too wide for the terminal: under the first text of each row a line for each other."""
+    from analysis.words import MISSING
+
+    grid = TableInTerminal(box=None, pad_edge=False, show_header=False)
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for row in listing.rows:
+        first, *others = row.texts()
+        grid.add_row(f"[bold]{escape(first)}[/bold]")
+        for column, text in zip(listing.columns[1:], others, strict=True):
+            if text == MISSING:
+                continue  # a question that was not asked
+            grid.add_row(Padding(escape(column), (0, 0, 0, 2)), escape(text))
+    return grid
 
 
 def _print_whole(table: TableInTerminal) -> None:

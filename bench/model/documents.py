@@ -8,6 +8,8 @@ from pathlib import Path
 from bench.model.errors import UserError
 from bench.model.files import write_text
 
+NOTES = "notes"
+"""The column of remarks on rows: where there is no room beside the figures, they go below the table."""
 # A bar within a cell.
 _BAR = "\\|"
 

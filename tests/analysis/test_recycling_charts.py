@@ -16,6 +16,7 @@ from analysis.report.page import page as page_of
 from analysis.study import study
 from analysis.words import MISSING
 from bench.cli import report as report_command
+from bench.cli import terminal
 from tests.analysis.recycling_frames import CATALOGUE, PAIRS, Ways, broken, imagined
 from tests.analysis.report_page import Page, draw
 from tests.fixtures.make_recycling import STORIES, make_recycling
@@ -356,7 +357,8 @@ def test_names_lead_to_the_lives_where_they_were_drawn(tmp_path):
 @pytest.mark.parametrize("width", [60, 100, 400])
 def test_the_table_is_printed_whole_on_any_terminal(shown, width, monkeypatch, tmp_path):
     console = Console(width=width, highlight=False)
-    monkeypatch.setattr(report_command, "console", console)
+    for each in (report_command, terminal):
+        monkeypatch.setattr(each, "console", console)
     decides = shown.recycling
     with console.capture() as capture:
         report_command.show(Rendered(tmp_path / "report.html", decides.finding, (decides,), [], []))

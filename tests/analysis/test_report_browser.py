@@ -9,7 +9,7 @@ import pytest
 from analysis.charts.beside import ratios
 from analysis.report import document
 from analysis.report.page import page as page_of
-from analysis.table import NOTES
+from bench.model.documents import NOTES
 from tests.analysis.report_page import Page, draw
 from tests.patience import LONG_S
 

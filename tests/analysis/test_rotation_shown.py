@@ -90,7 +90,7 @@ def test_how_the_rotation_went_is_a_table(analysed):
     assert kept.loc["uvicorn", "idle_share"] == pytest.approx(0.005)
     table = analysed.sittings
     assert table.title == "3 sittings of 4 servers side by side"
-    assert "slices of 50 ms" in table.finding and "processed by CPU 1" in table.basis
+    assert "slices of 50 ms" in table.finding and "steered to CPU 1" in table.basis
     assert "0.50 %" in table.rows[1].texts()
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bench.cli import known_answers
+from bench.cli.trust import known_answers
 from bench.experiment import run as experiment
 from bench.model.files import ROOT
 from targets.configurations import load as load_catalogue

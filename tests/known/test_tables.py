@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.results import load as load_results
-from bench.cli import known_answers
+from bench.cli.trust import known_answers
 from bench.studies.self_check.known import comparison
 from bench.studies.self_check.known.arithmetic import KnownLoad
 from bench.studies.self_check.known.comparison import KnownCell, KnownRun

@@ -35,14 +35,21 @@ Part = Callable[[Summary, Way], Iterator[str]]
 
 
 def account(summary: Summary, *, brief: bool = False) -> list[str]:
-    """The paragraphs of the account; a brief one leaves out what was no request: connecting and starting."""
+    """The paragraphs of the account.
+
+    A brief one leaves out what was no request (connecting and starting), and of pinned clients whether
+    requests were simultaneous and in which order configurations come.
+    """
     paragraphs = [validity(summary), limits(summary, UNPINNED), limits(summary, PINNED)]
     if not brief:
         paragraphs += [
             chain(connections(summary), _both(first_requests, summary)),
             _both(start_up, summary),
         ]
-    paragraphs += [own_clients(summary), _both(simultaneous, summary), _both(order, summary), pair(summary)]
+    paragraphs.append(own_clients(summary))
+    parts: tuple[Part, ...] = (simultaneous, order)
+    paragraphs += [part(summary, UNPINNED) if brief else _both(part, summary) for part in parts]
+    paragraphs.append(pair(summary))
     return [text for sentences in paragraphs if (text := " ".join(sentences))]
 
 

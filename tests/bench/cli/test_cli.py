@@ -17,21 +17,12 @@ import pytest
 from bench.cli import report as report_command
 from bench.experiment import run as experiment
 from bench.model.files import ROOT
+from tests import plans
 from tests.bench.commands import start_run, told
 from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 
-TINY = """
-summary = "for tests"
-configurations = ["sanic-single", "granian"]
-workers = [1]
-repeats = 2
-warmup_s = 0.2
-measured_s = 1
-# Users who wait for most of their time: what the load is does not matter.
-[scenarios.slow]
-users = [4]
-"""
+TINY = plans.tiny("sanic-single", "granian", repeats=2, loads=plans.SLOW)
 
 
 def bench(*arguments, **options):

@@ -13,33 +13,28 @@ from bench.model.columns import FILES
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
+from tests import plans
 from tests.bench.commands import start_run, told
 from tests.patience import LONG_S, wait_until
 
-TINY = """
-summary = "two servers"
-configurations = ["sanic-single", "uvicorn"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-
+TINY = plans.tiny(
+    "sanic-single",
+    "uvicorn",
+    loads=f"""
 [rotation]
 sittings = 2
 load_s = 0.4
 settle_s = 0.2
 slice_s = 0.1
-
-[scenarios.index]
-users = [4]
-
+{plans.INDEX}
 [[scenarios.index.open]]
 rates_per_s = [50]
 users = 4
 
 [scenarios.mixed]
 users = [2]
-"""
+""",
+)
 NAMES = ("sanic-single", "uvicorn", "sanic-single-again")
 
 

@@ -14,6 +14,7 @@ from bench.machine import loopback
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
+from tests import plans
 from tests.bench.commands import told
 
 VARIANTS = """
@@ -41,16 +42,13 @@ of = "uvicorn"
 varies = "flag"
 add = ["--no-such-flag"]
 """
-TINY = """
-summary = "two settings"
-configurations = ["without-line", "few-waiting", "three-workers"]
-settings = true
-catalogue = "variants.toml"
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-
+TINY = plans.tiny(
+    "without-line",
+    "few-waiting",
+    "three-workers",
+    settings=True,
+    catalogue="variants.toml",
+    loads=f"""
 [rotation]
 sittings = 2
 load_s = 0.2
@@ -61,14 +59,12 @@ slice_s = 0.05
 starts = 1
 bursts = [20]
 bursts_each = 1
-
-[scenarios.index]
-users = [4]
-
+{plans.INDEX}
 [[scenarios.index.open]]
 rates_per_s = [50]
 users = 4
-"""
+""",
+)
 
 
 @pytest.fixture(autouse=True)

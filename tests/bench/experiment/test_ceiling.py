@@ -27,6 +27,7 @@ from bench.launch.server import ServerError
 from bench.machine import cpus, host
 from bench.model import plan
 from bench.model.files import ROOT
+from tests import plans
 from tests.patience import LONG_S, wait_until
 
 INDEX = ROOT / "locustfiles" / "index.py"
@@ -483,17 +484,7 @@ def alive(processes):
 
 
 def test_a_run_records_the_ceilings_of_its_loads(tmp_path):
-    text = """
-summary = "for tests"
-configurations = ["sanic-single"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-[scenarios.index]
-users = [3]
-"""
-    (tmp_path / "tiny.toml").write_text(text)
+    (tmp_path / "tiny.toml").write_text(plans.tiny("sanic-single", loads="[scenarios.index]\nusers = [3]"))
 
     def once():
         said = io.StringIO()

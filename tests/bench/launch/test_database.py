@@ -28,16 +28,11 @@ from bench.model import plan
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.model.scenarios import load as load_scenarios
+from tests import plans
 from tests.databases import ask, running
 from tests.patience import LONG_S, wait_until
 
-PLAN = """
-summary = "for tests"
-configurations = ["sanic-single"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = {seconds}
+BOTH = """
 [scenarios.db]
 users = [1]
 [scenarios.db-write]
@@ -330,7 +325,7 @@ def run_here(tmp_path, text):
 
 def test_a_run_without_a_database_measures_the_rest(tmp_path, nowhere, ceilings):
     thresholds = '[thresholds]\ndb = ["failures == 0"]\n'
-    result, said = run_here(tmp_path, PLAN.format(seconds=1) + INDEX + thresholds)
+    result, said = run_here(tmp_path, plans.tiny("sanic-single", loads=BOTH + INDEX + thresholds))
     assert "unavailable: db, db-write: no PostgreSQL is installed here" in said
     assert (result.outcome.finished, result.outcome.failed) == (1, 0)
     record = json.loads((result.folder / "run.json").read_text())
@@ -342,7 +337,7 @@ def test_a_run_without_a_database_measures_the_rest(tmp_path, nowhere, ceilings)
 
 def test_a_run_of_which_nothing_is_left_says_what_it_needs(tmp_path, nowhere):
     with pytest.raises(UsageError, match=r"nothing to measure: db, db-write: .* install PostgreSQL"):
-        run_here(tmp_path, PLAN.format(seconds=1))
+        run_here(tmp_path, plans.tiny("sanic-single", loads=BOTH))
     assert not (tmp_path / "results").exists()
 
 
@@ -367,7 +362,7 @@ def cells(folder):
 
 def test_a_run_with_a_private_database(tmp_path, monkeypatch, ceilings):
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    result, said = run_here(tmp_path, PLAN.format(seconds=1))
+    result, said = run_here(tmp_path, plans.tiny("sanic-single", loads=BOTH))
     assert result.outcome.failed == 0, said
     folder = result.folder
     record = json.loads((folder / "run.json").read_text())
@@ -387,7 +382,7 @@ def test_a_run_with_a_private_database(tmp_path, monkeypatch, ceilings):
 def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path, monkeypatch, ceilings):
     with running(tmp_path) as server:
         ask(server.url, "CREATE TABLE public.orders (mine int)")
-        twice = PLAN.format(seconds=1).replace("repeats = 1", "repeats = 2")
+        twice = plans.tiny("sanic-single", loads=BOTH, repeats=2)
         monkeypatch.setenv("DATABASE_URL", server.url)
         result, said = run_here(tmp_path, twice)
         assert result.outcome.failed == 0, said
@@ -405,7 +400,11 @@ def test_a_run_with_a_given_database_leaves_what_else_is_in_it(tmp_path, monkeyp
 
 
 def test_a_given_database_that_does_not_answer_is_told_before_anything_is_measured(tmp_path):
-    run = bench(tmp_path, PLAN.format(seconds=1), DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app")
+    run = bench(
+        tmp_path,
+        plans.tiny("sanic-single", loads=BOTH),
+        DATABASE_URL="postgresql://ada:secret@127.0.0.1:1/app",
+    )
     output, errors = run.communicate(timeout=LONG_S)
     assert run.returncode == 1 and "Traceback" not in errors
     assert "the database of DATABASE_URL cannot be used:" in errors and "secret" not in output + errors
@@ -414,7 +413,7 @@ def test_a_given_database_that_does_not_answer_is_told_before_anything_is_measur
 
 
 def test_a_private_database_that_dies_fails_the_cell_and_ends_the_run(tmp_path):
-    run = bench(tmp_path, PLAN.format(seconds=40))
+    run = bench(tmp_path, plans.tiny("sanic-single", loads=BOTH, measured_s=40))
 
     def begun():
         assert run.poll() is None

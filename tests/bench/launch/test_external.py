@@ -24,22 +24,14 @@ from bench.model.deployed import Deployed
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.model.narrowing import narrow
+from tests import plans
 from tests.bench.commands import told
 from tests.certificates import issue
 from tests.patience import wait_until
 from tests.ports import free_port
 
 URL = "http://127.0.0.1:8000"
-TINY = """
-summary = "for tests"
-configurations = "all"
-workers = [1, 2]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-[scenarios.index]
-users = [2]
-"""
+TINY = plans.tiny(workers=[1, 2], loads="[scenarios.index]\nusers = [2]\n")
 
 
 @pytest.fixture

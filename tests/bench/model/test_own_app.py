@@ -13,19 +13,11 @@ from bench.launch.local import Processes
 from bench.model import narrowing, plan
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
+from tests import plans
 from tests.bench.commands import told
 
 EXAMPLE = ROOT / "docs" / "examples" / "notes"
-PLAN = """
-summary = "for tests"
-configurations = ["sanic", "gunicorn-uvicorn"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-[scenarios.index]
-users = [4]
-"""
+PLAN = plans.tiny("sanic", "gunicorn-uvicorn")
 SHOP = "from sanic import Sanic, text\napp = Sanic('shop')\napp.add_route(lambda _: text('open'), '/')\n"
 USERS = """from locust import HttpUser, between, task
 class Shopper(HttpUser):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import self_check as command
+from bench.cli.trust import self_check as command
 from bench.machine import cpus
 from bench.model import documents
 from bench.model.files import ROOT

@@ -8,20 +8,11 @@ import time
 import psutil
 import pytest
 
+from tests import plans
 from tests.bench.commands import gone, start_run
 from tests.patience import LONG_S, wait_until
 
-TINY = """
-summary = "for tests"
-configurations = ["sanic-single", "uvicorn"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-# Users who wait for most of their time: what the load is does not matter.
-[scenarios.slow]
-users = [4]
-"""
+TINY = plans.tiny("sanic-single", "uvicorn", loads=plans.SLOW)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import replay as command
+from bench.cli.trust import replay as command
 from bench.launch import stacks
 from bench.launch.stacks import Environment
 from bench.model import documents

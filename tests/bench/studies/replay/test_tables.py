@@ -1,4 +1,4 @@
-from bench.cli.replay import markdown
+from bench.cli.trust.replay import markdown
 from bench.model.replay import Replay
 from bench.studies.replay.figures import Summary
 from bench.studies.replay.tables import tables

@@ -9,25 +9,19 @@ from bench.model.records.run import Run
 from bench.studies.rotation import planted
 from bench.studies.rotation import series as serial
 from bench.studies.rotation.series import Leg, Series
+from tests import plans
 
-TINY = """
-summary = "one server in both manners"
-configurations = ["uvicorn"]
-workers = [1]
-repeats = 1
-warmup_s = 0.2
-measured_s = 1
-
+TINY = plans.tiny(
+    "uvicorn",
+    loads=f"""
 [rotation]
 sittings = 1
 load_s = 0.4
 settle_s = 0.2
 slice_s = 0.05
 both_manners = true
-
-[scenarios.index]
-users = [4]
-"""
+{plans.INDEX}""",
+)
 CONSOLE = Console(quiet=True)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.study import Study
 from analysis.summary import summarise
-from bench.cli import rotation as commands
+from bench.cli.trust import rotation as commands
 from bench.model.errors import UsageError, UserError
 from bench.stats.comparison import Ratio
 from bench.studies.rotation import alone, calm, manners, planted

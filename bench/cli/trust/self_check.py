@@ -131,7 +131,7 @@ def yardsticks(
         documents.replace(
             DOCUMENT,
             {
-                name: documents.markdown(block, provenance)
+                name: documents.markdown(block[-1:], provenance)  # of figures and their ratios the ratios
                 for name, block in blocks.items()
                 if (name == SERVERS_BLOCK) == steer_host
             },

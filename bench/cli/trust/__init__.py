@@ -1,0 +1,1 @@
+"""The commands that say how far to trust the suite."""
