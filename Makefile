@@ -26,6 +26,9 @@ LAUNCHER ?=
 # nginx or haproxy, and what it does with a request that was not answered: default or off (docs/proxy.md).
 PROXY ?=
 PROXY_RETRIES ?=
+# default or off: does it keep connections to servers? on: do clients reach it by TLS?
+PROXY_KEEPALIVE ?=
+PROXY_TLS ?=
 RESULTS ?= results
 RUN ?=
 ARGUMENTS ?=
@@ -87,6 +90,8 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
 	$(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
+	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) \
+	$(if $(PROXY_TLS),$(if $(filter on,$(PROXY_TLS)),--proxy-tls,$(error PROXY_TLS=on is all there is))) \
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
 	$(call option,baseline,$(BASELINE)) $(call option,baseline-requirements,$(BASELINE_REQUIREMENTS)) \
 	$(call option,locustfile,$(SCENARIO)) $(call option,locustfile-requirements,$(SCENARIO_REQUIREMENTS)) \

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pandas as pd
 
+from analysis import proxy_cost
 from analysis.capacity import SEARCH
 from analysis.proxied import COUNTS
 from analysis.recycling import price
@@ -201,6 +202,11 @@ def replacements(study: Study) -> pd.DataFrame:
 def proxy(study: Study) -> pd.DataFrame:
     """What clients lose behind the run's proxy and past it, as counts (`proxied.COUNTS`)."""
     return pd.DataFrame(columns=list(COUNTS)) if study.proxied is None else study.proxied.counts
+
+
+def proxy_costs(study: Study) -> pd.DataFrame:
+    """What the run's proxy costs each closed load (`proxy_cost.FRAME`)."""
+    return pd.DataFrame(columns=proxy_cost.FRAME) if study.proxy_cost is None else study.proxy_cost.frame
 
 
 def losses(study: Study) -> pd.DataFrame:

@@ -9,12 +9,11 @@ import pandas as pd
 
 from analysis.recycling import Recycling
 from analysis.recycling.answers import lost_rate
-from analysis.recycling.requests import within
+from analysis.recycling.requests import DIRECT, HTTP_5XX, ran_twice, within
 from analysis.results import Results
 from analysis.table import Cell, TableRow, number, words
 from analysis.words import MISSING, duration, figures, listed
 
-DIRECT = "direct"
 _PLACE = ["configuration", "workers", "scenario"]
 COUNTS = {
     "configuration": "object",
@@ -40,7 +39,6 @@ those whose handler began or ended (`ran_unanswered`); requests whose handler ra
 (`ran_twice`), answered or not; the longest time without any answer. Of their controls: percentiles of the
 time from sending to the last byte."""
 
-_HTTP_5XX = "http_5xx"
 # Configuration, number of workers, scenario.
 Place = tuple[str, int, str]
 
@@ -123,7 +121,7 @@ def counts(view: View, way: str) -> pd.DataFrame:
     """`COUNTS` of the cells of one way; `way` is the value of `proxy`."""
     cells, losses = view.recycling.cells, view.recycling.losses
     recycled = cells[cells["treatment"] == "recycled"]
-    of_5xx = losses["kind"] == _HTTP_5XX
+    of_5xx = losses["kind"] == HTTP_5XX
     frame = recycled[[*_PLACE, "requests"]].assign(
         replacements=recycled["replaced"],
         answers_5xx=_per_cell(losses[of_5xx], recycled.index),
@@ -142,15 +140,6 @@ def counts(view: View, way: str) -> pd.DataFrame:
     )
     summed["method"] = summed["scenario"].map(of_scenario)
     return summed.assign(proxy=way)[list(COUNTS)].astype(COUNTS)
-
-
-def ran_twice(results: Results) -> pd.DataFrame:
-    """The requests (`cell`, `id`) of the windows whose handler began more than once."""
-    begun = results.handled[results.handled["event"] == "started"]
-    again = begun[begun.duplicated(["cell", "id"])].drop_duplicates(["cell", "id"])[["cell", "id"]]
-    traced = results.trace[results.trace["id"].isin(set(again["id"]))]
-    ended = within(traced, results.cells, "ended")[["cell", "id"]]
-    return again.astype({"id": "str"}).merge(ended.astype({"id": "str"}), on=["cell", "id"])
 
 
 def _per_cell(frame: pd.DataFrame, cells: pd.Index) -> pd.Series:

@@ -63,8 +63,11 @@ def _own(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, str]]:
         yield "ENVIRONMENT", " ".join(app["environment"])
     if plan.get("proxy"):  # also where the plan has one: what is measured next is to be behind it, too
         yield "PROXY", plan["proxy"]
-        if plan.get("proxy_retries"):
-            yield "PROXY_RETRIES", plan["proxy_retries"]
+        for key in ("proxy_retries", "proxy_keepalive"):
+            if plan.get(key):
+                yield key.upper(), plan[key]
+        if plan.get("proxy_tls"):
+            yield "PROXY_TLS", "on"
 
 
 def _other_users(plan: Recorded, written: Plan | None) -> bool:

@@ -144,7 +144,8 @@ def load(directory: Path) -> Results:
     run = schema.read(directory / "run.json", Run)
     paths = sorted(directory.glob("*/*/*/*/cell.json"))
     every = [(path.parent, schema.read(path, Cell)) for path in paths]
-    records = [record for record in every if (record[1].proxy is not None) == (run.behind is not None)]
+    # From the web UI one load may go through a proxy, and the next one past it: it has no way of its own.
+    records = [record for record in every if run.behind is None or record[1].proxy is not None]
     if not records:
         raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
     past = tuple(record for record in every if run.behind is not None and record[1].proxy is None)

@@ -12,7 +12,8 @@ from analysis.aliases import Alike, alike
 from analysis.capacity import capacity, searches
 from analysis.overview import Rankings, rankings
 from analysis.proxied import Proxied, View, proxied
-from analysis.recycling import Deploys, Recycling, analyse, deploys
+from analysis.proxy_cost import ProxyCost, proxy_cost
+from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
 from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, second, settings
 from analysis.sittings import Sittings, sittings
@@ -93,6 +94,12 @@ class Study:
         return None if beside is None else Study(beside)
 
     @cached_property
+    def every_cell(self) -> pd.DataFrame:
+        """The cells of the run, those past its proxy included, as `Results.cells` but with other numbers."""
+        beside = [] if self.direct is None else [self.direct.results.cells]
+        return pd.concat([self.results.cells, *beside], ignore_index=True)
+
+    @cached_property
     def proxied(self) -> Proxied | None:
         """What clients lose behind the run's proxy and past it; None where workers were not replaced so."""
         direct = self.direct
@@ -101,10 +108,22 @@ class Study:
         return proxied(View(self.results, self.recycling), View(direct.results, direct.recycling))
 
     @cached_property
+    def proxy_cost(self) -> ProxyCost | None:
+        """What the run's proxy costs closed loops; None where they did not go round both ways."""
+        if (direct := self.direct) is None:
+            return None
+        kind, order = str(self.results.run.behind), self.results.configurations
+        return proxy_cost(kind, self.summary, direct.summary, order)
+
+    @cached_property
     def deploys(self) -> Deploys | None:
-        """What deploys cost; None where the run has none."""
-        found = None if self.recycling is None else deploys(self.results, self.recycling.cells)
-        return found if found is not None and found.rows else None
+        """What deploys cost, behind the run's proxy and past it; None where the run has none."""
+        if self.recycling is None:
+            return None
+        found = deploys(self.results, self.recycling.cells, self.recycling.losses)
+        if self.direct is not None and self.direct.deploys is not None:
+            found = beside(found, self.direct.deploys, self.results.configurations)
+        return found if found.rows else None
 
     @cached_property
     def settings(self) -> Settings:

@@ -21,6 +21,11 @@ FIRST = "1"
 """The release that servers start with."""
 RESTART = "restart"
 """The way of a server that has no other: it is stopped and started again."""
+SWAP = "swap"
+"""A way of every server that is behind a proxy: a second copy starts at another port, the proxy is led to it,
+and then the first one is stopped."""
+STANDBY = "standby"
+"""The file, in the folder of the metrics, that says where the second copy answers, once it does."""
 
 _LOCAL = "127.0.0.1"
 # How long the inspector may take to listen, and to answer.

@@ -76,6 +76,7 @@ class Meter:
         self._held: list[_Row] | None = []
         self._memory_due = 0.0
         self._first_role = "worker"  # of what serve itself starts
+        self.roots: set[int] = set()  # what serve itself has started
         self.announced = 0  # workers that have announced themselves, ever
         self.stillborn = 0  # processes that died before `settle()` came, announced or not
         _write(self._processes, PROCESSES)
@@ -166,17 +167,19 @@ class Meter:
         else:
             start = int(stat[START])
             moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + start / _TICKS_PER_S
-        role = None if self._held is not None else self._role_of_newborn(stat)
+        role = None if self._held is not None else self._role_of_newborn(pid, stat)
         process = self._known[pid] = _Process(pid, start, role, ExitWatch(pid, start))
         self._event(moment, "born", process)
         return process
 
-    def _role_of_newborn(self, stat: list[str] | None) -> str:
+    def _role_of_newborn(self, pid: int, stat: list[str] | None) -> str:
         """After `settle()`: what the manager starts is a worker, what a worker starts is not.
 
         What serve starts again is what its first process was. Where a manager lives, something of unknown
         parents was orphaned, or is dead.
         """
+        if pid in self.roots:
+            return self._first_role
         parent = self._known.get(int(stat[PARENT])) if stat else None
         if parent is None:
             managed = any(process.role == "manager" for process in self._known.values())

@@ -28,8 +28,12 @@ _PIPE_BYTES, _COPIED_S = 1 << 16, 5.0
 SUPPORTED = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 """Whether this system can tell the children of a process: Linux with CONFIG_PROC_CHILDREN."""
 
-# The last group read is the server's; the end of input means that serve is gone.
-_WARDEN = 'while read -r line; do group=$line; done; [ -z "$group" ] || kill -s KILL -- "-$group"'
+# The last group read is the server's, one behind a + is beside that before it; the end of input means that
+# serve is gone.
+_WARDEN = (
+    'while read -r line; do case $line in +*) groups="$groups -${line#+}";; *) groups="-$line";; esac; done; '
+    '[ -z "$groups" ] || kill -s KILL -- $groups'
+)
 
 
 class ProcessTree:
@@ -38,6 +42,7 @@ class ProcessTree:
     def __init__(self) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER)
         self.root: int | None = None
+        self.former: int | None = None  # the first process of the copy that `root` is beside
         self._copying: list[threading.Thread] = []
         # If serve is killed, the kernel kills only the server's first process. The warden, which
         # notices because its input ends, kills the workers that this one leaves behind.
@@ -53,11 +58,13 @@ class ProcessTree:
         log: Path,
         *,
         piped: bool = False,
+        beside: bool = False,
     ) -> int:
         """Start the server in a session of its own, its output appended to `log`; returns its pid.
 
         With `piped` the output goes to a pipe, as in a container, and a thread of this process writes what it
-        reads there to the log. Raises `OSError` if the program cannot be run.
+        reads there to the log. `beside`: the server that runs is to stay, as the `former` one, for now.
+        Raises `OSError` if the program cannot be run.
         """
         with self._pipe_to(log) if piped else log.open("ab") as output:
             server = subprocess.Popen(
@@ -72,11 +79,20 @@ class ProcessTree:
             )
         # reap() waits for all children alike; the Popen object must not.
         server.returncode = 0
-        self.root = server.pid
-        assert self._warden.stdin is not None
-        self._warden.stdin.write(b"%d\n" % server.pid)
-        self._warden.stdin.flush()
+        self.former, self.root = self.root if beside else None, server.pid
+        self._tell_warden(b"+%d\n" if self.former else b"%d\n")
         return server.pid
+
+    def _tell_warden(self, line: bytes) -> None:
+        assert self._warden.stdin is not None
+        self._warden.stdin.write(line % self.root)
+        self._warden.stdin.flush()
+
+    def forget_former(self) -> None:
+        """Nothing of the former copy is left: its numbers may soon be those of others."""
+        self.former = None
+        if self.root is not None:
+            self._tell_warden(b"%d\n")
 
     def _pipe_to(self, log: Path) -> IO[bytes]:
         """The end of a pipe to write to; a thread copies to the log until nobody has it open any more."""
@@ -102,16 +118,23 @@ class ProcessTree:
                 return
             if pid == self.root:
                 self.root = None
+            if pid == self.former:
+                self.former = None
             yield pid, exit_status_of(status)
 
     def pids(self) -> list[int]:
         """The pids of all processes of the server, zombies included."""
         return [pid for pid in _descendants(os.getpid()) if pid != self._warden.pid]
 
+    def former_pids(self) -> list[int]:
+        """The pids of all processes of the former copy, those that it abandoned left out."""
+        return [] if self.former is None else [self.former, *_descendants(self.former)]
+
     def signal(self, number: int) -> None:
-        """Send a signal to the server's first process, if it lives."""
-        if self.root is not None:
-            os.kill(self.root, number)
+        """Send a signal to the server's first process, if it lives; of two copies to both."""
+        for pid in (self.root, self.former):
+            if pid is not None:
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """Send SIGKILL to every process of the server."""

@@ -51,7 +51,8 @@ def serve(options: argparse.Namespace) -> None:
     if not SUPPORTED:
         raise ServeError(WRONG_ARGUMENTS, "needs Linux with /proc and CONFIG_PROC_CHILDREN to find processes")
     order = _order(options)
-    _check_port(order.host, order.port)
+    for port in filter(None, (order.port, order.swap_port)):
+        _check_port(order.host, port)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
     meter = _meter(order.metrics, options.memory_interval)
     tree = ProcessTree()
@@ -76,24 +77,28 @@ def _order(options: argparse.Namespace) -> Order:
         catalogue = load(options.catalogue)
         configuration = catalogue.get(options.name)
         recycling = Recycling(options.max_requests, options.max_requests_jitter, options.max_rss)
-        command = configuration.command(
-            host=options.host,
-            port=options.port,
-            workers=options.workers,
-            app=options.app if own is None else OWN_APP,
-            recycling=recycling,
-            startup_timeout=WATCHDOG_S if own is None else options.startup_timeout,
-            certificate=str(options.certificate),
-            key=str(options.key),
-        )
+        commands = [
+            configuration.command(
+                host=options.host,
+                port=port,
+                workers=options.workers,
+                app=options.app if own is None else OWN_APP,
+                recycling=recycling,
+                startup_timeout=WATCHDOG_S if own is None else options.startup_timeout,
+                certificate=str(options.certificate),
+                key=str(options.key),
+            )
+            for port in filter(None, (options.port, options.swap_port))
+        ]
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
     if configuration.tls and None in (options.certificate, options.key):
         raise ServeError(WRONG_ARGUMENTS, f"{options.name} speaks TLS: give --certificate and --key")
-    program = _program(command[0], catalogue.stacks[configuration.stack])
+    program = str(_program(commands[0][0], catalogue.stacks[configuration.stack]))
+    first, *second = ([program, *command[1:]] for command in commands)
     return Order(
         configuration=configuration,
-        command=[str(program), *command[1:]],
+        command=first,
         host=options.host,
         port=options.port,
         workers=options.workers,
@@ -105,6 +110,8 @@ def _order(options: argparse.Namespace) -> Order:
         grace_period=options.grace_period,
         own=own,
         deploys=options.deploys,
+        swap_port=options.swap_port,
+        swap_command=second[0] if second else None,
     )
 
 
@@ -232,6 +239,12 @@ def _parser() -> argparse.ArgumentParser:
         "--deploys",
         action="store_true",
         help="the app will have new releases: SIGUSR1 publishes one and has the server take it up",
+    )
+    add(
+        "--swap-port",
+        type=_number(int, 1, 65535),
+        metavar="PORT",
+        help="with --deploys: a second copy takes up the release, at this port; SIGUSR1 again ends the first",
     )
     add(
         "--sample-interval",

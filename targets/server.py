@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -46,7 +47,7 @@ class Order:
     """What to serve and how: the command line of serve, checked. Times are seconds.
 
     `own` is the app that `targets.own` stands for in the command; None where the command names the app.
-    `deploys`: the app will have new releases.
+    `deploys`: the app will have new releases; with a `swap_command` by a second copy, at `swap_port`.
     """
 
     configuration: Configuration
@@ -62,6 +63,8 @@ class Order:
     grace_period: float
     own: OwnApp | None = None
     deploys: bool = False
+    swap_port: int | None = None
+    swap_command: list[str] | None = None
 
 
 class Server:
@@ -74,7 +77,7 @@ class Server:
         self._log = order.metrics / "server.log"
         self._requests = order.metrics / "requests.csv"
         self._identity = order.metrics / "identity.json"
-        way = deploys.way_of(order.configuration, order.workers)
+        way = deploys.way_of(order.configuration, order.workers) if order.swap_port is None else deploys.SWAP
         self._deploys = Deploys(order.metrics / "release", way) if order.deploys else None
         self._deploy_due = False
         self._started = 0.0
@@ -100,15 +103,19 @@ class Server:
             self._serve()
         self._stop(self._order.grace_period)
 
-    def _start(self) -> None:
+    def _start(self, second: list[str] | None = None) -> None:
+        """Start it, or a `second` copy of it by a command of its own beside it."""
         self._started = time.time()
         self._announced_before = self._meter.announced
         folder = PROJECT if self._order.own is None else self._order.own.folder
+        command, beside = second or self._order.command, second is not None
         try:
             piped = self._order.configuration.output == PIPE
-            self._tree.start(self._order.command, self._environment(), folder, self._log, piped=piped)
+            environment = self._environment()
+            pid = self._tree.start(command, environment, folder, self._log, piped=piped, beside=beside)
         except OSError as error:
-            raise NeverReadyError(f"cannot run {self._order.command[0]}: {error.strerror}") from error
+            raise NeverReadyError(f"cannot run {command[0]}: {error.strerror}") from error
+        self._meter.roots.add(pid)
 
     def _environment(self) -> dict[str, str]:
         log = {"WHICHWORKER_REQUEST_LOG": str(self._requests.resolve())} if self._order.log_requests else {}
@@ -163,10 +170,13 @@ class Server:
         missing = self._order.workers - len(self._meter.workers)
         if missing > 0:
             raise NotReadyError(f"{missing} of {self._order.workers} workers have not started the app")
+        return self._ask_at(self._order.port)
+
+    def _ask_at(self, port: int) -> dict[str, Any]:
         order, pids = self._order, self._tree.pids()
         if order.own is None:
-            return ask_whoami(order.host, order.port, order.configuration, pids)
-        return read_identity(self._identity, order.port, order.configuration, pids)
+            return ask_whoami(order.host, port, order.configuration, pids)
+        return read_identity(self._identity, port, order.configuration, pids)
 
     def _serve(self) -> None:
         """Meter until asked to stop, and deploy when told to."""
@@ -190,10 +200,58 @@ class Server:
                 releases.ask_inspector()
             except DeployError as error:
                 raise DeployError(self._story(f"was not told to reload: {error}")) from error
+        elif self._order.swap_port is not None:
+            self._swap(self._order.swap_port)
         else:
             self._end(signal.SIGTERM, self._order.grace_period)
             if self._stop_signal is None:
                 self._start()
+
+    def _swap(self, port: int) -> None:
+        """Start a second copy, say when it answers, and stop the first one when told to."""
+        self._start(self._order.swap_command)
+        deadline = time.monotonic() + self._order.startup_timeout
+        while not self._second_answers(port):
+            if self._stop_signal is not None:
+                return
+            if self._tree.root is None or time.monotonic() > deadline:
+                raise DeployError(self._story("was started a second time, and this copy never answered"))
+            self._watch(_POLL_S)
+        (self._order.metrics / deploys.STANDBY).write_text(self._url(port))
+        while not self._deploy_due:
+            if self._stop_signal is not None:
+                return
+            self._watch(_POLL_S)
+        self._deploy_due = False
+        self._end_former()
+
+    def _second_answers(self, port: int) -> bool:
+        self._meter.read_announcements()
+        if self._meter.announced - self._announced_before < self._order.workers:
+            return False
+        try:
+            self._ask_at(port)
+        except NotReadyError:
+            return False
+        except UndeclaredError as problem:
+            raise DeployError(self._story(f"is not what it should be: {problem}")) from problem
+        return True
+
+    def _end_former(self) -> None:
+        """Have the former copy end, as `_end` does the whole server."""
+        deadline = time.monotonic() + self._order.grace_period
+        former = self._tree.former
+        ending = self._tree.former_pids()
+        if former is not None:
+            os.kill(former, signal.SIGTERM)
+        while self._stop_signal is None and (left := set(ending) & set(self._tree.pids())):
+            self._watch(_POLL_S)
+            ending = [*left, *self._tree.former_pids()]
+            if time.monotonic() > deadline:
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        self._tree.forget_former()
 
     def _may_respawn(self) -> bool:
         """Whether it ended as declared: after its requests, for a process manager to start it again."""
@@ -241,15 +299,18 @@ class Server:
             if pid == root:
                 self._exit_status = status
 
+    def _url(self, port: int) -> str:
+        host = reachable(self._order.host)
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{'https' if self._order.configuration.tls else 'http'}://{place}"
+
     def _write_server_json(self, whoami: dict[str, Any]) -> None:
         order = self._order
-        host = reachable(order.host)
-        place = f"[{host}]:{order.port}" if ":" in host else f"{host}:{order.port}"
         content = {
             "configuration": order.configuration.name,
             "command": order.command,
             "environment": dict(order.configuration.environment),
-            "url": f"{'https' if order.configuration.tls else 'http'}://{place}",
+            "url": self._url(order.port),
             "pid": self._tree.root,
             "workers": order.workers,
             "max_requests": order.recycling.max_requests,

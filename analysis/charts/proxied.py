@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from analysis.charts import style
 from analysis.charts.recycling import LINEAR
 from analysis.charts.registry import chart
-from analysis.proxied import DIRECT, per_1000
+from analysis.proxied import per_1000
+from analysis.recycling.requests import DIRECT
 from analysis.study import Study
 from analysis.words import figures
 

@@ -31,6 +31,14 @@ publish.charts(study, "How much each configuration serves")
 publish.table(exports.loads(study), "loads")
 
 # %% [markdown]
+# ## What the proxy costs
+#
+# Where the run has one: each server behind it and past it, in turns.
+
+# %%
+publish.table(exports.proxy_costs(study), "proxy_cost")
+
+# %% [markdown]
 # ## What to keep in mind
 
 # %%

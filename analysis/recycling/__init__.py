@@ -5,14 +5,14 @@ from typing import Any
 from analysis.frames import DIMENSIONS
 from analysis.recycling import answers
 from analysis.recycling.cells import cells_of, with_stalls
-from analysis.recycling.deploys import Deploys, deploys
+from analysis.recycling.deploys import Deploys, beside, deploys
 from analysis.recycling.judge import Case, judge
 from analysis.recycling.lives import lives, replacements
 from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, Row
 from analysis.recycling.requests import by_cell, followed, losses
 from analysis.results import Results
 
-__all__ = ["QUESTIONS", "Answer", "Deploys", "Recycling", "Row", "analyse", "deploys"]
+__all__ = ["QUESTIONS", "Answer", "Deploys", "Recycling", "Row", "analyse", "beside", "deploys"]
 
 
 def analyse(results: Results) -> Recycling | None:
@@ -34,5 +34,5 @@ def analyse(results: Results) -> Recycling | None:
     }
     judged = cells.join(judge(cases))[[*DIMENSIONS[1:], *CELLS]].astype(CELLS)
     table = answers.table(results, lived, replaced, judged)
-    finding = answers.finding(judged, table) if table else deploys(results, judged).finding
+    finding = answers.finding(judged, table) if table else deploys(results, judged, lost).finding
     return Recycling(lived, replaced, lost, judged, table, finding)

@@ -11,11 +11,16 @@ from scipy.special import gammaincinv
 from analysis.frames import DIMENSIONS
 from analysis.recycling.limits import NEAR_S
 from analysis.recycling.model import LOSSES
+from analysis.results import Results
 from bench.stats.comparison import CONFIDENCE
 
 Ints = npt.NDArray[np.int64]
 # How far a request came, by `stage`: its handler never ran, began and did not finish, made its answer.
 STAGES = ("no", "started", "finished")
+# The way of clients that go through no proxy, beside the kinds of proxies.
+DIRECT = "direct"
+# The kind of failure that an answer of 5xx is.
+HTTP_5XX = "http_5xx"
 
 
 def followed(trace: pd.DataFrame, handled: pd.DataFrame) -> pd.DataFrame:
@@ -73,6 +78,15 @@ def _places(frame: pd.DataFrame, cells: pd.Index, ids: pd.Index) -> Ints:
     cell = cells.get_indexer(pd.Index(frame["cell"]))
     places: Ints = np.where((code < 0) | (cell < 0), -1, cell * len(ids) + code)
     return places
+
+
+def ran_twice(results: Results) -> pd.DataFrame:
+    """The requests (`cell`, `id`) of the windows whose handler began more than once."""
+    begun = results.handled[results.handled["event"] == "started"]
+    again = begun[begun.duplicated(["cell", "id"])].drop_duplicates(["cell", "id"])[["cell", "id"]]
+    traced = results.trace[results.trace["id"].isin(set(again["id"]))]
+    ended = within(traced, results.cells, "ended")[["cell", "id"]]
+    return again.astype({"id": "str"}).merge(ended.astype({"id": "str"}), on=["cell", "id"])
 
 
 Floats = npt.NDArray[np.float64]

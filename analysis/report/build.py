@@ -133,7 +133,7 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _tables(analysed: Study) -> tuple[Listing, ...]:
-    """Recycling, deploys, the ranking or an overview of many, searches, rates, and aliases, where there are.
+    """Recycling, deploys, the ranking or an overview, the proxy, searches, rates, aliases, where there are.
 
     Then settings, which are all that is printed of a run that is about nothing else.
     """
@@ -147,6 +147,7 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
     return (
         *(each for each in either if each is not None and each.rows),
         *rankings,
+        *([] if analysed.proxy_cost is None else [analysed.proxy_cost]),
         *verdict.capacity,
         *verdict.rates,
         *([alike] if alike.rows else []),

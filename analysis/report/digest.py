@@ -175,6 +175,8 @@ def _found(study: Study) -> Iterator[Line]:
     yield from (Line(table.finding, "ranking") for table in study.verdict.capacity[:FEW])
     if study.deploys is not None:
         yield Line(study.deploys.finding)
+    if study.proxy_cost is not None:
+        yield Line(study.proxy_cost.finding)
     if study.recycling is not None and study.recycling.rows:
         unwanted = {
             row.configuration: sum(answer.verdict == "bad" for answer in row.answers)
@@ -192,7 +194,8 @@ def _together(study: Study) -> Iterator[Line]:
 def _sure(study: Study) -> Iterator[Line]:
     results, tables = study.results, study.verdict.tables
     repeats = int(results.cells["repeat"].max())
-    finished = f"{len(results.finished):,} of {results.run.cells_planned:,} planned cells finished"
+    count = int((study.every_cell["status"] == "finished").sum())
+    finished = f"{count:,} of {results.run.cells_planned:,} planned cells finished"
     rotated = results.cells["rotated"]
     unit = "sitting" if rotated.all() else "repeat or sitting" if rotated.any() else "repeat"
     yield Line(f"{finished}, {counted(repeats, unit)} of each.")

@@ -164,8 +164,8 @@ def _sections(
     numbers = _numbers(deciding)
     for decides in deciding:
         yield Section(decides.title, "deciding", Deciding(shown(decides), numbers, lives))
-    if analysed.proxied is not None:
-        yield Section(analysed.proxied.title, "tables", [shown(analysed.proxied)])
+    by_proxy: tuple[Listing | None, ...] = (analysed.proxied, analysed.proxy_cost)
+    yield from (Section(each.title, "tables", [shown(each)]) for each in by_proxy if each is not None)
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
@@ -177,10 +177,10 @@ def _sections(
     alike = [shown(analysed.alike)] if analysed.alike.rows else []
     yield Section("How often the suite cries wolf", "tables", alike)
     yield from _illustrated(registry.AFTER, pictures)
-    yield Section("How it was measured", "facts", facts.facts(run, results.cells))
+    yield Section("How it was measured", "facts", facts.facts(run, analysed.every_cell))
     yield Section("What was measured", "configurations", facts.configurations(analysed))
     yield Section("What could not be measured", "unavailable", run.unavailable)
-    yield Section("Cells that failed", "failures", facts.failures(results.directory, results.cells))
+    yield Section("Cells that failed", "failures", facts.failures(results.directory, analysed.every_cell))
     yield Section("Cells that the answers were read from", "evidence", list(numbers))
 
 

@@ -114,8 +114,8 @@ def _asked(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Put nginx or haproxy of this machine before the servers: clients go through it; where "
-            "workers are replaced, also past it (docs/proxy.md).",
+            help="Put nginx or haproxy of this machine before the servers: clients go through it; in "
+            "a rotation, and where workers are replaced, also past it (docs/proxy.md).",
             rich_help_panel=_BEHIND,
         ),
     ] = None,
@@ -127,6 +127,22 @@ def _asked(
             rich_help_panel=_BEHIND,
         ),
     ] = None,
+    proxy_keepalive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="Its connections to the server: default (kept), or off (one for each request).",
+            rich_help_panel=_BEHIND,
+        ),
+    ] = None,
+    proxy_tls: Annotated[
+        bool,
+        typer.Option(
+            "--proxy-tls",
+            help="Clients reach it by TLS, with a certificate made for the run.",
+            rich_help_panel=_BEHIND,
+        ),
+    ] = False,
     results_folder: ResultsOption = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run.")] = None,
     fresh: Annotated[
@@ -171,6 +187,8 @@ def _asked(
         "replacements": replacements,
         "proxy": proxy,
         "proxy_retries": proxy_retries,
+        "proxy_keepalive": proxy_keepalive,
+        "proxy_tls": proxy_tls or None,
         "startup_timeout_s": startup_timeout,
         "import_timeout_s": import_timeout,
         **own_options.changes(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
 from bench.model.plan import Plan
+from bench.model.proxy import ways
 from bench.model.recycling import Probe
 from bench.model.search import expected_steps
 from bench.model.settings import TAIL, expecting
@@ -101,7 +102,6 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
     """
     if plan.recycling is None:
         return
-    ways: list[str | None] = [None] if plan.proxy is None else [plan.proxy, None]
     with_losses = _measured_for(REPLACED, plan, configurations)
     for name in plan.configurations:
         if (plan.both and name in plan.aliases) or name not in with_losses:
@@ -112,9 +112,11 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
         numbers = possible_workers(plan, configuration)
         for workers in numbers:
             assert workers is not None
-            for task, proxy in product(_recycling(plan, configuration, workers), ways):
+            for task, proxy in product(_recycling(plan, configuration, workers), ways(plan.proxy)):
                 yield name, workers, [task], proxy
-        for probe, proxy in product(plan.probes if numbers else [], ways):
+        for probe, proxy in product(plan.probes if numbers else [], ways(plan.proxy)):
+            if probe.kind == "swap" and proxy is None:
+                continue  # nothing leads clients from one copy to the other
             load = OpenLoop("constant", probe.rate_per_s, probe.users)
             most = max(numbers, key=lambda workers: workers or 0)
             yield name, most, [_Task(probe.scenario, load, NEVER, probe=probe)], proxy

@@ -21,7 +21,10 @@ from bench.model.cells import Block, Cell
 _SAMPLE_INTERVAL_S, _MEMORY_INTERVAL_S = 0.05, 0.25
 # How long a server that is told to end under load may take to answer the requests it has.
 _GRACE_PERIOD_S = 30.0
-_ENDING = ("terminate", "deploy")
+_ENDING = ("terminate", "deploy", "swap")
+_DEPLOYS = ("deploy", "swap")
+# After the proxy was told of the second copy the first one is left to end its requests for this long.
+_DRAIN_S = 2.0
 # A cell goes on for this long after its server has ended: what clients meet then belongs to it.
 _AFTERMATH_S = 5.0
 
@@ -40,7 +43,8 @@ def options(block: Block, proxy: Proxy | None) -> Options:
         sample_interval_s=_SAMPLE_INTERVAL_S,
         memory_interval_s=_MEMORY_INTERVAL_S,
         grace_period_s=_GRACE_PERIOD_S if probe in _ENDING else None,
-        deploys=probe == "deploy",
+        deploys=probe in _DEPLOYS,
+        swapped=probe == "swap",
     )
 
 
@@ -67,6 +71,8 @@ class Observer:
         self._enough = False
         self.replaced = 0  # workers, in the window
         self.probe: dict[str, Any] | None = None  # as in cell.json
+        self._switched: float | None = None  # when the proxy was told of a second copy
+        self._drained = False
         self.server_ended: dict[str, Any] | None = None  # as in cell.json
 
     def watch(self) -> str | None:
@@ -75,6 +81,8 @@ class Observer:
         due = None if probe is None or start is None else start + probe.after_s
         if probe is not None and due is not None and self.probe is None and self._server.running:
             self._signal(probe.kind, due)
+        if self.probe is not None and self.probe["kind"] == "swap" and not self._drained:
+            self._swap()
         return self._note_end()
 
     def on_progress(self, event: Event) -> None:
@@ -96,7 +104,7 @@ class Observer:
         self.replaced = self._count(window_start)
         if reason is None and self._cell.probe is not None and self.probe is None:
             return "the probe was never sent: no worker was ready"
-        if self.probe is not None and self.probe["kind"] == "deploy":
+        if self.probe is not None and self.probe["kind"] in _DEPLOYS:
             self.probe["renewed"] = workers.renewed(self._server.directory)
         return reason
 
@@ -138,6 +146,18 @@ class Observer:
         self.server_ended = asdict(ending)
         return None
 
+    def _swap(self) -> None:
+        """Lead the proxy to the second copy once that answers, and end the first one a while later."""
+        server = self._server
+        if self._switched is not None:
+            if time.monotonic() >= self._switched + _DRAIN_S:
+                self._drained = True
+                server.deploy()
+        elif (second := server.standby) is not None:
+            assert server.front is not None  # blocks with a swap have a proxy
+            server.front.lead_to(second)
+            self._switched = time.monotonic()
+
     def _signal(self, kind: str, due: float) -> None:
         """Do what the probe is to do when it is due, and a worker is ready if one is to be killed."""
         if time.time() < due:
@@ -146,7 +166,7 @@ class Observer:
             self.probe = {"kind": kind, "time": time.time(), "pid": self._server.facts["pid"]}
             self._launcher.stop(self._server)
             return
-        if kind == "deploy":
+        if kind in _DEPLOYS:
             self.probe = {"kind": kind, "time": self._server.deploy(), "pid": self._server.facts["pid"]}
             return
         oldest = workers.oldest(workers.read(self._server.directory))

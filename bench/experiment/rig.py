@@ -49,8 +49,8 @@ class Rig:
         """Nothing of it may have been entered.
 
         ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``tls``: some servers
-        speak TLS. ``proxy`` is what clients of the servers go through. ``say`` hears of what a killed run
-        has left.
+        speak TLS, or the proxy does. ``proxy`` is what clients of the servers go through. ``say`` hears of
+        what a killed run has left.
         """
         self.launcher = launcher
         self.split = split
@@ -111,7 +111,7 @@ class Rig:
             session=_session(inputs, launcher, paths, split, folder, say) if generator else None,
             database=database,
             suite=environments.suite,
-            tls=any(each.tls for each in environments.available(inputs).values()),
+            tls=plan.proxy_tls or any(each.tls for each in environments.available(inputs).values()),
             proxy=proxy,
             say=say,
         )

@@ -1,6 +1,9 @@
-"""Measures one sitting: all its servers are alive at once, and each load goes round among them."""
+"""Measures one sitting: all its servers are alive at once, and each load goes round among them.
 
-from collections.abc import Mapping
+A server that is measured behind a proxy and past it is two targets of the load, and one candidate.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +24,8 @@ from targets.configurations import NEVER
 _OPTIONS = Options(sample_interval_s=1.0, memory_interval_s=5.0)
 # How the generator waits, one round after the other. Where its CPUs process what the loopback device
 # receives, no server pays for waking it, and the manner does not matter.
-_STEERED, _BOTH = ("polls",), ("polls", "sleeps")
+# But where a proxy runs on them: one that polls would take them from it.
+_STEERED, _BESIDE_PROXY, _BOTH = ("polls",), ("sleeps",), ("polls", "sleeps")
 
 
 @dataclass
@@ -114,17 +118,17 @@ class SittingRunner:
         runner.progress.rotates(sitting, f"{scenario}, {load}")
         self._note_deaths()
         cells = sitting.under(scenario, load)
-        records = {cell.configuration: self._record(cell) for cell in cells}
+        records = {cell.target: self._record(cell) for cell in cells}
         event, failure = None, ""
         if candidates.servers:
             try:
-                event = self._load(scenario, load, records)
+                event = self._load(load, cells, records)
             except CellError as error:
                 check_space(runner.folder.path)
                 failure = str(error)
         rates = []
         for cell in cells:
-            record = records[cell.configuration]
+            record = records[cell.target]
             reason = candidates.out.get(cell.configuration) or failure or _dropped(event, cell)
             if reason:
                 record.failed(reason, runner.rig.host)
@@ -146,18 +150,22 @@ class SittingRunner:
             record.serve(server)
         return record
 
-    def _load(self, scenario: str, load: ClosedLoop, records: Mapping[str, CellRecord]) -> Event:
+    def _load(self, load: ClosedLoop, cells: Sequence[Cell], records: Mapping[str, CellRecord]) -> Event:
         """Have the generator rotate; returns its ``finished`` event. Servers that die meanwhile are dropped.
+
+        ``cells`` are those of one scenario and load, ``records`` theirs by their target.
 
         Raises:
             CellError: there is nothing to be had of this load.
         """
         runner, rig, table = self._runner, self._runner.rig, self._table
         sitting, candidates = self._sitting, self._candidates
-        targets = [
-            Target(name, server.url, records[name].folder, rig.launcher.pids(server))
-            for name, server in candidates.servers.items()
-        ]
+        scenario, targets = cells[0].scenario, []
+        for cell in cells:
+            if (server := candidates.servers.get(cell.configuration)) is not None:
+                url = server.url if cell.proxy else server.facts["url"]
+                folder, pids = records[cell.target].folder, rig.launcher.pids(server)
+                targets.append(Target(cell.target, url, folder, pids))
         rotated = RotatedLoad(
             rig.launcher.inside(runner.scenarios[scenario]),
             load.users,
@@ -171,8 +179,10 @@ class SittingRunner:
         )
 
         def watch() -> str | None:
-            for name, why in self._note_deaths().items():
-                rig.session.drop(name, why.splitlines()[0])
+            died = self._note_deaths()
+            for cell in cells:
+                if cell.configuration in died:
+                    rig.session.drop(cell.target, died[cell.configuration].splitlines()[0])
             if not candidates.servers:
                 return "no server is left"
             return None if rig.database is None else rig.database.failure()
@@ -197,7 +207,9 @@ class SittingRunner:
     def _manners(self) -> tuple[str, ...]:
         network = self._runner.rig.launcher.network
         steered = network is not None and network["steered_to"] is not None
-        return _STEERED if steered and not self._table.both_manners else _BOTH
+        if not steered or self._table.both_manners:
+            return _BOTH
+        return _STEERED if self._runner.rig.proxy is None else _BESIDE_PROXY
 
     def _note_deaths(self) -> dict[str, str]:
         """The servers that have ended since the last look, and why, which is told."""
@@ -208,7 +220,7 @@ class SittingRunner:
 
     def _finish(self, cell: Cell, record: CellRecord, event: Event) -> float:
         """Write the record of a cell that was measured; returns its requests per second."""
-        of_target = event["targets"][cell.configuration]
+        of_target = event["targets"][cell.target]
         measured = record.finished({"window": event["window"], **of_target}, self._runner.rig.host)
         seconds = float(measured["loaded_s"])
         outcome = self._runner.outcome
@@ -221,5 +233,5 @@ def _dropped(event: Event | None, cell: Cell) -> str | None:
     """Why the generator left a cell's server out; ``None`` if it did not."""
     if event is None:
         return "no server is left"
-    reason: str | None = event["targets"][cell.configuration]["reason"]
+    reason: str | None = event["targets"][cell.target]["reason"]
     return reason

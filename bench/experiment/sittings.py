@@ -164,7 +164,8 @@ class Rotation:
             record = self._folder.record(cell)
             if record is None:
                 continue
-            if (found := figure(cell, record)) is not None:
+            decides = cell.proxy == self._sittings.plan.proxy  # what is past the proxy is there beside it
+            if decides and (found := figure(cell, record)) is not None:
                 self._figures[cell] = found
             if record["rotation"] is not None:
                 key = (cell.scenario, cell.load.users, sitting.workers)

@@ -23,6 +23,13 @@ class Certificate:
     certificate: Path
     key: Path
 
+    def with_key(self, folder: Path) -> Path:
+        """A file in a folder that has certificate and key, as proxies like them."""
+        both = folder / "certificate.pem"
+        both.touch(mode=0o600)
+        both.write_text(self.certificate.read_text() + self.key.read_text())
+        return both
+
     def serve_options(self) -> list[str]:
         """What tells serve of it."""
         return ["--certificate", str(self.certificate), "--key", str(self.key)]

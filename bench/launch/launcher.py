@@ -287,6 +287,8 @@ class ServingLauncher(Launcher):
         arguments = serve_arguments(request.configuration.name, port, request.workers)
         arguments += [] if self._catalogue is None else ["--catalogue", str(self._catalogue.resolve())]
         arguments += ["--metrics", str(place.resolve()), *request.options.arguments()]
+        if request.options.swapped:
+            arguments += ["--swap-port", str(self._port([port, *self._running.values()]))]
         arguments += self._app_options(request.configuration)
         if request.configuration.tls:
             assert self.certificate is not None  # the rig sees to it

@@ -119,7 +119,11 @@ class Processes(ServingLauncher, LocalPrograms):
             proxy = request.options.proxy
             if proxy is not None and isinstance(server, StartedServer):
                 threads = min(request.workers, len(proxy.cpus))
-                front = proxied.start(self, proxy, server, threads, self._port_of_front)
+                try:
+                    front = proxied.start(self, proxy, server, threads, self._port_of_front)
+                except BaseException:
+                    self.stop(server)
+                    raise
                 self._fronts[server.process] = front
                 server.front, server.url = front, front.url
         return outcomes

@@ -1,10 +1,13 @@
 """A proxy that runs before one server, from its first answer until it is ended."""
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import psutil
 
 from bench.launch.launcher import Launcher
 from bench.launch.proxy import Proxy
@@ -23,11 +26,20 @@ class RunningProxy(Front):
     """A proxy, and what it runs as. ``url`` is where clients reach the server through it."""
 
     def __init__(
-        self, proxy: Proxy, process: subprocess.Popen[bytes], url: str, log: Path, launcher: Launcher
+        self,
+        proxy: Proxy,
+        process: subprocess.Popen[bytes],
+        listen: str,
+        threads: int,
+        log: Path,
+        launcher: Launcher,
     ) -> None:
+        """``process`` guards the proxy, which ``listen`` says where to reach, ``HOST:PORT``."""
         self.proxy = proxy
-        self.url = url
+        self.url = f"{'https' if proxy.tls else 'http'}://{listen}"
         self._process = process
+        self._listen = listen
+        self._threads = threads
         self._log = log
         self._launcher = launcher
 
@@ -41,6 +53,13 @@ class RunningProxy(Front):
             return self._launcher.cpu_s(self._process)
         except ProcessLookupError:
             return None
+
+    def lead_to(self, url: str) -> None:
+        server, certificate = urlsplit(url).netloc, _certificate(self.proxy, self._log.parent, self._launcher)
+        self.proxy.configure(self._log.parent, server, self._listen, self._threads, certificate)
+        with contextlib.suppress(psutil.NoSuchProcess):  # ``failure`` tells of its end
+            for first in psutil.Process(self._process.pid).children():
+                first.send_signal(self.proxy.reload_signal)
 
     def end(self) -> None:
         """End it; returns when it is gone with all its processes."""
@@ -79,11 +98,12 @@ def start(
     log = folder / _LOG
     for _ in range(_PORT_TRIES):
         listen = f"{HOST}:{next_port()}"
-        proxy.configure(folder, urlsplit(server.url).netloc, listen, threads)
+        certificate = _certificate(proxy, folder, launcher)
+        proxy.configure(folder, urlsplit(server.url).netloc, listen, threads, certificate)
         # Not interrupted between its start and what ends it.
         with uninterrupted():
             process = _spawn(proxy.command(folder), proxy.cpus, log, launcher)
-            running = RunningProxy(proxy, process, f"http://{listen}", log, launcher)
+            running = RunningProxy(proxy, process, listen, threads, log, launcher)
         try:
             answers = running.await_answer()
         except BaseException:
@@ -100,6 +120,14 @@ def start(
         f"{proxy.kind} {proxy.version} ({proxy.program}) {how}:{last_lines(log) or ' it says nothing'}\n"
         "Mend that, install another version, or leave out PROXY="
     )
+
+
+def _certificate(proxy: Proxy, folder: Path, launcher: Launcher) -> Path | None:
+    """The file that a proxy presents by TLS, written into its folder."""
+    if not proxy.tls:
+        return None
+    assert launcher.certificate is not None  # the rig sees to it
+    return launcher.certificate.with_key(folder)
 
 
 def _spawn(

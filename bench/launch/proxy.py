@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
@@ -23,19 +24,23 @@ _ASK_S = 10.0
 _LEAST_CONNECTIONS, _SPARE_CONNECTIONS = 1024, 64
 # The addresses in what is shown to copy.
 _LISTEN, _SERVER = "127.0.0.1:8080", "127.0.0.1:8000"
+# And the certificate.
+_CERTIFICATE = "certificate.pem"
 
 
 @dataclass(frozen=True)
 class _Program:
-    """A program's template, and its arguments for a folder and the file of its configuration."""
+    """A program's template, its arguments for a folder and a configuration file, and what reloads that."""
 
     template: str
     arguments: tuple[str, ...]
+    reload: signal.Signals
 
 
 _PROGRAMS = {
-    "nginx": _Program("nginx.conf.j2", ("-p", "{folder}", "-e", "stderr", "-c", "{file}")),
-    "haproxy": _Program("haproxy.cfg.j2", ("-db", "-f", "{file}")),
+    "nginx": _Program("nginx.conf.j2", ("-p", "{folder}", "-e", "stderr", "-c", "{file}"), signal.SIGHUP),
+    # A master with workers, else it could not be told of another configuration.
+    "haproxy": _Program("haproxy.cfg.j2", ("-W", "-db", "-f", "{file}"), signal.SIGUSR2),
 }
 
 
@@ -43,7 +48,8 @@ _PROGRAMS = {
 class Proxy:
     """An installed proxy, and how it is to be run: on which CPUs, with how many connections at most.
 
-    ``retries``: "default", what the proxy does by itself, or "off".
+    ``retries`` and ``keepalive`` (of connections to the server): "default", what the proxy does by itself, or
+    "off". ``tls``: clients reach it by that.
     """
 
     kind: str
@@ -51,6 +57,8 @@ class Proxy:
     version: str
     cpus: tuple[int, ...]
     retries: str = "default"
+    keepalive: str = "default"
+    tls: bool = False
     connections: int = _LEAST_CONNECTIONS
 
     def command(self, folder: Path) -> list[str]:
@@ -58,11 +66,23 @@ class Proxy:
         words = {"folder": str(folder), "file": str(folder / self._file)}
         return [str(self.program), *(word.format(**words) for word in _PROGRAMS[self.kind].arguments)]
 
-    def configure(self, folder: Path, server: str, listen: str, threads: int) -> None:
-        """Write its configuration: where the server is and where to listen, both ``HOST:PORT``."""
-        values = self._values(server, listen) | {"threads": threads, "root": os.geteuid() == 0}
+    def configure(
+        self, folder: Path, server: str, listen: str, threads: int, certificate: Path | None = None
+    ) -> None:
+        """Write its configuration: where the server is and where to listen, both ``HOST:PORT``.
+
+        By TLS it presents the ``certificate``, a file with its key in it.
+        """
+        assert certificate is not None or not self.tls
+        values = self._values(server, listen, certificate)
+        values |= {"threads": threads, "root": os.geteuid() == 0}
         text = _template(self.kind).render(**values, connections=self.connections)
         (folder / self._file).write_text(text, encoding="utf-8")
+
+    @property
+    def reload_signal(self) -> signal.Signals:
+        """What its first process takes for: read your configuration again."""
+        return _PROGRAMS[self.kind].reload
 
     @property
     def snippet(self) -> str:
@@ -80,8 +100,11 @@ class Proxy:
     def _file(self) -> str:
         return _PROGRAMS[self.kind].template.removesuffix(".j2")
 
-    def _values(self, server: str, listen: str) -> dict[str, Any]:
-        return {"server": server, "listen": listen, "retries": self.retries}
+    def _values(
+        self, server: str, listen: str, certificate: str | Path | None = _CERTIFICATE
+    ) -> dict[str, Any]:
+        chosen = {"retries": self.retries, "keepalive": self.keepalive, "tls": self.tls}
+        return {"server": server, "listen": listen, "certificate": certificate, **chosen}
 
 
 def find(plan: Plan, cpus: Sequence[int]) -> Proxy | None:
@@ -92,15 +115,25 @@ def find(plan: Plan, cpus: Sequence[int]) -> Proxy | None:
     """
     if plan.proxy is None:
         return None
-    program = installed(plan.proxy)
-    if program is None:
+    if installed(plan.proxy) is None:
         raise UserError(
             f"there is no {plan.proxy} on this machine: install it (Debian: apt install {plan.proxy}), "
             "or leave out PROXY="
         )
-    connections = max(_LEAST_CONNECTIONS, 2 * plan.most_users + _SPARE_CONNECTIONS)
-    retries = plan.proxy_retries or "default"
-    return Proxy(plan.proxy, Path(program), _version(program), tuple(cpus), retries, connections)
+    return replace(
+        as_it_comes(plan.proxy, cpus, plan.most_users),
+        retries=plan.proxy_retries or "default",
+        keepalive=plan.proxy_keepalive or "default",
+        tls=plan.proxy_tls,
+    )
+
+
+def as_it_comes(kind: str, cpus: Sequence[int], users: int) -> Proxy:
+    """The installed proxy of a kind for so many users at most; raises ``UserError`` if it does not run."""
+    program = installed(kind)
+    assert program is not None
+    connections = max(_LEAST_CONNECTIONS, 2 * users + _SPARE_CONNECTIONS)
+    return Proxy(kind, Path(program), _version(program), tuple(cpus), connections=connections)
 
 
 def installed(kind: str) -> str | None:

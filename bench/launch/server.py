@@ -30,8 +30,8 @@ class ServerError(Exception):
 class Options:
     """How serve runs a server: when workers are replaced, and what is recorded how often (seconds).
 
-    ``None`` leaves a time to serve. ``deploys``: the app will have new releases. Clients come through the
-    ``proxy``, if there is one.
+    ``None`` leaves a time to serve. ``deploys``: the app will have new releases; ``swapped``: by a second
+    copy. Clients come through the ``proxy``, if there is one.
     """
 
     recycling: Recycling = NEVER
@@ -40,6 +40,7 @@ class Options:
     memory_interval_s: float | None = None
     grace_period_s: float | None = None
     deploys: bool = False
+    swapped: bool = False
     proxy: Proxy | None = None
 
     def arguments(self) -> list[str]:
@@ -129,6 +130,10 @@ class Front(ABC):
     def cpu_s(self) -> float | None:
         """CPU seconds (user and system) that it has used so far; ``None`` if it has ended."""
 
+    @abstractmethod
+    def lead_to(self, url: str) -> None:
+        """Have it pass requests to another server from now on, without ending what it has under way."""
+
 
 @dataclass
 class Server(ABC):
@@ -169,7 +174,18 @@ class Server(ABC):
 
     @abstractmethod
     def deploy(self) -> float:
-        """Have it take up a new release of its app; returns when that was asked for (Unix seconds)."""
+        """Have it take up a new release of its app; returns when that was asked for (Unix seconds).
+
+        One that is swapped starts a second copy, and ends the first one when this is called again.
+        """
+
+    @property
+    def standby(self) -> str | None:
+        """Where its second copy answers; ``None`` as long as there is none."""
+        try:
+            return (self.directory / deploys.STANDBY).read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
 
 
 @dataclass

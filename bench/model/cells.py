@@ -11,7 +11,9 @@ from bench.model.search import Attempt, expected_steps
 from targets.configurations import Recycling
 
 # What is done to servers, for people.
-_PROBES = {"kill": "a worker is killed", "terminate": "SIGTERM", "deploy": "a deploy"}
+_PROBES = {
+    "kill": "a worker is killed", "terminate": "SIGTERM", "deploy": "a deploy", "swap": "two copies swapped",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class Cell:
         return PurePosixPath(self.configuration, self.scenario, name, f"r{self.repeat}")
 
     @property
+    def target(self) -> str:
+        """Its name among those which a load goes round: behind a proxy another than past it."""
+        return f"{self.configuration}@{self.proxy}" if self.proxy else self.configuration
+
+    @property
     def words(self) -> str:
         """Scenario, load and what is done to the workers, for people."""
         _, treatment = self._treatment
@@ -195,5 +202,5 @@ class Sitting:
         return list(dict.fromkeys(cell.configuration for cell in self.cells))
 
     def under(self, scenario: str, load: ClosedLoop) -> list[Cell]:
-        """The cells of one load, one for each configuration."""
+        """The cells of one load, one for each configuration and way to it."""
         return [cell for cell in self.cells if (cell.scenario, cell.load) == (scenario, load)]

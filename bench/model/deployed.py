@@ -5,11 +5,13 @@ It is not started, stopped or metered: only its answers are known.
 
 import ipaddress
 import socket
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from bench.model import thresholds
 from bench.model.errors import UsageError
 from bench.model.tables import Table
 from targets.configurations import Catalogue, Configuration
@@ -116,3 +118,25 @@ def is_loopback(host: str) -> bool:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"there is no host {host}: {getattr(error, 'strerror', None) or error}") from error
     return all(ipaddress.ip_address(str(where[0]).partition("%")[0]).is_loopback for *_, where in found)
+
+
+def check_external(
+    *, recycling: bool, own_app: bool, startup: bool, aliases: bool, limits: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise ``ValueError`` for what a plan cannot ask of such a server: it is not started or metered.
+
+    ``limits`` are the plan's thresholds, all else whether it has such a key.
+    """
+    cannot = "cannot be measured at a URL"
+    if recycling:
+        raise ValueError(f"a plan of recycling {cannot}: only servers that bench starts replace workers")
+    if own_app:
+        raise ValueError(f"an app that bench is to serve {cannot}: leave out APP= or URL=")
+    if startup:
+        raise ValueError("nothing is started at a URL: leave out STARTUP_TIMEOUT= (startup_timeout_s)")
+    if aliases:
+        raise ValueError(f"a plan with [aliases] {cannot}: there is nothing to have another name")
+    for name, demands in limits.items():
+        for limit in demands:
+            if limit.split()[0] in thresholds.METERED:
+                raise ValueError(f'[thresholds] {name}: "{limit}" {cannot}: that server is not metered')

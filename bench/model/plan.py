@@ -22,13 +22,13 @@ from pydantic import (
 )
 
 from bench.model import thresholds
-from bench.model.deployed import Deployed
+from bench.model.deployed import Deployed, check_external
 from bench.model.errors import UsageError, unknown
 from bench.model.files import ROOT
 from bench.model.loads import Loads
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan_errors import first
-from bench.model.proxy import ProxyKind, Retries, check_proxy
+from bench.model.proxy import ProxyKind, Setting, check_proxy
 from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
@@ -100,9 +100,14 @@ class Plan(Table):
     """A server that runs already, in place of configurations: `{"url": …, "name": …}`
     ([external.md](external.md))."""
     proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`nginx` or `haproxy`: clients go through it; those of recycling also past it ([proxy.md](proxy.md))."""
-    proxy_retries: Retries | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`nginx` or `haproxy`: clients go through it; those of a rotation and of recycling also past it
+    ([proxy.md](proxy.md))."""
+    proxy_retries: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
     """Whether it sends again what was not answered: `default` (as it comes) or `off`."""
+    proxy_keepalive: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Its connections to the server: `default` (kept), or `off` (one for each request)."""
+    proxy_tls: bool = Field(default=False, exclude_if=lambda value: not value)
+    """true: clients reach it by TLS; those past it do not."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
     """Seconds that a server may take to start, else 30. A run may go on with other limits."""
     import_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -170,11 +175,21 @@ class Plan(Table):
             )
         if self.connections is not None and not self.settings:
             raise ValueError("[connections] belong to a plan of settings: it needs `settings = true`")
-        check_proxy(self.proxy, self.proxy_retries, external=self.external is not None)
+        keys = {key: getattr(self, key) for key in ("proxy_retries", "proxy_keepalive", "proxy_tls")}
+        held = {"external": self.external is not None, "connections": self.connections is not None}
+        check_proxy(self.proxy, keys, **held)
+        if self.proxy is None and any(probe.kind == "swap" for probe in self.probes):
+            raise ValueError('probes of the kind "swap" need a proxy: give PROXY=nginx or PROXY=haproxy')
         if self.settings and self.own_app is not None and self.own_app.baseline is not None:
             raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")
         if self.external is not None:
-            self._check_external()
+            check_external(
+                recycling=self.recycling is not None,
+                own_app=self.own_app is not None,
+                startup=self.startup_timeout_s is not None,
+                aliases=bool(self.aliases),
+                limits=self.thresholds,
+            )
         elif self.workers is None:
             raise ValueError('"workers" may be unknown of an external server only')
         return self
@@ -204,22 +219,6 @@ class Plan(Table):
             if any(limit.startswith("requests_per_second") for limit in limits):
                 rate = '"requests_per_second" is for closed loops'
                 raise ValueError(f'[thresholds] {name}: {rate}, and {only}; use "achieved"')
-
-    def _check_external(self) -> None:
-        """That server is not started, signalled or metered."""
-        cannot = "cannot be measured at a URL"
-        if self.recycling is not None:
-            raise ValueError(f"a plan of recycling {cannot}: only servers that bench starts replace workers")
-        if self.own_app is not None:
-            raise ValueError(f"an app that bench is to serve {cannot}: leave out APP= or URL=")
-        if self.startup_timeout_s is not None:
-            raise ValueError("nothing is started at a URL: leave out STARTUP_TIMEOUT= (startup_timeout_s)")
-        if self.aliases:
-            raise ValueError(f"a plan with [aliases] {cannot}: there is nothing to have another name")
-        for name, limits in self.thresholds.items():
-            for limit in limits:
-                if limit.split()[0] in thresholds.METERED:
-                    raise ValueError(f'[thresholds] {name}: "{limit}" {cannot}: that server is not metered')
 
     @property
     def packages(self) -> Path | None:

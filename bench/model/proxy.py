@@ -1,5 +1,6 @@
-"""Behind which proxy servers are measured: two keys of a plan."""
+"""Behind which proxy servers are measured, and how it is configured: keys of a plan."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator
@@ -17,14 +18,26 @@ def _proxy(kind: object) -> object:
 
 
 ProxyKind = Annotated[Kind, BeforeValidator(_proxy)]
-Retries = Literal["default", "off"]
+# What it does by itself, or not.
+Setting = Literal["default", "off"]
 
 
-def check_proxy(proxy: str | None, retries: str | None, *, external: bool) -> None:
-    """Raise ``ValueError`` for a proxy's key without one, and for one before a server that runs already."""
-    if proxy is None and retries is not None:
-        raise ValueError(
-            "proxy_retries (PROXY_RETRIES=) is of a proxy: give PROXY=nginx or PROXY=haproxy too"
-        )
+def ways(proxy: Kind | None) -> tuple[Kind | None, ...]:
+    """The ways that clients take to a server which is measured behind a proxy and past it: that one first."""
+    return (None,) if proxy is None else (proxy, None)
+
+
+def check_proxy(proxy: str | None, keys: Mapping[str, object], *, external: bool, connections: bool) -> None:
+    """Raise ``ValueError`` for a proxy's keys without one, and for one where there can be none.
+
+    ``keys`` are the other keys of a proxy, a false one not given. Not before a server that runs already
+    (``external``), and not in plans with ``connections``.
+    """
+    given = [key for key, value in keys.items() if value]
+    if proxy is None and given:
+        make = f"{given[0]} ({given[0].upper()}=)"
+        raise ValueError(f"{make} is of a proxy: give PROXY=nginx or PROXY=haproxy too")
     if proxy is not None and external:
         raise ValueError("a server that runs already has its own proxy, or none: leave out PROXY=")
+    if proxy is not None and connections:
+        raise ValueError("[connections] are those of clients with the server itself: leave out PROXY=")

@@ -8,7 +8,7 @@ from bench.model.errors import unknown
 from bench.model.tables import Rate, Table, Window
 from targets.configurations import NEVER, Configuration, Recycling
 
-ProbeKind = Literal["kill", "terminate", "deploy"]
+ProbeKind = Literal["kill", "terminate", "deploy", "swap"]
 PROBES: tuple[ProbeKind, ...] = get_args(ProbeKind)
 
 
@@ -95,7 +95,9 @@ class Probe(Table):
     kind: Annotated[ProbeKind, BeforeValidator(_probe)]
     """`"kill"`: SIGKILL to the serving worker that became ready first. `"terminate"`: SIGTERM to the
     server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload or,
-    where it cannot, stopped (30 s to end) and started again."""
+    where it cannot, stopped (30 s to end) and started again. `"swap"`, in plans
+    with a proxy and behind it alone: a second copy starts with the new release, the proxy is led to it, and
+    two seconds later the first one is told to end (SIGTERM, 30 s)."""
     scenario: str
     """The scenario that loads the server."""
     rate_per_s: Rate

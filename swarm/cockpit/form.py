@@ -28,7 +28,8 @@ PROPOSED: Final = "Index"
 """What the forms propose before the first load; the user class, if it is offered."""
 
 COMMON: Final = frozenset({"user_count", "spawn_rate"})
-OWN: Final = frozenset({"configuration", "server_workers", "recycle_after", "arrivals_per_second"})
+OWN: Final = frozenset({"configuration", "server_workers", "recycle_after", "proxy", "arrivals_per_second"})
+NO_PROXY: Final = "none"
 PICKED: Final = frozenset({"user_classes"})
 AT_START: Final = frozenset({"shape_class", "host", "run_time", "profile"})
 """Fields of Locust's own form that its dialog for a running test has not got."""
@@ -57,6 +58,7 @@ class LoadRequest:
     rate_per_s: float | None
     run_time_s: int | None
     host: str | None
+    proxy: str | None = None
 
 
 def first_request(offer: Offer, labels: Sequence[str]) -> LoadRequest:
@@ -104,6 +106,7 @@ def read_start(
         rate_per_s=_rate(form),
         run_time_s=_run_time(form),
         host=_host(form, offer, known_hosts),
+        proxy=_proxy(form, offer),
     )
     _check_share(requested, offer)
     return requested
@@ -119,7 +122,7 @@ def read_edit(form: Form, offer: Offer, running: LoadRequest) -> LoadRequest:
     if AT_START & set(form) and set(form.getlist("user_classes")) != set(running.classes):
         raise Refused(_only_users("the scenario"))
     if offer.target is None and form.get("configuration"):
-        _check_same(_server(form, offer), running)
+        _check_same((*_server(form, offer), _proxy(form, offer)), running)
     if "arrivals_per_second" in form and _rate(form) != running.rate_per_s:
         raise Refused(_only_users("the arrival rate"))
     users = _users(form, offer)
@@ -138,9 +141,9 @@ def _check_share(requested: LoadRequest, offer: Offer) -> None:
         )
 
 
-def _check_same(server: tuple[str | None, int, int | None], running: LoadRequest) -> None:
-    now = (running.configuration, running.workers, running.max_requests)
-    names = ("the configuration", "the number of workers", "when workers are replaced")
+def _check_same(server: tuple[str | int | None, ...], running: LoadRequest) -> None:
+    now = (running.configuration, running.workers, running.max_requests, running.proxy)
+    names = ("the configuration", "the number of workers", "when workers are replaced", "the proxy")
     for name, asked, is_so in zip(names, server, now, strict=True):
         if asked != is_so:
             raise Refused(_only_users(name))
@@ -193,6 +196,16 @@ def _max_requests(form: Form, configuration: OfferedConfiguration) -> int | None
             "leave that field empty"
         )
     return count
+
+
+def _proxy(form: Form, offer: Offer) -> str | None:
+    text = form.get("proxy", "").strip()
+    if text in ("", NO_PROXY) or offer.target is not None:
+        return None
+    if text not in offer.proxies:
+        have = " or ".join(offer.proxies) or "none is installed here (Debian: apt install nginx)"
+        raise Refused(f"there is no proxy {text[:40]!r}: {have}")
+    return text
 
 
 def _classes(form: Form, classes: Collection[str], lacking: Mapping[str, str]) -> tuple[str, ...]:

@@ -299,7 +299,7 @@ class Loads:
 
 def _asked(requested: LoadRequest) -> dict[str, Any]:
     """What bench has to know."""
-    names = ("configuration", "workers", "max_requests", "users", "rate_per_s", "host")
+    names = ("configuration", "workers", "max_requests", "users", "rate_per_s", "host", "proxy")
     return {name: getattr(requested, name) for name in names}
 
 

@@ -89,7 +89,7 @@ class Offer:
     where nothing is recorded. `socket` is the path of a Unix socket to listen on, where `host` and `port` are
     served by another process; `names` are host names under which people may call it. `options` are what the
     locustfiles' own options are given, `log` is where people find the log of this process.
-    `import_timeout_s` is how long processes may take to start.
+    `import_timeout_s` is how long processes may take to start. `proxies` are those that loads can go through.
     """
 
     configurations: tuple[OfferedConfiguration, ...]
@@ -108,6 +108,7 @@ class Offer:
     options: tuple[str, ...] = ()
     log: str = "generator.log"
     import_timeout_s: float = LIMIT_S
+    proxies: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Offer:
@@ -116,7 +117,7 @@ class Offer:
         fields["configurations"] = tuple(OfferedConfiguration(**each) for each in given["configurations"])
         fields["scenarios"] = tuple(OfferedScenario(**each) for each in given["scenarios"])
         fields["names"] = tuple(given["names"])
-        fields["options"] = tuple(given.get("options", ()))
+        fields |= {name: tuple(given.get(name, ())) for name in ("options", "proxies")}
         return cls(**fields)
 
     def classes_offered(self, names: Mapping[str, Sequence[str]]) -> dict[str, OfferedClass]:

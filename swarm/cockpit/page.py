@@ -74,6 +74,7 @@ class Page:
                 "most_users": offer.most_users,
                 "warmup_s": offer.warmup_s,
                 "target": offer.target,
+                "proxies": list(offer.proxies),
                 "first": asdict(first_request(offer, self._loads.labels) if load is None else load.requested),
             }
         )

@@ -22,7 +22,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from ..recording.files import ExactCSV
 from ..recording.histogram import locust_bucket
 from . import login, tab
-from .form import OWN, LoadRequest, Refused, read_edit, read_start
+from .form import NO_PROXY, OWN, LoadRequest, Refused, read_edit, read_start
 from .guard import Guard
 from .live import Live
 from .loads import Loads
@@ -38,6 +38,7 @@ HELP: Final = {
     "configuration": "measured from {warmup:g} s after the last change of users until Stop",
     "server_workers": "workers of the server",
     "recycle_after": "replace a worker after so many requests; empty: never",
+    "proxy": "what the load goes through to the server",
     "arrivals_per_second": "in all, users being the most in flight; empty: a closed loop",
 }
 
@@ -53,6 +54,8 @@ def fields(offer: Offer) -> Callable[..., None]:
             parser.add_argument("--configuration", choices=labels, default=first, help=said)
             parser.add_argument("--server-workers", default="1", help=HELP["server_workers"])
             parser.add_argument("--recycle-after", default="", help=HELP["recycle_after"])
+            ways = [NO_PROXY, *offer.proxies]
+            parser.add_argument("--proxy", choices=ways, default=NO_PROXY, help=HELP["proxy"])
         parser.add_argument("--arrivals-per-second", default="", help=HELP["arrivals_per_second"])
 
     return add
@@ -116,6 +119,7 @@ class CockpitUI(WebUI):
             "configuration": configuration.label if configuration else None,
             "server_workers": str(requested.workers),
             "recycle_after": "" if requested.max_requests is None else str(requested.max_requests),
+            "proxy": requested.proxy or NO_PROXY,
             "arrivals_per_second": "" if requested.rate_per_s is None else f"{requested.rate_per_s:g}",
         }
         assert set(self._shown) == OWN

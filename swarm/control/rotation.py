@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from locust.env import Environment
 
+from ..engine.meters import servers_of
 from ..engine.stage import MANNERS
 from ..engine.timetable import Timetable, settling_order
 from ..recording.batch import SERVICE
@@ -267,8 +268,10 @@ class Rotation:
     ) -> dict[str, Any]:
         assert self._table is not None
         own = [each for each in slices if each.target == name]
-        others = [each for each in slices if each.target != name]
-        readable = [each for each in others if each.cpu_s.get(name) is not None]
+        servers = servers_of({each.name: each.pids for each in self._order.candidates})
+        server = servers[name]
+        others = [each for each in slices if servers[each.target] != server]
+        readable = [each for each in others if each.cpu_s.get(server) is not None]
         requests, counts = sum(each.requests for each in own), loaded.counts()
         reason = self._dropped.get(name)
         if reason is None and not requests and not loaded.failed:
@@ -278,7 +281,7 @@ class Rotation:
             **asdict(figures),
             "loaded_s": sum(each.length_s for each in own),
             "cpu_s": _total([each.cpu_s.get(name) for each in own]),
-            "idle_cpu_s": _total([each.cpu_s.get(name) for each in readable]),
+            "idle_cpu_s": _total([each.cpu_s.get(server) for each in readable]),
             "idle_s": sum(each.length_s for each in readable),
             "warm_s": self._table.warm_s[name],
             "gap_s": self._table.gap_s[name],

@@ -21,11 +21,18 @@ def clock_of(pid: int) -> int:
     return (~pid << 3) | SCHEDULED
 
 
+def servers_of(pids: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """By target the first one that has the same processes: its own name, unless several ways lead to them."""
+    first: dict[tuple[int, ...], str] = {}
+    return {name: first.setdefault(tuple(of), name) if of else name for name, of in pids.items()}
+
+
 class Meters:
     """Reads the CPU clocks of the processes of each target, and of some CPUs."""
 
     def __init__(self, pids: Mapping[str, Sequence[int]], cpus: Sequence[int]) -> None:
         self._clocks = {name: [clock_of(pid) for pid in of] for name, of in pids.items()}
+        self._servers = servers_of(pids)
         self._wanted = {f"cpu{each}".encode() for each in cpus}
         self._bytes = LINE_BYTES * ((os.cpu_count() or 1) + 1)
         self._stat = os.open("/proc/stat", os.O_RDONLY)
@@ -43,8 +50,9 @@ class Meters:
             return None
 
     def cpu_of_all(self, *, but: str) -> dict[str, int | None]:
-        """The same of every target but one."""
-        return {name: self.cpu_ns(name) for name in self._clocks if name != but}
+        """The same of every server but that of one target, each under the name of its first target."""
+        others = dict.fromkeys(name for name in self._servers.values() if name != self._servers[but])
+        return {name: self.cpu_ns(name) for name in others}
 
     def cpus(self) -> bytes:
         """The CPUs' clocks as the kernel prints them, for `between`: reading them costs time enough."""

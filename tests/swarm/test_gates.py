@@ -17,7 +17,7 @@ from swarm import FailureKind, SwarmUser
 from swarm.control.cell import Ramp
 from swarm.control.rotating import Target, classes_of_targets, spread
 from swarm.engine.gates import BUCKETED, Gate
-from swarm.engine.meters import Meters
+from swarm.engine.meters import Meters, servers_of
 from swarm.engine.timetable import Timetable, settling_order
 from swarm.recording.batch import FAILURE_ROWS_PER_SECOND
 from swarm.recording.slices import FailureBook, Loaded, Part, Slice, whole_slices
@@ -231,6 +231,9 @@ def test_clocks_of_processes_and_cpus():
         sum(range(100_000))
         assert meters.cpu_ns("own") > first
         assert meters.cpu_of_all(but="own") == {"gone": None, "none": None}
+        assert servers_of({"a@b": [1, 2], "a": [1, 2], "c": [3], "d": [], "e": []}) == {
+            "a@b": "a@b", "a": "a@b", "c": "c", "d": "d", "e": "e",
+        }  # fmt: skip
         busy, stolen = meters.between(stat, meters.cpus())
         assert busy >= 0 and stolen >= 0
         before = b"cpu  9 9 9 9 9 9 9 9\ncpu0 100 10 20 7 7 1 2 5 50 0\ncpu1 9 9 9 9 9 9 9 9\n"

@@ -61,7 +61,8 @@ def rotate(open_session, scenario, tmp_path):
         targets = []
         for name, url in urls.items():
             (tmp_path / name).mkdir(exist_ok=True)
-            targets.append({"name": name, "host": url, "directory": str(tmp_path / name), "pids": pids or []})
+            own = pids.get(name, []) if isinstance(pids, dict) else pids or []
+            targets.append({"name": name, "host": url, "directory": str(tmp_path / name), "pids": own})
         command = {"command": "rotate", "cell": "one", "scenario": str(file), "users": USERS, "seed": 5}
         command |= {"stop_timeout_s": 5, "load_s": 4 * SLICE_S, "settle_s": 0.2, "slice_s": SLICE_S}
         command |= {"manners": ["polls", "sleeps"], "cpus": [0], "targets": targets}
@@ -316,6 +317,18 @@ def test_the_servers_clocks_are_read(rotate, noting, tmp_path):
         assert {
             row["spin_s"] for row in rows(tmp_path / name / "slices.csv") if row["manner"] == "sleeps"
         } == {"0.0"}
+
+
+def test_two_ways_to_one_server_are_no_neighbours(rotate, noting, tmp_path):
+    _, urls = noting("a", "b")
+    pids = {"a": [os.getpid()], "b": [os.getpid()], "c": [os.getppid()]}
+    finished = rotate({**urls, "c": urls["a"]}, pids=pids, cpus=[0]).wait_for("finished", "failed")
+    for name, neighbours in (("a", ["c"]), ("b", ["c"]), ("c", ["a", "b"])):
+        seconds = sum(finished["targets"][each]["loaded_s"] for each in neighbours)
+        assert finished["targets"][name]["idle_s"] == pytest.approx(seconds)
+        assert finished["targets"][name]["cpu_s"] >= 0
+    of_third = rows(tmp_path / "c" / "slices.csv")
+    assert of_third and all(float(row["idle_cpu_s"]) > 0 for row in of_third), "once, not once for each way"
 
 
 HEAD = "from locust import *\nfrom locust.exception import *\nfrom swarm import SwarmUser\n"

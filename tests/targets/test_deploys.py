@@ -5,9 +5,11 @@ import signal
 import pytest
 
 from targets.deploys import way_of
+from targets.readiness import get_whoami
 from tests.patience import wait_until
+from tests.ports import free_port
 
-from .conftest import CATALOGUE
+from .conftest import CATALOGUE, alive
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,35 @@ def test_workers_of_a_deploy_have_the_release_that_they_import(serve, name, rele
     roles = {row["role"] for row in served.events("ready")}
     assert roles == {"worker"}
     assert served.end() == (0, "")
+
+
+def test_a_second_copy_takes_up_the_release_and_the_first_one_ends_when_told(serve):
+    other = free_port()
+    served = serve("gunicorn-uvicorn", "--deploys", "--swap-port", str(other)).wait_ready()
+    (first,) = announced(served)
+    standby = served.metrics / "standby"
+    served.process.send_signal(signal.SIGUSR1)
+    wait_until(standby.exists, "the second copy answers")
+    (second,) = announced(served).keys() - {first}
+    assert standby.read_text() == f"http://127.0.0.1:{other}" and announced(served)[second] == "2"
+    assert served.get_json("/whoami")["pid"] == first, "both serve"
+    assert get_whoami("127.0.0.1", other)["pid"] == second
+    served.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: len(served.events("died")) == 2, "the first copy has ended, its manager too")
+    assert {int(row["pid"]) for row in served.events("died")} == {first, served.server["pid"]}
+    assert get_whoami("127.0.0.1", other)["pid"] == second
+    assert served.server["deploys_by"] == "swap" and len(served.events("born", "manager")) == 2
+    assert served.end() == (0, "") and not any(alive(pid) for pid in served.pids())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_two_copies(serve, number):
+    served = serve("sanic-single", "--deploys", "--swap-port", str(free_port())).wait_ready()
+    served.process.send_signal(signal.SIGUSR1)
+    wait_until((served.metrics / "standby").exists, "the second copy answers")
+    assert len(served.pids()) == 2
+    served.end(number)
+    wait_until(lambda: not any(alive(pid) for pid in served.pids()), "both have ended")
 
 
 def test_without_releases_the_signal_means_nothing(serve):

@@ -76,7 +76,8 @@ class Server(Record):
     max_requests_jitter: int | None = None
     max_rss_mib: float | None = None
     deploys_by: str | None = None
-    """How it is told of a new release: `HUP`, `inspector`, or `restart`; null where nobody meant to."""
+    """How it is told of a new release: `HUP`, `inspector`, `restart` or `swap` (a second copy); null where
+    nobody meant to."""
     started: float | None
     ready_s: float | None
     whoami: dict[str, Any] | None
@@ -119,9 +120,9 @@ class Probe(Record):
     time: float | None
     """When the signal was sent; null if none was, which fails the cell."""
     pid: int | None
-    """What was signalled; of `terminate` and `deploy` the server's first process."""
+    """What was signalled; of `terminate`, `deploy` and `swap` the server's first process."""
     renewed: list[int] | None = None
-    """Of `deploy`: the workers that started with the new release."""
+    """Of `deploy` and `swap`: the workers that started with the new release."""
 
 
 class ServerEnded(Record):
@@ -196,9 +197,9 @@ class Cell(Record):
 
     @property
     def treatment(self) -> str:
-        """What was done to the workers: "none" where the plan was not one of recycling."""
+        """What was done to the workers: "none" outside of plans of recycling; a swap is a deploy."""
         if self.probe is not None:
-            return self.probe.kind
+            return "deploy" if self.probe.kind == "swap" else self.probe.kind
         if self.recycling is None:
             return "none"
         return "recycled" if self.recycling.wanted else "control"

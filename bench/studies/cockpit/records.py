@@ -34,6 +34,7 @@ class Start:
     users: int
     rate_per_s: float | None
     host: str | None
+    proxy: str | None = None
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Self:
@@ -41,12 +42,13 @@ class Start:
 
     @property
     def name(self) -> str:
-        """What its cells are recorded as: workers that are replaced make it another configuration.
+        """What its cells are recorded as: replaced workers, or a proxy, make it another configuration.
 
         Cells of plans of recycling are recorded otherwise, with a trace, and take open loops only.
         """
         recycled = "" if self.max_requests is None else f"-n{self.max_requests}"
-        return f"{self.configuration}{recycled}"
+        behind = "" if self.proxy is None else f"-{self.proxy}"
+        return f"{self.configuration}{recycled}{behind}"
 
 
 class Records:
@@ -70,7 +72,8 @@ class Records:
     def open(self, start: Start, server: Server | None, folder: Path) -> tuple[Cell, CellRecord]:
         """Begin the record of a cell in a folder of its own, which must be below the run's."""
         self.blocks += 1
-        cell = Cell(start.name, start.scenario, _load(start, start.users), start.workers, 1, self.blocks)
+        load = _load(start, start.users)
+        cell = Cell(start.name, start.scenario, load, start.workers, 1, self.blocks, proxy=start.proxy)
         record = CellRecord(folder, cell, self._facts(None))
         if server is not None:
             record.serve(server)
@@ -108,6 +111,10 @@ class Records:
         """Put kept ceilings into ``run.json``."""
         note(self._record, ceilings)
 
+    def note_proxy(self, facts: dict[str, Any]) -> None:
+        """Put the proxy that a load goes through into ``run.json``: of several the last one."""
+        self._record["proxy"] = facts
+
     def note_database(self, facts: dict[str, Any]) -> None:
         """Put the database that a load needs into ``run.json``."""
         self._record["database"] = facts
@@ -140,12 +147,15 @@ class Records:
         }
 
     def _note_configuration(self, start: Start) -> None:
-        """A configuration whose workers are replaced gets an entry of its own, behind the catalogue's."""
+        """What is served otherwise than the catalogue says gets an entry of its own, behind that."""
         entries = self._record["configurations"]
         if start.name in [entry["name"] for entry in entries]:
             return
         (original,) = [entry for entry in entries if entry["name"] == start.configuration]
-        summary = f"{start.configuration}, its workers replaced after {start.max_requests} requests."
+        recycled = f"its workers replaced after {start.max_requests} requests"
+        behind = f"behind {start.proxy}"
+        how = [text for text, said in ((recycled, start.max_requests), (behind, start.proxy)) if said]
+        summary = f"{start.configuration}, {', '.join(how)}."
         entries.append(original | {"name": start.name, "summary": summary})
 
     def _plan(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from bench.studies.cockpit.web_ui import (
     WebUI,
     offered_always,
     offered_configurations,
+    offered_proxies,
     offered_scenarios,
 )
 
@@ -152,11 +153,13 @@ def _serve_configurations(options: Options, inputs: Inputs, split: CpuSplit, say
     ):
         records = Records(folder, described, options.warmup_s, rig.host)
         reports = Reports(folder.path, split.own, rig.scratch / "report.log")
+        proxies = offered_proxies(launcher, split.own, say)
         backend = StartedServers(
-            rig, inputs.catalogue.configurations, records, database, _kept(rig, inputs, say)
+            rig, inputs.catalogue.configurations, records, database, _kept(rig, inputs, say), proxies
         )
         log = folder.path / "generator.log"
-        with open_web_ui(options, inputs, rig, log, say, environments.unavailable, reports.folder) as web_ui:
+        offer = (environments.unavailable, reports.folder, list(proxies))
+        with open_web_ui(options, inputs, rig, log, say, *offer) as web_ui:
             try:
                 _run(web_ui, backend, reports)
             finally:
@@ -193,11 +196,13 @@ def open_web_ui(
     say: Say,
     unavailable: Sequence[Mapping[str, str]] = (),
     report: Path | None = None,
+    proxies: Sequence[str] = (),
 ) -> Iterator[WebUI]:
     """Run the web UI on a rig that is entered, and say where it is.
 
     ``log`` takes its standard error. ``unavailable`` is as in the run's ``run.json``, ``report`` the folder
-    of the run's reports; without a run there is neither.
+    of the run's reports, ``proxies`` the kinds of those that loads can go through; without a run there are
+    none.
     """
     launcher, split, socket = rig.launcher, rig.split, rig.scratch / _SOCKET
     with contextlib.ExitStack() as stack:
@@ -217,6 +222,7 @@ def open_web_ui(
             "password": options.password,
             "target": options.target,
             "report": None if report is None else launcher.inside(report),
+            "proxies": list(proxies),
             "options": inputs.plan.scenario_options,
             "log": shown(log),
             "import_timeout_s": inputs.plan.import_s,

@@ -14,6 +14,7 @@ from bench.experiment.record import CellRecord
 from bench.experiment.rig import Rig
 from bench.launch.database import URL, Database
 from bench.launch.launcher import NO_DATABASE, Launcher
+from bench.launch.proxy import Proxy
 from bench.launch.server import Options, Server, ServerError
 from bench.model import files
 from bench.model.cells import Cell
@@ -115,14 +116,19 @@ class StartedServers:
         records: Records,
         database: DatabaseOnDemand,
         ceilings: Callable[[str], list[Ceiling]],
+        proxies: Mapping[str, Proxy],
     ) -> None:
-        """``rig`` has been entered; ``ceilings`` gives those that are kept of a scenario."""
+        """``rig`` has been entered; ``ceilings`` gives those that are kept of a scenario.
+
+        ``proxies`` are those that can be put before a server, by their kind.
+        """
         self._launcher = rig.launcher
         self._configurations = configurations
         self._split = rig.split
         self._records = records
         self._database = database
         self._ceilings = ceilings
+        self._proxies = proxies
         self._scratch = rig.scratch
         self._running: _Running | None = None
 
@@ -150,6 +156,8 @@ class StartedServers:
         except OSError:
             self._take_down(server)
             raise
+        if server.front is not None:
+            self._records.note_proxy(server.front.proxy.facts)
         meter = Meter(server.directory, start.workers, time.time())
         self._running = _Running(start, cell, record, server, meter)
         kept = self._ceilings(start.scenario)
@@ -176,8 +184,11 @@ class StartedServers:
             start.workers,
             self._folder("serve"),
             self._split.for_workers(start.workers),
-            Options(recycling=Recycling(max_requests=start.max_requests)),
+            Options(recycling=Recycling(max_requests=start.max_requests), proxy=self._proxy(start)),
         )
+
+    def _proxy(self, start: Start) -> Proxy | None:
+        return None if start.proxy is None else self._proxies[start.proxy]
 
     def lines(self) -> Iterator[Message]:
         """See ``Backend``: the figures of each second that is over, and the end of the server."""

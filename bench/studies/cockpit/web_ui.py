@@ -13,11 +13,15 @@ from typing import Any, Self
 
 from bench.experiment.ceiling import FULL
 from bench.experiment.dialogue import END_S, GOODBYE_S, Dialogue, Event, ignored_settings
+from bench.launch import proxy
 from bench.launch.launcher import Launcher
+from bench.launch.local import Processes
+from bench.launch.proxy import Proxy
 from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.proxy import PROXIES
 from bench.model.scenarios import Scenario
 from targets.configurations import Configuration
 
@@ -83,6 +87,22 @@ def offered_configurations(
         }
         for each in known
     ]
+
+
+def offered_proxies(launcher: Launcher, cpus: Sequence[int], say: Say) -> dict[str, Proxy]:
+    """The proxies that can be put before servers here, by their kind, to run on some CPUs.
+
+    ``say`` hears of one that is installed and does not run.
+    """
+    found: dict[str, Proxy] = {}
+    for kind in PROXIES if launcher.name == Processes.name else ():
+        if proxy.installed(kind) is None:
+            continue
+        try:
+            found[kind] = proxy.as_it_comes(kind, cpus, most_users())
+        except UserError as error:
+            say(f"not offered: {error}")
+    return found
 
 
 def most_workers(configuration: Configuration, cpus: Sequence[int]) -> int:

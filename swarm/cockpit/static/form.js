@@ -47,6 +47,8 @@ function fillOffer() {
     line.append(box, label);
     byId("mix").append(line);
   }
+  for (const kind of offer.proxies) byId("proxy").append(option(kind, kind, false));
+  byId("ways").hidden = offer.proxies.length === 0;
   byId("users").max = offer.most_users;
   byId("more").hidden = offer.scenarios.length < 2;
   if (offer.target !== null) {
@@ -64,6 +66,7 @@ function fillLoad(load) {
     byId("configuration").value = load.configuration ?? "";
     byId("server-workers").value = load.workers;
     byId("recycle").value = load.max_requests ?? "";
+    byId("proxy").value = load.proxy ?? "none";
   }
   const [first, ...rest] = load.classes;
   byId("scenario").value = first ?? "";
@@ -149,7 +152,7 @@ async function post(path, fields) {
 function startFields() {
   const fields = [["user_classes", byId("scenario").value], ...mixed().map((label) => ["user_classes", label])];
   const ids = ["users", "ramp", "arrivals", "time"];
-  if (offer.target === null) ids.push("configuration", "server-workers", "recycle");
+  if (offer.target === null) ids.push("configuration", "server-workers", "recycle", "proxy");
   for (const id of ids) fields.push([byId(id).name, byId(id).value]);
   return fields;
 }

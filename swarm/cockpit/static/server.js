@@ -147,6 +147,7 @@ function showFacts(told) {
     if (load.configuration) {
       const recycle = load.max_requests === null ? "never replaced" : `replaced after ${number(load.max_requests)} requests`;
       facts.push(["workers", `${load.workers}, ${recycle}`]);
+      if (load.proxy !== null) facts.push(["proxy", load.proxy]);
       facts.push(["CPU per request now", told.cpu_us === null ? "not known yet" : `${number(told.cpu_us, 1)} µs`]);
     } else {
       facts.push(["server", "runs already: it is neither metered nor recorded"]);

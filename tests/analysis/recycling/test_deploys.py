@@ -1,6 +1,7 @@
 """What a deploy cost, from runs whose true answers are known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -68,10 +69,10 @@ def deployed(told):
 def test_the_table_has_a_row_for_each_load(deployed):
     rows = {row.configuration: row for row in deployed.deploys.rows}
     assert list(rows) == [name for name in deployed.results.configurations if name in rows]
-    assert rows["sanic"].texts()[3:7] == ["SIGHUP", "yes", "1.37 s", "0"]
+    assert rows["sanic"].texts()[3:8] == ["direct", "SIGHUP", "yes", "1.37 s", "0"]
     uvicorn = rows["uvicorn"]
     assert (uvicorn.lost.mean, uvicorn.ran) == (1.5, 0.5) and uvicorn.lost.low < 1.5 < uvicorn.lost.high
-    assert rows["hypercorn"].texts()[4:6] == ["no: the old one", "\N{EN DASH}"]
+    assert rows["hypercorn"].texts()[5:7] == ["no: the old one", "\N{EN DASH}"]
     frame = deployed.deploys.frame.set_index("configuration")
     assert list(deployed.deploys.frame) == FRAME
     assert frame.loc["uvicorn", ["deploys", "lost", "lost_started", "lost_per_deploy"]].tolist() == [
@@ -95,6 +96,33 @@ def test_its_chart_has_a_panel_for_each_deploy(deployed):
     figure = probes.deploys(deployed)
     assert len(figure.axes) == 3 and probes.probes(deployed) is None
     assert figure.axes[0].get_title(loc="left").startswith("index\nsanic: deploys, 0 lost")
+
+
+def test_both_ways_and_two_copies_stand_side_by_side(told):
+    lost = (Lost(3.5, "http_5xx"), Lost(3.6, "http_5xx", far="started", pid=3), Lost(3.7))
+    behind = told(
+        deploy("uvicorn", [*OLD, *NEW], lost=(Lost(3.5),)),
+        deploy("uvicorn", [*OLD, *NEW], lost=lost, twice=[4.0], proxy="nginx"),
+        replace(deploy("uvicorn", [*OLD, *NEW], proxy="nginx"), treatment="swap"),
+        plan={"scenarios": {}, "probes": [{"kind": "deploy", "scenario": "index"}]},
+    )
+    told_by = [(row.proxy, row.texts()[4], row.lost.mean, row.twice) for row in behind.deploys.rows]
+    assert told_by == [
+        ("direct", "SIGHUP", 1, 0),
+        ("nginx", "SIGHUP", 3, 1),
+        ("nginx", "a second copy", 0, 0),
+    ]
+    frame = behind.deploys.frame
+    assert frame[["proxy", "answers_5xx", "lost_started", "ran_twice"]].to_numpy().tolist() == [
+        ["direct", 0, 0, 0],
+        ["nginx", 2, 1, 1],
+        ["nginx", 0, 0, 0],
+    ]
+    assert behind.deploys.finding == (
+        "A deploy behind nginx loses up to 3 with uvicorn. A swap of two copies behind nginx loses no "
+        "request with uvicorn. Without the proxy a deploy loses up to 1 with uvicorn."
+    )
+    assert behind.direct.direct is None and len(probes.deploys(behind).axes) == 1
 
 
 def test_a_run_without_deploys_says_nothing_of_them(told):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bench.experiment.blocks import duration, expand
 from bench.model import plan
 from bench.model.cells import Block, Cell, ClosedLoop, OpenLoop
+from bench.model.errors import UsageError
 from bench.model.loads import Search
 from bench.model.search import Attempt
 from targets.configurations import load as load_catalogue
@@ -138,7 +139,8 @@ def test_recycling_is_measured_on_both_ways_and_all_else_behind_the_proxy(entrie
                     "users": 4,
                     "after_s": 1,
                     "measured_s": 3,
-                }
+                },
+                {"kind": "swap", "scenario": "index", "rate_per_s": 5, "after_s": 1, "measured_s": 3},
             ],
             "proxy": "nginx",
         },
@@ -156,7 +158,10 @@ def test_recycling_is_measured_on_both_ways_and_all_else_behind_the_proxy(entrie
         "o100-constant-w1-n10-nginx",
         "o5-constant-w1-kill",
         "o5-constant-w1-kill-nginx",
+        "o5-constant-w1-swap-nginx",
     ]
+    with pytest.raises(UsageError, match='of the kind "swap" need a proxy: give PROXY=nginx'):
+        plan.validate(chosen.model_dump() | {"proxy": None}, "test")
     assert all(block.proxy == cell.proxy for block in others for cell in block.cells)
     assert {cell.words for block in others for cell in block.cells} >= {
         "index, 100/s constant, recycled after 10 requests",

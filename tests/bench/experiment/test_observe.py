@@ -19,6 +19,7 @@ START = 1000.0
 KILL = Probe(kind="kill", scenario="index", rate_per_s=100.0, after_s=3.0, measured_s=12)
 TERMINATE = KILL.model_copy(update={"kind": "terminate"})
 DEPLOY = KILL.model_copy(update={"kind": "deploy"})
+SWAP = KILL.model_copy(update={"kind": "swap"})
 MANY = Recycling(50, 5)
 
 
@@ -109,6 +110,8 @@ def test_how_servers_of_recycling_are_run():
     assert killed == control and " ".join(stopped).count("--grace-period 30") == 1
     deployed = observe.options(block_of(cell_of(recycling=NEVER, probe=DEPLOY)), None).arguments()
     assert deployed == [*stopped, "--deploys"]
+    swapped = observe.options(block_of(cell_of(recycling=NEVER, probe=SWAP)), None)
+    assert swapped.arguments() == deployed and swapped.swapped
 
 
 def test_it_is_enough_when_both_have_been_reached_and_not_before(rig):
@@ -242,6 +245,34 @@ def test_deploy_tells_serve_once_and_looks_who_has_the_new_release(rig):
     assert seen.observer.finish(START) is None
     assert now <= seen.observer.probe.pop("time")
     assert seen.observer.probe == {"kind": "deploy", "pid": 7, "renewed": [8, 9]}
+
+
+class Leads:
+    """A front that notes where it is led to."""
+
+    def __init__(self):
+        self.led_to = []
+
+    def lead_to(self, url):
+        self.led_to.append(url)
+
+    def failure(self):
+        return None
+
+
+def test_a_swap_leads_the_proxy_to_the_second_copy_and_then_ends_the_first(rig, monkeypatch):
+    seen = rig(cell_of(recycling=NEVER, probe=SWAP))
+    front = seen.server.front = Leads()
+    monkeypatch.setattr(observe, "_DRAIN_S", 0.0)
+    seen.report(0, 0, window_start=time.time() - 3.0)
+    assert seen.observer.watch() is None and seen.observer.watch() is None
+    assert seen.signals == [signal.SIGUSR1] and front.led_to == [], "it does not answer yet"
+    (seen.folder / "standby").write_text("http://127.0.0.1:2")
+    assert seen.observer.watch() is None
+    assert seen.signals == [signal.SIGUSR1] and front.led_to == ["http://127.0.0.1:2"]
+    assert seen.observer.watch() is None and seen.observer.watch() is None
+    assert seen.signals == [signal.SIGUSR1] * 2 and len(front.led_to) == 1
+    assert seen.observer.probe["kind"] == "swap" and seen.stopped == []
 
 
 def test_a_probe_that_could_not_be_sent_fails_the_cell(rig):

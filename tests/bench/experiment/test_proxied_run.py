@@ -7,8 +7,7 @@ import psutil
 import pytest
 
 from analysis import exports
-from analysis.proxied import ran_twice
-from analysis.recycling.requests import within
+from analysis.recycling.requests import ran_twice, within
 from analysis.study import study
 from bench.launch.proxy import installed
 from bench.model.files import ROOT
@@ -66,14 +65,50 @@ users = 8
 rates_per_s = [150]
 users = 8
 """
+ROTATED = """
+summary = "a load that goes round behind nginx and past it, and two copies that are swapped"
+configurations = ["gunicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.3
+measured_s = 6
+catalogue = "configurations.toml"
+proxy = "nginx"
+proxy_keepalive = "off"
+proxy_tls = true
+[rotation]
+sittings = 2
+load_s = 0.2
+settle_s = 0.1
+[recycling]
+max_requests = 80
+replacements = 2
+requests = 200
+[scenarios.index]
+users = [4]
+[[probes]]
+kind = "swap"
+scenario = "index"
+rate_per_s = 50
+users = 8
+after_s = 0.5
+measured_s = 9
+"""
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
+def plans(tmp_path_factory):
+    """The folder of both plans."""
     folder = tmp_path_factory.mktemp("plan")
     (folder / "configurations.toml").write_text(CATALOGUE)
     (folder / "plan.toml").write_text(PLAN)
-    return str(folder / "plan.toml")
+    (folder / "rotated.toml").write_text(ROTATED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(plans):
+    return str(plans / "plan.toml")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +201,63 @@ def test_what_is_recorded_of_the_proxy(folder):
             assert cell["proxy"]["kind"] == "nginx" and cell["proxy"]["cpu_s"] > 0
         else:
             assert cell["proxy"] is None
+
+
+@pytest.fixture(scope="module")
+def rotated(plans, tmp_path_factory):
+    """The run of the other plan: its cells by their folder, and what is analysed of them."""
+    results = tmp_path_factory.mktemp("rotated")
+    run = start_run(["--plan", str(plans / "rotated.toml"), "--results", str(results), "--no-report"])
+    said, _ = run.communicate(timeout=LONG_S)
+    assert run.returncode == 0, said
+    (made,) = results.glob("*/run.json")
+    cells = {path.parent: json.loads(path.read_text()) for path in made.parent.glob("*/*/*/*/cell.json")}
+    return cells, study(made.parent)
+
+
+def test_a_load_goes_round_behind_the_proxy_and_past_it_to_the_same_servers(rotated):
+    cells, one = rotated
+    sat = {path: cell for path, cell in cells.items() if cell["rotation"] is not None}
+    assert len(sat) == 2 * 2 * 2, "sittings, names and ways"
+    for path, cell in sat.items():
+        name = cell["configuration"]
+        assert set(cell["rotation"]["targets"]) == {
+            *("gunicorn", "gunicorn-again", "gunicorn@nginx", "gunicorn-again@nginx"),
+        }
+        (beside,) = (
+            other
+            for other in sat.values()
+            if (other["configuration"], other["repeat"]) == (name, cell["repeat"])
+            and other["proxy"] != cell["proxy"]
+        )
+        assert beside["server"]["pid"] == cell["server"]["pid"] and cell["measured"]["requests"] > 0
+        assert (path.parent.name == "c4-w1-nginx") == (cell["proxy"] is not None)
+        # What it did for the other way is no idling.
+        assert cell["measured"]["idle_cpu_s"] < cell["measured"]["cpu_s"]
+    (row, again) = one.proxy_cost.rows
+    assert (row.configuration, again.configuration) == ("gunicorn", "gunicorn-again")
+    assert row.throughput.low < row.throughput.mean < row.throughput.high
+    assert list(exports.proxy_costs(one)["sittings"]) == [2, 2]
+
+
+def test_two_copies_are_swapped_and_the_second_one_serves(rotated):
+    cells, one = rotated
+    ((path, cell),) = ((path, cell) for path, cell in cells.items() if cell["probe"] is not None)
+    assert path.parent.name == "o50-constant-w1-swap-nginx" and cell["server"]["deploys_by"] == "swap"
+    (row,) = one.deploys.rows
+    assert (row.proxy, row.way, row.verdict) == ("nginx", "swap", "deploys")
+    events = [line.split(",") for line in (path / "workers.csv").read_text().splitlines()[1:]]
+    ready = [int(pid) for _, event, pid, *_ in events if event == "ready"]
+    assert len(ready) == 2 and ready[1:] == cell["probe"]["renewed"]
+    assert len({pid for _, _, pid, role, _ in events if role == "manager"}) == 2
+
+
+def test_clients_check_the_certificate_of_the_proxy_and_its_settings_are_recorded(rotated):
+    _, one = rotated
+    run = one.results.run
+    assert "listen 127.0.0.1:8080 ssl" in run.proxy.configuration
+    assert "Connection close" in run.proxy.configuration and "keepalive 256" not in run.proxy.configuration
+    assert (run.plan["proxy_keepalive"], run.plan["proxy_tls"]) == ("off", True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -159,6 +159,15 @@ def test_a_generator_holds_connections_to_all_servers_at_once(chosen, known, mon
         assert (why is None) == fits and (fits or f"would hold {connections:,} connections" in why)
 
 
+def test_behind_a_proxy_every_server_is_a_target_twice(chosen, known):
+    behind = chosen.model_copy(update={"proxy": "nginx"})
+    sitting = Sittings(behind, ("index",), known).first()[0]
+    cells = sitting.under("index", ClosedLoop(8))
+    assert [cell.target for cell in cells] == ["a@nginx", "a", "b@nginx", "b"]
+    assert sitting.configurations == ["a", "b"], "both of one server"
+    assert most_connections(behind, known) == 2 * most_connections(chosen, known)
+
+
 def cgroup(tmp_path, **files):
     (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 8000000 kB\n")
     (tmp_path / "cgroup").write_text("0::/outer/inner\n")

@@ -3,6 +3,11 @@
 import os
 import signal
 import socket
+import ssl
+import threading
+import urllib.request
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
@@ -15,6 +20,7 @@ from bench.launch.server import Options
 from bench.model.errors import UsageError, UserError
 from targets.answering import lacking, main
 from tests.bench.commands import gone
+from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 
 CPU = max(os.sched_getaffinity(0))
@@ -73,6 +79,19 @@ def test_retries_are_the_proxy_s_own_or_off(kind, default, off, tmp_path):
     as_it_comes, none = written(kind, tmp_path), written(kind, tmp_path, retries="off")
     assert default in as_it_comes and off not in as_it_comes
     assert off in none and default not in none
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept", "off"),
+    [
+        ("nginx", "keepalive 256;", "proxy_set_header Connection close;"),
+        ("haproxy", "http-reuse safe", "option http-server-close"),
+    ],
+)
+def test_connections_to_the_server_are_kept_or_not(kind, kept, off, tmp_path):
+    as_it_comes, none = written(kind, tmp_path), written(kind, tmp_path, keepalive="off")
+    assert kept in as_it_comes and off not in as_it_comes
+    assert off in none and kept not in none
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,6 +191,50 @@ def test_a_port_that_is_taken_is_left_to_whoever_has_it(kind, make_plan, before)
         port = taken.getsockname()[1]
         front = before(found(kind, make_plan), port)
         assert not front.url.endswith(f":{port}") and lacking(front.url) is None
+
+
+@pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
+def test_it_speaks_tls_and_is_led_to_another_server_without_losing_a_request(kind, make_plan, served, before):
+    launcher, _ = served
+    launcher.certify(launcher._folder / f"tls-{kind}")
+    chosen = proxy.find(make_plan("sanic", proxy=kind, proxy_tls=True), [CPU])
+    front = before(chosen)
+    trusting = ssl.create_default_context(cafile=launcher.certificate.authority)
+
+    def asked():
+        with urllib.request.urlopen(f"{front.url}/whoami", timeout=LONG_S, context=trusting) as response:
+            return response.read()
+
+    assert front.url.startswith("https://") and b'"configuration"' in asked()
+    with another(b"the second") as second:
+        front.lead_to(second)
+        seen = []
+        wait_until(lambda: seen.append(asked()) or seen[-1] == b"the second", "it leads to the second one")
+        assert {asked() for _ in range(20)} == {b"the second"} and front.failure() is None
+
+
+@contextmanager
+def another(body):
+    """Another server, which answers everything with a body; its URL."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_what_it_says_itself_is_told_where_it_refuses(program, before):

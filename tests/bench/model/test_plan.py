@@ -319,6 +319,10 @@ def test_the_plans_that_come_with_the_suite(name):
             "sanic-recycle-after",
         }
         assert seconds <= 15 * 60 and {probe.kind for probe in chosen.probes} == {"deploy"}
+    elif name == "deploy-proxy":
+        assert chosen.proxy == "nginx" and seconds <= 45 * 60
+        assert measured == own - {"gunicorn-uvicorn-legacy"} | {"sanic-recycle-after"}
+        assert [probe.kind for probe in chosen.probes] == ["deploy"] * 3 + ["swap"] * 3
     elif name == "recycle-smoke":
         assert seconds <= 120 and len(chosen.probes) == 2 and chosen.workers == [1, 2]
     elif name == "settings":
@@ -328,6 +332,15 @@ def test_the_plans_that_come_with_the_suite(name):
         assert seconds <= 21 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
     elif name == "several":
         assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
+    elif name == "tls":
+        parents = {known[each].variant_of or each for each in measured - {*chosen.aliases}}
+        assert parents == own - {"gunicorn-uvicorn-legacy"} and len(measured) == 2 * len(parents) + 1
+    elif name == "proxy-cost":
+        assert chosen.proxy == "nginx" and seconds <= 10 * 60
+        assert {(cell.proxy, cell.scenario) for sitting in sittings for cell in sitting.cells} == {
+            (way, name) for way in ("nginx", None) for name in ("index", "index-close")
+        }
+        assert measured == own - {"gunicorn-uvicorn-legacy"} | {*chosen.aliases}
     elif name == "price":
         told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
         assert seconds <= 33 * 60 and told == {None, 500, 2000, 8000}
@@ -384,6 +397,12 @@ def test_nothing_is_started_at_a_url(write):
         ({"proxy": "ngnix"}, 'key "proxy": unknown proxy "ngnix"; did you mean "nginx"?'),
         ({"proxy_retries": "off"}, "proxy_retries (PROXY_RETRIES=) is of a proxy: give PROXY=nginx"),
         ({"proxy": "nginx", "proxy_retries": "no"}, 'key "proxy_retries": input should be'),
+        ({"proxy_keepalive": "off"}, "proxy_keepalive (PROXY_KEEPALIVE=) is of a proxy: give PROXY=nginx"),
+        ({"proxy_tls": True}, "proxy_tls (PROXY_TLS=) is of a proxy: give PROXY=nginx"),
+        (
+            {"proxy": "nginx", "settings": True, "connections": {}},
+            "[connections] are those of clients with the server itself: leave out PROXY=",
+        ),
         (
             {"proxy": "nginx", "external": {"url": "http://127.0.0.1:1", "name": "there"}, "aliases": {}},
             "a server that runs already has its own proxy, or none: leave out PROXY=",

@@ -32,6 +32,7 @@ OFFER = Offer(
     target=None,
     report="/r",
     full=0.9,
+    proxies=("nginx",),
 )
 TARGET = replace(OFFER, configurations=(), target="http://127.0.0.1:9", report=None)
 GOOD = {
@@ -45,6 +46,7 @@ GOOD = {
     "configuration": "sanic: Sanic's own.",
     "server_workers": "2",
     "recycle_after": "500",
+    "proxy": "none",
     "arrivals_per_second": "",
 }
 RUNNING = LoadRequest("sanic", 2, 500, ("Index",), 64, 10.0, None, None, None)
@@ -56,7 +58,7 @@ def form(**changes):
 
 
 def target_form(**changes):
-    return form(configuration=None, server_workers=None, recycle_after=None, **changes)
+    return form(configuration=None, server_workers=None, recycle_after=None, proxy=None, **changes)
 
 
 def edit_form(**changes):
@@ -80,6 +82,7 @@ def test_the_form_as_the_page_sends_it():
     opened = read_start(form(arrivals_per_second="3000", run_time="1m", recycle_after=""), OFFER, CLASSES)
     assert (opened.rate_per_s, opened.run_time_s, opened.max_requests) == (3000.0, 60, None)
     assert read_start(form(configuration="sanic"), OFFER, CLASSES).configuration == "sanic"
+    assert read_start(form(proxy="nginx"), OFFER, CLASSES) == replace(RUNNING, proxy="nginx")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,7 @@ def test_the_form_as_the_page_sends_it():
         ({"server_workers": "-1"}, "workers"),
         ({"recycle_after": "0"}, "requests after which"),
         ({"configuration": "granian"}, "only above a size in memory"),
+        ({"proxy": "haproxy"}, "no proxy 'haproxy': nginx"),
         ({"arrivals_per_second": "inf"}, "arrivals per second"),
         ({"arrivals_per_second": "fast"}, "arrivals per second"),
         ({"run_time": "soon"}, "run time"),
@@ -182,6 +186,7 @@ def test_users_and_ramp_can_change_while_it_runs():
         ({"configuration": "granian", "recycle_after": ""}, "the configuration"),
         ({"server_workers": "1"}, "the number of workers"),
         ({"recycle_after": "501"}, "when workers are replaced"),
+        ({"proxy": "nginx"}, "the proxy"),
         ({"arrivals_per_second": "10"}, "the arrival rate"),
         ({"user_classes": ["Sleep"], "shape_class": "Default"}, "the scenario"),
         ({"run_time": "10"}, "the run time"),

@@ -77,6 +77,13 @@ def test_a_server_that_recycles_is_an_entry_of_its_own_behind_the_catalogue(reco
     assert "after 500 requests" in entries[-1]["summary"] and entries[-1]["recycle"] == "app"
 
 
+def test_a_server_behind_a_proxy_is_an_entry_of_its_own(records):
+    asked = start(max_requests=500, proxy="nginx")
+    assert failed(records, asked, 1) == "sanic-n500-nginx/index/c64-w2-nginx/r1"
+    (*_, entry) = json.loads((records.path / "run.json").read_text())["configurations"]
+    assert entry["summary"] == "sanic, its workers replaced after 500 requests, behind nginx."
+
+
 def test_nothing_is_left_of_a_cell_that_cannot_be_written(records, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

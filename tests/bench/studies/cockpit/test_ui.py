@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from analysis import results as analysed
 from bench.cli.main import app
 from bench.launch.local import Processes
+from bench.launch.proxy import installed
 from tests.bench.studies.cockpit.ui import FORM, TARGET_FORM, Ui
 from tests.patience import LONG_S
 from tests.ports import free_port
@@ -122,6 +123,26 @@ def test_restarts_are_seen_and_recycled_workers_are_a_configuration_of_their_own
     cell, _ = ui.recorded()
     assert cell["configuration"] == "sanic-n20" and cell["server"]["max_requests"] == 20
     assert "sanic-n20" in [entry["name"] for entry in ui.run()["configurations"]]
+
+
+@pytest.mark.skipif(installed("nginx") is None, reason="nginx is not installed")
+def test_a_load_through_a_proxy_stands_beside_one_past_it(open_ui):
+    ui = open_ui()
+    assert ui.start(proxy="nginx")["success"] is True
+    ui.measured()
+    assert any(process.name() == "nginx" for process in ui.family())
+    ui.stop()
+    behind, folder = ui.recorded()
+    assert (behind["configuration"], behind["proxy"]["kind"]) == ("single-nginx", "nginx")
+    assert behind["measured"]["requests"] > 0 and ui.run()["proxy"]["version"][0].isdigit()
+    assert not any(process.name() == "nginx" for process in ui.family())
+    ui.start()
+    ui.measured()
+    ui.stop()
+    ui.until(lambda told: told["state"] == "idle", "the end")
+    assert ui.end() == 0
+    read = analysed.load(folder.parents[3])
+    assert sorted(read.finished["configuration"]) == ["single", "single-nginx"]
 
 
 def test_a_server_that_dies_ends_the_load_and_the_cell_says_so(open_ui):
