@@ -255,7 +255,7 @@ audit: $(VENV)/.suite ## Ask PyPI which packages of every environment here have 
 	@test -x .venvs/audit/bin/pip-audit || { $(PYTHON) -m venv .venvs/audit && \
 		.venvs/audit/bin/pip install --quiet --disable-pip-version-check -r requirements/audit.txt; }
 	@failed=0; for packages in .venvs/*/lib/python*/site-packages; do echo "$$packages"; \
-		.venvs/audit/bin/pip-audit --progress-spinner off --path "$$packages" || failed=1; done; exit $$failed
+		.venvs/audit/bin/pip-audit --strict --progress-spinner off --path "$$packages" || failed=1; done; exit $$failed
 
 clean: ## Remove environments and caches; results stay.
 	rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

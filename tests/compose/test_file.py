@@ -17,7 +17,7 @@ CATALOGUE = load()
 
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 FOR_BENCH = {f"bench-{stack}" for stack in CATALOGUE.pinned} | {"bench-postgres", "loopback", "suite"}
-OTHERS = FOR_BENCH | {"postgres", "ui-target", "ui"}
+OTHERS = FOR_BENCH | {"postgres", "ui-target", "ui", "bench"}
 FIRST_PORT = 8001
 
 
@@ -53,6 +53,7 @@ def stages():
 
 
 STAGES = stages()
+IMAGES = ("stack", "suite", "bench")
 
 
 def sources(*names):
@@ -81,7 +82,7 @@ def test_a_configuration_is_served_by_its_name_from_its_stack(name):
     assert service["healthcheck"]["test"] == ["CMD", "/opt/stack/bin/python", "-m", "targets.health"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "bench"])
 def test_a_service_can_do_no_more_than_it_must(name):
     service = SERVICES[name]
     assert service["read_only"] is True
@@ -97,11 +98,19 @@ def test_a_service_can_do_no_more_than_it_must(name):
     assert not service.keys() & {"privileged", "cap_add", "devices", "ipc", "volumes", "group_add"}
 
 
+def test_the_suite_in_one_container_may_become_its_owner_and_nothing_else():
+    service = SERVICES["bench"]
+    assert (service["cap_drop"], service["cap_add"]) == (["ALL"], ["SETUID", "SETGID"])
+    assert service["security_opt"] == ["no-new-privileges:true"] and service["init"] is True
+    assert service["volumes"] == [".:/checkout"] and service["command"] == ["run"]
+    assert not service.keys() & {"privileged", "devices", "ipc", "pid", "network_mode", "ports", "cpuset"}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_starts_only_when_asked_for(name):
     (profile,) = SERVICES[name]["profiles"]
     expected = "bench" if name in FOR_BENCH else "targets" if name in CATALOGUE.declared else None
-    assert profile == (expected or {"postgres": "database"}.get(name, "ui"))
+    assert profile == (expected or {"postgres": "database", "bench": "one-container"}.get(name, "ui"))
 
 
 def test_ports_are_published_to_this_machine_only_and_once():
@@ -115,7 +124,8 @@ def test_servers_and_what_loads_them_are_on_other_cpus():
     for name, service in SERVICES.items():
         server = name in CATALOGUE.declared or name == "ui-target"
         server |= name in {f"bench-{stack}" for stack in CATALOGUE.pinned}
-        assert service["cpuset"] == ("0" if server else "1"), name
+        # Within its one container bench splits what there is itself.
+        assert service.get("cpuset") == (None if name == "bench" else "0" if server else "1"), name
 
 
 @pytest.mark.parametrize("stack", CATALOGUE.pinned)
@@ -189,8 +199,8 @@ def test_an_image_is_built_from_the_recipe(name):
     build = SERVICES[name]["build"]
     assert (ROOT / build["context"] / build["dockerfile"]) == ROOT / "targets/Dockerfile"
     stack = build["args"]["STACK"]
-    assert build["target"] == ("suite" if stack == "suite" else "stack")
-    assert SERVICES[name]["image"].startswith(f"whichworker-{stack}:")
+    assert build["target"] == ("bench" if name == "bench" else "suite" if stack == "suite" else "stack")
+    assert SERVICES[name]["image"].startswith(f"whichworker-{'bench' if name == 'bench' else stack}:")
     declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
     assert set(build["args"]) == declared
 
@@ -220,10 +230,10 @@ def test_the_recipe_copies_nothing_that_the_build_context_lacks():
         assert any(path == source.rstrip("/") for source in sources()), f"{path} is sent for nothing"
 
 
-@pytest.mark.parametrize("stage", ["stack", "suite"])
+@pytest.mark.parametrize("stage", IMAGES)
 def test_the_hash_of_the_sources_invalidates_no_other_layer(stage):
     assert STAGES[stage][-2:] == ["ARG SOURCES=unknown", "LABEL whichworker.sources=${SOURCES}"]
-    before = [line for name, lines in STAGES.items() for line in lines if name not in ("stack", "suite")]
+    before = [line for name, lines in STAGES.items() for line in lines if name not in IMAGES]
     assert not [line for line in before + STAGES[stage][:-2] if "SOURCES" in line]
 
 
@@ -240,6 +250,8 @@ def test_the_entry_points_are_those_of_the_contract():
 
     assert f"`{entry('stack')}`" in CONTRACT
     assert entry("suite") == "/opt/stack/bin/python"
+    own = "/opt/stack/bin/python -m bench.machine.owner /checkout/results"
+    assert entry("bench") == f"{own} /opt/stack/bin/python -m bench"
 
 
 def test_the_classic_builder_can_build_the_recipe():
