@@ -15,7 +15,7 @@ from analysis.proxied import Proxied, View, proxied
 from analysis.proxy_cost import ProxyCost, proxy_cost
 from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
 from analysis.recycling.price import Price, prices
-from analysis.settings import Settings, second, settings
+from analysis.settings import Settings, seconds, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
 from analysis.thresholds import Violation, violations
@@ -131,14 +131,20 @@ class Study:
         return settings(self.results, self.summary, self.recycling)
 
     @cached_property
-    def together(self) -> "Study | None":
-        """The second run of one that tried settings: what is worth it, together; None without one.
+    def seconds(self) -> "tuple[Study, ...]":
+        """The second runs of one that tried settings, of what is worth it, together; the latest first.
+
+        There are several where different things were to come first.
 
         Raises:
             UserError: see `results.load`.
         """
-        folder = second(self.results.directory)
-        return None if folder is None else study(folder)
+        return tuple(study(folder) for folder in seconds(self.results.directory))
+
+    @property
+    def together(self) -> "Study | None":
+        """The latest of the second runs; None without any."""
+        return next(iter(self.seconds), None)
 
     @cached_property
     def verdict(self) -> Rankings:

@@ -79,7 +79,7 @@ class Configuration:
     A variant is made from its parent (`variant_of`) and says so in `variant`. It may have `workers` and a
     `max_requests_jitter` of its own, whatever its run asks for; `workers` that go by the CPUs of servers
     (`variants.WORKERS`) are a number once these are known (`Catalogue.on`). `output` is `variants.FILE` or
-    `PIPE`.
+    `PIPE`. `sysctls` are those of the network that it is to be served in.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Configuration:
     workers: int | str | None = None
     max_requests_jitter: int | None = None
     least_workers: int | None = None
+    sysctls: Mapping[str, int] = field(default_factory=dict)
 
     def serving(self, workers: Number) -> int | Number:
         """How many workers it has in a run that asks for so many: its own number, where it states one."""
@@ -216,6 +217,10 @@ class Catalogue:
         """The variants of a configuration."""
         every = self.configurations.items()
         return {name: entry for name, entry in every if entry.variant is not None and entry.variant.of == of}
+
+    def defaults(self, of: str) -> list[str]:
+        """The names of the variants of a configuration that are the server's plain default."""
+        return [name for name, entry in self.variants(of).items() if entry.variant and entry.variant.default]
 
     def on(self, cpus: int) -> Catalogue:
         """The catalogue where servers have so many CPUs, by which numbers of workers may go."""
@@ -358,8 +363,8 @@ def _with_variant(catalogue: Catalogue, name: str, table: Table) -> Catalogue:
     )
     same = all(getattr(changed, key) == getattr(parent, key) for key in ("argv", "environment", "stack"))
     if same and not changes.of_run:
-        keys = "drop, replace, add, environment, packages, without, python, output, workers or "
-        keys += "max_requests_jitter"
+        keys = "drop, replace, add, environment, packages, without, python, output, workers, "
+        keys += "max_requests_jitter or sysctls"
         raise ConfigurationError(f"{table.where}: changes nothing of {parent.name!r}: give {keys}")
     return replace(
         catalogue,

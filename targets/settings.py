@@ -10,6 +10,7 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
+from targets.in_app import BACKLOG, GC_FREEZE, GC_THRESHOLD, MINIMUM_AGE_S
 from targets.recycle import recycle_after
 
 
@@ -21,26 +22,38 @@ def apply_settings(app: Sanic) -> None:
     if "WHICHWORKER_PATIENCE_S" in os.environ:
         _wait_for_workers(float(os.environ["WHICHWORKER_PATIENCE_S"]))
     if "WHICHWORKER_MAX_REQUESTS" in os.environ:
+        age = os.environ.get(MINIMUM_AGE_S)
         recycle_after(
             app,
             max_requests=int(os.environ["WHICHWORKER_MAX_REQUESTS"]),
             jitter=int(os.environ["WHICHWORKER_MAX_REQUESTS_JITTER"]),
+            **({} if age is None else {"minimum_age_s": float(age)}),
         )
-    if "WHICHWORKER_GC_FREEZE" in os.environ or "WHICHWORKER_GC_THRESHOLD" in os.environ:
+    if BACKLOG in os.environ:
+        app.register_listener(lengthen_backlog, "main_process_start")
+    if GC_FREEZE in os.environ or GC_THRESHOLD in os.environ:
         app.register_listener(tune_collections, "before_server_start")
     if "WHICHWORKER_REQUEST_LOG" in os.environ:
         log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
 
 
+async def lengthen_backlog(app: Sanic, *_: Any) -> None:
+    """Have Sanic's own server ask for the backlog of `in_app.BACKLOG`, for which its command has no flag.
+
+    Its manager binds the socket after this, and tells the workers how long their backlog is.
+    """
+    app.state.server_info[0].settings["backlog"] = int(os.environ[BACKLOG])
+
+
 async def tune_collections(*_: Any) -> None:
     """Have Python collect garbage in this worker as two variables say, which the variants of a setting set.
 
-    With `WHICHWORKER_GC_FREEZE` what is there after the start is spared from every collection;
-    `WHICHWORKER_GC_THRESHOLD` is how many more objects must have been made than freed before there is one.
+    With `in_app.GC_FREEZE` what is there after the start is spared from every collection;
+    `in_app.GC_THRESHOLD` is how many more objects must have been made than freed before there is one.
     """
-    if "WHICHWORKER_GC_THRESHOLD" in os.environ:
-        gc.set_threshold(int(os.environ["WHICHWORKER_GC_THRESHOLD"]), *gc.get_threshold()[1:])
-    if "WHICHWORKER_GC_FREEZE" in os.environ:
+    if GC_THRESHOLD in os.environ:
+        gc.set_threshold(int(os.environ[GC_THRESHOLD]), *gc.get_threshold()[1:])
+    if GC_FREEZE in os.environ:
         gc.collect()
         gc.freeze()
 

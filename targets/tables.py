@@ -84,6 +84,14 @@ class Table:
         if value not in choices:
             raise self.error(key, f"{value!r} is unknown{hint(value, choices)}")
 
+    def flag(self, key: str) -> bool:
+        """Whether a key is true; it is not if it is missing."""
+        self.known.append(key)
+        value: Any = self.rest.pop(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, f"must be true or false, not {value!r}")
+        return value
+
     def number(self, key: str, kind: type | tuple[type, ...] = int, required: bool = True) -> Any:
         value = self.take(key, kind, "a number", required)
         if value is not None and value < 1:

@@ -14,9 +14,11 @@ from targets.tables import PLACEHOLDER, ConfigurationError, Table, hint, toml
 
 SAYS = ("better", "no difference", "worse")
 """What people may say of a variant beside its parent."""
-REPLACED = ("losses", "start", "stall", "overlap")
+REPLACED = ("losses", "start", "stall", "overlap", "replacing")
 """What shows where workers are replaced: requests lost, how soon the next is ready, for how long nothing is
-answered, how often several are replaced at once."""
+answered, how often several are replaced at once, and the CPU time that all of that takes."""
+SYSCTLS = ("net.ipv4.tcp_migrate_req",)
+"""What a variant may set of the network: what a server asks of the kernel for itself."""
 CONNECTIONS = ("pauses", "bursts", "overload")
 """What connections show: kept ones that pause, many new ones at once, more than are taken."""
 EXPECTATIONS = ("throughput", "cpu", "tail", "memory", *REPLACED, *CONNECTIONS)
@@ -33,7 +35,7 @@ _TEXTS = ("loop", "parser")
 FILE, PIPE = "file", "pipe"
 """Where a server's output may go: into its log at once, or to serve, which writes it there."""
 # What it may change of how the server is run, beside its command.
-_RUN = ("max_requests_jitter", "workers", "output")
+_RUN = ("max_requests_jitter", "workers", "output", "sysctls")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Variant:
     `varies` is the setting, in the same words for the same setting of different servers; `change` is what
     changes, in words. `claim` is what people say of it, `source` where, and `says` (one of `SAYS`) what that
     comes to: how the variant is beside its parent. All three are empty where nobody says anything.
-    `expects` are some of `EXPECTATIONS`.
+    `expects` are some of `EXPECTATIONS`. `default`: it is what the server does with no flags but where, what
+    and how many, and so no setting to choose.
     """
 
     of: str
@@ -53,6 +56,7 @@ class Variant:
     source: str
     expects: tuple[str, ...]
     says: str = ""
+    default: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class Changes:
         parts += [f"with {package}" for package in self.packages]
         parts += [f"without {', '.join(self.without)}"] if self.without else []
         parts += [f"Python {' or '.join(self.python)}"] if self.python else []
-        parts += [f"{key} {self.facts[key]}" for key in _RUN if key in self.facts]
+        parts += [f"{key} {self.facts[key]}" for key in _RUN[:-1] if key in self.facts]
+        parts += [f"{name}={value}" for name, value in self.facts.get("sysctls", {}).items()]
         return ", ".join(parts)
 
     @property
@@ -127,6 +132,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     said = {"of": table.text("of"), "varies": table.text("varies")}
     said.update({key: table.text(key, required=False) or "" for key in ("claim", "source")})
     said["says"] = _says(table, said["claim"])
+    said["default"] = table.flag("default")
     expects = table.words("expects", required=False) or _USUAL
     for each in expects:
         table.check_known("expects", each, EXPECTATIONS)
@@ -139,6 +145,7 @@ def read(table: Table, placeholders: tuple[str, ...]) -> tuple[dict[str, Any], C
     facts["max_requests_jitter"] = table.take("max_requests_jitter", int, "a number", required=False)
     facts["least_workers"] = table.number("least_workers", required=False)
     facts["workers"] = _workers(table, expects)
+    facts["sysctls"] = _sysctls(table, expects)
     changes = Changes(
         drop=table.words("drop", required=False),
         replace=table.texts("replace"),
@@ -171,6 +178,23 @@ def _workers(table: Table, expects: Sequence[str]) -> Any:
     if any(each in REPLACED for each in expects):
         raise table.error("workers", f"cannot be expected to change {_any(REPLACED)}: none is replaced there")
     return workers
+
+
+def _sysctls(table: Table, expects: Sequence[str]) -> dict[str, int] | None:
+    """What a variant sets of the network, which only one that is served alone can; None where it does not."""
+    values: dict[str, Any] | None = table.take("sysctls", dict, "a table of numbers", required=False)
+    if values is None:
+        return None
+    for name, value in values.items():
+        table.check_known("sysctls", name, SYSCTLS)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise table.error(f"sysctls.{name}", f"must be a number, not {value!r}")
+    for each in expects:
+        if each not in REPLACED:
+            raise table.error(
+                "sysctls", f"may be expected to change {_any(REPLACED)}: other servers share the network"
+            )
+    return values
 
 
 def _says(table: Table, claim: str) -> str:
@@ -223,6 +247,35 @@ def combined(parts: Sequence[Changes]) -> Changes:
         else:
             merged[each.name] = tuple(dict.fromkeys(word for value in values for word in value))
     return Changes(**merged)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Variants that go together: their names, the best first, and their changes at once.
+
+    `left_out` says of the others why they do not go together with a better one.
+    """
+
+    parts: tuple[str, ...]
+    changes: Changes
+    left_out: Mapping[str, str]
+
+
+def together(argv: Sequence[str], wanted: Mapping[str, Changes]) -> Together:
+    """As many of the variants of a command as go together; of two that contradict each other the first."""
+    parts: list[str] = []
+    changes = Changes()
+    left_out = {}
+    for name in wanted:
+        try:
+            found = combined([wanted[each] for each in (*parts, name)])
+            found.argv(argv, Table(name, {}))
+        except ConfigurationError as why:
+            left_out[name] = str(why)
+        else:
+            parts.append(name)
+            changes = found
+    return Together(tuple(parts), changes, left_out)
 
 
 def written(name: str, of: str, varies: str, changes: Changes, expects: Sequence[str]) -> str:

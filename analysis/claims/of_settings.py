@@ -1,11 +1,13 @@
 """Claims about settings: what people say of each variant, held against the latest run that tried it."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from analysis.claims.material import Material
 from analysis.claims.model import Answer, Claim, Outcome
 from analysis.settings import Judged
 from analysis.study import Study
+from bench.model import plan
 from bench.model.records.run import Variant
 from targets import configurations
 from targets.configurations import Configuration
@@ -32,9 +34,21 @@ def of_settings(material: Material) -> Iterator[Claim]:
 def _how(facts: Variant, entry: Configuration | None) -> str:
     """What measures a variant."""
     if entry is not None and entry.least_workers is not None:
-        return f"`make settings PLAN=several CONFIGURATIONS={entry.name}` measures it"
+        by = _plans().get(entry.name, "several")
+        return f"`make settings PLAN={by} CONFIGURATIONS={entry.name}` measures it"
     where = " where servers have several CPUs" if entry is not None and entry.workers == "cpus" else ""
     return f"`make settings CONFIGURATIONS={facts.of}` measures it{where}"
+
+
+@lru_cache(maxsize=1)
+def _plans() -> dict[str, str]:
+    """The plan of settings that names a variant, by the variant."""
+    every = {name: plan.load(name) for name in plan.names()}
+    return {
+        variant: name
+        for name, each in every.items()
+        for variant in (each.configurations if each.settings and each.configurations != "all" else [])
+    }
 
 
 def _answer(

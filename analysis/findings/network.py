@@ -51,13 +51,16 @@ def queue_lost(measured: Measurements) -> Iterator[Finding]:
     if recycling is None or network is None or network.sysctls.get(MIGRATE) != 0:
         return
     commands = measured.results.cells.loc[recycling.cells.index, "command"]
-    replaced = recycling.cells[(recycling.cells["treatment"] == "recycled") & commands.map(_rebinds)]
+    migrating = [each.name for each in measured.results.run.configurations if each.sysctls.get(MIGRATE)]
+    resets = commands.map(_rebinds) & ~recycling.cells["configuration"].astype(str).isin(migrating)
+    replaced = recycling.cells[(recycling.cells["treatment"] == "recycled") & resets]
     for scenario, group in replaced.groupby("scenario"):
         yield QUEUE_LOST.found(
             f"workers of {listed(list(group['configuration'].unique()))} listen on sockets of their own, and "
             f"{MIGRATE} is 0: what waits at a worker that ends is reset",
             spoils="what it loses at each replacement, which may be less",
-            advice=f"set it, as root, and measure again: sysctl -w {MIGRATE}=1",
+            advice=f"set it, as root, and measure again: sysctl -w {MIGRATE}=1 (make settings PLAN=migrate "
+            "measures Granian with both)",
             scenario=scenario,
             cells=group,
         )

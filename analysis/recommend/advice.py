@@ -12,6 +12,7 @@ from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Command
 from analysis.words import assignments, counted, listed
 from bench.model.requirements import Requirements
+from targets import in_app
 from targets.configurations import NEVER, WATCHDOG_S, Configuration, Recycling
 
 # What stands for the suite's app where no other was measured: the app of whoever copies the command.
@@ -65,16 +66,18 @@ def command(known: Known, required: Requirements) -> Command | None:
         needs.append("targets/recycle.py of this suite, copied beside your app (docs/recycling.md)")
     if replacing and entry.recycle == "respawn" and workers == 1:
         needs.append(_MANAGER)
+    needs += [f"as root: sysctl -w {name}={value}" for name, value in entry.sysctls.items()]
     if entry.variant is not None and entry.stack != known.entry.stack:
         needs.append(f"an environment with other packages or another Python ({entry.variant.change})")
     return Command(
         configuration=known.name,
-        line=_line(entry.variables(NEVER), words),
-        app_lines=_app_lines(required) if by_app else (),
+        line=_line(in_app.of_shell(entry.variables(NEVER)), words),
+        app_lines=(*(_recycle_after(required, entry) if by_app else ()), *in_app.lines(entry.environment)),
         needs=tuple(needs),
         settings={**_settings(known, served, words), **_tuned(tuned), "workers": workers, **vars(recycling)},
         versions=_versions(known, words),
         tuned=None if tuned is None else tuned.figure,
+        parts=() if tuned is None else tuned.parts,
         figures=known.tuning.figures,
         untried=known.tuning.untried,
     )
@@ -173,13 +176,13 @@ def _versions(known: Known, words: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _app_lines(required: Requirements) -> tuple[str, ...]:
-    jitter = f"{required.max_requests_jitter:_}"
-    return (
-        "from recycle import recycle_after",
-        "",
-        f"recycle_after(app, max_requests={required.max_requests:_}, jitter={jitter})",
-    )
+def _recycle_after(required: Requirements, entry: Configuration) -> tuple[str, ...]:
+    """The lines of an app that replaces its workers itself."""
+    given = {"max_requests": f"{required.max_requests:_}", "jitter": f"{required.max_requests_jitter:_}"}
+    if (age := entry.environment.get(in_app.MINIMUM_AGE_S)) is not None:
+        given["minimum_age_s"] = age
+    arguments = ", ".join(f"{name}={value}" for name, value in given.items())
+    return "from recycle import recycle_after", "", f"recycle_after(app, {arguments})"
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,14 @@ class Served:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A configuration with what was found worth it, and the figure that says so."""
+    """A configuration with what was found worth it, and the figure that says so.
+
+    Where that are several settings, `parts` are the figures of each of them alone.
+    """
 
     entry: Configuration
     figure: str
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from analysis.study import Study
 from analysis.words import MIB, MISSING, counted
 from bench.model.files import ROOT
 from bench.model.records.run import Configuration, Run
+from bench.model.requirements import First
 from targets import configurations as targets
 
 # What a variant that a request can tell from its parent is expected to change.
@@ -63,11 +64,17 @@ def of_kind(studies: Iterable[Study], kind: Kind) -> tuple[Study, ...]:
     return tuple(sorted(found, key=lambda study: len(kinds(study.results.run))))
 
 
-def read(performance: Study | None, *recycling: Study | None, tried: Sequence[Study] = ()) -> Evidence:
+def read(
+    performance: Study | None,
+    *recycling: Study | None,
+    tried: Sequence[Study] = (),
+    first: First | None = None,
+) -> Evidence:
     """All that some runs show together; each may be missing. Aliases are no choice, and left out.
 
     How workers are replaced is read, for each configuration, from the first of `recycling` that measured it;
-    what its settings are worth, from those that `tried` some, the latest first.
+    what its settings are worth, from those that `tried` some, the latest first; which of them a command has
+    follows what comes `first`, where anybody says so.
     """
     replacing = [study for study in recycling if study is not None]
     studies = list(dict.fromkeys(study for study in (performance, *replacing) if study is not None))
@@ -86,7 +93,7 @@ def read(performance: Study | None, *recycling: Study | None, tried: Sequence[St
         configurations=tuple(
             replace(
                 _known(entries[name], performance, _measured_by(replacing, name)),
-                tuning=tuning(name, entries[name].recycle, tried),
+                tuning=tuning(name, entries[name].recycle, tried, first),
             )
             for name in considered
         ),

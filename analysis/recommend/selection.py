@@ -201,7 +201,7 @@ def judge(
     fast, recycling = of_kind(studies, "performance"), of_kind(studies, "recycling")
     if behind is not None:  # losses on the other way are those of nobody who is asked for
         recycling = tuple(each for each in recycling if each.results.run.behind == behind.proxy)
-    evidence = read(fast[0] if fast else None, *recycling, tried=tried)
+    evidence = read(fast[0] if fast else None, *recycling, tried=tried, first=asked.given().get("first"))
     if unlike:
         warning = f"The runs were measured under unlike conditions: {unlike}."
         evidence = replace(evidence, gaps=(warning, *evidence.gaps))

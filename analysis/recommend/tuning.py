@@ -10,7 +10,10 @@ from analysis.study import Study, study
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from bench.model.records.run import Run
+from bench.model.requirements import First
 from targets import configurations
+from targets.configurations import Catalogue, Configuration
+from targets.variants import Together, together
 
 
 def runs_of_settings(root: Path, like: Run) -> list[Study]:
@@ -25,26 +28,32 @@ def runs_of_settings(root: Path, like: Run) -> list[Study]:
     return studies
 
 
-def tuning(name: str, recycle: str | None, tried: Sequence[Study]) -> Tuning:
+def tuning(name: str, recycle: str | None, tried: Sequence[Study], first: First | None = None) -> Tuning:
     """What the runs in `tried`, the latest first, and the catalogue know of a configuration's settings.
 
-    `recycle` is how it replaces workers, which no setting changes.
+    `recycle` is how it replaces workers, which no setting changes. Which settings the command has follows
+    what comes `first`; where nobody says so (None), it is what is worth it.
     """
     mine: dict[str, tuple[Judged, str]] = {}
     for each in tried:
         for judged in each.settings.of(name):
-            mine.setdefault(judged.name, (judged, each.results.run.run))
-    latest = next((each for each in tried if each.settings.of(name)), None)
-    tuned = None if latest is None else _tuned(name, latest)
+            if not judged.facts.default:
+                mine.setdefault(judged.name, (judged, each.results.run.run))
+    # A run of one plan of settings says nothing of what others tried: the one that tried most decides.
+    widest = max(tried, key=lambda each: len(each.settings.of(name)), default=None)
+    tuned: Tuned | None = None
+    carried: tuple[str, ...] = ()
+    if widest is not None:
+        tuned, carried = _tuned(name, widest, first)
     if tuned is not None and tuned.entry.recycle != recycle:
-        tuned = None
-    carried = {} if tuned is None or latest is None else dict.fromkeys(latest.settings.worth(name))
+        tuned, carried = None, ()
+    settled = {mine[each][0].facts.varies for each in carried}
     figures = {
-        variant: f"{judged.facts.varies} as it is: {_figure(judged)} ({judged.fate}; {run})"
+        variant: f"{judged.facts.varies} as it is: {_figure(judged)} ({_fate(judged, first)}; {run})"
         for variant, (judged, run) in mine.items()
-        if (judged.decisive or judged.broken) and variant not in carried
+        if (judged.decisive or judged.broken) and judged.facts.varies not in settled
     }
-    known = {judged.facts.varies for variant, (judged, _) in mine.items() if variant in {*figures, *carried}}
+    known = settled | {mine[variant][0].facts.varies for variant in figures}
     return Tuning(
         tuned=tuned,
         figures=tuple(figures.values()),
@@ -56,7 +65,8 @@ def _varied(name: str) -> Iterator[str]:
     """The settings of a configuration that the suite's variants change."""
     for entry in configurations.load().variants(name).values():
         assert entry.variant is not None
-        yield entry.variant.varies
+        if not entry.variant.default:
+            yield entry.variant.varies
 
 
 def _figure(judged: Judged) -> str:
@@ -65,24 +75,74 @@ def _figure(judged: Judged) -> str:
     return f"{judged.facts.change}, {decisive.text if decisive else judged.broken}"
 
 
-def _tuned(name: str, tried: Study) -> Tuned | None:
-    """A configuration with what a run found worth it: as its second run confirmed, else a single setting."""
-    second = tried.together
-    if second is not None and second.settings.of(name):
-        together = second.settings.of(name)[0]
-        return _of_entry(together, second) if together.fate == "worth it" else None
-    worth = tried.settings.worth(name)
-    alone = [each for each in tried.settings.of(name) if [each.name] == worth]
-    return _of_entry(alone[0], tried) if alone else None
+def _fate(judged: Judged, first: First | None) -> str:
+    """What it is worth, and why it is not in the command nevertheless."""
+    if judged.chosen_for(first) is not None:
+        return "worth it alone, and not shown together with the others"
+    return f"worth it, but not where {first} comes first" if judged.fate == "worth it" else judged.fate
 
 
-def _of_entry(judged: Judged, tried: Study) -> Tuned | None:
-    """The entry of a variant in the catalogue that its run chose from; None where that has none any more."""
+def _gain(judged: Judged, first: First | None) -> str:
+    """What changes, what it is chosen for, and what it costs."""
+    chosen = judged.chosen_for(first)
+    costs = [each.text for each in judged.measured if each.fate == "costs"]
+    texts = [judged.facts.change, *([] if chosen is None else [chosen.text])]
+    return ", ".join(texts) + (f"; costs {' and '.join(costs)}" if costs else "")
+
+
+def _tuned(name: str, tried: Study, first: First | None) -> tuple[Tuned | None, tuple[str, ...]]:
+    """A configuration with what a run found worth it, and the names of the variants that it then has.
+
+    Several settings are what a second run found of just these, together; where none measured that, the best
+    of them alone.
+    """
+    worth = tried.settings.worth(name, first)
+    catalogue = _catalogue(tried)
+    if catalogue is None or not worth or name not in catalogue.configurations:
+        return None, ()
+    changes = {each: catalogue.changes[each] for each in worth if each in catalogue.changes}
+    several = together(catalogue.get(name).argv, changes)
+    judged = {each.name: each for each in tried.settings.of(name)}
+    for second in tried.seconds if several.parts else ():
+        found = _of_second(name, second, several)
+        if found is None:
+            continue
+        combined, entry = found
+        if combined.chosen_for(first) is None:
+            return None, ()
+        figure = f"{_gain(combined, first)} ({second.results.run.run})"
+        alone = _alone([judged[each] for each in several.parts], first, tried.results.run.run)
+        return Tuned(entry, figure, alone), several.parts
+    best = judged[worth[0]]
+    only = catalogue.configurations.get(best.name)
+    if only is None:
+        return None, ()
+    return Tuned(only, f"{_gain(best, first)} ({tried.results.run.run})"), (best.name,)
+
+
+def _alone(parts: Sequence[Judged], first: First | None, run: str) -> tuple[str, ...]:
+    """The figure of each of several settings that are measured together; nothing of a single one."""
+    if len(parts) == 1:
+        return ()
+    return tuple(f"{each.facts.varies} alone: {_gain(each, first)} ({run})" for each in parts)
+
+
+def _of_second(name: str, second: Study, wanted: Together) -> tuple[Judged, Configuration] | None:
+    """What a second run found of just these variants together; None where it measured others."""
+    catalogue = _catalogue(second)
+    for judged in () if catalogue is None else second.settings.of(name):
+        assert catalogue is not None
+        entry = catalogue.configurations.get(judged.name)
+        same = catalogue.changes.get(judged.name) == wanted.changes
+        # Its file may have been written anew since, for something else that comes first.
+        if same and entry is not None and entry.variant and entry.variant.change == judged.facts.change:
+            return judged, entry
+    return None
+
+
+def _catalogue(tried: Study) -> Catalogue | None:
+    """The catalogue that a run chose from, as it is today; None where there is none any more."""
     run = tried.results.run
     own = run.plan.get("catalogue")
     path = configurations.CONFIGURATIONS if own is None else ROOT / own
-    if not path.is_file():
-        return None
-    catalogue = configurations.load(path).on(len(run.cpu_split.server))
-    entry = catalogue.configurations.get(judged.name)
-    return None if entry is None else Tuned(entry, f"{_figure(judged)} ({run.run})")
+    return configurations.load(path).on(len(run.cpu_split.server)) if path.is_file() else None

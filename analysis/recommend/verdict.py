@@ -85,8 +85,9 @@ class Command(_Part):
     `app_lines` go into the module that makes the app. `settings` are those that matter, null where unknown;
     `versions` are those it was measured with.
 
-    `tuned` is what it has besides, since a run found that worth it, with the figure; `figures` are those of
-    settings that stay as they are, `untried` settings that no run tells of.
+    `tuned` is what it has besides, since a run found that worth it, with the figure; where that are several
+    settings, `parts` are the figures of each alone. `figures` are those of settings that stay as they are,
+    `untried` settings that no run tells of.
     """
 
     configuration: str
@@ -96,6 +97,7 @@ class Command(_Part):
     settings: dict[str, str | int | float | bool | None]
     versions: dict[str, str]
     tuned: str | None = None
+    parts: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     untried: tuple[str, ...] = ()
 
@@ -104,7 +106,7 @@ class Command(_Part):
         """What is known of its settings, line by line."""
         carried = [] if self.tuned is None else [f"carries what was found worth it: {self.tuned}"]
         open_ = [f"settings that were not measured: {listed(list(self.untried))}"] if self.untried else []
-        return (*carried, *self.figures, *open_)
+        return (*carried, *self.parts, *self.figures, *open_)
 
     @property
     def settings_text(self) -> str:

@@ -75,7 +75,7 @@ def digest(study: Study, findings: Sequence[Noted], violations: str) -> list[Poi
     return points(
         {
             "Asked": asked(results.run, results.cells),
-            "Found": [*_found(study), *_together(study)],
+            "Found": [*_together(study), *_found(study)],
             "How sure": list(_sure(study)),
             "Measured on": machine(results.run),
             "What spoils it": spoils,
@@ -188,7 +188,8 @@ def _found(study: Study) -> Iterator[Line]:
 def _together(study: Study) -> Iterator[Line]:
     """What is worth it together, of each server."""
     for each in () if study.together is None else study.together.settings.judged:
-        yield Line(f"{each.parent} with all that is worth it, together: {each.fate} ({each.figure}).")
+        if not each.facts.default:
+            yield Line(f"{each.parent} with all that is worth it, together: {each.fate} ({each.figure}).")
 
 
 def _sure(study: Study) -> Iterator[Line]:

@@ -106,6 +106,8 @@ def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     answers = [measured] if judged is None else [measured, judged.finding]
     if judged is not None and judged.decision != "none":
         answers.reverse()
+    if analysed.together is not None:
+        answers += analysed.together.settings.whole_gains
     changes = before(analysed)
     if changes is not None:
         answers.insert(0, changes.finding)
@@ -153,8 +155,8 @@ def _sections(
         yield Section(changes.title, "tables", [shown(changes)])
     yield Section("Summary", "summary", digest(analysed, findings, violated.anchor))
     settings = [
-        Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)]),
         Section(TOGETHER, "together", _together(analysed)),
+        Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)]),
     ]
     if analysed.settings.alone:
         yield from settings

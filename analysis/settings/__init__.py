@@ -9,6 +9,6 @@ in their ratio.
 
 from analysis.settings.model import MEASURES, Fate, Judged, Measure, Setting, Settings
 from analysis.settings.reading import settings
-from analysis.settings.runs import measured, second
+from analysis.settings.runs import measured, seconds
 
-__all__ = ["MEASURES", "Fate", "Judged", "Measure", "Setting", "Settings", "measured", "second", "settings"]
+__all__ = ["MEASURES", "Fate", "Judged", "Measure", "Setting", "Settings", "measured", "seconds", "settings"]

@@ -8,7 +8,8 @@ from analysis.settings.model import Settings
 def measures(settings: Settings) -> pd.DataFrame:
     """Every measure of every variant, as ratio to its parent with the bounds of the 95 % interval.
 
-    The fate is that of the measure alone. A ratio or bound that is infinite, or unknown, is missing.
+    The fate is that of the measure alone. A ratio or bound that is infinite, or unknown, is missing. The last
+    rows have what is worth it together beside the server's plain default, which is the parent there.
     """
     columns = ["variant", "parent", "measure", "ratio", "ratio_low", "ratio_high", "fate"]
     rows = [
@@ -21,7 +22,7 @@ def measures(settings: Settings) -> pd.DataFrame:
             each.ratio.high,
             each.fate,
         )
-        for each in settings.rows
+        for each in (*settings.rows, *(each for judged in settings.whole for each in judged.measured))
     ]
     return pd.DataFrame(rows, columns=columns).replace(float("inf"), float("nan"))
 

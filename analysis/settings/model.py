@@ -8,10 +8,11 @@ from typing import Literal
 
 from analysis.words import counted, figures, listed
 from bench.model.records.run import Variant
+from bench.model.requirements import First
 from bench.stats.comparison import MATERIAL, Ratio
 
 Measure = Literal[
-    "throughput", "cpu_us", "p99", "pss_bytes", "lost", "start", "stall", "overlap",
+    "throughput", "cpu_us", "p99", "pss_bytes", "lost", "start", "stall", "overlap", "cpu_replacing",
     "lost_pause", "lost_burst", "p99_burst", "p99_overload", "answers_503",
 ]  # fmt: skip
 Fate = Literal["worth it", "makes no difference", "costs", "not shown"]
@@ -51,6 +52,9 @@ MEASURES: dict[Measure, About] = {
         "overlapping", "the share of replacements that overlap another", "overlap",
         none="of neither did two replacements overlap",
     ),
+    "cpu_replacing": About(
+        "CPU/request, replacing", "the CPU time per request while workers are replaced", "replacing"
+    ),
     "lost_pause": About(
         "lost/pause", "the requests lost per pause around the keep-alive", "pauses",
         none="neither lost a request", occasions="pauses", of_connections=True,
@@ -62,6 +66,16 @@ MEASURES: dict[Measure, About] = {
         "503 in overload", "the answers with 503 in overload", "overload", of_connections=True
     ),
 }  # fmt: skip
+
+
+# By which of them a setting is chosen, by what comes first in a verdict.
+OF_FIRST: dict[First, tuple[Measure, ...]] = {
+    "throughput": ("throughput", "cpu_us"),
+    "memory": ("pss_bytes",),
+    "tail": ("p99",),
+}
+# What clients lose, which nothing that comes first makes up for.
+LOSSES: tuple[Measure, ...] = ("lost", "lost_pause", "lost_burst", "answers_503")
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,22 @@ class Judged:
         same = fates == {"makes no difference"} and not self.lacking
         return "makes no difference" if same else "not shown"
 
+    def chosen_for(self, first: First | None) -> Setting | None:
+        """What a command has it for: its largest gain in what comes first, else any that makes it worth it.
+
+        None where a command should not have it: it is worth it in nothing, or worse in what comes first. In
+        what comes first it may be better and cost something else, but no requests. `first` is None where
+        nobody says what comes first, so that its fate decides.
+        """
+        gains = [each for each in self.expected if each.fate == "worth it"] if self.fate == "worth it" else []
+        if first is not None:
+            decides = [each for each in self.measured if each.measure in OF_FIRST[first]]
+            lossy = any(each.fate == "costs" for each in self.measured if each.measure in LOSSES)
+            if self.broken or lossy or any(each.fate == "costs" for each in decides):
+                return None
+            gains = [each for each in decides if each.fate == "worth it"] or gains
+        return max(gains, key=lambda each: each.size, default=None)
+
     @property
     def claim(self) -> ClaimFate:
         """What became of what people say of it, by the measures that it is about."""
@@ -209,6 +239,13 @@ class Judged:
         parts += [f"“{self.facts.claim.rstrip('.')}”: {self.claim}"] if self.facts.claim else []
         return "; ".join(part for part in parts if part)
 
+    def rank(self, first: First | None) -> tuple[int, float]:
+        """As `order`, by what comes first: gains in that, then the others."""
+        gain = None if first is None else self.chosen_for(first)
+        if first is None or gain is None:
+            return self.order
+        return -int(gain.measure in OF_FIRST[first]), -gain.size
+
     @property
     def order(self) -> tuple[int, float]:
         """What is worth it first, and the largest gain of these."""
@@ -220,12 +257,13 @@ class Judged:
 class Settings:
     """All variants of a run with their parents, server by server, of each the best first.
 
-    `alone` says that the run measured nothing else: its settings are then what it is about. `sittings` is how
-    many pairs the most ratios rest on.
+    `alone` says that the run measured nothing else: its settings are then what it is about. `whole` has what
+    is worth it together beside the server's plain default, where both were measured.
     """
 
     judged: tuple[Judged, ...]
     alone: bool = False
+    whole: tuple[Judged, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[Setting, ...]:
@@ -238,6 +276,18 @@ class Settings:
         return list(dict.fromkeys(each.parent for each in self.judged))
 
     @property
+    def whole_gains(self) -> list[str]:
+        """What is gained over each server's plain default, in sentences."""
+        found = []
+        for each in self.whole:
+            saturated = any(setting.measure == "throughput" for setting in each.measured)
+            told = ("throughput" if saturated else "cpu_us", "p99", "pss_bytes")
+            texts = [setting.text for setting in each.measured if setting.measure in told]
+            what = each.broken or each.unmeasured or (listed(texts) if texts else "nothing that is known")
+            found.append(f"The whole gain: {each.name} has {what} of {each.parent}, the plain default.")
+        return found
+
+    @property
     def compared(self) -> int:
         """How many intervals there are, so that one knows how many may be beside the truth."""
         return sum(not math.isnan(each.ratio.low) for each in self.rows)
@@ -246,11 +296,14 @@ class Settings:
         """The variants of a server."""
         return [each for each in self.judged if each.parent == parent]
 
-    def worth(self, parent: str) -> list[str]:
-        """The variants that are worth it together: of those that vary the same setting only the best."""
+    def worth(self, parent: str, first: First | None = None) -> list[str]:
+        """The variants that a command should have, the best first (`Judged.chosen_for`).
+
+        Of those that vary the same setting it is only the best; a server's plain default is none of them.
+        """
         best: dict[str, str] = {}
-        for each in self.of(parent):  # the largest gain first
-            if each.fate == "worth it":
+        for each in sorted(self.of(parent), key=lambda judged: judged.rank(first)):
+            if each.chosen_for(first) is not None and not each.facts.default:
                 best.setdefault(each.facts.varies, each.name)
         return list(best.values())
 

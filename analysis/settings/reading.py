@@ -14,6 +14,7 @@ from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD, failed_share
 from bench.model.records.run import Variant
+from bench.model.settings import COMBINED
 from bench.model.thresholds import ERROR_RATE, SATURATED
 from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
 
@@ -39,18 +40,28 @@ def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | Non
     known = _Known.of(results, summary, recycling)
     judged = [_judged(known, name, facts) for name, facts in variants.items()]
     judged.sort(key=lambda each: (places[each.parent], *each.order))
-    return Settings(tuple(judged), alone=tried == parents | set(variants))
+    defaults = {facts.of: name for name, facts in variants.items() if facts.default}
+    whole = [
+        _judged(known, name, facts.model_copy(update={"of": defaults[facts.of]}))
+        for name, facts in variants.items()
+        if facts.varies == COMBINED and facts.of in defaults
+    ]
+    return Settings(tuple(judged), tried == parents | set(variants), tuple(whole))
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What a run tells: `loads` has the cells of each load, `figures` those of each measure but losses."""
+    """What a run tells: `loads` has the cells of each load, `figures` those of each measure but losses.
+
+    `replacing` is the CPU time per request where workers are replaced.
+    """
 
     results: Results
     measured: frozenset[str]
     loads: Sequence[pd.DataFrame]
     figures: Mapping[Measure, Figures]
     recycling: Recycling | None
+    replacing: Figures
     connections: Connections
 
     @classmethod
@@ -61,7 +72,8 @@ class _Known:
         loads = [cells for _, cells in plain.groupby(by, dropna=False, observed=True)]
         names = frozenset(summary["configuration"].astype(str))
         connections = Connections.of(results.directory)
-        return cls(results, names, loads, _figures(loads), recycling, connections)
+        replaced = _replacing(summary, recycling)
+        return cls(results, names, loads, _figures(loads), recycling, replaced, connections)
 
 
 def _judged(known: _Known, name: str, facts: Variant) -> Judged:
@@ -72,6 +84,9 @@ def _judged(known: _Known, name: str, facts: Variant) -> Judged:
     found = {measure: ratio for measure, ratio in ratios.items() if not math.isnan(ratio.ratio)}
     if known.recycling is not None:
         found |= _of_replacements(known.recycling, name, facts)
+    if "replacing" in facts.expects:
+        ratio = known.replacing.compare(name, facts.of)
+        found |= {} if math.isnan(ratio.ratio) else {"cpu_replacing": ratio}
     found |= {measure: ratio for measure, ratio in known.connections.ratios(name, facts.of) if ratio.rounds}
     expects = set(facts.expects)
     if "throughput" in expects and "throughput" not in found:
@@ -149,6 +164,17 @@ def _broken(load: pd.DataFrame, name: str, parent: str) -> str | None:
     if mine <= ERROR_RATE or theirs > ERROR_RATE:
         return None
     return f"{mine:.2%} of its requests failed in {load['scenario'].iloc[0]}, of {parent}'s {theirs:.2%}"
+
+
+def _replacing(summary: pd.DataFrame, recycling: Recycling | None) -> Figures:
+    """The CPU time per request under each load in which workers are replaced as they should be."""
+    if recycling is None:
+        return Figures([], "cpu_us")
+    cells = recycling.cells
+    sound = cells.index[(cells["treatment"] == "recycled") & (cells["verdict"] == "recycles")]
+    by = ["load_kind", *OPEN_LOAD]
+    loads = summary.loc[summary.index.isin(sound)].groupby(by, dropna=False, observed=True)
+    return Figures([load for _, load in loads], "cpu_us")
 
 
 def _of_replacements(recycling: Recycling, name: str, facts: Variant) -> dict[Measure, Ratio]:

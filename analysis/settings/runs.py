@@ -25,10 +25,10 @@ def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     return kept
 
 
-def second(folder: Path) -> Path | None:
-    """The latest finished run in the folder of another: of what was worth it there, together."""
+def seconds(folder: Path) -> list[Path]:
+    """The finished runs in the folder of another, of what was worth it there, together; the latest first."""
     found = [(run.started, below) for below, run in finished(folder, "*/*")]
-    return max(found)[1] if found else None
+    return [below for _, below in sorted(found, reverse=True)]
 
 
 def tried(folder: Path, run: Run) -> set[str]:

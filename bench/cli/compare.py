@@ -9,13 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.options import ResultsOption
-from bench.cli.terminal import console, reports_errors, say
+from bench.cli.terminal import console, reports_errors, say, show_listing
 from bench.experiment import results
 from bench.model.errors import UsageError, UserError
 from bench.model.files import write_json
 
 if TYPE_CHECKING:
     from analysis.compare import Comparison, Difference
+    from analysis.settings.changed import Changed
 
 app = typer.Typer()
 
@@ -65,6 +66,9 @@ def compare(
     Of many comparisons some differ by chance. Trust those that repeat, and leave the margin where it is or
     higher in CI, where machines are noisy.
 
+    Of two runs of settings it says as well which of these have another fate in RUN_B, and whether the
+    intervals of both contradict each other.
+
     Exit status: 0 no regression; 1 a regression; 2 the runs cannot be compared, or wrong names.
 
     For example:
@@ -90,11 +94,35 @@ def compare(
         compared = compare_runs(folders[0], folders[1], margin=margin, across=across)
     except UserError as error:
         raise UsageError(str(error)) from error
+    settings = _settings(*folders)
     if json_file is not None:
-        write_json(json_file, compared.document())
+        told = {} if settings is None else {"settings": settings.document()}
+        write_json(json_file, compared.document() | told)
     _show(compared)
+    if settings is not None:
+        _show_settings(settings)
     if compared.regressions:
         raise typer.Exit(1)
+
+
+def _settings(one: Path, other: Path) -> "Changed | None":
+    """What became of the settings that one run tried, in another; ``None`` where either tried none."""
+    if not all(results.read_run(each)["plan"].get("settings") for each in (one, other)):
+        return None
+    from analysis.settings.changed import changed
+    from analysis.study import study
+
+    return changed(study(one).settings, study(other).settings)
+
+
+def _show_settings(settings: "Changed") -> None:
+    """Print which settings have another fate, and how many have the same."""
+    if settings.rows:
+        show_listing(settings)
+    console.print(f"\n[bold]{escape(settings.finding)}[/bold]")
+    for which, names in (("A", settings.only_one), ("B", settings.only_other)):
+        if names:
+            say(f"only {which} tried {', '.join(names)}")
 
 
 def _show(compared: "Comparison") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from bench.cli import measuring
 from bench.cli import report as report_command
@@ -20,8 +21,10 @@ from bench.experiment.run import Request, Result
 from bench.model import plan
 from bench.model.errors import UsageError
 from bench.model.files import shown
+from bench.model.requirements import First, of_options
 from bench.studies.settings import combination, second, servers
 from bench.studies.settings.combination import Combination
+from targets import in_app
 
 if TYPE_CHECKING:
     from analysis.settings import Settings
@@ -43,6 +46,13 @@ def settings(
     ] = None,
     *,
     request: Request,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            help="What comes first, throughput, memory or tail: the second run is of what gains that; "
+            "of what is worth it unless given."
+        ),
+    ] = None,
     no_combination: Annotated[
         bool,
         typer.Option("--no-combination", help="Leave out the second run, of all that is worth it together."),
@@ -58,8 +68,8 @@ def settings(
     and limits meet connections that pause, come in bursts, or are too many. Each setting is *worth it*,
     *makes no difference* (within 2 %), *costs*, or that is *not shown*.
 
-    Then a second run measures what is worth it, together, beside the configuration as it is: effects do not
-    simply add up.
+    Then a second run measures what is worth it, together, beside the configuration as it is, and beside the
+    server's plain default: effects do not simply add up.
 
     Without --configurations it takes the two best of the last verdict among your results. A configuration
     brings all of its variants, a variant what it is one of. docs/settings.md says how to read the answer, and
@@ -74,31 +84,34 @@ def settings(
     bench settings                                          # the two best: twenty minutes
     bench settings --configurations sanic,uvicorn --sittings 12
     bench settings --configurations uvicorn-access-log      # one setting, beside uvicorn
+    bench settings --first memory                           # together: what saves memory
     bench settings --app service.main:app --app-dir ../my-service --locustfile ../my-service/locustfile.py
     bench settings --plan mine.toml                         # with a catalogue of your own
     ```
     """
+    given: First | None = of_options({"first": first}).given().get("first")
     request = _of_settings(plan_name, request)
-    first = experiment.run(request, console)
-    if first.interrupted:
-        raise measuring.interrupted(first, "settings")
-    found = _settings(first.folder)
+    measured = experiment.run(request, console)
+    if measured.interrupted:
+        raise measuring.interrupted(measured, "settings")
+    found = _settings(measured.folder)
     good = found is not None and bool(found.parents)
     combinations: list[Combination] = []
     again: Path | None = None
     if found is None or not found.parents:
         say("no variant was measured beside what it is one of: there is nothing to compare")
     elif not no_combination:
-        combinations = _worth_it(first.folder, found)
+        given = given or _stated(measured.folder)
+        combinations = _worth_it(measured.folder, found, given)
     if combinations:
-        again, good = _together(first.folder, request, combinations)
+        again, good = _together(measured.folder, request, combinations, given)
     if no_report:
-        console.print(f"no report, as asked; to make it: make report RUN={first.folder.name}")
+        console.print(f"no report, as asked; to make it: make report RUN={measured.folder.name}")
     else:
-        good &= report_command.render(first.folder) is not None
+        good &= report_command.render(measured.folder) is not None
     if again is not None:
-        _show_together(again, combinations)
-    if not measuring.succeeded(first, "settings") or not good:
+        _show_together(again, combinations, given)
+    if not measuring.succeeded(measured, "settings") or not good:
         raise typer.Exit(1)
 
 
@@ -130,12 +143,18 @@ def _of_settings(plan_name: str | None, request: Request) -> Request:
     return replace(request, plan=plan_name or PLAN, changes=changes)
 
 
-def _worth_it(folder: Path, found: "Settings") -> list[Combination]:
+def _stated(folder: Path) -> First | None:
+    """What comes first by the plan of a run; None where it does not say."""
+    stated: First | None = (results.read_run(folder)["plan"].get("requirements") or {}).get("first")
+    return stated
+
+
+def _worth_it(folder: Path, found: "Settings", first: First | None) -> list[Combination]:
     """What is worth it of each server of the first run, together; tells where that is nothing."""
     catalogue = inputs.recorded(folder.parent, str(folder), {}).catalogue
     combinations = []
     for parent in found.parents:
-        worth = found.worth(parent)
+        worth = found.worth(parent, first)
         if not worth:
             say(f"{parent}: no setting is shown to be worth it, so there is nothing to combine")
             continue
@@ -157,12 +176,15 @@ def _settings(folder: Path) -> "Settings | None":
         return None
 
 
-def _together(folder: Path, request: Request, combinations: Sequence[Combination]) -> tuple[Path, bool]:
+def _together(
+    folder: Path, request: Request, combinations: Sequence[Combination], first: First | None
+) -> tuple[Path, bool]:
     """Measure combinations beside what they change, unless that was done.
 
     Returns the folder of that run, and whether all of it was measured.
     """
-    written = second.prepare(folder, inputs.recorded(folder.parent, str(folder), {}), combinations)
+    recorded = inputs.recorded(folder.parent, str(folder), {})
+    written = second.prepare(folder, recorded, combinations, first)
     before = None if request.fresh else second.finished(written, combinations)
     if before is not None:
         return before, True
@@ -184,7 +206,7 @@ def _said(done: Result) -> bool:
     return not done.outcome.failed
 
 
-def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
+def _show_together(folder: Path, combinations: Sequence[Combination], first: First | None) -> None:
     """Print what is gained by all that is worth it, and the command that has it."""
     from analysis.settings.table import tables
 
@@ -195,12 +217,16 @@ def _show_together(folder: Path, combinations: Sequence[Combination]) -> None:
     console.print("\n[bold]All that is worth it, together, beside the configuration as it is[/bold]")
     for table in tables(found):
         show_listing(table)
+    for text in found.whole_gains:
+        console.print(f"\n[bold]{escape(text)}[/bold]")
     cpus = results.read_run(folder)["cpu_split"]["server"]
     measured = inputs.recorded(folder.parent, str(folder), {}).on(len(cpus))
-    fates = {each.name: each.fate for each in found.judged}
+    judged = {each.name: each for each in found.judged}
     for each in combinations:
-        if fates.get(each.name) == "worth it":
+        if each.name in judged and judged[each.name].chosen_for(first) is not None:
             say(f"\n{each.words}:\n\n  {_command(each.name, measured)}\n")
+            for line in in_app.lines(measured.catalogue.get(each.name).environment):
+                say(f"  {line}")
         else:
             say(f"\n{each.words}: together that is not shown to be worth it; keep {each.parent} as it is")
     say(f"second run: {shown(folder)}; its report: python -m bench report {shown(folder)}")
@@ -214,4 +240,4 @@ def _command(name: str, measured: Inputs) -> str:
     workers = entry.serving(max(measured.plan.workers or [1]))
     app_name = "app:app" if own is None else own.app
     words = entry.command(host="127.0.0.1", port=8000, workers=workers, app=app_name)
-    return " ".join([*assignments(entry.environment), shlex.join(words)])
+    return " ".join([*assignments(in_app.of_shell(entry.environment)), shlex.join(words)])

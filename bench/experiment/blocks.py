@@ -109,7 +109,7 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
         configuration = configurations[name]
         if configuration.workers is not None:
             continue  # what is replaced is told by how many workers the cell has
-        numbers = possible_workers(plan, configuration)
+        numbers = possible_workers(plan, configuration, replaced=True)
         for workers in numbers:
             assert workers is not None
             for task, proxy in product(_recycling(plan, configuration, workers), ways(plan.proxy)):
@@ -129,13 +129,16 @@ def _measured_for(
     return expecting(what, plan.configurations, configurations) if plan.settings else plan.configurations
 
 
-def possible_workers(plan: Plan, configuration: Configuration) -> list[int | None]:
+def possible_workers(plan: Plan, configuration: Configuration, *, replaced: bool = False) -> list[int | None]:
     """The plan's numbers of workers that a configuration can have; ``[None]`` for an external server.
 
-    A variant with a number of its own is beside the fewest workers of the plan, unless it has as many.
+    A variant with a number of its own is beside the fewest workers of the plan, unless it has as many. One of
+    the network has none but where workers are ``replaced``: there no other server has that network.
     """
     if plan.workers is None:
         return [None]
+    if configuration.sysctls and not replaced:
+        return []
     least, most = configuration.least_workers or 1, configuration.max_workers
     found = [each for each in plan.workers if each >= least and (most is None or each <= most)]
     if configuration.workers is None:

@@ -82,7 +82,9 @@ def _entry(configuration: Configuration) -> dict[str, Any]:
     """The entry of a configuration in ``run.json``."""
     shown = ("name", "summary", "stack", "recycle", "keep_alive_s", "backlog", "variant_of")
     variant = configuration.variant
-    about = {} if variant is None else {"variant": asdict(variant)}
+    about: dict[str, Any] = {} if variant is None else {"variant": asdict(variant)}
+    if configuration.sysctls:
+        about["sysctls"] = dict(configuration.sysctls)
     return {**{key: getattr(configuration, key) for key in shown}, **about}
 
 

@@ -116,6 +116,7 @@ class Runner:
             server = self._block(block)
             self.progress.block_done(block)
             after_block()
+        self.rig.launcher.set_sysctls({})  # what follows shares the network
 
     def discard_unfinished(self) -> None:
         """Remove half a cell of a run that was ended. Call it when nothing of the rig writes to it."""
@@ -188,6 +189,7 @@ class Runner:
         cpus = self.rig.split.for_workers(workers)
         if self.rig.database is not None:
             self.rig.database.prepare(block.scenarios, configuration.stack)
+        self.rig.launcher.set_sysctls(configuration.sysctls)
         try:
             return self.rig.launcher.start(configuration, workers, metrics, cpus, options)
         finally:

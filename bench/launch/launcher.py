@@ -181,6 +181,18 @@ class Launcher(ABC):
             UserError: as ``start``.
         """
 
+    def set_sysctls(self, sysctls: Mapping[str, int]) -> None:
+        """Have the network of the run these sysctls from now on, and otherwise those that it began with.
+
+        Raises:
+            ServerError: it cannot have them here; says why.
+        """
+        if sysctls:
+            raise ServerError(
+                f"{', '.join(sysctls)} is set in a network of the run's own, which local processes have "
+                "where bench runs as root (LAUNCHER=processes)"
+            )
+
     @abstractmethod
     def pids(self, server: Server) -> list[int]:
         """The processes that a server has now, by the numbers that the suite's programs know them by.

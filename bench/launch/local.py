@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from abc import ABC
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer,
 from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.machine import host
+from bench.machine import network as machine_network
 from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from targets.configurations import Configuration
@@ -86,12 +87,14 @@ class Processes(ServingLauncher, LocalPrograms):
         """``port`` is what a server listens on, others beside it the next ones; without it any free one."""
         super().__init__(packages)
         self._given_port = port
+        self._sysctls: dict[str, int] = {}  # of the run's own network, that are not those it began with
         self._entered = ExitStack()
         self._fronts: dict[Serve, RunningProxy] = {}
 
     def __enter__(self) -> Self:
         """Make the network that is wanted."""
         self._ports = itertools.count(_FIRST_PORT)
+        self._sysctls = {}
         with ExitStack() as stack:
             self._joined = network.enter(self._network, stack)
             self._entered = stack.pop_all()
@@ -108,6 +111,21 @@ class Processes(ServingLauncher, LocalPrograms):
             self._fronts = {}
             self._entered.close()
             self._joined = Joined()
+
+    def set_sysctls(self, sysctls: Mapping[str, int]) -> None:
+        """As any launcher, where the network is one of the run's own."""
+        if self.namespace is None:
+            super().set_sysctls(sysctls)
+            return
+        facts = self.network
+        assert facts is not None
+        wanted = {**{name: facts["sysctls"].get(name) for name in self._sysctls}, **sysctls}
+        if wanted == self._sysctls:
+            return
+        why = machine_network.set_sysctls(self.namespace, wanted)
+        if why is not None:
+            raise ServerError(why)
+        self._sysctls = dict(sysctls)
 
     def environment(self, stack: Stack, say: Say) -> Environment:
         return stacks.ensure(stack, say)

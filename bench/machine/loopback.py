@@ -4,7 +4,8 @@
 like ``0,1`` (an empty word: to none), prints what came of it and waits for the end of its input: whoever has
 opened its ``/proc/PID/ns/net`` keeps the namespace. ``python loopback.py here CPUS`` steers the device of the
 namespace that it runs in. What is printed is a JSON object: ``namespace`` (whether one was made), ``why``
-(it is not steered; null: it is) and ``sysctls``.
+(it is not steered; null: it is) and ``sysctls``. ``python loopback.py set NAME=VALUE,…`` sets sysctls of the
+namespace that it runs in.
 
 What a steered device receives is processed on these CPUs, as a network card and another machine would do it,
 and not on the CPU of the sender, who would pay for waking the receiver (kernel documentation,
@@ -41,10 +42,17 @@ _IFREQ = "16sh14x"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def main(kind: str, cpus: str) -> None:
-    """Steer, and say what came of it."""
+def main(kind: str, given: str) -> None:
+    """Steer, and say what came of it; or set sysctls of this namespace, like ``NAME=1,OTHER=0``."""
+    if kind == "set":
+        for name, value in (word.split("=") for word in given.split(",")):
+            try:
+                _sysctl(name).write_text(value)
+            except OSError as error:
+                sys.exit(f"{name} cannot be set: {error.strerror}")
+        return
     if kind == "here":
-        _say(namespace=False, why=_steer_by(_MS_REMOUNT, mask(_numbers(cpus))), sysctls=sysctls())
+        _say(namespace=False, why=_steer_by(_MS_REMOUNT, mask(_numbers(given))), sysctls=sysctls())
         return
     before = sysctls()
     try:
@@ -53,7 +61,7 @@ def main(kind: str, cpus: str) -> None:
         _say(namespace=False, why=str(error.strerror))
         return
     _set(before)
-    _say(namespace=True, why=_steer_by(0, mask(_numbers(cpus))), sysctls=sysctls())
+    _say(namespace=True, why=_steer_by(0, mask(_numbers(given))), sysctls=sysctls())
     sys.stdin.read()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import loopback
-from bench.machine.processes import spawn, uninterrupted, wait_or_kill
+from bench.machine.processes import outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.files import ROOT, write_text
 
 PROGRAM = Path(loopback.__file__)
@@ -86,6 +86,20 @@ def _make(cpus: Sequence[int]) -> Namespace:
         finally:
             wait_or_kill(helper, _END_S)
     return Namespace(descriptor, said["why"], said["sysctls"])
+
+
+def set_sysctls(path: Path, values: Mapping[str, int]) -> str | None:
+    """Set sysctls of the network namespace at a path; returns why that is not possible, if so."""
+    words = [f"{name}={value}" for name, value in values.items()]
+    helper = spawn(
+        [sys.executable, "-I", "-S", str(PROGRAM), "set", ",".join(words)],
+        sorted(os.sched_getaffinity(0)),
+        network=path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    said = outcome(helper, _END_S)
+    return None if said.returncode == 0 else (said.stderr.strip() or f"{', '.join(words)} could not be set")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,9 @@ TAIL = "tail"
 PAUSES, BURSTS, OVERLOAD = "pauses", "bursts", "overload"
 """The same: what connections tell (``ConnectionsTable``)."""
 
+COMBINED = "all that is worth it"
+"""What a variant varies that is all of a configuration's variants which are worth it, at once."""
+
 Configurations = Mapping[str, Configuration]
 
 

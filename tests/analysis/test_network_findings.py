@@ -50,5 +50,16 @@ def test_what_waits_at_a_replaced_worker_of_its_own_socket_is_reset_without_the_
         )
 
 
+def test_a_server_for_which_it_is_set_is_not_told(tmp_path):
+    folder = make_recycling(tmp_path / "run", [Story("granian", EVEN)])
+    path = folder / "run.json"
+    run = json.loads(path.read_text())
+    for entry in run["configurations"]:
+        if entry["name"] == "granian":
+            entry["sysctls"] = {network.MIGRATE: 1}
+    path.write_text(json.dumps(run))
+    assert found(folder, **{network.MIGRATE: 0}) == []
+
+
 def test_findings_and_runs_mean_the_same_sysctls():
     assert {network.SOMAXCONN, network.MIGRATE} == set(loopback.SYSCTLS)

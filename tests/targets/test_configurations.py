@@ -73,6 +73,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         **dict.fromkeys(("workers", "max_requests_jitter", "least_workers")),
         "reload": None,
         "output": "file",
+        "sysctls": {},
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"

@@ -10,6 +10,7 @@ from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 
 from .conftest import PROJECT, serving, stack_python
+from .test_serve import backlog
 
 TUNED = """
 import asyncio, gc, json
@@ -50,6 +51,35 @@ def test_garbage_is_collected_as_the_environment_says(variables, frozen, thresho
     assert count == (1 if variables else 0), "nothing is registered that nobody asked for"
     assert was_frozen == frozen
     assert after == ([threshold, *before[1:]] if threshold else before)
+
+
+AGE = """
+from targets import settings
+settings.recycle_after = lambda app, **given: print(sorted(given.items()))
+settings.apply_settings(None)
+"""
+
+
+@pytest.mark.parametrize(("age", "told"), [(None, ""), ("5", ", ('minimum_age_s', 5.0)")])
+def test_workers_live_as_long_as_the_environment_says(age, told):
+    variables = {"WHICHWORKER_MAX_REQUESTS": "9", "WHICHWORKER_MAX_REQUESTS_JITTER": "1"}
+    variables |= {} if age is None else {"WHICHWORKER_MINIMUM_AGE_S": age}
+    done = subprocess.run(
+        [stack_python("current"), "-c", AGE],
+        cwd=PROJECT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+    )
+    assert done.stdout == f"[('jitter', 1), ('max_requests', 9){told}]\n", done.stderr
+
+
+def test_sanics_own_server_has_the_backlog_that_its_app_says(tmp_path):
+    with serving(tmp_path, "sanic-backlog-511") as served:
+        served.wait_ready()
+        assert backlog(served.port) == 511
+        assert served.get_json("/whoami")["configuration"] == "sanic-backlog-511"
 
 
 def test_a_variant_serves_as_it_says(tmp_path):

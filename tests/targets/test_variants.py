@@ -62,6 +62,7 @@ def test_a_variant_is_its_parent_with_something_changed(read):
         "source": "https://example.org/",
         "expects": ("tail",),
         "says": "no difference",
+        "default": False,
     }
     assert loud.summary == "plain, noise: without --quiet." and loud.argv == plain.argv[:-1]
     same = {"name", "summary", "argv", "variant", "variant_of"}
@@ -135,6 +136,18 @@ def test_where_the_output_goes_is_a_change_of_its_own(variant):
     assert (found.output, found.variant.change) == ("pipe", "output pipe")
 
 
+def test_the_network_may_be_set_for_what_replacing_workers_shows(variant):
+    found = variant('sysctls = { "net.ipv4.tcp_migrate_req" = 1 }\nexpects = ["losses"]')
+    assert found.sysctls == {"net.ipv4.tcp_migrate_req": 1}
+    assert found.variant.change == "net.ipv4.tcp_migrate_req=1"
+
+
+def test_a_plain_default_is_told_from_settings(read):
+    catalogue = read(f"[variant.bare]\n{QUIET}default = true\n[variant.loud]\n{QUIET}")
+    assert catalogue.get("bare").variant.default and not catalogue.get("loud").variant.default
+    assert catalogue.defaults("plain") == ["bare"]
+
+
 def test_other_packages_and_pythons_make_another_stack(read):
     catalogue = read(
         '[variant.bare]\nof = "plain"\nvaries = "packages"\nwithout = ["uvloop", "http-tools"]\n'
@@ -187,6 +200,16 @@ def test_other_packages_and_pythons_make_another_stack(read):
         ('of = "plain"\npython = ["3"]', "python: must be versions such as \"3.13\", not '3'"),
         ('of = "plain"\nexpects = ["speed"]', "expects: 'speed' is unknown"),
         ('of = "plain"\noutput = "socket"', "output: 'socket' is unknown"),
+        ('of = "plain"\ndefault = 1', "default: must be true or false, not 1"),
+        ('of = "plain"\nsysctls = { "net.core.somaxcon" = 1 }', "sysctls: 'net.core.somaxcon' is unknown"),
+        (
+            'of = "plain"\nsysctls = { "net.ipv4.tcp_migrate_req" = true }\nexpects = ["losses"]',
+            "tcp_migrate_req: must be a number, not True",
+        ),
+        (
+            'of = "plain"\nsysctls = { "net.ipv4.tcp_migrate_req" = 1 }',
+            "sysctls: may be expected to change losses, start, .*: other servers share the network",
+        ),
         ('of = "plain"\nclaim = "X."', "says: is missing: does the claim call the variant better, no diff"),
         ('of = "plain"\nsays = "better"', "says: goes with a `claim`"),
         ('of = "plain"\nclaim = "X."\nsays = "good"', "says: 'good' is unknown"),
@@ -319,7 +342,7 @@ VARIANTS = {name: entry for name, entry in CATALOGUE.configurations.items() if e
 def test_a_variant_of_the_suite_says_whose_claim_it_tests(name):
     entry = VARIANTS[name]
     about = entry.variant
-    assert about.claim.endswith(".") and about.source.startswith("https://")
+    assert about.default or (about.claim.endswith(".") and about.source.startswith("https://"))
     assert set(about.expects) <= set(EXPECTATIONS) and name.startswith(f"{about.of}-")
     assert entry.recycle == CATALOGUE.get(about.of).recycle
     if "--backlog" in entry.argv:

@@ -63,9 +63,11 @@ class Variant(Record):
     """The page that says so."""
     says: Literal["", "better", "no difference", "worse"] = ""
     """What the claim comes to: how the variant is beside its parent."""
+    default: bool = False
+    """It is its parent without the flags that state what a default would decide."""
     expects: list[str]
     """What one expects it to change: some of `throughput`, `cpu`, `tail`, `memory`, `losses`, `start`,
-    `stall`, `overlap`, `pauses`, `bursts` and `overload`."""
+    `stall`, `overlap`, `replacing`, `pauses`, `bursts` and `overload`."""
 
 
 class Configuration(Record):
@@ -83,6 +85,8 @@ class Configuration(Record):
     variant_of: str | None = None
     variant: Variant | None = None
     """Only of a variant."""
+    sysctls: dict[str, int] = Field(default_factory=dict)
+    """What it sets of the network of the run, while it is served in cells of recycling."""
 
 
 class Ceiling(Record):

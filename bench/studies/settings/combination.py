@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.model.files import write_text
+from bench.model.settings import COMBINED
 from targets import variants
 from targets.configurations import Catalogue
-from targets.tables import ConfigurationError, Table, toml
+from targets.tables import toml
 from targets.variants import EXPECTATIONS, REPLACED, Changes
-
-VARIES = "all that is worth it"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Combination:
     @property
     def table(self) -> str:
         """Its table in a catalogue."""
-        return variants.written(self.name, self.parent, VARIES, self.changes, self.expects)
+        return variants.written(self.name, self.parent, COMBINED, self.changes, self.expects)
 
 
 def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combination:
@@ -41,27 +40,15 @@ def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combinat
 
     Of two that contradict each other the better one stays.
     """
-    parts: list[str] = []
-    changes = Changes()
-    left_out = {}
-    for name in worth:
-        try:
-            found = variants.combined([catalogue.changes[each] for each in (*parts, name)])
-            found.argv(catalogue.get(parent).argv, Table(name, {}))
-        except ConfigurationError as why:
-            left_out[name] = str(why)
-        else:
-            parts.append(name)
-            changes = found
+    found = variants.together(catalogue.get(parent).argv, {name: catalogue.changes[name] for name in worth})
     expected = {
-        each for name in parts if (variant := catalogue.get(name).variant) for each in variant.expects
+        each for name in found.parts if (variant := catalogue.get(name).variant) for each in variant.expects
     }
-    if "workers" in changes.facts:  # which nothing measures where workers are replaced
+    if "workers" in found.changes.facts:  # which nothing measures where workers are replaced
         expected -= {*REPLACED}
     expects = tuple(each for each in EXPECTATIONS if each in expected)
-    return Combination(
-        _name(parent, catalogue.configurations), parent, tuple(parts), changes, expects, left_out
-    )
+    name = _name(parent, catalogue.configurations)
+    return Combination(name, parent, found.parts, found.changes, expects, found.left_out)
 
 
 def write(path: Path, combinations: Sequence[Combination], over: Path | None) -> None:

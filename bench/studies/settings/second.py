@@ -13,12 +13,12 @@ from bench.experiment import results
 from bench.experiment.inputs import Inputs, catalogue_file
 from bench.experiment.run import Request
 from bench.model.files import ROOT, write_text
-from bench.model.plan import Plan
+from bench.model.requirements import First
 from bench.studies.settings import combination
 from bench.studies.settings.combination import Combination
 from targets.tables import toml
 
-FOLDER, CATALOGUE, PLAN = "combined", "combined.toml", "settings-combined.toml"
+FOLDER = "combined"
 
 # There are few servers, so that as many sittings as before take a part of the time.
 _TIME = 1 / 3
@@ -26,17 +26,22 @@ _PATHS = ("locustfiles", "locustfile_requirements")
 _PATHS_OF_APP = ("folder", "requirements")
 
 
-def prepare(first: Path, inputs: Inputs, combinations: Sequence[Combination]) -> Path:
+def prepare(
+    first: Path, inputs: Inputs, combinations: Sequence[Combination], of: First | None = None
+) -> Path:
     """Write the catalogue and the plan of the second run into the folder of the ``first``; returns the plan.
 
-    ``inputs`` are those of the first.
+    ``inputs`` are those of the first. The files of what was chosen since something comes first (``of``) lie
+    beside those of others: each run says by its catalogue what it measured.
     """
     folder = first / FOLDER
     folder.mkdir(exist_ok=True)
-    combination.write(folder / CATALOGUE, combinations, catalogue_file(inputs.plan))
-    plan = _plan(inputs.plan, combinations)
-    write_text(folder / PLAN, "".join(f"{key} = {toml(value)}\n" for key, value in plan.items()))
-    return folder / PLAN
+    name = "combined" if of is None else f"combined-{of}"
+    catalogue, path = folder / f"{name}.toml", folder / f"settings-{name}.toml"
+    combination.write(catalogue, combinations, catalogue_file(inputs.plan))
+    plan = _plan(inputs, combinations) | {"catalogue": catalogue.name}
+    write_text(path, "".join(f"{key} = {toml(value)}\n" for key, value in plan.items()))
+    return path
 
 
 def request(first: Request, plan: Path, launcher: str) -> Request:
@@ -53,11 +58,16 @@ def finished(plan: Path, combinations: Sequence[Combination]) -> Path | None:
     return None
 
 
-def _plan(first: Plan, combinations: Sequence[Combination]) -> dict[str, Any]:
-    """The keys of the second plan: the loads of the first one on other configurations."""
-    names = [name for each in combinations for name in (each.parent, each.name)]
-    content = first.model_dump(exclude={"aliases", "thresholds", "probes", "requirements", "variants"})
-    content |= {"summary": _summary(combinations), "configurations": names, "catalogue": CATALOGUE}
+def _plan(inputs: Inputs, combinations: Sequence[Combination]) -> dict[str, Any]:
+    """The keys of the second plan but its catalogue: the loads of the first one on other configurations."""
+    first, entries = inputs.plan, inputs.catalogue
+    names = [
+        name for each in combinations for name in (each.parent, each.name, *entries.defaults(each.parent))
+    ]
+    content = first.model_dump(
+        exclude={"aliases", "thresholds", "probes", "requirements", "variants", "catalogue"}
+    )
+    content |= {"summary": _summary(combinations), "configurations": names}
     if first.rotation is not None and first.rotation.limit_s is not None:
         content["rotation"]["limit_s"] = first.rotation.limit_s * _TIME
     _make_absolute(content, _PATHS)

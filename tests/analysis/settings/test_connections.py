@@ -124,7 +124,7 @@ def test_connections_share_a_column_and_have_a_chart_of_their_own(settings_of):
     )
     assert cells["uvicorn-c-parser"].text.count(";") == 1
     assert [axis.get_title(loc="left") for axis in chart(found).axes] == [
-        "lost/pause", "p99 of bursts", "p99 in overload", "503 in overload",
+        "lost/pause", "p99\nof\nbursts", "p99\nin\noverload", "503\nin\noverload",
     ]  # fmt: skip
 
 

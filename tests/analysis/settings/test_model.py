@@ -153,6 +153,67 @@ def test_a_ratio_in_words(bounds, text):
     assert times(ratio(*bounds)) == text
 
 
+GAIN = setting("pss_bytes", WORSE, expected=False)
+LOSS = setting("throughput", WORSE)
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen"),
+    [
+        # What it gains and what it costs: throughput, memory, tail, and where nobody says what comes first.
+        ((setting("throughput", BETTER),), ("throughput", "throughput", "throughput", "throughput")),
+        ((GAIN, LOSS), (None, "pss_bytes", None, None)),
+        ((GAIN, setting("cpu_us", OPEN)), (None, "pss_bytes", None, None)),
+        ((setting("throughput", BETTER), setting("p99", BETTER, expected=False)),
+         ("throughput", "throughput", None, "throughput")),
+        ((setting("throughput", BETTER), setting("pss_bytes", BETTER)), ("throughput", None, None, None)),
+        ((setting("throughput", BETTER), GAIN), ("throughput", "pss_bytes", "throughput", "throughput")),
+        ((setting("cpu_us", WORSE), setting("throughput", WORSE)), (None, None, None, None)),
+        ((GAIN, setting("lost", BETTER, expected=False)), (None, None, None, None)),
+        ((GAIN, setting("answers_503", (2.0, math.inf, math.inf), expected=False)), (None, None, None, None)),
+    ],
+)  # fmt: skip
+def test_what_comes_first_chooses_a_setting_whatever_it_costs_but_requests(measured, chosen):
+    found = judged(*measured)
+    told = [found.chosen_for(first) for first in ("throughput", "memory", "tail", None)]
+    assert tuple(each and each.measure for each in told) == chosen
+    assert judged(*measured, broken="requests fail").chosen_for("memory") is None
+
+
+def named(name, *measured, **facts):
+    each = judged(*measured)
+    return Judged(name, each.facts.model_copy(update=facts), measured)
+
+
+def test_what_a_command_has_follows_what_comes_first():
+    light, lighter = (
+        named("light", GAIN, LOSS),
+        named("lighter", setting("pss_bytes", (0.1, 0.2, 0.3), False)),
+    )
+    fast = named("fast", setting("throughput", BETTER), varies="loop")
+    bare = named("bare", setting("throughput", (2.0, 2.1, 2.2)), GAIN, varies="all", default=True)
+    found = Settings((bare, fast, light, lighter))
+    assert found.worth("uvicorn") == found.worth("uvicorn", "throughput") == ["fast"]
+    # Of two that vary the same setting the better one, and what gains memory before what gains another thing.
+    assert found.worth("uvicorn", "memory") == ["lighter", "fast"]
+    assert found.worth("uvicorn", "tail") == ["fast"]
+
+
+def test_the_whole_gain_is_told_beside_the_plain_default():
+    both = named(
+        "uvicorn-combined", setting("throughput", BETTER), setting("cpu_us", WORSE), of="uvicorn-default"
+    )
+    assert Settings((), whole=(both,)).whole_gains == [
+        "The whole gain: uvicorn-combined has 1.20x (1.10 to 1.30) the requests per second of "
+        "uvicorn-default, the plain default."
+    ]
+    idle = named("uvicorn-combined", setting("cpu_us", WORSE), of="uvicorn-default")
+    assert (
+        "has 0.800x (0.700 to 0.900) the CPU time per request of"
+        in Settings((), whole=(idle,)).whole_gains[0]
+    )
+
+
 def test_the_finding_counts_fates_and_names_the_largest():
     worth, same = judged(setting("throughput", BETTER)), judged(setting("throughput", SAME))
     dear, open_ = judged(setting("throughput", WORSE)), judged(setting("throughput", OPEN))

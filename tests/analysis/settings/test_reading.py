@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis.settings import settings
+from analysis.settings.frames import measures
 from analysis.study import study
+from bench.model.settings import COMBINED
 from tests.fixtures.imagined import VARIANTS, open_p99_us, server_of
 from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
 from tests.fixtures.make_run import Open, Rotating, Spec, make_run
@@ -86,6 +88,29 @@ def test_aliases_and_parents_that_were_not_measured_make_no_setting(tmp_path):
     assert found.parents == ["uvicorn"] and "log" not in {each.name for each in found.judged}
     # The variants of sanic were measured, and sanic was not.
     assert not found.alone
+
+
+def test_what_is_worth_it_together_is_compared_with_the_plain_default_as_well(tmp_path):
+    variants = {
+        "uvicorn-c-parser": facts("uvicorn", COMBINED, "--http c", "", "better"),
+        "uvicorn-access-log": facts("uvicorn", "all that is stated", "", "", "") | {"default": True},
+    }
+    found = settings_of(tmp_path, configurations=("uvicorn",), variants=variants, open={}, aliases={})
+    (whole,) = found.whole
+    assert (whole.name, whole.parent) == ("uvicorn-c-parser", "uvicorn-access-log")
+    by = {each.measure: each.ratio.ratio for each in whole.measured}
+    assert by["throughput"] == pytest.approx(105 / 56, rel=0.01)
+    assert {each.parent for each in found.judged} == {"uvicorn"} and found.worth("uvicorn") == [
+        "uvicorn-c-parser"
+    ]
+    kept = measures(found)
+    assert ("uvicorn-c-parser", "uvicorn-access-log") in set(
+        zip(kept["variant"], kept["parent"], strict=True)
+    )
+    alone = settings_of(
+        tmp_path / "alone", variants={"uvicorn-c-parser": VARIED["uvicorn-c-parser"]}, open={}
+    )
+    assert alone.whole == () and alone.whole_gains == []
 
 
 def test_a_run_that_measured_another_configuration_is_about_more_than_settings(tried, tmp_path):
@@ -215,6 +240,17 @@ def test_what_else_replacing_workers_shows_is_compared_where_it_is_expected(tmp_
     assert set(found) == {"lost", *expects[1:]}
     assert found["start"].ratio == pytest.approx(0.2 / (0.4 * 0.4 * 0.3) ** (1 / 3), rel=0.02)
     assert found["stall"].ratio < 0.1 and found["overlap"].ratio == 0
+
+
+def test_the_cpu_time_of_replacing_workers_is_compared_where_it_is_expected(tmp_path):
+    stories = [
+        Story(name, generation(11, 1.0), repeat=repeat, seconds=11, cpu_s=(start_s, 0.0002))
+        for name, start_s in (("uvicorn", 0.2), ("hypercorn", 0.4))
+        for repeat in (1, 2)
+    ]
+    found = ratios(recycled(tmp_path, *stories, expects=("replacing", "losses")), "hypercorn")
+    assert set(found) == {"cpu_replacing", "lost"}
+    assert 1.2 < found["cpu_replacing"].ratio < 2 and found["cpu_replacing"].rounds == 2
 
 
 def test_servers_that_lose_nothing_are_told_so(tmp_path):

@@ -15,10 +15,11 @@ from analysis.report.page import SETTINGS, TOGETHER, page
 from analysis.settings.table import tables
 from analysis.study import study
 from analysis.words import MISSING
+from bench.model.settings import COMBINED
 from tests.analysis.report_page import Page, draw
 from tests.analysis.settings.test_reading import FATES
 from tests.fixtures.make_settings import SETTINGS as SPEC
-from tests.fixtures.make_settings import SOURCE, VARIED, make_settings
+from tests.fixtures.make_settings import SOURCE, VARIED, facts, make_settings
 
 
 def test_a_table_for_each_server_with_the_measures_that_are_known(tried):
@@ -72,7 +73,7 @@ def test_the_picture_has_a_panel_for_each_measure_and_a_row_for_each_setting(tri
     figure = settings.settings(tried)
     assert figure.get_label() == tried.settings.finding
     assert [axis.get_title() or axis.get_title(loc="left") for axis in figure.axes] == [
-        "requests/s", "CPU/request", "p99", "PSS",
+        "requests/s", "CPU/\nrequest", "p99", "PSS",
     ]  # fmt: skip
     first, *others = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == list(FATES)
@@ -132,11 +133,29 @@ def test_the_page_has_the_second_run_and_leads_to_it(tmp_path):
     told = study(folder)
     draw(told, tmp_path, settings.settings)
     shown = Page(page(told, tmp_path))
-    assert [each.text for each in shown.all("h2")][1:3] == [SETTINGS, TOGETHER]
+    assert [each.text for each in shown.all("h2")][1:3] == [TOGETHER, SETTINGS]
     assert "../combined/second/" in shown.values("href")
     (uvicorn,) = tables(told.together.settings)
     assert shown.text.count(uvicorn.finding) >= 2  # of the first run, and of the second
     assert "uvicorn with all that is worth it, together: worth it (--http c: " in shown.text
+
+
+def test_the_page_leads_with_the_whole_gain(tmp_path):
+    few = {
+        "uvicorn-c-parser": facts("uvicorn", COMBINED, "--http c", "", "better"),
+        "uvicorn-access-log": facts("uvicorn", "all that is stated", "", "", "") | {"default": True},
+    }
+    spec = replace(SPEC, configurations=("uvicorn",), variants=few, aliases={}, repeats=3, open={})
+    folder = make_settings(
+        tmp_path / "settings", replace(spec, variants={"uvicorn-cache": VARIED["uvicorn-cache"]})
+    )
+    make_settings(folder / "combined" / "second", spec)
+    told = study(folder)
+    draw(told, tmp_path, settings.settings)
+    text = Page(page(told, tmp_path)).text
+    gain = "The whole gain: uvicorn-c-parser has 1.88x"
+    assert text.index(gain) < text.index("Summary") and "of uvicorn-access-log, the plain default" in text
+    assert text.count("with all that is worth it, together") == 1  # and none of the default itself
 
 
 def test_a_run_about_more_shows_settings_after_its_rankings(tmp_path, tried):

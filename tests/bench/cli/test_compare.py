@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from bench.cli.main import app
 from tests.fixtures.make_run import Spec, make_run
+from tests.fixtures.make_settings import SETTINGS, VARIED, make_settings
 
 
 @pytest.fixture
@@ -103,3 +105,23 @@ def test_json_holds_everything(compare, tmp_path):
         "p99_us",
         "cpu_us",
     }
+
+
+def test_of_two_runs_of_settings_it_says_whose_fate_is_another(tmp_path):
+    few = ("uvicorn-c-parser", "uvicorn-keep-alive-5")
+    spec = replace(
+        SETTINGS, configurations=("uvicorn",), aliases={}, open={}, repeats=3,
+        variants={name: VARIED[name] for name in few},
+    )  # fmt: skip
+    make_settings(tmp_path / "before", spec)
+    # Of one repeat nothing is shown.
+    make_settings(tmp_path / "after", replace(spec, repeats=1))
+    document = tmp_path / "compared.json"
+    arguments = ["compare", "before", "after", "--results", str(tmp_path), "--json", str(document)]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert "Of 2 settings that both runs tried the fate of 0 is the same, of 2 another" in done.output
+    rows = [line.split() for line in done.output.splitlines() if line.startswith(few)]
+    assert ["uvicorn-c-parser", "worth", "it", "not", "shown"] in [row[:5] for row in rows]
+    told = json.loads(document.read_text())["settings"]
+    assert [each["variant"] for each in told["changed"]] == [*few] and told["settings"] == 2

@@ -85,8 +85,13 @@ def worth(monkeypatch):
     """Has some variants found worth it, whatever was measured."""
     from analysis.settings import Settings
 
+    asked = []
+
     def found(*names):
-        monkeypatch.setattr(Settings, "worth", lambda _self, _parent: list(names))
+        monkeypatch.setattr(
+            Settings, "worth", lambda _self, _parent, first=None: asked.append(first) or list(names)
+        )
+        return asked
 
     return found
 
@@ -122,13 +127,21 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
     (other,) = results.runs(folder / "combined")
     both = ("uvicorn", "uvicorn-combined")
     assert cells(other) == {
-        *(f"{name}/index/c4-w1/r{sitting}" for name in (*both, "uvicorn-again") for sitting in (1, 2)),
+        *(
+            f"{name}/index/c4-w1/r{sitting}"
+            for name in (*both, "uvicorn-default", "uvicorn-again")
+            for sitting in (1, 2)
+        ),
         *(f"{name}/index/o50-constant-w1/r1" for name in both),
     }
     command = schema.read(other / "uvicorn-combined/index/c4-w1/r1/cell.json", Cell).server.command
     assert "--no-access-log" not in command and command[command.index("--backlog") + 1] == "100"
     assert "All that is worth it, together, beside the configuration as it is" in done.output
     assert "uvicorn (without --no-access-log, --backlog 100)" in done.output
+    assert (
+        "The whole gain: uvicorn-combined has " in done.output
+        and "of uvicorn-default, the plain" in done.output
+    )
     assert "\nfew-waiting,uvicorn," in (folder / "report" / "settings.csv").read_text()
     assert f'href="../combined/{other.name}/"' in (folder / "report" / "report.html").read_text()
     # What is there is not measured again.
@@ -140,8 +153,10 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
 
 
 def test_where_nothing_is_worth_it_there_is_no_second_run(tmp_path, tiny, worth):
-    worth()
-    done = told("settings", *tiny, "--configurations", "without-line", "--sittings", "1", "--no-report")
+    asked = worth()
+    few = ["--configurations", "without-line", "--sittings", "1", "--no-report", "--first", "memory"]
+    done = told("settings", *tiny, *few)
+    assert asked == ["memory"]
     assert done.exit_code == 0, done.output
     assert "uvicorn: no setting is shown to be worth it, so there is nothing to combine" in done.output
     (folder,) = (tmp_path / "results").iterdir()
@@ -162,6 +177,7 @@ def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--first", "speed"], "--first: input should be 'throughput', 'memory' or 'tail'"),
         (["--plan", "quick"], "the plan quick compares no variants: it needs `settings = true`"),
         (["--configurations", "unicorn"], 'unknown configuration "unicorn"; did you mean "uvicorn"?'),
         (

@@ -71,6 +71,22 @@ def test_workers_of_its_own_are_beside_the_fewest_of_the_plan_and_jitter_beside_
         assert told <= {NEVER, Recycling(500, 0)}
 
 
+def test_one_of_the_network_is_served_where_workers_are_replaced_and_nowhere_else(chosen):
+    about = Variant("b", "network", "a change", "", "", expects=("losses",))
+    known = {name: KNOWN[name] for name in ("a", "b")}
+    known["b-net"] = replace(
+        known["b"], name="b-net", variant_of="b", variant=about, sysctls={"net.ipv4.tcp_migrate_req": 1}
+    )
+    given = chosen.model_copy(update={"configurations": list(known)})
+    for plan_of in (given, given.model_copy(update={"settings": False})):
+        cells = [cell for block in expand(plan_of, 1, known) for cell in block.cells]
+        assert {cell.recycling for cell in cells if cell.configuration == "b-net"} == {
+            NEVER,
+            Recycling(500, 0),
+        }
+    assert "b-net" not in Sittings(given, ("index",), known).first()[0].configurations
+
+
 def test_elsewhere_all_are_compared_with_the_best(chosen):
     assert Sittings(chosen.model_copy(update={"settings": False}), ("index",), KNOWN).parents is None
 

@@ -57,6 +57,33 @@ def test_servers_and_programs_meet_where_this_process_is_not(root, tmp_path, cur
         assert launcher.network is None and launcher.namespace is None
 
 
+READ = "print(open('/proc/sys/net/ipv4/tcp_migrate_req').read())"
+
+
+def test_its_sysctls_are_set_for_a_server_and_put_back_for_the_next(root, tmp_path, current):
+    before = loopback.sysctls()
+    if loopback.MIGRATE not in before:
+        pytest.skip("this kernel has no tcp_migrate_req")
+    launcher = Processes().open({"current": current}, tmp_path, print, network=Wanted((CPU,)))
+    with launcher:
+        told = []
+        other = 1 - before[loopback.MIGRATE]
+        for sysctls in ({loopback.MIGRATE: other}, {loopback.MIGRATE: other}, {}, {}):
+            launcher.set_sysctls(sysctls)
+            told.append(int(launcher.once("current", ["-c", READ]).stdout))
+        assert told == [other, other, before[loopback.MIGRATE], before[loopback.MIGRATE]]
+        with pytest.raises(ServerError, match=r"net\.ipv4\.no_such cannot be set: No such file"):
+            launcher.set_sysctls({"net.ipv4.no_such": 1})
+    assert loopback.sysctls() == before
+
+
+def test_elsewhere_they_cannot_be_set(unprivileged, tmp_path):
+    with Processes().open({}, tmp_path, print, network=Wanted((CPU,))) as launcher:
+        launcher.set_sysctls({})
+        with pytest.raises(ServerError, match="tcp_migrate_req is set in a network of the run's own"):
+            launcher.set_sysctls({loopback.MIGRATE: 1})
+
+
 def test_a_server_that_fails_there_says_so(root, tmp_path, current, entries):
     launcher = Processes().open({"current": current}, tmp_path, print, network=Wanted((CPU,)))
     with launcher, pytest.raises(ServerError, match="nobody did not start"):

@@ -330,6 +330,8 @@ def test_the_plans_that_come_with_the_suite(name):
         variants = {each for each, entry in known.items() if entry.variant_of in servers}
         assert measured == (servers | variants | {*chosen.aliases}) - alone and alone
         assert seconds <= 21 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
+    elif name in ("small-n", "migrate"):
+        assert seconds <= 7 * 60 and chosen.workers == [2] and not sittings
     elif name == "several":
         assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
     elif name == "tls":

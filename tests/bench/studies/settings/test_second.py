@@ -20,7 +20,8 @@ def first(tmp_path):
 
 
 def combinations(catalogue):
-    return [combine(name, list(catalogue.variants(name))[:1], catalogue) for name in ("uvicorn", "granian")]
+    first = {"uvicorn": "uvicorn-asyncio", "granian": "granian-asyncio"}
+    return [combine(name, [variant], catalogue) for name, variant in first.items()]
 
 
 def test_it_has_the_loads_of_the_first_on_what_is_worth_it_and_what_that_changes(first):
@@ -28,15 +29,15 @@ def test_it_has_the_loads_of_the_first_on_what_is_worth_it_and_what_that_changes
     made = combinations(inputs.catalogue)
     path = second.prepare(first, inputs, made)
     found = plan.load(str(path))
-    names = ["uvicorn", "uvicorn-combined", "granian", "granian-combined"]
+    names = ["uvicorn", "uvicorn-combined", "uvicorn-default", "granian", "granian-combined"]
     assert found.configurations == names and found.settings
     assert found.rotation.limit_s == pytest.approx(inputs.plan.rotation.limit_s / 3)
     assert found.summary == f"what is worth it, together: {made[0].words}; {made[1].words}"
     same = ("scenarios", "recycling", "workers", "repeats", "warmup_s", "measured_s")
     assert [getattr(found, key) for key in same] == [getattr(inputs.plan, key) for key in same]
     read = Inputs.of(path.stem, found, str(path))
-    assert read.plan.configurations == names
-    assert {read.catalogue.get(name).variant.of for name in names[1::2]} == {"uvicorn", "granian"}
+    assert sorted(read.plan.configurations) == sorted(names)
+    assert [read.catalogue.get(name).variant.of for name in (names[1], names[4])] == ["uvicorn", "granian"]
 
 
 def test_paths_of_ones_own_are_found_from_there(first, tmp_path):
@@ -53,6 +54,15 @@ def test_paths_of_ones_own_are_found_from_there(first, tmp_path):
     assert found.locustfiles == "locustfiles/index.py" and found.own_app.path.resolve() == tmp_path.resolve()
     combined = load(ROOT / found.catalogue)
     assert combined.get("uvicorn-combined").argv == combined.get("mine").argv
+
+
+def test_what_something_else_comes_first_for_has_files_of_its_own(first):
+    inputs = narrowed("settings", {"configurations": ["uvicorn", "granian"]})
+    made = combinations(inputs.catalogue)
+    usual, light = second.prepare(first, inputs, made), second.prepare(first, inputs, made[:1], "memory")
+    assert usual != light and usual.parent == light.parent
+    catalogues = [load(ROOT / plan.load(str(path)).catalogue) for path in (usual, light)]
+    assert ["granian-combined" in each.configurations for each in catalogues] == [True, False]
 
 
 def test_it_is_measured_once(first):
