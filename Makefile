@@ -23,6 +23,8 @@ VARIANTS ?=
 MAX_REQUESTS ?=
 REPLACEMENTS ?=
 LAUNCHER ?=
+# user@host: the servers run there (docs/machines.md). Not taken from the environment, where it may mean something else.
+SERVER =
 # nginx or haproxy, and what it does with a request that was not answered: default or off (docs/proxy.md).
 PROXY ?=
 PROXY_RETRIES ?=
@@ -89,7 +91,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(if $(BLOCKS),--blocks) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
-	$(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
+	$(call option,server,$(SERVER)) $(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
 	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) \
 	$(if $(PROXY_TLS),$(if $(filter on,$(PROXY_TLS)),--proxy-tls,$(error PROXY_TLS=on is all there is))) \
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
@@ -106,7 +108,7 @@ help: ## List what can be made.
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
 		echo 'SITTINGS= PRECISION= TIME_LIMIT= BLOCKS= MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
-		echo 'PROXY=nginx or haproxy before the servers (docs/proxy.md),'; \
+		echo 'SERVER=user@host: servers on another machine (docs/machines.md), PROXY=nginx or haproxy before servers here (docs/proxy.md),'; \
 		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \

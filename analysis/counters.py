@@ -21,6 +21,8 @@ REPORT_S = 1.0
 BOOKING_ERROR = 0.05
 # ... and always to a tick (10 ms) of every CPU at both edges of the window.
 TICK_S = 0.01
+# What tells a CPU of another machine, on which the servers were, from those of the generator's.
+APART = "apart"
 # The states of a CPU in which it does no work.
 NOT_BUSY = ["idle_s", "iowait_s", "steal_s"]
 
@@ -182,18 +184,46 @@ def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
     cells = results.finished
     used = used_cpus(cells).to_dict()
     spent: dict[Any, list[float]] = {cell: [] for cell in cells.index}
-    read = results.host[["cell", "cpu", "time"]].assign(spent=results.host[columns].sum(axis=1, skipna=False))
-    for (cell, cpu), one in read.groupby(["cell", "cpu"]):
-        if cpu in used[cell]:
-            spent[cell].append(growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell)))
+    for machine, host in (("", results.host), (APART, results.server_host)):
+        read = host[["cell", "cpu", "time"]].assign(spent=host[columns].sum(axis=1, skipna=False))
+        for (cell, cpu), one in read.groupby(["cell", "cpu"]):
+            if (machine, cpu) in used[cell]:
+                spent[cell].append(growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell)))
     whole = {cell: sum(parts) for cell, parts in spent.items() if len(parts) == len(used[cell])}
     return pd.Series(whole, dtype=float).reindex(cells.index)
 
 
+def softirq(results: Results) -> pd.Series:
+    """Share of the server's CPUs that the kernel spent on interrupts in the window, which no process has.
+
+    NaN where the server was on the machine of the generator: there it is the traffic of both.
+    """
+    cells = results.finished
+    columns, host = ["irq_s", "softirq_s"], results.server_host
+    read = host[["cell", "cpu", "time"]].assign(spent=host[columns].sum(axis=1, skipna=False))
+    spent: dict[Any, float] = {}
+    of_server: dict[Any, list[int]] = cells["server_cpus"].to_dict()
+    for (cell, cpu), one in read.groupby(["cell", "cpu"]):
+        if cpu in of_server[cell]:
+            grown = growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell))
+            spent[cell] = spent.get(cell, 0.0) + grown
+    seconds = (cells["window_end"] - cells["window_start"]) * server_cpus(cells)
+    return pd.Series(spent, dtype=float).reindex(cells.index) / seconds
+
+
 def used_cpus(cells: pd.DataFrame) -> pd.Series:
-    """The CPUs that the server or the generator of each cell ran on."""
-    both = zip(cells["server_cpus"], cells["generator_cpus"], strict=True)
-    return pd.Series([{*(server or ()), *generator} for server, generator in both], cells.index, dtype=object)
+    """The CPUs that server or generator of each cell ran on, by machine (`APART`: another) and number."""
+    split = zip(cells["server_cpus"], cells["generator_cpus"], cells["apart"], strict=True)
+    used = [
+        {(APART if apart else "", cpu) for cpu in server or ()} | {("", cpu) for cpu in generator}
+        for server, generator, apart in split
+    ]
+    return pd.Series(used, cells.index, dtype=object)
+
+
+def sliced_cpus(cells: pd.DataFrame) -> pd.Series:
+    """How many of these the generator looks at in a rotation: those of its machine."""
+    return used_cpus(cells).map(lambda used: sum(machine != APART for machine, _ in used))
 
 
 def _cpu_time(cells: pd.DataFrame) -> pd.Series:

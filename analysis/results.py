@@ -53,7 +53,8 @@ class Results:
     `requests` and `failures` by the second of their completion from the warm-up on, whole seconds only,
     `in_window` or before it; not of rotated cells, which share their seconds. `trace` (trace.csv) and
     `handled` (requests.csv) have rows in cells of recycling only, cell after cell, warm-up included.
-    `exceptions` is what users' own code raised.
+    `exceptions` is what users' own code raised. `apart` says that the servers were on another machine, whose
+    CPUs `server_host` has; `host` has the generator's.
     Only finished cells have rows outside `cells`.
     """
 
@@ -67,6 +68,7 @@ class Results:
     processes: pd.DataFrame
     workers: pd.DataFrame
     host: pd.DataFrame
+    server_host: pd.DataFrame
     trace: pd.DataFrame
     handled: pd.DataFrame
     slices: pd.DataFrame
@@ -162,7 +164,7 @@ def load_direct(behind: Results) -> Results | None:
 def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
     """The results of some cells of a run; raises as ``load``."""
     cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
-    cells = cells.rename_axis("cell")
+    cells = cells.rename_axis("cell").assign(apart=run.server_host is not None)
     cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
     finished = cells[cells["status"] == "finished"]
     if finished.empty:
@@ -179,6 +181,7 @@ def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
         processes=read["processes"],
         workers=read["workers"],
         host=read["host"],
+        server_host=read["server_host"],
         trace=read["trace"],
         handled=read["requests"],
         slices=read["slices"],
@@ -196,6 +199,8 @@ def _has(cells: pd.DataFrame, file: CsvFile) -> pd.Series:
         has &= cells["treatment"] != "none"
     if file.of_rotation:
         has &= cells["rotated"]
+    if file.apart:
+        has &= cells["apart"]
     return has
 
 

@@ -107,6 +107,9 @@ def network(run: Run) -> str:
 
 
 def _network(found: Network) -> str:
+    if (wire := found.wire) is not None:
+        takes = f"a connection takes {wire.connect_us.median:,.0f} µs"
+        return f"To servers on another machine, {wire.host} ({wire.address}); {takes}"
     where = "a network namespace of the run's own" if found.namespace else "the host's network namespace"
     if found.steered_to is not None:
         cpus = ", ".join(map(str, found.steered_to))

@@ -133,7 +133,7 @@ def _rotated(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
             "cpu_us": rotation.cpu_us(sums),
             "busy": sums["cpu_s"] / left_s,
             "generator_busy": sums["generator_s"] / (seconds * usable),
-            "steal": sums["steal_s"] / (seconds * counters.used_cpus(own).map(len)),
+            "steal": sums["steal_s"] / (seconds * counters.sliced_cpus(own)),
             "little": _request_seconds(results).reindex(sums.index) / sums["begun_s"] / own["users"],
         }
     )

@@ -288,8 +288,9 @@ def ask(address: tuple[str, int], request: bytes) -> tuple[bytes, bool]:
 
 
 def main() -> None:
-    """Serve on 127.0.0.1 until killed; the chosen port is printed."""
+    """Serve until killed; the chosen port is printed."""
     parser = argparse.ArgumentParser(description="Answer fixed bytes to every request.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) picks a free one")
     parser.add_argument("--body-bytes", type=int, default=13)
     parser.add_argument("--learn", metavar="URL", help="answer as the server at this URL does")
@@ -301,7 +302,7 @@ def main() -> None:
         except ValueError as error:
             parser.exit(2, f"{error}\n")
         signal.signal(signal.SIGUSR1, lambda *_: print(learning.report(), flush=True))  # noqa: T201
-    listener = socket.create_server(("127.0.0.1", arguments.port), backlog=BACKLOG)
+    listener = socket.create_server((arguments.host, arguments.port), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)  # noqa: T201
     if learning is not None:
         learning.serve(listener)

@@ -117,6 +117,11 @@ class Session:
         if self._rotation is not None:
             self._rotation.drop(target, reason)
 
+    def meter(self, readings: Sequence[Any]) -> None:
+        """Take what was read elsewhere of the CPU clocks of the current rotation's targets."""
+        if self._rotation is not None:
+            self._rotation.take_readings(readings)
+
     def run_rotation(self, order: Order) -> dict[str, Any]:
         """Let all targets settle, go round among them and write their files; returns the `finished` event.
 
@@ -126,16 +131,18 @@ class Session:
         self._aborted = None
         rotation = self._rotation = Rotation(self._environment, self._workers, order, self._check_users)
         try:
-            rotation.prepare(self._scenarios, self._processes)
-            self._spawn_in_time(rotation.users)
-            self._count_users(rotation.users)
-            parts = rotation.run()
+            try:
+                rotation.prepare(self._scenarios, self._processes)
+                self._spawn_in_time(rotation.users)
+                self._count_users(rotation.users)
+                parts = rotation.run()
+            finally:
+                self._expected = 0
+                self._stop()
+            self._check()
+            return rotation.finish(parts, self._why_silent)
         finally:
-            self._expected = 0
             self._rotation = None
-            self._stop()
-        self._check()
-        return rotation.finish(parts, self._why_silent)
 
     def run_cell(self, cell: Cell) -> dict[str, Any]:
         """Warm up, measure, stop and write one cell; returns its `finished` event.
@@ -300,6 +307,8 @@ def _serve(session: Session) -> None:
                 session.abort(command.get("reason", "aborted"))
             elif kind == "drop":
                 session.drop(str(command.get("target")), str(command.get("reason", "dropped")))
+            elif kind == "metered":
+                session.meter(command.get("readings", []))
             elif kind == "enough":
                 session.progress.enough()
             else:

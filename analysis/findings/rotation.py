@@ -159,7 +159,7 @@ def _moved(polls: pd.DataFrame, sleeps: pd.DataFrame, name: str, best: str) -> R
 def unsteered(measured: Measurements) -> Iterator[Finding]:
     """Whether servers paid for waking the generator."""
     network = measured.results.run.network
-    if network is None or network.steered_to is not None:
+    if network is None or network.steered_to is not None or network.wire is not None:
         return
     cells = _rotated(measured)
     alone = len(cells) > 0 and cells["throughput_polls"].isna().all()

@@ -32,10 +32,12 @@ def _conditions(run: Run) -> str:
     split = run.cpu_split
     version = "" if run.proxy is None else f" {run.proxy.version}"
     proxy = "no proxy" if run.behind is None else f"behind {run.behind}{version}"
+    served = run.served_by
+    apart = run.server_host is not None
+    way = f"over a network from {run.host.hostname}" if apart else "over loopback: no network"
     return (
-        f"{run.run}: {run.host.hostname}, {run.host.cpu}, {counted(run.host.cpus, 'CPU')} "
-        f"({len(split.server)} for the server), launcher {run.launcher}, over loopback: no network, no TLS, "
-        f"{proxy}."
+        f"{run.run}: {served.hostname}, {served.cpu}, {counted(served.cpus, 'CPU')} "
+        f"({len(split.server)} for the server), launcher {run.launcher}, {way}, no TLS, {proxy}."
     )
 
 

@@ -17,7 +17,7 @@ from analysis.results import NothingFinished
 from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import counted, listed
-from bench.model.records.run import Run
+from bench.model.records.run import Host, Run
 from bench.stats.comparison import half_width
 
 NOTHING = "Nothing, as far as the checks can tell."
@@ -136,9 +136,14 @@ def machine(run: Run) -> list[Line]:
     shared = "" if run.cpu_split.trusted else "; they had to share CPUs"
     return [
         Line(f"{host.hostname}: {host.cpu}, {host.cpus} CPUs, {host.system}; {cpus(run.cpu_split)}{shared}."),
+        *([] if run.server_host is None else [Line(_servers_on(run.server_host))]),
         Line(f"Launcher: {launcher(run)}."),
         *([Line(told)] if (told := network(run)) else []),
     ]
+
+
+def _servers_on(host: Host) -> str:
+    return f"Servers on {host.hostname}: {host.cpu}, {host.cpus} CPUs, {host.system}."
 
 
 def spoiled(findings: Sequence[Noted]) -> list[Line]:

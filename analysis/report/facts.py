@@ -12,24 +12,22 @@ import pandas as pd
 from analysis import sittings
 from analysis.study import Study
 from analysis.words import assignments
-from bench.model.records.run import CpuSplit, Database, Run
+from bench.model.records.run import CpuSplit, Database, Host, Run
 from bench.model.records.schema import SCHEMA
 
 # Where a command says its port: "127.0.0.1:8000", "--port 8000".
-_PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=--port )\d+")
+_PORT = re.compile(r"(?<=\d:)\d+|(?<=--port )\d+")
 
 
 def facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
     """How it was measured, as label and text; `cells` is `Results.cells`."""
     finished = cells[cells["status"] == "finished"]
-    host = run.host
-    memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
     engines = ", ".join(sorted(finished["engine"].unique()))
     engine = f" (engine: {engines})" if engines else ""
     loops = " and ".join(f"{kind} loop" for kind in sorted(cells["load_kind"].unique()))
     told = {
-        "Machine": f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}"
-        + (" (in a container)" if host.container else ""),
+        "Machine": _machine(run.host),
+        **({} if run.server_host is None else {"Servers on": _machine(run.server_host)}),
         "CPU split": cpus(run.cpu_split) + (f": {run.cpu_split.note}" if run.cpu_split.note else ""),
         "Launcher": launcher(run),
         "Load": f"Locust {run.suite.packages.get('locust', '')}{engine}, {loops}",
@@ -49,6 +47,12 @@ def facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
         told["Revision"] = run.git.revision[:12] + (" with local changes" if run.git.dirty else "")
     told["Results"] = f"{run.run}, schema {SCHEMA}, methodology {run.methodology}"
     return told
+
+
+def _machine(host: Host) -> str:
+    memory = f", {host.memory_bytes / 2**30:.1f} GiB" if host.memory_bytes else ""
+    container = " (in a container)" if host.container else ""
+    return f"{host.hostname}: {host.cpu}, {host.cpus} CPUs{memory}, {host.system}{container}"
 
 
 def _database(database: Database) -> str:

@@ -9,12 +9,13 @@ from bench.model.records.run import Run
 def measured(root: Path, machine_id: str, app: str | None = None) -> list[Path]:
     """The finished runs under `root` of a machine that tried variants beside their parents, the latest first.
 
-    Those of one `app`, None for the suite's, behind no proxy, and of these those that tried a variant which
-    no later one did.
+    Those of one `app`, None for the suite's, behind no proxy, with the servers on that machine, and of these
+    those that tried a variant which no later one did.
     """
     found: list[tuple[float, Path, set[str]]] = []
     for folder, run in finished(root):
-        if run.host.machine_id == machine_id and run.app == app and run.behind is None:
+        here = run.host.machine_id == machine_id and run.server_host is None
+        if here and run.app == app and run.behind is None:
             found.append((run.started, folder, tried(folder, run)))
     told: set[str] = set()
     kept = []

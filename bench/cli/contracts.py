@@ -133,6 +133,7 @@ def _file(name: str, file: CsvFile) -> str:
     where = (
         " In cells of recycling only." * file.of_recycling
         + " In cells of a rotation only." * file.of_rotation
+        + " Where the servers are on another machine only." * file.apart
         + " Not of an external server." * file.of_server
     )
     columns = [f"* `{column.name}`: {column.meaning}" for column in file.columns if column.meaning]

@@ -110,6 +110,14 @@ def _asked(
     startup_timeout: StartupTimeoutOption = None,
     import_timeout: ImportTimeoutOption = None,
     launcher: LauncherOption = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER@HOST",
+            help="Have the servers run on that machine, which `ssh USER@HOST` reaches without a password; "
+            "the load is made here (docs/machines.md).",
+        ),
+    ] = None,
     proxy: Annotated[
         str | None,
         typer.Option(
@@ -185,6 +193,7 @@ def _asked(
         "blocks": blocks or None,
         "max_requests": max_requests,
         "replacements": replacements,
+        "server": server,
         "proxy": proxy,
         "proxy_retries": proxy_retries,
         "proxy_keepalive": proxy_keepalive,

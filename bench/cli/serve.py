@@ -10,7 +10,7 @@ import typer
 from bench.cli.options import StartupTimeoutOption
 from bench.cli.terminal import console, reports_errors, say
 from bench.launch import certificates, stacks
-from bench.launch.server import recycling_arguments, serve_arguments
+from bench.launch.server import HOST, recycling_arguments, serve_arguments
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT
 from targets.configurations import Configuration, Recycling
@@ -50,12 +50,12 @@ def serve(
     except stacks.UnavailableError as error:
         raise UserError(f"{name} is unavailable: {error.reason}\n{error.remedy}") from error
     metrics = Path(tempfile.mkdtemp(prefix="whichworker-serve-"))
-    command = [str(environment.python), "-m", "targets.serve", *serve_arguments(name, port, workers)]
+    command = [str(environment.python), "-m", "targets.serve", *serve_arguments(name, HOST, port, workers)]
     command += [*recycling_arguments(recycling), "--metrics", str(metrics)]
     command += [] if startup_timeout is None else ["--startup-timeout", f"{startup_timeout:g}"]
     scheme = "http"
     if configuration.tls:
-        scheme, certificate = "https", certificates.issue(metrics.with_name(f"{metrics.name}-tls"))
+        scheme, certificate = "https", certificates.issue(metrics.with_name(f"{metrics.name}-tls"), HOST)
         command += certificate.serve_options()
         say(f"trust {certificate.authority} (curl --cacert)")
     console.print(f"{name} on {scheme}://127.0.0.1:{port}; its log and metrics: {metrics}", soft_wrap=True)

@@ -221,7 +221,8 @@ def _settled(rig: Rig, subject: Subject, null: NullServer, scratch: Path) -> Mea
 
 def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measured:
     """One cell against the null server."""
-    cpus = {_null_cpu(rig.split), *rig.split.generator}
+    here = rig.launcher.servers_here
+    cpus = {*rig.split.generator, *([_null_cpu(rig.split)] if here else [])}
     usages: list[Usage] = []
 
     def watch() -> str | None:
@@ -255,7 +256,8 @@ def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measure
         server_busy=round(server, 4),
         measured=float(start),
     )
-    return Measured(ceiling, start, max(0.0, everyone - server - work - spin) / len(cpus))
+    known = work + spin + (server if here else 0.0)
+    return Measured(ceiling, start, max(0.0, everyone - known) / len(cpus))
 
 
 def _null_cpu(split: CpuSplit) -> int:

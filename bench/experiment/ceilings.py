@@ -170,6 +170,7 @@ def key(subject: Subject, rig: Rig, network: Mapping[str, Any] | None) -> str:
         "machine": {name: rig.machine[name] for name in MACHINE},
         "launcher": rig.launcher.name,
         "network": network and {name: network[name] for name in ("namespace", "steered_to")},
+        **({} if rig.launcher.server_host is None else {"servers": rig.launcher.server_host}),
         "server": rig.split.server[:1],
         "generator": rig.split.generator,
         "users": subject.users,

@@ -7,6 +7,8 @@ from typing import Any
 from bench.experiment.inputs import Inputs
 from bench.launch import app_check, database, own_packages, stacks
 from bench.launch.launcher import Launcher
+from bench.launch.local import Processes
+from bench.launch.remote.launcher import Remote
 from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UsageError
@@ -20,7 +22,8 @@ class Environments:
     """The environments by stack, and what is unavailable here (as in ``run.json``).
 
     ``launcher`` is the name of the one they are for; ``suite`` are the versions of what the generator runs
-    on; ``replaced`` are the packages of each stack whose version is that of an app's requirements.
+    on; ``replaced`` are the packages of each stack whose version is that of an app's requirements;
+    ``server_host`` is the machine of the servers (as in ``run.json``), where it is another one.
     """
 
     ready: dict[str, stacks.Environment]
@@ -28,6 +31,7 @@ class Environments:
     launcher: str = "processes"
     suite: dict[str, Any] = field(default_factory=host.suite_versions)
     replaced: dict[str, dict[str, tuple[str, str | None]]] = field(default_factory=dict)
+    server_host: dict[str, Any] | None = None
 
     def available(self, inputs: Inputs) -> dict[str, Configuration]:
         """The configurations that can be served here, by the plan's names for them."""
@@ -50,7 +54,7 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
     plan, catalogue = inputs.plan, inputs.catalogue
     if plan.external is not None:
         return Environments({}, [], launcher.name, launcher.suite_versions(say))
-    if plan.befores and launcher.name != "processes":
+    if plan.befores and launcher.name not in (Processes.name, Remote.name):
         raise UsageError("BASELINE= is served by processes of this machine: add LAUNCHER=processes")
     ready: dict[str, stacks.Environment] = {}
     replaced: dict[str, dict[str, tuple[str, str | None]]] = {}
@@ -79,7 +83,7 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
             say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
     # If nothing can be served, no generator is needed.
     suite = launcher.suite_versions(say) if ready else {}
-    return Environments(ready, unavailable, launcher.name, suite, replaced)
+    return Environments(ready, unavailable, launcher.name, suite, replaced, launcher.server_host)
 
 
 def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None:

@@ -8,6 +8,7 @@ from bench.launch.containers.compose import Compose
 from bench.launch.database import Given, Source
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
+from bench.launch.remote.launcher import Remote
 from bench.launch.stacks import Say
 from bench.machine.cpus import CpuSplit
 from bench.model.errors import UsageError, UserError, unknown
@@ -47,7 +48,7 @@ def wanted(
         UsageError: what was asked for contradicts itself, or what else was asked for.
     """
     _check(launcher, asked)
-    if plan.external is not None:
+    if plan.external is not None or launcher == Remote.name:
         return None
     if launcher == Compose.name:
         return Wanted(split.generator)
@@ -97,6 +98,9 @@ def note(now: Mapping[str, Any] | None, record: dict[str, Any], say: Say) -> Non
 
 def shown(network: Mapping[str, Any]) -> str:
     """A ``network`` of ``run.json`` for people."""
+    if (wire := network.get("wire")) is not None:
+        usual = wire["connect_us"]["median"]
+        return f"to {wire['host']} ({wire['address']}), a connection takes {usual:,.0f} µs"
     whose = "one of the run's own" if network["namespace"] else "this machine's"
     to = network["steered_to"]
     return f"{whose}, {'not steered' if to is None else f'steered to CPUs {to}'}"

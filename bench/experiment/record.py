@@ -60,6 +60,7 @@ def describe(
         "plan": {"name": inputs.name, **plan.model_dump()},
         "launcher": environments.launcher,
         "host": machine.facts(),
+        **({} if environments.server_host is None else {"server_host": environments.server_host}),
         "cpu_split": split.record(),
         "stacks": {
             stack: {"python": environment.version, "packages": environment.packages}
@@ -155,6 +156,7 @@ class CellRecord:
         In plans of recycling the server is the cell's own, so all of its files belong to the cell.
         """
         self._server = server
+        server.fetch()
         self._front_cpu_s = None if server.front is None else server.front.cpu_s()
         for name in (*_TABLES, _LOG):
             path = server.directory / name
@@ -199,14 +201,19 @@ class CellRecord:
             and server.running
         ):
             time.sleep(min(interval_s, SAMPLE_INTERVAL_S) / 4)
+            server.fetch()
 
     def _write(self, host: HostSampler, **end: Any) -> None:
         ended = time.time()
         server = self._server
         if server is not None:
+            server.fetch()
             self._slice(server.directory)
         lines = [",".join(HOST_FIELDS), *host.rows(self._started - 1, ended)]
         write_text(self.folder / "host.csv", "\n".join(lines) + "\n")
+        apart = None if server is None else server.host_rows(self._started - 1)
+        if apart is not None:
+            write_text(self.folder / "server_host.csv", "\n".join([lines[0], *apart]) + "\n")
         cell = self._cell
         search = cell.search and cell.search.model_dump(include={"p99_ms", "resolution"})
         record = {

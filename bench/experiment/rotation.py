@@ -111,12 +111,17 @@ def _again(name: str) -> Iterator[str]:
 
 
 def why_not_side_by_side(
-    plan: Plan, configurations: Mapping[str, Configuration], cpus: int, port: int | None
+    plan: Plan,
+    configurations: Mapping[str, Configuration],
+    cpus: int,
+    port: int | None,
+    free: int | None = None,
 ) -> str | None:
     """Why the servers of a plan cannot be alive at once on this machine; ``None`` if they can.
 
     ``configurations`` are those of the plan that can be served, ``cpus`` how many server and generator have
-    together, ``port`` is what every server is to listen on.
+    together, ``port`` is what every server is to listen on. ``free`` is the memory (bytes) that is free
+    where they run, if that is not this machine.
     """
     if port is not None:
         return "all servers are to have one port (--port), which only one at a time can have"
@@ -128,7 +133,7 @@ def why_not_side_by_side(
     needed = _ALIVE * max(
         (_bytes(plan, workers, configurations) for workers in plan.workers or []), default=0
     )
-    free = available_bytes()
+    free = available_bytes() if free is None else free
     if free is None or needed <= free:
         return None
     mib = 1 << 20

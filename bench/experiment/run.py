@@ -1,7 +1,6 @@
 """A whole run: from a plan to a folder of results."""
 
 import contextlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from bench.launch.database import Database
 from bench.launch.launcher import Launcher
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import Say
-from bench.machine import cpus, host
+from bench.machine import host
 from bench.machine.cpus import CpuSplit
 from bench.model import files
 from bench.model.cells import Block
@@ -81,9 +80,9 @@ def run(request: Request, console: Console) -> Result:
     inputs = _inputs(request)
     resumed = None if request.resume is None else results.find(request.results, request.resume)
     _check_load(inputs.plan, request)
-    split = _split(inputs, say)
-    inputs = inputs.on(len(split.server))
     launcher = _launcher(request, resumed, inputs.plan, say)
+    split = _split(inputs, launcher, say)
+    inputs = inputs.on(len(split.server))
     proxy = proxies.find(inputs.plan, split.own)
     environments = make_environments(inputs, launcher, say)
     refused: dict[str, str] = {}
@@ -91,7 +90,9 @@ def run(request: Request, console: Console) -> Result:
         plan, refused = locustfiles.examine(inputs.plan, inputs.paths(), launcher, say)
         inputs = inputs.with_plan(plan)
     source = database_source(launcher.name, inputs.needing_database, environments, say)
-    inputs, sittings, rotating = arrange(inputs, environments, refused, split, _held(request, resumed), say)
+    inputs, sittings, rotating = arrange(
+        inputs, environments, refused, split, _held(request, resumed, launcher), say
+    )
     asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
     wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
     host.allow_open_files(inputs.plan.most_users, split.processes)
@@ -143,14 +144,14 @@ def _check_load(plan: Plan, request: Request) -> None:
     host.allow_open_files(plan.most_users)
 
 
-def _split(inputs: Inputs, say: Say) -> CpuSplit:
+def _split(inputs: Inputs, launcher: Launcher, say: Say) -> CpuSplit:
     plan = inputs.plan
     if plan.workers is None:  # of an external server
-        return cpus.split_beside_external(say)
+        return launcher.split(1, say)
     own = {inputs.configurations[name].workers for name in plan.configurations}
     # A number that goes by the CPUs wants all that servers can have.
-    most = [len(os.sched_getaffinity(0)) if isinstance(each, str) else each or 1 for each in own]
-    return cpus.split_here(max([*plan.workers, *most]), say)
+    most = [launcher.server_cpus if isinstance(each, str) else each or 1 for each in own]
+    return launcher.split(max([*plan.workers, *most]), say)
 
 
 def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> Launcher:
@@ -162,6 +163,8 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
         plan.external,
         packages=plan.packages,
         proxy=plan.proxy,
+        server=plan.server,
+        say=say,
     )
     say(why)
     if (no_ceiling := why_none(plan)) is not None:
@@ -169,9 +172,14 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
     return launcher
 
 
-def _held(request: Request, resumed: Path | None) -> dict[str, Any]:
-    """What may keep servers from being alive at once, beside the machine."""
-    return {"port": request.port, "before": None if resumed is None else results.read_run(resumed)}
+def _held(request: Request, resumed: Path | None, launcher: Launcher) -> dict[str, Any]:
+    """What may keep servers from being alive at once, beside this machine."""
+    here = launcher.servers_here
+    return {
+        "port": request.port if here else None,
+        "before": None if resumed is None else results.read_run(resumed),
+        "free": None if here else launcher.available_bytes,
+    }
 
 
 def _planned(inputs: Inputs, rotating: Rotating, environments: Environments, seed: int) -> list[Block]:
@@ -219,6 +227,8 @@ def _carry_out(
         }
         if rotation is not None:
             measured["rotation"] = rotation.facts
+        if (network := runner.rig.launcher.network) is not None:  # the clock of another machine moves
+            record["network"] = dict(network)
         folder.write(record | measured | {"status": status, "ended": ended})
 
     status = "failed"

@@ -74,7 +74,8 @@ class RotatedLoad:
     """A closed loop that goes round among ``targets``, ``users`` on each; times in seconds.
 
     Without ``slice_s`` the generator draws it. ``manners`` are how it waits, one round after the other;
-    ``cpus`` are those of servers and generator.
+    ``cpus`` are those of servers and generator. ``elsewhere``: the servers are on another machine, where
+    their CPU clocks are read by the timetable that the generator tells.
     """
 
     scenario: str
@@ -87,6 +88,7 @@ class RotatedLoad:
     cpus: Sequence[int]
     targets: Sequence[Target]
     stop_timeout_s: float = 2.0
+    elsewhere: bool = False
 
     @property
     def longest_s(self) -> float:
@@ -174,8 +176,16 @@ class Session:
     def rotate(
         self, load: RotatedLoad, watch: Callable[[], str | None], on_progress: Callable[[Event], None]
     ) -> Event:
-        """Have a load go round among servers, and return its ``finished`` event; otherwise as ``run``."""
+        """Have a load go round among servers, and return its ``finished`` event; otherwise as ``run``.
+
+        Where they are ``elsewhere``, ``on_progress`` gets the ``timetable`` as well.
+        """
         return self._carry_out("rotate", load.fields(), load.longest_s, watch, on_progress)
+
+    def metered(self, readings: Sequence[Any]) -> None:
+        """Tell what was read elsewhere of CPU clocks in the current rotation; for ``watch`` to call."""
+        assert self._dialogue is not None
+        self._dialogue.send("metered", cell=self._cell, readings=readings)
 
     def drop(self, target: str, reason: str) -> None:
         """Leave a server out of what is left of the current rotation; for ``watch`` to call."""
@@ -235,7 +245,7 @@ class Session:
                 raise self._died() from error
             if event is None or not self._is_of_cell(event):
                 continue
-            if event["event"] == "progress":
+            if event["event"] in ("progress", "timetable"):
                 on_progress(event)
             elif event["event"] in _LAST:
                 return event

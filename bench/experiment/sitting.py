@@ -12,6 +12,7 @@ from bench.experiment.record import CellRecord
 from bench.experiment.rotation import seed_of
 from bench.experiment.runner import Runner
 from bench.experiment.session import CellError, RotatedLoad, Target
+from bench.launch.launcher import Readings
 from bench.launch.server import Options, Server, ServerError
 from bench.launch.starting import ServerRequest
 from bench.model.cells import Cell, ClosedLoop, Sitting
@@ -176,9 +177,20 @@ class SittingRunner:
             self._manners,
             sorted({*self._cpus, *rig.split.generator}),
             targets,
+            elsewhere=not rig.launcher.servers_here,
         )
+        clocks: list[Readings] = []  # that are read elsewhere
+
+        def on_progress(event: Event) -> None:
+            if event["event"] == "timetable":
+                clocks.append(rig.launcher.read_clocks(candidates.servers, event["edges"]))
+            else:
+                runner.progress.rate(event)
 
         def watch() -> str | None:
+            if clocks and (readings := clocks[-1]()) is not None:
+                clocks.clear()
+                rig.session.metered(readings)
             died = self._note_deaths()
             for cell in cells:
                 if cell.configuration in died:
@@ -187,7 +199,7 @@ class SittingRunner:
                 return "no server is left"
             return None if rig.database is None else rig.database.failure()
 
-        event = rig.session.rotate(rotated, watch, runner.progress.rate)
+        event = rig.session.rotate(rotated, watch, on_progress)
         for target in targets:
             records[target.name].generator = rig.session.describe(rotated.scenario)
             records[target.name].rotation = {
@@ -200,13 +212,16 @@ class SittingRunner:
 
     @property
     def _cpus(self) -> set[int]:
-        """The CPUs of its servers."""
+        """The CPUs of its servers here."""
+        if not self._runner.rig.launcher.servers_here:
+            return set()
         return {cpu for server in self._candidates.servers.values() for cpu in server.cpus or ()}
 
     @property
     def _manners(self) -> tuple[str, ...]:
         network = self._runner.rig.launcher.network
-        steered = network is not None and network["steered_to"] is not None
+        # Another machine sends nothing that this one's CPUs would have to take in for it.
+        steered = network is not None and (network["steered_to"] is not None or "wire" in network)
         if not steered or self._table.both_manners:
             return _BOTH
         return _STEERED if self._runner.rig.proxy is None else _BESIDE_PROXY

@@ -205,8 +205,9 @@ def arrange(
 ) -> tuple[Inputs, Sittings | None, Rotating]:
     """Decide which closed loops rotate here: the inputs with a control, all sittings, and what rotates.
 
-    ``refused`` says why scenarios cannot rotate; ``held`` has the ``port`` that was asked for, if any, and
-    ``before``, the ``run.json`` of the run that goes on.
+    ``refused`` says why scenarios cannot rotate; ``held`` has the ``port`` that was asked for, if any,
+    ``before``, the ``run.json`` of the run that goes on, and ``free``, the memory of the servers' machine
+    where it is another one.
     """
     plan, available = inputs.plan, environments.available(inputs)
     found = rotating(plan, inputs.scenarios, refused)
@@ -233,8 +234,9 @@ def _why_blocks(
     if before is not None:
         reason: str | None = before["reason"]
         return reason
-    cpus = len({*split.server, *split.generator})
-    return why_not_side_by_side(plan, available, cpus, held["port"])
+    apart = held["free"] is not None  # their CPUs may have the same numbers
+    cpus = len(split.server) + len(split.generator) if apart else len({*split.server, *split.generator})
+    return why_not_side_by_side(plan, available, cpus, held["port"], held["free"])
 
 
 def begin_rotation(

@@ -35,7 +35,8 @@ def check_app(
         UnavailableError: it cannot be imported, in a stack that is for a certain version of something.
         UserError: it cannot be imported, or not in time.
     """
-    words = ["-m", "targets.check_app", own.app, "--folder", str(own.path), "--timeout", f"{import_s:g}"]
+    folder = launcher.at_servers(own.path)
+    words = ["-m", "targets.check_app", own.app, "--folder", folder, "--timeout", f"{import_s:g}"]
     words += [word for name in own.environment for word in ("--variable", name)]
     with opened_briefly(launcher, {stack.name: environment}, [own.path], own, say):
         try:

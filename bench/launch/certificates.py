@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.launch.server import HOST
-
 AUTHORITY: Final = "WHICHWORKER_AUTHORITY"
 """Names the authority to the suite's users, which trust it beside those of the system."""
 
@@ -35,7 +33,7 @@ class Certificate:
         return ["--certificate", str(self.certificate), "--key", str(self.key)]
 
 
-def issue(folder: Path) -> Certificate:
+def issue(folder: Path, address: str) -> Certificate:
     """Make a certificate for the address that servers listen on, in a folder of its own."""
     # Imported here: it brings a library of ciphers, and few runs need it.
     import trustme
@@ -43,7 +41,7 @@ def issue(folder: Path) -> Certificate:
     folder.mkdir()
     made = Certificate(*(folder / f"{name}.pem" for name in ("authority", "certificate", "key")))
     authority = trustme.CA()
-    issued = authority.issue_cert(HOST)
+    issued = authority.issue_cert(address)
     authority.cert_pem.write_to_path(str(made.authority))
     issued.cert_chain_pems[0].write_to_path(str(made.certificate))
     issued.private_key_pem.write_to_path(str(made.key))

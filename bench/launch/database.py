@@ -14,7 +14,8 @@ from bench.launch import postgres
 from bench.launch.containers.compose import Compose
 from bench.launch.launcher import Launcher
 from bench.launch.postgres import Running
-from bench.launch.stacks import Say
+from bench.launch.remote.launcher import Remote
+from bench.launch.stacks import Say, UnavailableError
 from bench.model.errors import UserError
 from bench.model.scenarios import DATABASE, Scenario
 
@@ -100,7 +101,13 @@ def find(launcher: str, say: Say, environment: Mapping[str, str] = os.environ) -
     Raises:
         UnavailableError: nowhere.
     """
-    return at_hand(launcher, say, environment) or Private(postgres.from_wheel(say))
+    found = at_hand(launcher, say, environment)
+    if found is None and launcher == Remote.name:
+        raise UnavailableError(
+            "the suite starts no database beside servers on another machine",
+            f"set {URL} to one that they reach",
+        )
+    return found or Private(postgres.from_wheel(say))
 
 
 def at_hand(launcher: str, say: Say, environment: Mapping[str, str] = os.environ) -> Source | None:
@@ -112,6 +119,8 @@ def at_hand(launcher: str, say: Say, environment: Mapping[str, str] = os.environ
         return Service()
     if given:
         return Given(given)
+    if launcher == Remote.name:
+        return None
     binaries = postgres.installed()
     return None if binaries is None else Private(binaries)
 

@@ -17,6 +17,8 @@ from bench.launch.local import LocalPrograms
 from bench.launch.server import ORDINARY, Options, Server, ServerError
 from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
+from bench.machine import cpus
+from bench.machine.cpus import CpuSplit
 from bench.model.deployed import Deployed
 from bench.model.errors import UserError
 from targets.configurations import Configuration
@@ -36,6 +38,9 @@ class External(LocalPrograms):
     def __init__(self, deployed: Deployed, packages: Path | None = None) -> None:
         super().__init__(packages)
         self._deployed = deployed
+
+    def split(self, workers: int, say: Say) -> CpuSplit:
+        return cpus.split_beside_external(say)
 
     def environment(self, stack: Stack, say: Say) -> Environment:
         raise AssertionError(f"nothing is served from the stack {stack.name}")

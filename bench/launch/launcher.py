@@ -7,11 +7,12 @@ next may start meanwhile; ``settle`` waits until those are gone; leaving the con
 be opened again after that.
 """
 
+import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
@@ -19,9 +20,20 @@ from typing import Any, ClassVar, Self, Unpack
 from bench.launch import certificates
 from bench.launch.certificates import AUTHORITY, Certificate
 from bench.launch.network import Joined, Wanted
-from bench.launch.server import ORDINARY, Options, Serve, Server, ServerError, StartedServer, serve_arguments
+from bench.launch.server import (
+    HOST,
+    ORDINARY,
+    Options,
+    Serve,
+    Server,
+    ServerError,
+    StartedServer,
+    serve_arguments,
+)
 from bench.launch.stacks import Environment, Say
 from bench.launch.starting import LOOK_EVERY_S, Attempt, ServerRequest
+from bench.machine import cpus, memory
+from bench.machine.cpus import CpuSplit
 from bench.machine.processes import Streams
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan import STARTUP_S
@@ -41,6 +53,10 @@ ONCE_S = 60.0
 NO_DATABASE = {"DATABASE_URL": ""}
 
 
+Readings = Callable[[], Sequence[Any] | None]
+"""What was read of CPU clocks, once all is: Unix times, and each server's CPU time (ns); ``None`` before."""
+
+
 class Launcher(ABC):
     """What every launcher can do; how it does it, and where, is in its subclasses.
 
@@ -52,6 +68,8 @@ class Launcher(ABC):
 
     name: ClassVar[str]
     """As in ``run.json``."""
+    servers_here: ClassVar[bool] = True
+    """Whether servers run on this machine, where their CPUs and processes can be looked at."""
     own_network: ClassVar[bool] = False
 
     variables: dict[str, str]
@@ -59,12 +77,34 @@ class Launcher(ABC):
     app_options: list[str]
     before_options: list[str]
     certificate: Certificate | None
+    address: str = HOST
+    """Where servers listen."""
 
     def __init__(self, packages: Path | None = None) -> None:
         """``packages`` is a requirements file for locustfiles: the suite's programs get them."""
         self._packages = packages
+        self._catalogue: Path | None = None
         self._suite: Environment | None = None  # that of the suite's programs, once it is made for them
         self._joined = Joined()
+
+    @property
+    def server_host(self) -> dict[str, Any] | None:
+        """The ``server_host`` of ``run.json``; ``None`` where the suite starts servers on this machine."""
+        return None
+
+    @property
+    def server_cpus(self) -> int:
+        """How many CPUs there are where servers run."""
+        return len(os.sched_getaffinity(0))
+
+    @property
+    def available_bytes(self) -> int | None:
+        """How much memory is free where servers run, as far as that is told."""
+        return memory.available_bytes()
+
+    def split(self, workers: int, say: Say) -> CpuSplit:
+        """Share out the CPUs for servers of up to ``workers`` workers; ``say`` hears what spoils numbers."""
+        return cpus.split_here(workers, say)
 
     @abstractmethod
     def environment(self, stack: Stack, say: Say) -> Environment:
@@ -139,13 +179,14 @@ class Launcher(ABC):
 
     def serve_app(self, app: OwnApp) -> None:
         """Have servers run a user's own app, or its baseline; raises as ``OwnApp.values``."""
-        self.app_options = app.serve_options()
-        self.before_options = [] if app.before is None else app.before.serve_options()
+        self.app_options = app.serve_options(self.at_servers(app.path))
+        before = app.before
+        self.before_options = [] if before is None else before.serve_options(self.at_servers(before.path))
         self.shared.update(app.values())
 
     def certify(self, folder: Path) -> None:
         """Have servers that speak TLS present a certificate made in ``folder``, which all clients trust."""
-        self.certificate = certificates.issue(folder)
+        self.certificate = certificates.issue(folder, self.address)
         self.shared[AUTHORITY] = str(self.certificate.authority)
 
     def _app_options(self, configuration: Configuration) -> list[str]:
@@ -200,6 +241,10 @@ class Launcher(ABC):
         All that the server consists of: managers, workers, helpers, not serve. Empty where nothing is known.
         """
 
+    def read_clocks(self, servers: Mapping[str, Server], at: Sequence[float]) -> Readings:
+        """Have the CPU clocks of servers, by some names, read at Unix times, where they run."""
+        raise AssertionError(f"the generator itself reads the clocks of {list(servers)}, {len(at)} times")
+
     @abstractmethod
     def stop(self, server: Server) -> None:
         """Ask a server to end; does not wait."""
@@ -217,6 +262,22 @@ class Launcher(ABC):
         Signals reach the program wherever it runs; it ends with the launcher at the latest, and with it all
         that it started.
         """
+
+    def at_servers(self, path: Path) -> str:
+        """A file or folder that servers read, as they know it."""
+        return str(path.resolve())
+
+    def start_at_servers(
+        self, program: Path, arguments: Sequence[str], cpus: Sequence[int], **streams: Unpack[Streams]
+    ) -> subprocess.Popen[bytes]:
+        """Start ``python PROGRAM ARGUMENTS`` of the suite on CPUs of the servers, at their ``address``.
+
+        Otherwise as ``start_program``.
+
+        Raises:
+            ServerError: it cannot run there.
+        """
+        return self.start_program([self.inside(program), *arguments], cpus, **streams)
 
     @abstractmethod
     def inside(self, path: Path) -> str:
@@ -296,15 +357,15 @@ class ServingLauncher(Launcher):
             attempt.outcome = ServerError(f"{name} speaks TLS, and the proxy asks servers without it")
             return
         request, place, port = attempt.request, attempt.next_place(), self._port(self._running.values())
-        arguments = serve_arguments(request.configuration.name, port, request.workers)
-        arguments += [] if self._catalogue is None else ["--catalogue", str(self._catalogue.resolve())]
+        arguments = serve_arguments(request.configuration.name, self.address, port, request.workers)
+        arguments += [] if self._catalogue is None else ["--catalogue", self.at_servers(self._catalogue)]
         arguments += ["--metrics", str(place.resolve()), *request.options.arguments()]
         if request.options.swapped:
             arguments += ["--swap-port", str(self._port([port, *self._running.values()]))]
         arguments += self._app_options(request.configuration)
         if request.configuration.tls:
             assert self.certificate is not None  # the rig sees to it
-            arguments += self.certificate.serve_options()
+            arguments += self._certificate_options(self.certificate)
         arguments += ["--startup-timeout", str(self._startup_timeout_s)]
         try:
             process = self._serve(request.configuration, arguments, place, request.cpus)
@@ -313,6 +374,10 @@ class ServingLauncher(Launcher):
         else:
             self._running[process] = port
             attempt.begun(process)
+
+    def _certificate_options(self, certificate: Certificate) -> list[str]:
+        """What tells serve of the certificate that it presents."""
+        return certificate.serve_options()
 
     def _look_at(self, attempt: Attempt) -> None:
         """Note what has become of a server; one whose port was taken is begun anew."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.launch.launcher import Launcher
-from bench.launch.server import HOST, last_lines
+from bench.launch.server import ServerError, last_lines
 from bench.machine.processes import kill_tree
 from bench.model.files import ROOT
 
@@ -33,7 +33,7 @@ class NullServer:
         """
         self._launcher = launcher
         learn = [] if real is None else ["--learn", real]
-        self._arguments = [launcher.inside(PROGRAM), *learn]
+        self._arguments = ["--host", launcher.address, *learn]
         self._cpu = cpu
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,11 +42,14 @@ class NullServer:
     def __enter__(self) -> Self:
         """Start it and wait until it listens; raises ``NullServerError`` when it does not."""
         with self._log.open("ab") as log:
-            self._process = self._launcher.start_program(
-                self._arguments, [self._cpu], stdout=subprocess.PIPE, stderr=log
-            )
+            try:
+                self._process = self._launcher.start_at_servers(
+                    PROGRAM, self._arguments, [self._cpu], stdout=subprocess.PIPE, stderr=log
+                )
+            except ServerError as error:
+                raise NullServerError(str(error)) from error
         try:
-            self.url = f"http://{HOST}:{int(self._line())}"
+            self.url = f"http://{self._launcher.address}:{int(self._line())}"
         except BaseException:
             self._end()
             raise

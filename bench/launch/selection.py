@@ -9,11 +9,15 @@ from bench.launch.containers.compose import Compose
 from bench.launch.external import External, check_presence
 from bench.launch.launcher import Launcher
 from bench.launch.local import Processes
+from bench.launch.remote.launcher import Remote
+from bench.launch.remote.machine import Machine
+from bench.launch.remote.ssh import Host
+from bench.launch.stacks import Say
 from bench.model.deployed import Deployed
 from bench.model.errors import UsageError, UserError, unknown
 
 VARIABLE = "WHICHWORKER_LAUNCHER"
-NAMES = (Processes.name, Compose.name, External.name)
+NAMES = (Processes.name, Compose.name, External.name, Remote.name)
 
 _OTHERWISE = f"Local processes need no Docker: LAUNCHER={Processes.name}"
 
@@ -25,12 +29,15 @@ def choose_launcher(
     environment: Mapping[str, str] = os.environ,
     packages: Path | None = None,
     proxy: str | None = None,
+    server: str | None = None,
+    say: Say = lambda _: None,
 ) -> tuple[Launcher, str]:
     """The launcher of that name, or the one that the environment names, else the best there is; and why.
 
     ``external`` is a server that runs already, which needs the external launcher. ``packages`` is a
     requirements file of what locustfiles import. ``proxy`` is what clients are to go through, which only
-    local processes have.
+    local processes have. ``server`` is the machine that servers run on, if it is another one; ``say`` hears
+    of what is copied there.
 
     Raises:
         UsageError: there is no such launcher, or it cannot give servers a ``port`` or a ``proxy``.
@@ -38,6 +45,8 @@ def choose_launcher(
     """
     if external is not None:
         return _external(name, port, external, packages)
+    if server is not None:
+        return _remote(name, port, server, packages, say)
     by = "as asked" if name else f"as {VARIABLE} says"
     name = name or environment.get(VARIABLE)
     if proxy is not None and name == Compose.name:
@@ -52,6 +61,10 @@ def choose_launcher(
         launcher, why = _best(port, packages)
     elif name not in NAMES:
         raise UsageError(unknown("launcher", name, NAMES))
+    elif name == Remote.name:
+        raise UsageError(
+            "the launcher ssh needs the machine that servers run on: --server user@host (SERVER=)"
+        )
     elif name == External.name:
         raise UsageError("the launcher external needs a server that runs already: bench run --url http://…")
     elif name == Processes.name:
@@ -75,6 +88,18 @@ def _external(
     check_presence(external.url)
     why = f"launcher: none, what runs at {external.url} is measured and not metered"
     return External(external, packages), why
+
+
+def _remote(
+    name: str | None, port: int | None, server: str, packages: Path | None, say: Say
+) -> tuple[Launcher, str]:
+    if name not in (None, Remote.name):
+        raise UsageError(f"--server is for processes on another machine: leave out --launcher {name}")
+    machine = Machine(Host.parse(server), say)
+    launcher = Remote(machine, packages, port)
+    found = machine.facts["host"]
+    why = f"launcher: servers on {server} ({found['cpu']}, {found['cpus']} CPUs), at {launcher.address}"
+    return launcher, why
 
 
 def _containers(by: str, packages: Path | None) -> tuple[Launcher, str]:

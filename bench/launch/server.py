@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 SAMPLE_INTERVAL_S = 0.2
 
 # What serve ends with (docs/contracts.md).
-PORT_IN_USE = 4
+PORT_IN_USE, NOT_METERED = 4, 6
 _STOPPED, _ENDED_BY_ITSELF = 0, 5
 
 
@@ -59,9 +59,9 @@ class Options:
 ORDINARY = Options()
 
 
-def serve_arguments(configuration: str, port: int, workers: int) -> list[str]:
+def serve_arguments(configuration: str, address: str, port: int, workers: int) -> list[str]:
     """The arguments of serve for a configuration; the folder of its metrics is still to be added."""
-    return [configuration, "--host", HOST, "--port", str(port), "--workers", str(workers)]
+    return [configuration, "--host", address, "--port", str(port), "--workers", str(workers)]
 
 
 def recycling_arguments(recycling: Recycling) -> list[str]:
@@ -105,6 +105,13 @@ class Serve(ABC):
 
     def cause(self) -> str | None:
         """What ended it, for people, where more is known than its exit status."""
+        return None
+
+    def fetch(self) -> None:  # noqa: B027  (where it runs here, they are)
+        """Have its files here as they are now."""
+
+    def host_rows(self, start: float) -> list[str] | None:  # noqa: ARG002
+        """The rows of server_host.csv since a Unix time; ``None`` where it runs on this machine."""
         return None
 
 
@@ -172,6 +179,13 @@ class Server(ABC):
     def kill(self, pid: int) -> float:
         """Send SIGKILL to one of its processes, as ``Serve.kill`` does."""
 
+    def fetch(self) -> None:  # noqa: B027  (they are, where it runs here)
+        """Have the files of its ``directory`` here as they are now."""
+
+    def host_rows(self, start: float) -> list[str] | None:  # noqa: ARG002
+        """The rows of server_host.csv since a Unix time; ``None`` where it runs on this machine."""
+        return None
+
     @abstractmethod
     def deploy(self) -> float:
         """Have it take up a new release of its app; returns when that was asked for (Unix seconds).
@@ -221,6 +235,12 @@ class StartedServer(Server):
 
     def kill(self, pid: int) -> float:
         return self.process.kill(pid)
+
+    def fetch(self) -> None:
+        self.process.fetch()
+
+    def host_rows(self, start: float) -> list[str] | None:
+        return self.process.host_rows(start)
 
     def deploy(self) -> float:
         moment = time.time()

@@ -49,6 +49,11 @@ def _machine_id() -> str:
     return hashlib.sha256(f"whichworker {identity or platform.node()}".encode()).hexdigest()[:16]
 
 
+def boot() -> str:
+    """What tells this machine, since it was started, from every other."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def _cpu_model() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

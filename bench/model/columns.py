@@ -23,7 +23,8 @@ class CsvFile:
     """A file ``NAME.csv`` of every cell.
 
     Those ``of_server`` are lacking where the server is external, those ``of_recycling`` are there in cells of
-    recycling only, those ``of_rotation`` in cells of a rotation.
+    recycling only, those ``of_rotation`` in cells of a rotation, those ``apart`` where the servers are on
+    another machine.
     """
 
     meaning: str
@@ -31,6 +32,12 @@ class CsvFile:
     of_server: bool = False
     of_recycling: bool = False
     of_rotation: bool = False
+    apart: bool = False
+
+    @property
+    def of_some(self) -> bool:
+        """Whether only some cells of a run, or of some runs, have it."""
+        return self.of_recycling or self.of_rotation or self.apart
 
     @property
     def types(self) -> dict[str, Kind]:
@@ -68,6 +75,17 @@ CONNECTIONS = CsvFile(
 
 _METHOD = Column("method", "category")
 _NAME = Column("name", "category")
+_CPU_TIMES = (
+    Column("time", "float64"),
+    Column("cpu", "int64"),
+    Column("user_s", "float64", "`nice` included"),
+    Column("system_s", "float64"),
+    Column("idle_s", "float64"),
+    Column("iowait_s", "float64"),
+    Column("irq_s", "float64"),
+    Column("softirq_s", "float64"),
+    Column("steal_s", "float64"),
+)
 
 FILES = {
     "latency": CsvFile(
@@ -198,17 +216,12 @@ FILES = {
     ),
     "host": CsvFile(
         "A CPU and second: cumulative times from `/proc/stat`.",
-        (
-            Column("time", "float64"),
-            Column("cpu", "int64"),
-            Column("user_s", "float64", "`nice` included"),
-            Column("system_s", "float64"),
-            Column("idle_s", "float64"),
-            Column("iowait_s", "float64"),
-            Column("irq_s", "float64"),
-            Column("softirq_s", "float64"),
-            Column("steal_s", "float64"),
-        ),
+        _CPU_TIMES,
+    ),
+    "server_host": CsvFile(
+        "The same of the machine of the servers, by the clock of the generator's.",
+        _CPU_TIMES,
+        apart=True,
     ),
     "trace": CsvFile(
         "A request of a swarm user, by its end, warm-up included. Never written where speed is measured.",

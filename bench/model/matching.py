@@ -22,7 +22,14 @@ def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def same_network(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two ``network`` objects of ``run.json`` are alike to what meets there."""
-    return all(one[key] == other[key] for key in ("namespace", "steered_to"))
+    same = all(one[key] == other[key] for key in ("namespace", "steered_to"))
+    return same and _address(one) == _address(other)
+
+
+def _address(network: Mapping[str, Any]) -> str | None:
+    """Where servers on another machine listen."""
+    wire = network.get("wire")
+    return None if wire is None else str(wire["address"])
 
 
 def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -34,7 +41,12 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
         found.append("suite")
     if recorded.get("proxy") != now.get("proxy"):
         found.append("proxy")
-    return found if same_machine(recorded["host"], now["host"]) else [*found, "host"]
+    found += [key for key in ("host", "server_host") if not _same_machine(recorded.get(key), now.get(key))]
+    return found
+
+
+def _same_machine(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    return one == other if one is None or other is None else same_machine(one, other)
 
 
 def _without_limits(value: Any) -> Any:
@@ -46,6 +58,8 @@ def _network(run: Run) -> str:
     """What of the network makes numbers others."""
     if run.network is None:
         return "not recorded"
+    if run.network.wire is not None:
+        return "between two machines"
     whose = "of the run's own" if run.network.namespace else "of the machine"
     to = run.network.steered_to
     return f"{whose}, {'not steered' if to is None else f'steered to CPUs {to}'}"
@@ -61,6 +75,10 @@ def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
         yield f"host {one.host.hostname} and {other.host.hostname}"
     if one.host.cpu != other.host.cpu:
         yield f"CPU {one.host.cpu} and {other.host.cpu}"
+    if (one.server_host is None) != (other.server_host is None):
+        yield "servers on this machine and, over a network, on another"
+    elif one.server_host is not None and one.served_by.machine_id != other.served_by.machine_id:
+        yield f"servers on {one.served_by.hostname} and {other.served_by.hostname}"
     if setup:
         for side in ("server", "generator"):
             cpus = [getattr(run.cpu_split, side) for run in (one, other)]

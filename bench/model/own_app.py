@@ -106,10 +106,10 @@ class OwnApp(Table):
         """A stack with the app's requirements over its own."""
         return stack if self.requirements is None else replace(stack, own=ROOT / self.requirements)
 
-    def serve_options(self) -> list[str]:
-        """The options of serve for it."""
+    def serve_options(self, folder: str) -> list[str]:
+        """The options of serve for it; ``folder`` is where it lies for servers."""
         variables = [word for name in self.environment for word in ("--variable", name)]
-        return ["--app", self.app, "--app-folder", str(self.path), *variables]
+        return ["--app", self.app, "--app-folder", folder, *variables]
 
     def values(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The variables that servers get, with their values, which are recorded nowhere.

@@ -26,6 +26,7 @@ from bench.model.deployed import Deployed, check_external
 from bench.model.errors import UsageError, unknown
 from bench.model.files import ROOT
 from bench.model.loads import Loads
+from bench.model.machines import machine
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan_errors import first
 from bench.model.proxy import ProxyKind, Setting, check_proxy
@@ -99,6 +100,10 @@ class Plan(Table):
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
     """A server that runs already, in place of configurations: `{"url": …, "name": …}`
     ([external.md](external.md))."""
+    server: Annotated[str, AfterValidator(machine)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """`user@host`: servers run on that machine, which is reached by ssh ([machines.md](machines.md))."""
     proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
     """`nginx` or `haproxy`: clients go through it; those of a rotation and of recycling also past it
     ([proxy.md](proxy.md))."""
@@ -180,6 +185,9 @@ class Plan(Table):
         check_proxy(self.proxy, keys, **held)
         if self.proxy is None and any(probe.kind == "swap" for probe in self.probes):
             raise ValueError('probes of the kind "swap" need a proxy: give PROXY=nginx or PROXY=haproxy')
+        if self.server is not None and (self.external is not None or self.proxy is not None):
+            other = "URL=" if self.external is not None else "PROXY="
+            raise ValueError(f"servers on another machine (SERVER=) go without {other}: leave out one")
         if self.settings and self.own_app is not None and self.own_app.baseline is not None:
             raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")
         if self.external is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from time import monotonic, perf_counter_ns, time, time_ns
 from typing import Any, Final
 
+import gevent
+from gevent.event import AsyncResult
 from locust.env import Environment
 
 from ..engine.meters import servers_of
@@ -16,7 +19,7 @@ from ..engine.stage import MANNERS
 from ..engine.timetable import Timetable, settling_order
 from ..recording.batch import SERVICE
 from ..recording.files import write_exceptions
-from ..recording.slices import Loaded, Part, Slice, whole_slices, write_loaded
+from ..recording.slices import Loaded, Part, Slice, metered, whole_slices, write_loaded
 from ..recording.summary import Window, percentiles
 from .cell import RAMP_PAUSE_S, CellFailed, LoadOptions, prepare_load, rate_of, step_of
 from .crew import Crew, Pending
@@ -32,6 +35,10 @@ LATE_S: Final = 30.0
 """How much longer than planned a rotation may take before it is given up."""
 SETTLE_LIMIT_S: Final = 60.0
 """The same of a target that settles."""
+READINGS_S: Final = 10.0
+"""How long others may take after the last window to send what they have read of CPU clocks."""
+
+logger = logging.getLogger("swarm.rotation")
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Order:
     manners: tuple[str, ...]
     cpus: tuple[int, ...]
     candidates: tuple[Candidate, ...]
+    elsewhere: bool = False
+    """Others read the CPU clocks of the targets, on another machine: they are told the timetable."""
 
     @classmethod
     def of(cls, command: Mapping[str, Any]) -> Order:
@@ -80,6 +89,7 @@ class Order:
                 manners=tuple(map(str, command["manners"])),
                 cpus=tuple(map(int, command["cpus"])),
                 candidates=tuple(map(_candidate, command["targets"])),
+                elsewhere=bool(command.get("elsewhere", False)),
             )
         except (TypeError, ValueError, KeyError) as error:
             raise CellFailed(f"not a rotate command: {error}") from error
@@ -135,6 +145,7 @@ class Rotation:
         self._dropped: dict[str, str] = {}
         self._table: Timetable | None = None
         self._settled: list[str] = []
+        self._readings = AsyncResult()
         self.users = order.users * len(order.candidates)
 
     def prepare(self, scenarios: Scenarios, processes: int) -> None:
@@ -161,6 +172,10 @@ class Rotation:
             self._dropped[target] = reason
             self._crew.tell(DROP, {"target": target})
 
+    def take_readings(self, readings: Sequence[Any]) -> None:
+        """Take what others have read of the CPU clocks of the targets, as `slices.metered` does."""
+        self._readings.set([(float(moment), dict(cpu_ns)) for moment, cpu_ns in readings])
+
     def run(self) -> list[Part]:
         """Let all settle, draw the timetable and go through it; returns what each process has."""
         self._settled = settling_order(self._order.seed, [each.name for each in self._order.candidates])
@@ -175,11 +190,30 @@ class Rotation:
             usual_s=usual_s,
         )
         begin_ns = perf_counter_ns() + int(LEAD_S * 1e9)
+        if order.elsewhere:
+            self._tell_edges(self._table, begin_ns)
         asked = {"timetable": packed(self._table), "begin_ns": begin_ns}
         meters = {"pids": {each.name: each.pids for each in order.candidates}, "cpus": order.cpus}
         pending = self._crew.ask(BEGIN, {**asked, "meters": None}, first={**asked, "meters": meters})
         self._await(pending, self._table.length_s + LATE_S, begin_ns)
         return [Part.unpacked(each) for each in pending.answers]
+
+    def _tell_edges(self, table: Timetable, begin_ns: int) -> None:
+        """Tell when the windows begin and end (Unix seconds), for who reads CPU clocks then."""
+        planned = table.slices(begin_ns)
+        edges = [edge for each in planned for edge in (each.start_ns, each.end_ns)]
+        times = [(edge + self._to_unix_ns) / 1e9 for edge in edges]
+        emit(event="timetable", cell=self._order.id, edges=times)
+
+    def _metered(self, slices: Sequence[Slice]) -> Sequence[Slice]:
+        """The slices with the CPU time of their targets, if others read it: they send it after the last."""
+        if not self._order.elsewhere:
+            return slices
+        try:
+            return metered(slices, self._readings.get(timeout=READINGS_S))
+        except gevent.Timeout:
+            logger.warning("nobody has sent what was read of the CPU clocks: CPU time is unknown")
+            return slices
 
     def _settle(self, name: str) -> float:
         """Load one target alone; returns what a request took (s), 0 where it answered nothing."""
@@ -236,7 +270,7 @@ class Rotation:
         """Write the files of all targets; returns the `finished` event. Raises CellFailed and OSError."""
         table = self._table
         assert table is not None
-        slices = whole_slices(parts)
+        slices = self._metered(whole_slices(parts))
         loaded = {
             each.name: Loaded.merged([part.loaded[each.name] for part in parts])
             for each in self._order.candidates

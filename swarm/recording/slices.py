@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -40,6 +41,17 @@ SLICE_COLUMNS: Final = (
     "busy_s",
     "in_flight",
 )
+
+
+NEAR_SHARE: Final = 0.1
+"""How far from the edge of a window CPU clocks may have been read elsewhere, as a share of its length."""
+
+
+EARLY_S: Final = 0.0005
+"""How much too early such a reading may seem: clocks of two machines are known to about so much."""
+
+Reading = tuple[float, Mapping[str, int | None]]
+"""A Unix time, and the CPU time of each target so far in ns; None where it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,36 @@ class Slice:
             "idle_cpu_s": sum(known) if self.cpu_s and len(known) == len(others) else None,
         }
         return [values[column] for column in SLICE_COLUMNS]
+
+
+def metered(slices: Iterable[Slice], readings: Sequence[Reading]) -> list[Slice]:
+    """Slices with the CPU time of targets that was read elsewhere, at about the edges of the windows.
+
+    What was used between the two readings of a window is spread over it evenly; without one near each edge
+    nothing is known.
+    """
+    times = [moment for moment, _ in readings]
+    return [replace(each, cpu_s=_used_in(each, times, readings)) for each in slices]
+
+
+def _used_in(window: Slice, times: Sequence[float], readings: Sequence[Reading]) -> dict[str, float | None]:
+    near_s = NEAR_SHARE * (window.planned_end - window.planned_start)
+    first, last = (_nearest(times, edge, near_s) for edge in (window.planned_start, window.planned_end))
+    if first is None or last is None:
+        return dict.fromkeys(window.cpu_s)
+    share = window.length_s / (times[last] - times[first])
+    before, after = readings[first][1], readings[last][1]
+    return {name: _grown_s(before.get(name), after.get(name), share) for name in window.cpu_s}
+
+
+def _nearest(times: Sequence[float], moment: float, near_s: float) -> int | None:
+    """The place of the first of some rising times that is not before a moment, if it is that near."""
+    place = bisect_left(times, moment - EARLY_S)
+    return place if place < len(times) and times[place] - moment <= near_s else None
+
+
+def _grown_s(before_ns: int | None, after_ns: int | None, share: float) -> float | None:
+    return None if before_ns is None or after_ns is None else (after_ns - before_ns) / 1e9 * share
 
 
 class FailureBook:

@@ -18,7 +18,8 @@ def finished(small):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation)]
+    "name",
+    [name for name, file in FILES.items() if not file.of_some],
 )
 def test_together_they_are_what_they_are_one_by_one(small, finished, name, monkeypatch):
     together = frames.read(small, finished, name)

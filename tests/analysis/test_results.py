@@ -72,7 +72,8 @@ def test_latest_goes_by_the_start_of_the_run(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation))
+    "name",
+    sorted(name for name, file in FILES.items() if not file.of_some),
 )
 def test_a_missing_file_is_named(run, name):
     folder = run(repeats=1)
@@ -82,7 +83,8 @@ def test_a_missing_file_is_named(run, name):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name, file in FILES.items() if not (file.of_recycling or file.of_rotation))
+    "name",
+    sorted(name for name, file in FILES.items() if not file.of_some),
 )
 def test_an_empty_file_is_named(run, name):
     folder = run(repeats=1)

@@ -392,3 +392,23 @@ def test_weights_listeners_and_exceptions_are_those_of_the_scenario(rotate, noti
         assert set(column(tmp_path / name / "latency.csv", "name")) == {"often", "rarely"}
     assert total(tmp_path / "a" / "locust_exceptions.csv", "Count") > 0
     assert rows(tmp_path / "b" / "locust_exceptions.csv") == []
+
+
+def test_cpu_clocks_may_be_read_elsewhere(rotate, noting, tmp_path):
+    """On another machine, where the servers are: the session tells the edges, and is told what was read."""
+    _, urls = noting("a", "b")
+    session = rotate(urls, elsewhere=True)
+    edges = session.wait_for("timetable", "failed")["edges"]
+    assert len(edges) == 2 * 2 * 4 and edges == sorted(edges)
+    # Each of the two uses 1 ms from edge to edge, a nanosecond of what was there before counts for nothing.
+    readings = [[at, {"a": 7 + 10**6 * number, "b": None}] for number, at in enumerate(edges)]
+    session.send(json.dumps({"command": "metered", "cell": "one", "readings": readings}))
+    finished = session.wait_for("finished", "failed")
+    assert finished["event"] == "finished", finished
+    slices = rows(tmp_path / "a" / "slices.csv")
+    for row in slices:
+        assert float(row["cpu_s"]) == pytest.approx(1e-3, rel=0.2) and row["idle_cpu_s"] == ""
+    assert all(row["cpu_s"] == "" and row["idle_cpu_s"] for row in rows(tmp_path / "b" / "slices.csv"))
+    figures = finished["targets"]
+    assert figures["a"]["cpu_s"] == pytest.approx(sum(float(row["cpu_s"]) for row in slices))
+    assert figures["b"]["cpu_s"] is None

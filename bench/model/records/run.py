@@ -163,6 +163,42 @@ class OwnPackages(Record):
     """By stack and package: the pinned version, and the app's in its place."""
 
 
+class Clock(Record):
+    """The clock of another machine beside this one's, by round trips of messages."""
+
+    ahead_ms: float
+    """How far it was ahead at last; times in a cell's files are by this machine's."""
+    uncertain_ms: float
+    """Half of the quickest round trip."""
+    moved_ms: float
+    """Between the lowest and the highest that was seen."""
+    round_trip_us: float
+    """Of a message to a program there, usually."""
+
+
+class Connecting(Record):
+    """How long it takes to open a connection, a round trip of the network, in microseconds."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Wire(Record):
+    """The network between the machine of the generator and that of the servers."""
+
+    host: str
+    """As ssh was told it."""
+    address: str
+    """Where servers listened."""
+    mtu: int | None
+    """The largest packet in bytes."""
+    connect_us: Connecting
+    """`min`, `median` and `max` of 30 connections, before the run."""
+    clock: Clock | None = None
+    """That of the servers' machine."""
+
+
 class Network(Record):
     """The network that servers and generator meet in."""
 
@@ -174,6 +210,11 @@ class Network(Record):
     """Why it is not steered, and what would allow it."""
     sysctls: dict[str, int] = Field(default_factory=dict)
     """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`, where the kernel has them."""
+    wire: Wire | None = None
+    """Only where servers are on another machine, whose sysctls these are then. Keys: `host` (as ssh was told
+    it), `address` (where servers listened), `mtu` (the largest packet in bytes), `connect_us` (how long a
+    connection takes to open: `min`, `median` and `max` of 30, before the run), `clock` (the one there, by
+    round trips: `ahead_ms`, `uncertain_ms`, `moved_ms`, and `round_trip_us` of a message)."""
 
 
 class Sittings(Record):
@@ -207,8 +248,11 @@ class Run(Record):
     """Its `name`, and the plan as it was narrowed, with every default."""
     seed: int
     launcher: str
-    """`processes`, `compose` or `external`."""
+    """`processes`, `compose`, `external` or `ssh`."""
     host: Host
+    """That of the generator."""
+    server_host: Host | None = None
+    """That of the servers; only where it is another one."""
     cpu_split: CpuSplit
     stacks: dict[str, Stack]
     """By name; none where the server is external."""
@@ -245,6 +289,11 @@ class Run(Record):
         """The URL of an external server, which is not metered; None where servers were started."""
         external: dict[str, Any] | None = self.plan.get("external")
         return None if external is None else str(external.get("url"))
+
+    @property
+    def served_by(self) -> Host:
+        """The machine of the servers."""
+        return self.host if self.server_host is None else self.server_host
 
     @property
     def behind(self) -> str | None:

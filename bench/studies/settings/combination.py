@@ -1,6 +1,7 @@
 """The settings of a server that are worth it, together: a variant that has the changes of them all."""
 
 import itertools
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combinat
 def write(path: Path, combinations: Sequence[Combination], over: Path | None) -> None:
     """Write a catalogue that adds combinations to another one; without that, to the suite's."""
     lines = ["# What was found worth it, together. Written by bench settings."]
-    lines += [] if over is None else [f"over = {toml(str(over))}"]
+    beside = None if over is None else os.path.relpath(over.resolve(), path.parent.resolve())
+    lines += [] if beside is None else [f"over = {toml(beside)}"]
     write_text(path, "\n\n".join(["\n".join(lines), *(each.table for each in combinations)]))
 
 

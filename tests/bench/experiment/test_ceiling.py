@@ -220,8 +220,12 @@ def test_the_key_changes_with_all_that_a_ceiling_depends_on(tmp_path, catalogue)
     unrelated = newer | {"packages": newer["packages"] | {"matplotlib": "99"}}
     with_own = suite | {"packages": suite["packages"] | {"faker": "1"}}
 
-    def key(users=8, split=split, machine=machine, suite=suite, launcher="processes", network=None):
-        rig = Rig(SimpleNamespace(name=launcher, network=None), split, tmp_path, suite=suite)
+    def key(
+        users=8, split=split, machine=machine, suite=suite, launcher="processes", network=None, servers=None
+    ):
+        rig = Rig(
+            SimpleNamespace(name=launcher, network=None, server_host=servers), split, tmp_path, suite=suite
+        )
         rig.machine = machine
         return ceilings.key(Subject("index", scenario, users), rig, network)
 

@@ -27,6 +27,12 @@ class Process:
     def cause(self):
         return None
 
+    def fetch(self):
+        """All is here."""
+
+    def host_rows(self, start):
+        return None
+
 
 @pytest.fixture
 def server(tmp_path):

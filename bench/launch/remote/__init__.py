@@ -1,0 +1,1 @@
+"""Servers on another machine, over the system's OpenSSH."""

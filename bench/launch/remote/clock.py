@@ -1,0 +1,54 @@
+"""The clock of another machine beside this one's, by round trips of messages.
+
+A message leaves at t0 (by the clock here), arrives at t1 and is answered at t2 (there), and is back at t3.
+The clock there is then ((t1 - t0) + (t2 - t3)) / 2 ahead, to half of the time that it was under way (RFC
+5905). The quickest of many says most.
+"""
+
+from collections import deque
+from statistics import median
+from typing import Any, NamedTuple
+
+
+class Trip(NamedTuple):
+    """A round trip: how far ahead the clock there is, and how long it was under way (seconds)."""
+
+    ahead_s: float
+    under_way_s: float
+
+
+class Clock:
+    """What round trips say of the clock there. One thread may add trips while others ask."""
+
+    def __init__(self, recent: int = 30) -> None:
+        """The quickest of so many ``recent`` trips counts, for a clock may drift."""
+        self._recent: deque[Trip] = deque(maxlen=recent)
+        self._times_s: list[float] = []
+        self._seen: list[float] = []  # how far ahead it was, when the trips were as many as count
+
+    def add(self, sent: float, received: float, answered: float, back: float) -> None:
+        """Note a round trip, by its four Unix times: sent and back here, received and answered there."""
+        under_way_s = (back - sent) - (answered - received)
+        self._recent.append(Trip(((received - sent) + (answered - back)) / 2, under_way_s))
+        self._times_s.append(under_way_s)
+        if len(self._recent) == self._recent.maxlen:
+            self._seen.append(self.ahead_s)
+
+    @property
+    def _best(self) -> Trip:
+        return min(self._recent, key=lambda trip: trip.under_way_s)
+
+    @property
+    def ahead_s(self) -> float:
+        """How far ahead the clock there is now, in seconds; there must have been a trip."""
+        return self._best.ahead_s
+
+    def facts(self) -> dict[str, Any]:
+        """``clock`` of the ``wire`` in ``run.json``; there must have been a trip."""
+        seen = self._seen or [self.ahead_s]
+        return {
+            "ahead_ms": round(self.ahead_s * 1e3, 3),
+            "uncertain_ms": round(self._best.under_way_s / 2 * 1e3, 3),
+            "moved_ms": round((max(seen) - min(seen)) * 1e3, 3),
+            "round_trip_us": round(median(self._times_s) * 1e6, 1),
+        }

@@ -1,0 +1,32 @@
+"""What a bench elsewhere needs to know of this machine."""
+
+import os
+import platform
+import resource
+from typing import Any
+
+from bench.machine import cpus, host, loopback, memory, topology
+
+
+def facts() -> dict[str, Any]:
+    """The machine as in ``run.json``, and what its CPUs are shared out by; sizes in bytes.
+
+    ``address`` is the one that this connection came to, as sshd says (``SSH_CONNECTION``, ssh(1)); ``boot``
+    tells it from every other machine; ``open_files`` is the most that a process may have, null without a
+    limit.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    address = os.environ.get("SSH_CONNECTION", "").split()[2:3]
+    return {
+        "host": host.facts(),
+        "architecture": platform.machine(),
+        "usable": usable,
+        "quota": cpus.quota(),
+        "cores": [place.core for _, place in sorted(topology.read(usable).items())],
+        "available_bytes": memory.available_bytes(),
+        "open_files": None if allowed == resource.RLIM_INFINITY else allowed,
+        "sysctls": loopback.sysctls(),
+        "address": address[0] if address else None,
+        "boot": host.boot(),
+    }

@@ -1,0 +1,72 @@
+import os
+import stat
+import sys
+
+import pytest
+
+from bench.launch import stacks
+from bench.launch.remote import files
+from bench.launch.remote.machine import Machine
+from bench.launch.remote.ssh import Host
+from tests.patience import wait_until
+
+# Stands in for ssh where only what runs there is tested: the "other machine" is this one, at its loopback.
+# What runs there has its own session, as under sshd, and learns that ssh is gone by the end of its input.
+FAKE_SSH = f"""#!{sys.executable} -IS
+import os, subprocess, sys, threading
+if said := os.environ.get("FAKE_SSH_SAYS"):
+    sys.exit(print(said, file=sys.stderr) or 255)
+os.environ["SSH_CONNECTION"] = "127.0.0.1 1 127.0.0.1 22"
+there = subprocess.Popen(["sh", "-c", sys.argv[-1]], stdin=subprocess.PIPE, start_new_session=True)
+def pump():
+    while chunk := os.read(0, 1 << 16):
+        there.stdin.write(chunk)
+        there.stdin.flush()
+    there.stdin.close()
+threading.Thread(target=pump, daemon=True).start()
+os._exit(there.wait())
+"""
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_cache(tmp_path_factory, current):
+    """Makes what a machine has kept of an earlier run: environments, which take a network to make."""
+
+    def make():
+        cache = tmp_path_factory.mktemp("cache")
+        venvs = cache / "whichworker" / "venvs"
+        own = venvs / f"agent-{files.pinned('psutil').replace('==', '-')}"
+        executable(own / "bin" / "python", f'#!/bin/sh\nexec "{current.python}" "$@"\n')
+        (own / "whole").touch()
+        (venvs / "current").symlink_to(stacks.VENVS / "current")
+        return cache
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fake_ssh(tmp_path_factory, make_cache):
+    """A stand-in for ssh, first on the path; returns the cache of the "other machine"."""
+    folder, cache = tmp_path_factory.mktemp("bin"), make_cache()
+    executable(folder / "ssh", FAKE_SSH)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        changed.setenv("XDG_CACHE_HOME", str(cache))
+        yield cache
+
+
+@pytest.fixture(scope="module")
+def machine(fake_ssh):
+    """A machine, which leaves nothing behind."""
+    made = Machine(Host.parse("there"), print)
+    yield made
+    made.close()
+    scratch = fake_ssh / "whichworker" / "scratch"
+    wait_until(lambda: not list(scratch.iterdir()), "the agent has removed what it had")
