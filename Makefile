@@ -172,10 +172,9 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports.
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-# In this order whatever --jobs says: what fails most first. AFTER_CLOCKS= is a command between the first two.
+# In this order whatever --jobs says: what fails most first. .ci/run takes the same parts, the last two side by side.
 test: lint setup ## Check everything: lint, then every test (make --jobs=3 test: what it installs, beside lint).
 	@$(MAKE) --no-print-directory test-clocks
-	@$(AFTER_CLOCKS)
 	@$(MAKE) --no-print-directory test-analysis
 	@$(MAKE) --no-print-directory test-servers
 

@@ -227,7 +227,8 @@ class Loads:
     def _stop(self) -> None:
         runner, web_ui = self._environment.runner, self._environment.web_ui
         assert runner is not None and web_ui is not None
-        while self.state == "running":
+        load = self.load
+        while self.load is load and self.state == "running":  # another may be started meanwhile
             starting = web_ui._swarm_greenlet
             if starting is not None and runner.state in (STATE_SPAWNING, STATE_RUNNING):
                 starting.kill()  # as Locust's button does: a master would go on spawning users

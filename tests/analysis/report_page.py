@@ -72,6 +72,12 @@ class Page(HTMLParser):
         return [image.attributes for image in self.all("img")]
 
 
+def coarse(figure):
+    """The figure with few dots: of a picture that nobody looks at, making these takes half of the time."""
+    figure.set_dpi(50)
+    return figure
+
+
 def draw(study, folder, *draws):
     """Draw some registered charts into a folder, as a notebook does for a report."""
     for section in (*registry.BEFORE, *registry.AFTER):

@@ -18,7 +18,7 @@ from analysis.words import MISSING
 from bench.cli import report as report_command
 from bench.cli import terminal
 from tests.analysis.recycling_frames import CATALOGUE, PAIRS, Ways, broken, imagined
-from tests.analysis.report_page import Page, draw
+from tests.analysis.report_page import Page, coarse, draw
 from tests.fixtures.make_recycling import STORIES, make_recycling
 
 FAST = PAIRS[:2]
@@ -68,13 +68,13 @@ def test_every_figure_says_something_and_where_it_comes_from(every, tmp_path):
         assert heading.endswith(".") and reading.endswith(".")
         assert "launcher: processes · synthetic (Imagined CPU, 2 CPUs)" in foot
         assert figure.axes[-1].get_xlabel()
-        style.save(figure, tmp_path, name)
+        style.save(coarse(figure), tmp_path, name)
         assert ElementTree.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
 
 
 def test_figures_are_reproducible(shown):
     for chart in (lambda: lanes.lanes(shown, "sanic"), lambda: charts.requests_per_life(shown)):
-        assert style.png(chart()) == style.png(chart())
+        assert style.png(coarse(chart())) == style.png(coarse(chart()))
 
 
 def test_a_run_without_recycling_shows_nothing():

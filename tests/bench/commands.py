@@ -12,6 +12,9 @@ from bench.cli.main import app
 from bench.model.files import ROOT
 from tests.patience import LONG_S
 
+LIGHT = ROOT / "tests" / "bench" / "light.toml"
+"""The catalogue of servers that start in no time."""
+
 
 def told(*arguments):
     """What a command says, in this process: one of its own takes seconds to begin."""

@@ -17,6 +17,7 @@ from bench.launch import stacks
 from bench.launch.local import Processes
 from bench.machine import cpus
 from bench.model import plan
+from targets.configurations import CONFIGURATIONS
 from targets.configurations import load as load_catalogue
 
 FAKE_SESSION = Path(__file__).with_name("experiment") / "fake_session.py"
@@ -74,8 +75,14 @@ def make_plan():
 
 
 @pytest.fixture
-def run_blocks(tmp_path, catalogue, current):
-    """Runs blocks of real servers under a stand-in for the generator; returns runner and output.
+def own_catalogue():
+    """The catalogue file that `run_blocks` serves from: the suite's, unless a module has another."""
+    return CONFIGURATIONS
+
+
+@pytest.fixture
+def run_blocks(tmp_path, own_catalogue, current):
+    """Runs blocks of servers under a stand-in for the generator; returns runner and output.
 
     Sittings, if there are any, come first; `rotated` gets their rotation when they are over.
     """
@@ -92,12 +99,13 @@ def run_blocks(tmp_path, catalogue, current):
         after_block=lambda: None,
         rotated=lambda rotation: None,
     ):
+        known = load_catalogue(own_catalogue)
         split = cpus.split_here(1)
         output = io.StringIO()
         console = Console(file=output, width=200)
         words = [sys.executable, str(FAKE_SESSION), mode]
         rig = Rig(
-            (launcher or Processes()).open({"current": current}, folder, print),
+            (launcher or Processes()).open({"current": current}, folder, print, catalogue=own_catalogue),
             split,
             folder,
             session=Session(words, split.generator, folder / "generator.log"),
@@ -107,7 +115,7 @@ def run_blocks(tmp_path, catalogue, current):
                 folder=opened,
                 plan=chosen,
                 seed=7,
-                configurations=inputs.configurations(chosen, catalogue),
+                configurations=inputs.configurations(chosen, known),
                 scenarios={"index": Path("index.py")},
                 rig=rig,
                 progress=progress,

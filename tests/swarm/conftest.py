@@ -1,12 +1,14 @@
 """Fixtures: scripted servers, swarms that are ended, and a null server in a process of its own.
 
 Importing Locust has gevent patch the whole process, which breaks the threads of other rooms' tests, and those
-of pytest-xdist. So where these tests are asked for together with others, or in several processes, each module
-runs in a process of its own, as one test. Nothing here may import Locust before a fixture is used.
+of pytest-xdist. So where these tests are asked for together with others, or in several processes, their
+modules run in processes of their own, a few in each, as one test. Nothing here may import Locust before a
+fixture is used.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,8 @@ from tests.patience import LONG_S
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+APART = 8
+"""How many processes of their own there are: to start one, with Locust, takes longer than most modules."""
 
 
 def pytest_pycollect_makemodule(module_path, parent):
@@ -36,11 +40,21 @@ class Apart(pytest.File):
         yield Whole.from_parent(self, name="all in a process of its own")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Deal modules to processes in the order of tests/conftest.py: none has two of the longest."""
+    wholes = [item for item in items if isinstance(item, Whole)]
+    for place, whole in enumerate(wholes[APART:]):
+        wholes[APART - 1 - place % APART].paths.append(whole.path)
+        items.remove(whole)
+
+
 class Whole(pytest.Item):
-    """All tests of a module."""
+    """All tests of a module, and of those that are dealt to its process."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
+        self.paths = [self.path]
         self.add_marker(pytest.mark.timeout(8 * LONG_S))
 
     def runtest(self):
@@ -48,7 +62,7 @@ class Whole(pytest.Item):
         with tempfile.TemporaryDirectory(prefix="whichworker-") as folder:
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
             done = subprocess.run(
-                [*command, f"--basetemp={folder}/t", self.path],
+                [*command, f"--basetemp={folder}/t", *self.paths],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
@@ -122,9 +136,9 @@ def ask(live):
     return asked
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def null_server():
-    """The URL of a null server in its own process, as fast as a server can be."""
+    """The URL of a null server in its own process, as fast as a server can be, for the tests of a file."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "swarm" / "nullserver.py"], stdout=subprocess.PIPE, text=True
     )
@@ -145,19 +159,24 @@ class {name}(SwarmUser):
 """
 
 
-@pytest.fixture
-def scenario(tmp_path):
-    """Writes a scenario file: `scenario("Name", "body of its task")`.
+def scenario_writer(folder):
+    """Writes scenario files into a folder: `write("Name", "body of its task")`.
 
     The users of the default pause: what is tested needs requests, and not all that a CPU can make.
     """
 
     def write(name="Index", body='yield self.get("/"); yield self.pause(0.005)'):
-        path = tmp_path / f"{name.lower()}_scenario.py"
+        path = folder / f"{name.lower()}_scenario.py"
         path.write_text(SCENARIO.format(name=name, body=body))
         return path
 
     return write
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    """Writes a scenario file of a test's own, see `scenario_writer`."""
+    return scenario_writer(tmp_path)
 
 
 @pytest.fixture
@@ -174,6 +193,47 @@ def open_session():
     yield start_one
     for session in sessions:
         session.close()
+
+
+@pytest.fixture(scope="module")
+def share_session():
+    """Sessions that tests of a file share: `share_session(files, processes=1)`, started when first asked for.
+
+    Each is between two cells when a test gets it.
+    """
+    from tests.swarm.processes import SessionProcess
+
+    sessions = {}
+
+    def shared(files, processes=1):
+        if processes not in sessions:
+            sessions[processes] = SessionProcess(*files, processes=processes)
+            sessions[processes].wait_for("ready")
+        return sessions[processes]
+
+    yield shared
+    for session in sessions.values():
+        session.close()
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    """Runs a program of the generator to its end in a fork (tests/swarm/forks.py), in the project's folder:
+    `forked("locust.main", *arguments)`; returns exit status, standard output and standard error.
+    """
+    from tests.swarm.processes import start
+
+    folder = tmp_path_factory.mktemp("forks")
+    process = start("-m", "tests.swarm.forks", folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(module, *arguments):
+        process.stdin.write(json.dumps({"module": module, "arguments": list(map(str, arguments))}) + "\n")
+        process.stdin.flush()
+        status = int(process.stdout.readline())
+        return status, *((folder / name).read_text() for name in ("stdout", "stderr"))
+
+    yield run
+    process.communicate()
 
 
 @pytest.fixture

@@ -70,8 +70,19 @@ def test_a_trace_beside_a_recording(serve, locust, tmp_path, more):
     assert len(set(ids)) == len(ids) > 0
 
 
-def test_a_trace_without_a_recording_is_refused(locust):
-    status, errors = finish(locust(*HEADLESS, "--host", "http://127.0.0.1:9", "--trace"))
+@pytest.fixture
+def refused(forked):
+    """What locust says, and its exit status, where it does not even begin."""
+
+    def run(*arguments):
+        status, _, errors = forked("locust.main", "-f", INDEX, *arguments)
+        return status, errors
+
+    return run
+
+
+def test_a_trace_without_a_recording_is_refused(refused):
+    status, errors = refused(*HEADLESS, "--host", "http://127.0.0.1:9", "--trace")
     assert status == 1
     assert "--trace needs --record DIR" in errors
     assert "Traceback" not in errors
@@ -169,8 +180,8 @@ def test_an_open_loop(serve, locust, tmp_path, processes):
         (("--arrival-rate", "5", "--arrival-seed", "-1"), "negative"),
     ],
 )
-def test_open_loops_that_cannot_be_are_said(locust, arguments, message):
-    status, errors = finish(locust("--headless", "-t", "1s", "--host", "http://127.0.0.1:1", *arguments))
+def test_open_loops_that_cannot_be_are_said(refused, arguments, message):
+    status, errors = refused("--headless", "-t", "1s", "--host", "http://127.0.0.1:1", *arguments)
     assert status != 0
     assert message in errors
     assert "Traceback" not in errors
@@ -201,18 +212,16 @@ def test_master_and_worker(serve, locust, tmp_path):
 
 
 @pytest.mark.parametrize("host", [None, "localhost:80", "http://127.0.0.1:1/prefix"])
-def test_a_host_that_is_none_is_said(locust, host):
-    process = locust("--headless", "-t", "1s", *(("--host", host) if host else ()))
-    status, errors = finish(process)
+def test_a_host_that_is_none_is_said(refused, host):
+    status, errors = refused("--headless", "-t", "1s", *(("--host", host) if host else ()))
     assert status == 1
     assert "The host of Index is" in errors
 
 
-def test_a_folder_that_cannot_be_recorded_into_is_an_error(serve, locust, tmp_path):
-    server = serve({"/index": reply(b"Hello, world!")})
+def test_a_folder_that_cannot_be_recorded_into_is_an_error(refused, tmp_path):
     (tmp_path / "file").write_text("")
-    process = locust(*HEADLESS[:-1], "-t", "1s", "--host", server.url, "--record", tmp_path / "file")
-    status, errors = finish(process)
+    host = ("--host", "http://127.0.0.1:9")
+    status, errors = refused(*HEADLESS[:-1], "-t", "1s", *host, "--record", tmp_path / "file")
     assert status == 1
     assert "cannot record into" in errors
 

@@ -9,19 +9,22 @@ import json
 
 import pytest
 
-from tests.patience import LONG_S
 from tests.swarm.processes import finish, locustfile, start
 
 
-def described(*files, options=()):
-    words = [f"--option={word}" for word in options]
-    process = start("-m", "swarm.describe", *words, *files, stdout=-1, stderr=-1)
-    output, errors = process.communicate(timeout=LONG_S)
-    assert process.returncode == 0, errors
-    return json.loads(output)
+@pytest.fixture
+def described(forked):
+    """What is known of files: `described(*files, options=["--tenant"])`."""
+
+    def describe(*files, options=()):
+        status, output, errors = forked("swarm.describe", *(f"--option={word}" for word in options), *files)
+        assert status == 0, errors
+        return json.loads(output)
+
+    return describe
 
 
-def test_all_files_are_described_as_a_session_loads_them(write):
+def test_all_files_are_described_as_a_session_loads_them(described, write):
     """Shapes apart from users (locust#1829, #2270), waits in a TaskSet (#2448), fixed counts (#2783)."""
     people = write("people", locustfile("print('loaded')"))
     shaped = write(
@@ -56,7 +59,7 @@ def test_all_files_are_described_as_a_session_loads_them(write):
     assert "Locust's own are not: Visitor: measure it in blocks" in found["people.py"]["rotates_not"]
 
 
-def test_which_scenarios_can_rotate(write):
+def test_which_scenarios_can_rotate(described, write):
     head = "from locust import *\nfrom swarm import SwarmUser\n"
     body = "    @task\n    def look(self): yield self.get('/')\n"
     ready = write("ready", f"{head}class Ready(SwarmUser):\n    wait_time = constant(0)\n{body}")
@@ -94,7 +97,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_options_that_cannot_be_are_told_before_a_run(write, case):
+def test_options_that_cannot_be_are_told_before_a_run(described, write, case):
     body, given, message = BROKEN[case]
     file = write("optional", locustfile(OPTIONS.format(body=body)))
     assert message in described(file, options=given)["error"]
@@ -119,7 +122,7 @@ def test_options_that_cannot_be_are_told_before_a_run(write, case):
         ),
     ],
 )
-def test_files_that_cannot_be_loaded_are_told_before_a_run(write, text, message):
+def test_files_that_cannot_be_loaded_are_told_before_a_run(described, write, text, message):
     assert message in described(write("broken", text))["error"]
 
 

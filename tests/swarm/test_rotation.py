@@ -49,21 +49,76 @@ class Noting:
         return sum(counts), len(counts)
 
 
-@pytest.fixture
-def rotate(open_session, scenario, tmp_path):
-    """Starts a session and sends it a `rotate`: `rotate({name: url}, **fields)`; returns the session."""
+HEAD = "from locust import *\nfrom locust.exception import *\nfrom swarm import SwarmUser\n"
+TASK = "    @task\n    def work(self):\n        "
+FINE = f"{HEAD}class Fine(SwarmUser):\n{TASK}yield self.get('/')\n"
+CANNOT = {
+    "plain": (locustfile(), {}, "Locust's own are not: Visitor: measure it in blocks"),
+    "waits": (
+        f"{HEAD}class Waits(SwarmUser):\n    wait_time = constant(1)\n{TASK}yield self.get('/')\n",
+        {},
+        "without wait_time, which Waits has: measure it in blocks",
+    ),
+    "few": (
+        f"{HEAD}class One(SwarmUser):\n    fixed_count = 1\n{TASK}yield self.get('/')\n",
+        {},
+        "no more than 1 users (fixed_count)",
+    ),
+    "stops": (
+        f"{HEAD}class Stops(SwarmUser):\n{TASK}yield self.get('/')\n        raise StopTest\n",
+        {},
+        "raised StopTest",
+    ),
+    "leaves": (
+        f"{HEAD}class Leaves(SwarmUser):\n{TASK}yield self.get('/')\n        raise StopUser\n",
+        {},
+        "raised StopUser",
+    ),
+    "raises": (f"{HEAD}class Raises(SwarmUser):\n{TASK}1 / 0\n        yield\n", {}, "ZeroDivisionError"),
+    "quits": (
+        f"{HEAD}class Quits(SwarmUser):\n{TASK}yield self.get('/')\n        self.environment.runner.quit()\n",
+        {},
+        "the locustfile ended the test: it called runner.quit()",
+    ),
+    "manner": (FINE, {"manners": ["naps"]}, "manners is a list of polls and sleeps"),
+    "names": (FINE, {"targets": []}, "its targets need a name each"),
+    "length": (FINE, {"load_s": 0}, "load_s, settle_s and slice_s are more than 0"),
+    "users": (FINE, {"users": "many"}, "not a rotate command: invalid literal"),
+}
+WEIGHTS = (
+    f"{HEAD}heard = []\n"
+    "@events.request.add_listener\ndef hear(name, **_): heard.append(name)\n"
+    f"class Often(SwarmUser):\n    weight = 3\n{TASK}yield self.get('/', name='often')\n"
+    f"class Rarely(SwarmUser):\n{TASK}yield self.get('/', name='rarely')\n        [][0]\n"
+)
 
-    def start(urls, session=None, file=None, processes=1, pids=None, **fields):
-        file = file or scenario(body='yield self.get("/")')
-        if session is None:
-            session = open_session(file, processes=processes)
-            session.wait_for("ready")
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The scenario files of the sessions, by their names."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    texts = {name: text for name, (text, _, _) in CANNOT.items() if text != FINE}
+    for name, text in {**texts, "fine": FINE, "weights": WEIGHTS}.items():
+        (folder / f"{name}.py").write_text(text)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.fixture
+def rotate(share_session, files, tmp_path):
+    """Sends a session a `rotate`: `rotate({name: url}, file="weights", **fields)`; returns the session.
+
+    Tests share it unless they give one of their own.
+    """
+
+    def start(urls, session=None, file="fine", processes=1, pids=None, **fields):
+        session = session or share_session(files.values(), processes)
         targets = []
         for name, url in urls.items():
             (tmp_path / name).mkdir(exist_ok=True)
             own = pids.get(name, []) if isinstance(pids, dict) else pids or []
             targets.append({"name": name, "host": url, "directory": str(tmp_path / name), "pids": own})
-        command = {"command": "rotate", "cell": "one", "scenario": str(file), "users": USERS, "seed": 5}
+        command = {"command": "rotate", "cell": "one", "scenario": str(files[file])}
+        command |= {"users": USERS, "seed": 5}
         command |= {"stop_timeout_s": 5, "load_s": 4 * SLICE_S, "settle_s": 0.2, "slice_s": SLICE_S}
         command |= {"manners": ["polls", "sleeps"], "cpus": [0], "targets": targets}
         session.send(json.dumps(command | fields))
@@ -228,7 +283,7 @@ def test_a_target_that_is_dropped_leaves_the_others(rotate, noting, tmp_path):
     assert max(starts["a"]) > dropped
 
 
-def test_without_a_target_a_rotation_fails_and_the_session_goes_on(rotate, noting, tmp_path):
+def test_without_a_target_a_rotation_fails_and_the_session_goes_on(rotate, files, noting, tmp_path):
     _, urls = noting("a", "b")
     session = rotate(urls, load_s=5.0)
     session.wait_for("progress")
@@ -236,14 +291,14 @@ def test_without_a_target_a_rotation_fails_and_the_session_goes_on(rotate, notin
         session.send(json.dumps({"command": "drop", "target": name, "reason": f"{name} went"}))
     failed = session.wait_for("finished", "failed")
     assert failed["event"] == "failed" and "no target is left: a: a went; b: b went" in failed["reason"]
-    rotate(urls, session=session, file=tmp_path / "index_scenario.py", load_s=5.0)
+    rotate(urls, load_s=5.0)
     session.wait_for("progress")
     session.send(json.dumps({"command": "abort", "reason": "no more time"}))
     assert session.wait_for("finished", "failed")["reason"] == "no more time"
-    session.cell(tmp_path / "index_scenario.py", urls["a"], tmp_path / "block")
+    session.cell(files["fine"], urls["a"], tmp_path / "block")
     finished = session.wait_for("finished", "failed")
     assert finished["event"] == "finished" and finished["requests"] > 0, finished
-    rotate(urls, session=session, file=tmp_path / "index_scenario.py")
+    rotate(urls)
     assert session.wait_for("finished", "failed")["event"] == "finished"
 
 
@@ -304,9 +359,11 @@ def test_an_answer_that_comes_late_is_a_latency_of_its_own_target(rotate, noting
     assert finished["targets"]["a"]["requests"] > 0
 
 
-def test_the_servers_clocks_are_read(rotate, noting, tmp_path):
+def test_the_servers_clocks_are_read(rotate, share_session, files, noting, tmp_path):
     _, urls = noting("a", "b")
-    finished = rotate(urls, pids=[os.getpid()], cpus=[0]).wait_for("finished", "failed")
+    # Two processes that work all the time.
+    pids = {"a": [os.getpid()], "b": [share_session(files.values()).process.pid]}
+    finished = rotate(urls, pids=pids, cpus=[0]).wait_for("finished", "failed")
     for name in urls:
         of_target = finished["targets"][name]
         assert of_target["cpu_s"] > 0 and of_target["idle_cpu_s"] > 0 and of_target["idle_s"] > 0
@@ -331,61 +388,20 @@ def test_two_ways_to_one_server_are_no_neighbours(rotate, noting, tmp_path):
     assert of_third and all(float(row["idle_cpu_s"]) > 0 for row in of_third), "once, not once for each way"
 
 
-HEAD = "from locust import *\nfrom locust.exception import *\nfrom swarm import SwarmUser\n"
-TASK = "    @task\n    def work(self):\n        "
-FINE = f"{HEAD}class Fine(SwarmUser):\n{TASK}yield self.get('/')\n"
-CANNOT = {
-    "plain": (locustfile(), {}, "Locust's own are not: Visitor: measure it in blocks"),
-    "waits": (
-        f"{HEAD}class Waits(SwarmUser):\n    wait_time = constant(1)\n{TASK}yield self.get('/')\n",
-        {},
-        "without wait_time, which Waits has: measure it in blocks",
-    ),
-    "few": (
-        f"{HEAD}class One(SwarmUser):\n    fixed_count = 1\n{TASK}yield self.get('/')\n",
-        {},
-        "no more than 1 users (fixed_count)",
-    ),
-    "stops": (
-        f"{HEAD}class Stops(SwarmUser):\n{TASK}yield self.get('/')\n        raise StopTest\n",
-        {},
-        "raised StopTest",
-    ),
-    "leaves": (
-        f"{HEAD}class Leaves(SwarmUser):\n{TASK}yield self.get('/')\n        raise StopUser\n",
-        {},
-        "raised StopUser",
-    ),
-    "raises": (f"{HEAD}class Raises(SwarmUser):\n{TASK}1 / 0\n        yield\n", {}, "ZeroDivisionError"),
-    "quits": (
-        f"{HEAD}class Quits(SwarmUser):\n{TASK}yield self.get('/')\n        self.environment.runner.quit()\n",
-        {},
-        "the locustfile ended the test: it called runner.quit()",
-    ),
-    "manner": (FINE, {"manners": ["naps"]}, "manners is a list of polls and sleeps"),
-    "names": (FINE, {"targets": []}, "its targets need a name each"),
-    "length": (FINE, {"load_s": 0}, "load_s, settle_s and slice_s are more than 0"),
-    "users": (FINE, {"users": "many"}, "not a rotate command: invalid literal"),
-}
-
-
 @pytest.mark.parametrize("case", CANNOT)
-def test_what_cannot_rotate_says_why(rotate, noting, write, case):
+def test_what_cannot_rotate_says_why(rotate, open_session, files, noting, case):
     text, fields, reason = CANNOT[case]
     _, urls = noting("a", "b")
-    failed = rotate(urls, file=write(case, text), **fields).wait_for("finished", "failed")
+    # One that the locustfile ends.
+    session = open_session(files["quits"]) if case == "quits" else None
+    rotating = rotate(urls, session=session, file="fine" if text == FINE else case, **fields)
+    failed = rotating.wait_for("finished", "failed")
     assert failed["event"] == "failed" and reason in failed["reason"], failed
 
 
-def test_weights_listeners_and_exceptions_are_those_of_the_scenario(rotate, noting, write, tmp_path):
-    text = (
-        f"{HEAD}heard = []\n"
-        "@events.request.add_listener\ndef hear(name, **_): heard.append(name)\n"
-        f"class Often(SwarmUser):\n    weight = 3\n{TASK}yield self.get('/', name='often')\n"
-        f"class Rarely(SwarmUser):\n{TASK}yield self.get('/', name='rarely')\n        [][0]\n"
-    )
+def test_weights_listeners_and_exceptions_are_those_of_the_scenario(rotate, noting, tmp_path):
     notes, urls = noting("a", "b")
-    finished = rotate(urls, file=write("weights", text)).wait_for("finished", "failed")
+    finished = rotate(urls, file="weights").wait_for("finished", "failed")
     assert finished["event"] == "finished", finished
     for name, note in notes.items():
         assert note.server.connections == USERS

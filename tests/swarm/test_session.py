@@ -8,6 +8,7 @@ import pytest
 
 from swarm.control.cell import Cell, CellFailed
 from tests.patience import LONG_S
+from tests.swarm.conftest import scenario_writer
 from tests.swarm.harness import until
 from tests.swarm.processes import alive, column, family, total
 from tests.swarm.scripted import reply
@@ -21,6 +22,39 @@ FILES = {
     "locust_failures.csv",
     "locust_exceptions.csv",
 }
+
+PACED = """
+from locust import HttpUser, task
+from swarm import Arrivals, SwarmUser
+
+class Paced(SwarmUser):
+    arrivals = Arrivals(0.001)
+
+    @task
+    def work(self):
+        yield self.get("/")
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The scenario files of the shared sessions, by their names."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    write = scenario_writer(folder)
+    (folder / "paced.py").write_text(PACED)
+    (folder / "plain.py").write_text(PACED.replace("class Paced(SwarmUser)", "class Plain(HttpUser)"))
+    return {
+        "index": write(),
+        "both": write("Both", 'yield self.get("/ok"); yield self.get("/"); yield self.pause(0.02)'),
+        "paced": folder / "paced.py",
+        "plain": folder / "plain.py",
+    }
+
+
+@pytest.fixture
+def session_of(share_session, files):
+    """A session with all of `files`, which tests share: `session_of(processes)`."""
+    return lambda processes=1: share_session(files.values(), processes)
 
 
 def test_cells_one_after_the_other(serve, open_session, scenario, tmp_path):
@@ -84,9 +118,8 @@ def test_two_processes_merge_exactly(serve, open_session, scenario, tmp_path):
 
 
 @pytest.mark.parametrize(("processes", "kind"), [(1, "poisson"), (2, "constant")])
-def test_an_open_loop_and_then_a_closed_one(serve, open_session, scenario, tmp_path, processes, kind):
-    server, index = serve({"/": reply()}), scenario()
-    session = open_session(index, processes=processes)
+def test_an_open_loop_and_then_a_closed_one(serve, session_of, files, tmp_path, processes, kind):
+    server, index, session = serve({"/": reply()}), files["index"], session_of(processes)
     arrivals = {"kind": kind, "rate_per_s": 100.0, "seed": 1}
     folder = tmp_path / "open"
     session.cell(index, server.url, folder, users=150, arrivals=arrivals, warmup_s=0.5, measured_s=3)
@@ -111,23 +144,8 @@ def test_an_open_loop_and_then_a_closed_one(serve, open_session, scenario, tmp_p
     assert set(column(tmp_path / "closed" / "generator.csv", "arrivals")) == {""}
 
 
-PACED = """
-from locust import HttpUser, task
-from swarm import Arrivals, SwarmUser
-
-class Paced(SwarmUser):
-    arrivals = Arrivals(0.001)
-
-    @task
-    def work(self):
-        yield self.get("/")
-"""
-
-
-def test_a_cell_says_itself_whether_its_loop_is_open(serve, open_session, tmp_path):
-    server, path = serve({"/": reply()}), tmp_path / "paced_scenario.py"
-    path.write_text(PACED)
-    session = open_session(path)
+def test_a_cell_says_itself_whether_its_loop_is_open(serve, session_of, files, tmp_path):
+    server, path, session = serve({"/": reply()}), files["paced"], session_of()
     session.cell(path, server.url, tmp_path / "closed", arrivals=None)
     finished = session.wait_for("finished", "failed")
     assert finished["requests"] > 10
@@ -155,14 +173,12 @@ def test_arrivals_that_cannot_be_are_a_reason(tmp_path, arrivals, reason):
         Cell.of(command | {"arrivals": arrivals})
 
 
-def test_open_loops_that_cannot_be_fail_the_cell(serve, open_session, scenario, tmp_path):
-    server, index, plain = serve({"/": reply()}), scenario(), tmp_path / "plain_scenario.py"
-    plain.write_text(PACED.replace("class Paced(SwarmUser)", "class Plain(HttpUser)"))
-    session = open_session(index, plain, processes=2)
+def test_open_loops_that_cannot_be_fail_the_cell(serve, session_of, files, tmp_path):
+    server, session = serve({"/": reply()}), session_of(2)
     arrivals = {"kind": "constant", "rate_per_s": 10}
-    session.cell(plain, server.url, tmp_path / "a", arrivals=arrivals)
+    session.cell(files["plain"], server.url, tmp_path / "a", arrivals=arrivals)
     assert "needs swarm users, which Locust's own are not: Plain" in session.wait_for("failed")["reason"]
-    session.cell(index, server.url, tmp_path / "b", arrivals=arrivals, users=1)
+    session.cell(files["index"], server.url, tmp_path / "b", arrivals=arrivals, users=1)
     assert "a user in each process: 1 users, 2 processes" in session.wait_for("failed")["reason"]
 
 
@@ -172,11 +188,10 @@ def traced_rows(folder):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_traced_cell_and_then_one_without(serve, open_session, scenario, tmp_path, processes):
-    server, index = serve({"/": reply(b"", "503 Service Unavailable"), "/ok": reply()}), scenario()
-    asks_both = scenario("Both", 'yield self.get("/ok"); yield self.get("/"); yield self.pause(0.02)')
-    session = open_session(asks_both, index, processes=processes)
-    session.cell(asks_both, server.url, tmp_path / "traced", users=6, trace=True)
+def test_a_traced_cell_and_then_one_without(serve, session_of, files, tmp_path, processes):
+    server = serve({"/": reply(b"", "503 Service Unavailable"), "/ok": reply()})
+    session = session_of(processes)
+    session.cell(files["both"], server.url, tmp_path / "traced", users=6, trace=True)
     assert session.wait_for("finished", "failed")["event"] == "finished"
     assert {path.name for path in (tmp_path / "traced").iterdir()} == FILES | {"trace.csv"}
     found = traced_rows(tmp_path / "traced")
@@ -193,7 +208,7 @@ def test_a_traced_cell_and_then_one_without(serve, open_session, scenario, tmp_p
     assert sorted(column(tmp_path / "traced" / "failures.csv", "id")) == sorted(lost)
 
     before = len(server.asked)
-    session.cell(index, server.url, tmp_path / "plain")
+    session.cell(files["index"], server.url, tmp_path / "plain")
     session.wait_for("finished", "failed")
     assert not any("x-request-id" in asked.headers for asked in server.asked[before:])
     assert {path.name for path in (tmp_path / "plain").iterdir()} == FILES
@@ -208,13 +223,12 @@ def test_a_trace_that_is_not_recorded_fails_the_cell(tmp_path):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_enough_ends_the_window_with_the_second_that_is_running(
-    serve, open_session, scenario, tmp_path, processes
+    serve, session_of, files, tmp_path, processes
 ):
-    server, index = serve({"/": reply()}), scenario()
-    session, folder = open_session(index, processes=processes), tmp_path / "cell"
+    server, session, folder = serve({"/": reply()}), session_of(processes), tmp_path / "cell"
     arrivals = {"kind": "constant", "rate_per_s": 200.0}
     session.send('{"command": "enough"}')  # between cells there is nothing to end
-    session.cell(index, server.url, folder, users=20, arrivals=arrivals, warmup_s=2, measured_s=600)
+    session.cell(files["index"], server.url, folder, users=20, arrivals=arrivals, warmup_s=2, measured_s=600)
     warming = session.wait_for("progress", "failed", "finished")
     assert (warming["window_start"], warming["requests"]) == (None, None)
     session.send('{"command": "enough"}')  # nor in the warm-up
@@ -245,10 +259,9 @@ def test_enough_ends_the_window_with_the_second_that_is_running(
     assert finished["arrivals"] == pytest.approx(200 * seconds, abs=4)
 
 
-def test_enough_is_obeyed_where_nothing_is_recorded(serve, open_session, scenario, tmp_path):
-    server, index = serve({"/": reply()}), scenario()
-    session = open_session(index)
-    session.cell(index, server.url, tmp_path / "cell", warmup_s=0, measured_s=600, record=False)
+def test_enough_is_obeyed_where_nothing_is_recorded(serve, session_of, files, tmp_path):
+    server, session = serve({"/": reply()}), session_of()
+    session.cell(files["index"], server.url, tmp_path / "cell", warmup_s=0, measured_s=600, record=False)
     progress = {"window_start": None}
     while progress["window_start"] is None:
         progress = session.wait_for("progress", "failed", "finished")

@@ -60,14 +60,12 @@ def begin(environment, **_):
 
 
 def test_what_is_printed_goes_to_the_log_and_no_figure_into_another_cell(
-    server, open_session, write, tmp_path
+    server, share_session, files, tmp_path
 ):
-    files = [write(f"prints{number}", locustfile(head)) for number, head in enumerate(PRINTS.values())]
-    session = open_session(*files)
-    session.wait_for("ready")
-    for number, file in enumerate(files):
+    session = share_session(files.values())
+    for number, case in enumerate(PRINTS):
         before = len(server.asked)
-        session.cell(file, server.url, tmp_path / str(number), users=2, cell=f"cell {number}")
+        session.cell(files[case], server.url, tmp_path / str(number), users=2, cell=f"cell {number}")
         event = session.wait_for("finished", "failed")  # reads nothing but JSON on the way
         assert (event["event"], event["cell"]) == ("finished", f"cell {number}"), event
         assert 0 < event["requests"] <= len(server.asked) - before
@@ -190,12 +188,16 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("case", "processes"), [*((case, 1) for case in ENDS), ("StopUser", 2), ("quit", 2)])
-def test_users_and_tests_that_end_say_why(server, open_session, write, tmp_path, case, processes):
-    text, reason, over = ENDS[case]
-    file = write("ends", text)
-    session = open_session(file, processes=processes)
-    session.wait_for("ready")
-    session.cell(file, server.url, tmp_path / "a", users=4, measured_s=2, cell="x")
+def test_users_and_tests_that_end_say_why(
+    server, open_session, share_session, files, tmp_path, case, processes
+):
+    _, reason, over = ENDS[case]
+    if over:
+        session = open_session(files[case], processes=processes)
+        session.wait_for("ready")
+    else:
+        session = share_session(files.values(), processes)
+    session.cell(files[case], server.url, tmp_path / "a", users=4, measured_s=2, cell="x")
     failed = session.wait_for("finished", "failed")
     assert failed["event"] == "failed" and reason in failed["reason"], failed
     assert (failed["cell"], failed["see_log"], failed["over"]) == ("x", True, over)
@@ -216,21 +218,32 @@ def summary(**_):
 """
 
 
+FAST = locustfile("from swarm import SwarmUser\n" + RAISES, body='yield self.get("/"); raise KeyError("it")')
+RAISING = {
+    "raises": locustfile(RAISES, body=f"{GET}; raise RuntimeError('it \\ud800' + 'x' * 200_000)"),
+    "raises, swarm user": FAST.replace("Visitor(HttpUser)", "Visitor(SwarmUser)"),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The files of PRINTS, ENDS and RAISING, for sessions that tests share."""
+    folder = tmp_path_factory.mktemp("files")
+    texts = {case: locustfile(head) for case, head in PRINTS.items()}
+    texts |= {case: text for case, (text, _, _) in ENDS.items()} | RAISING
+    made = {case: folder / f"file{number}.py" for number, case in enumerate(texts)}
+    for case, path in made.items():
+        path.write_text(texts[case])
+    return made
+
+
 @pytest.mark.parametrize("processes", [1, 2])
-def test_what_tasks_and_listeners_raise_is_counted(server, open_session, write, tmp_path, processes):
+def test_what_tasks_and_listeners_raise_is_counted(server, share_session, files, tmp_path, processes):
     """A listener of `request` wants an argument that Locust does not give (a published file, which was to
     stop at a number of requests); test_stop divides by nought (locustio/locust#1461).
     """
-    plain = write(
-        "plain", locustfile(RAISES, body=f"{GET}; raise RuntimeError('it \\ud800' + 'x' * 200_000)")
-    )
-    own = locustfile(
-        "from swarm import SwarmUser\n" + RAISES, body='yield self.get("/"); raise KeyError("it")'
-    )
-    fast = write("own", own.replace("Visitor(HttpUser)", "Visitor(SwarmUser)"))
-    session = open_session(plain, fast, processes=processes)
-    session.wait_for("ready")
-    for file in (plain, fast):
+    session = share_session(files.values(), processes)
+    for file in (files["raises"], files["raises, swarm user"]):
         session.cell(file, server.url, tmp_path / file.stem, users=2)
         finished = session.wait_for("finished", "failed")
         assert finished["event"] == "finished" and finished["requests"] > 0

@@ -14,10 +14,17 @@ from bench.launch.server import ServerError
 from bench.model.errors import UserError
 from bench.model.files import is_full
 from targets.configurations import load as load_catalogue
+from tests.bench.commands import LIGHT
+
+
+@pytest.fixture
+def own_catalogue():
+    """Light servers: what is tested is the run."""
+    return LIGHT
 
 
 def blocks_of(chosen):
-    return expand(chosen, 1, inputs.configurations(chosen, load_catalogue()))
+    return expand(chosen, 1, inputs.configurations(chosen, load_catalogue(LIGHT)))
 
 
 def cells(folder):
@@ -42,7 +49,7 @@ class Reluctant(Processes):
 
 
 def test_blocks_become_whole_cells(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", "granian", users=(2, 3))
+    chosen = make_plan("one", "two", users=(2, 3))
     blocks = blocks_of(chosen)
     before = psutil.Process().children(recursive=True)
     saved = []
@@ -51,7 +58,7 @@ def test_blocks_become_whole_cells(tmp_path, make_plan, run_blocks):
     assert runner.outcome.load_s == pytest.approx(4 * 1.2)
     assert saved == [2, 4]
     found = cells(tmp_path)
-    assert set(found) == {f"{c}/index/c{u}-w1/r1" for c in ("sanic-single", "granian") for u in (2, 3)}
+    assert set(found) == {f"{c}/index/c{u}-w1/r1" for c in ("one", "two") for u in (2, 3)}
     for path, cell in found.items():
         assert cell["status"] == "finished" and path.startswith(cell["server"]["whoami"]["configuration"])
         rows = (tmp_path / path / "processes.csv").read_text().splitlines()
@@ -75,7 +82,7 @@ def runner_state(folder):
 
 
 def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", users=(2, 3))
+    chosen = make_plan("one", users=(2, 3))
     blocks = blocks_of(chosen)
     runner, output = run_blocks(chosen, blocks, mode="kills 1")
     first, second = cells(tmp_path).values()
@@ -83,11 +90,11 @@ def test_a_server_that_dies_in_mid_cell_fails_the_cell_and_is_started_again(tmp_
     assert "the server ended by itself (SIG" in first["reason"]
     assert first["window"] is None and first["server"]["pid"] != second["server"]["pid"]
     assert (runner.outcome.finished, runner.outcome.failed) == (1, 1)
-    assert "failed sanic-single, index, 2 users, repeat 1: the server ended by itself" in output
+    assert "failed one, index, 2 users, repeat 1: the server ended by itself" in output
 
 
 def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", users=(2, 3, 4))
+    chosen = make_plan("one", users=(2, 3, 4))
     blocks = blocks_of(chosen)
     run_blocks(chosen, blocks, mode="kills 2")
     reasons = [cell["reason"] for cell in cells(tmp_path).values()]
@@ -97,20 +104,20 @@ def test_a_server_that_dies_twice_is_given_up_for_its_block(tmp_path, make_plan,
 def test_a_configuration_that_does_not_start_is_tried_once_and_the_run_goes_on(
     tmp_path, make_plan, run_blocks
 ):
-    chosen = make_plan("sanic-single", "uvicorn", repeats=2)
+    chosen = make_plan("one", "two", repeats=2)
     blocks = blocks_of(chosen)
-    launcher = Reluctant("uvicorn")
+    launcher = Reluctant("two")
     runner, output = run_blocks(chosen, blocks, launcher=launcher)
     found = cells(tmp_path)
-    assert [found[f"sanic-single/index/c2-w1/r{r}"]["status"] for r in (1, 2)] == ["finished"] * 2
-    assert "ImportError: no module" in found["uvicorn/index/c2-w1/r1"]["reason"]
-    assert found["uvicorn/index/c2-w1/r2"]["reason"].startswith("not tried again: it did not start")
+    assert [found[f"one/index/c2-w1/r{r}"]["status"] for r in (1, 2)] == ["finished"] * 2
+    assert "ImportError: no module" in found["two/index/c2-w1/r1"]["reason"]
+    assert found["two/index/c2-w1/r2"]["reason"].startswith("not tried again: it did not start")
     assert launcher.attempts == 1 and runner.outcome.failed == 2
     assert "ImportError: no module" in output
 
 
 def test_a_generator_that_dies_fails_the_cell_only(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", users=(2, 3))
+    chosen = make_plan("one", users=(2, 3))
     blocks = blocks_of(chosen)
     runner, _ = run_blocks(chosen, blocks, mode="dies")
     assert ["the load generator died" in cell["reason"] for cell in cells(tmp_path).values()] == [True, True]
@@ -131,7 +138,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_ends_the_run_and_keeps_finished_cells(small_disk, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", repeats=3)
+    chosen = make_plan("one", repeats=3)
     blocks = blocks_of(chosen)
 
     def fill():
@@ -160,21 +167,21 @@ SEARCH = {"p99_ms": 10, "from_rate_per_s": 20, "resolution": 0.5, "users": 4}
 
 
 def search_plan(make_plan, **keys):
-    return make_plan("sanic-single", users=None, loads={"search": SEARCH}, **keys)
+    return make_plan("one", users=None, loads={"search": SEARCH}, **keys)
 
 
 def rates(folder):
     """The rates of the finished steps, in the order they were taken."""
-    found = [cell for path, cell in cells(folder).items() if path.startswith("sanic-single/index/s")]
+    found = [cell for path, cell in cells(folder).items() if path.startswith("one/index/s")]
     return [cell["load"]["rate_per_s"] for cell in sorted(found, key=lambda cell: cell["started"])]
 
 
 def test_open_loops_are_asked_for_and_recorded(tmp_path, make_plan, run_blocks):
     opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson", "users": 4}]}
-    chosen = make_plan("sanic-single", "granian", users=(2,), loads=opened)
+    chosen = make_plan("one", "two", users=(2,), loads=opened)
     _, output = run_blocks(chosen, blocks_of(chosen))
     found = cells(tmp_path)
-    for configuration in ("sanic-single", "granian"):
+    for configuration in ("one", "two"):
         cell = found[f"{configuration}/index/o20-poisson-w1/r1"]
         assert cell["load"] == {"kind": "open", "arrivals": "poisson", "rate_per_s": 20, "users": 4}
         assert cell["search"] is None and cell["measured"]["arrivals"] == 50
@@ -186,7 +193,7 @@ def test_open_loops_are_asked_for_and_recorded(tmp_path, make_plan, run_blocks):
 
 def test_every_configuration_meets_the_same_schedule(tmp_path, make_plan, run_blocks):
     opened = {"open": [{"rates_per_s": [20], "arrivals": "poisson"}]}
-    chosen = make_plan("sanic-single", "granian", users=None, loads=opened, repeats=2)
+    chosen = make_plan("one", "two", users=None, loads=opened, repeats=2)
     run_blocks(chosen, blocks_of(chosen), mode="echo")
     asked = {path: json.loads((tmp_path / path / "command.json").read_text()) for path in cells(tmp_path)}
     seeds = {path: command["arrivals"].pop("seed") for path, command in asked.items()}
@@ -197,13 +204,13 @@ def test_every_configuration_meets_the_same_schedule(tmp_path, make_plan, run_bl
 
 
 def test_a_search_takes_the_steps_it_needs_after_the_other_cells(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", users=(2,), loads={"search": SEARCH})
+    chosen = make_plan("one", users=(2,), loads={"search": SEARCH})
     runner, output = run_blocks(chosen, blocks_of(chosen), mode="limit 50")
     assert rates(tmp_path) == [20, 40, 80, 56.6]
     found = cells(tmp_path)
-    step = found["sanic-single/index/s56.6-constant-w1/r1"]
+    step = found["one/index/s56.6-constant-w1/r1"]
     assert step["search"] == {"p99_ms": 10, "resolution": 0.5, "attempt": 1} and step["status"] == "finished"
-    assert found["sanic-single/index/c2-w1/r1"]["started"] < min(
+    assert found["one/index/c2-w1/r1"]["started"] < min(
         cell["started"] for cell in found.values() if cell["search"]
     )
     assert (runner.outcome.finished, runner.outcome.steps) == (5, 4)
@@ -216,8 +223,8 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_bloc
     run_blocks(chosen, blocks, mode="limit 50")
     whole = cells(tmp_path)
     # As if it had been interrupted in the third step, whatever lies beyond.
-    (tmp_path / "sanic-single/index/s80-constant-w1/r1/cell.json").unlink()
-    (tmp_path / "sanic-single/index/s56.6-constant-w1/r1/cell.json").unlink()
+    (tmp_path / "one/index/s80-constant-w1/r1/cell.json").unlink()
+    (tmp_path / "one/index/s56.6-constant-w1/r1/cell.json").unlink()
     with RunFolder(tmp_path) as folder:
         todo = remaining(blocks, folder)
         assert todo == blocks
@@ -227,7 +234,7 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path, make_plan, run_bloc
     again = cells(tmp_path)
     assert rates(tmp_path) == [20, 40, 80, 56.6] and runner.outcome.steps == 2
     kept = [path for path in whole if whole[path] == again[path]]
-    assert kept == [f"sanic-single/index/s{rate}-constant-w1/r1" for rate in (20, 40)]
+    assert kept == [f"one/index/s{rate}-constant-w1/r1" for rate in (20, 40)]
     with RunFolder(tmp_path) as folder:
         assert remaining(blocks, folder) == []
 
@@ -245,7 +252,7 @@ def test_a_step_in_which_the_generator_was_late_is_recorded_and_taken_again(tmp_
     _, output = run_blocks(chosen, blocks, mode="hiccup 50")
     assert rates(tmp_path) == [20, 40, 80, 80, 56.6]
     assert "index, p99 within 10 ms up to 40/s" in output
-    step = "sanic-single/index/s80-constant-w1"
+    step = "one/index/s80-constant-w1"
     attempts = {path: cell["search"]["attempt"] for path, cell in cells(tmp_path).items() if step in path}
     assert attempts == {f"{step}/r1": 1, f"{step}-try2/r1": 2}
     with RunFolder(tmp_path) as folder:
@@ -272,19 +279,19 @@ def test_a_server_that_a_step_kills_has_broken_the_limit_and_starts_again(tmp_pa
 
 def test_a_search_without_a_server_leaves_one_failed_cell(tmp_path, make_plan, run_blocks):
     chosen = search_plan(make_plan)
-    launcher = Reluctant("sanic-single")
+    launcher = Reluctant("one")
     runner, output = run_blocks(chosen, blocks_of(chosen), launcher=launcher)
     ((path, cell),) = cells(tmp_path).items()
-    assert path == "sanic-single/index/s20-constant-w1/r1" and cell["search"] is not None
+    assert path == "one/index/s20-constant-w1/r1" and cell["search"] is not None
     assert "ImportError: no module" in cell["reason"] and cell["measured"] is None
     assert "p99 within 10 ms: not found" in output and runner.outcome.steps == 1
 
 
 def test_an_alias_is_served_as_what_it_stands_for(tmp_path, make_plan, run_blocks):
-    chosen = make_plan("sanic-single", "again", aliases={"again": "sanic-single"})
+    chosen = make_plan("one", "again", aliases={"again": "one"})
     run_blocks(chosen, blocks_of(chosen))
     found = cells(tmp_path)
-    assert set(found) == {f"{name}/index/c2-w1/r1" for name in ("sanic-single", "again")}
+    assert set(found) == {f"{name}/index/c2-w1/r1" for name in ("one", "again")}
     again = found["again/index/c2-w1/r1"]
     assert again["configuration"] == "again"
-    assert again["server"]["configuration"] == again["server"]["whoami"]["configuration"] == "sanic-single"
+    assert again["server"]["configuration"] == again["server"]["whoami"]["configuration"] == "one"

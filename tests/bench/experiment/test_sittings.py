@@ -1,4 +1,4 @@
-"""Sittings of real servers under a stand-in for the generator."""
+"""Sittings of servers under a stand-in for the generator."""
 
 import json
 
@@ -12,18 +12,26 @@ from bench.experiment.sittings import Rotation, kept
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from targets.configurations import load as load_catalogue
+from tests.bench.commands import LIGHT
 
 ROTATION = {"sittings": 2, "load_s": 0.5, "settle_s": 0.1}
 
 
 @pytest.fixture
-def sittings_of(catalogue):
+def own_catalogue():
+    """Light servers: what is tested are the sittings."""
+    return LIGHT
+
+
+@pytest.fixture
+def sittings_of():
     """The sittings of a plan, and the plan with its control."""
+    catalogue = load_catalogue(LIGHT)
 
     def made(chosen):
         known = inputs.configurations(chosen, catalogue)
         chosen = with_control(chosen, known, known)
-        return chosen, Sittings(chosen, ("index",), inputs.configurations(chosen, load_catalogue()))
+        return chosen, Sittings(chosen, ("index",), inputs.configurations(chosen, catalogue))
 
     return made
 
@@ -56,17 +64,17 @@ class Reluctant(Processes):
 
 
 def test_all_servers_are_alive_at_once_and_each_has_its_cells(tmp_path, make_plan, run_blocks, sittings_of):
-    chosen, sittings = sittings_of(make_plan("sanic-single", "granian", users=(2, 3), rotation=ROTATION))
+    chosen, sittings = sittings_of(make_plan("one", "two", users=(2, 3), rotation=ROTATION))
     before = psutil.Process().children(recursive=True)
     ended = []
     runner, output = run_blocks(chosen, [], sittings=sittings, rotated=ended.append)
-    names = ("sanic-single", "granian", "sanic-single-again")
+    names = ("one", "two", "one-again")
     found = cells(tmp_path)
     assert set(found) == {f"{c}/index/c{u}-w1/r{r}" for c in names for u in (2, 3) for r in (1, 2)}
     assert (runner.outcome.finished, runner.outcome.failed) == (12, 0)
     for repeat in (1, 2):
         commands = [
-            json.loads((tmp_path / f"granian/index/c{users}-w1/r{repeat}/command.json").read_text())
+            json.loads((tmp_path / f"two/index/c{users}-w1/r{repeat}/command.json").read_text())
             for users in (2, 3)
         ]
         first, second = ({each["name"]: each for each in command["targets"]} for command in commands)
@@ -80,7 +88,7 @@ def test_all_servers_are_alive_at_once_and_each_has_its_cells(tmp_path, make_pla
         assert {command["slice_s"] for command in commands} == {None if repeat == 1 else 0.05}
     servers = {cell["server"]["pid"] for cell in found.values()}
     assert len(servers) == 2 * 3
-    cell = found["sanic-single-again/index/c2-w1/r2"]
+    cell = found["one-again/index/c2-w1/r2"]
     assert cell["rotation"] == {
         "targets": sorted(names),
         "rounds": 20,
@@ -91,8 +99,8 @@ def test_all_servers_are_alive_at_once_and_each_has_its_cells(tmp_path, make_pla
     }
     assert (cell["repeat"], cell["block"], cell["status"]) == (2, 2, "finished")
     assert cell["measured"]["loaded_s"] == 1.0 and cell["measured"]["cpu_s"] == 0.1
-    assert cell["server"]["whoami"]["configuration"] == "sanic-single"
-    assert "time,cpu," in (tmp_path / "granian/index/c2-w1/r1/host.csv").read_text()
+    assert cell["server"]["whoami"]["configuration"] == "one"
+    assert "time,cpu," in (tmp_path / "two/index/c2-w1/r1/host.csv").read_text()
     (rotation,) = ended
     assert rotation.facts == facts(tmp_path, sittings) | {
         "seconds": rotation.facts["seconds"],
@@ -107,35 +115,33 @@ def test_all_servers_are_alive_at_once_and_each_has_its_cells(tmp_path, make_pla
 def test_a_server_that_does_not_start_is_out_and_not_tried_again(
     tmp_path, make_plan, run_blocks, sittings_of
 ):
-    chosen, sittings = sittings_of(make_plan("sanic-single", "uvicorn", rotation=ROTATION))
-    launcher = Reluctant("uvicorn")
+    chosen, sittings = sittings_of(make_plan("one", "two", rotation=ROTATION))
+    launcher = Reluctant("two")
     runner, output = run_blocks(chosen, [], sittings=sittings, launcher=launcher)
     found = cells(tmp_path)
-    assert "ImportError: no module" in found["uvicorn/index/c2-w1/r1"]["reason"]
-    assert found["uvicorn/index/c2-w1/r2"]["reason"].startswith("not tried again: it did not start")
-    assert found["uvicorn/index/c2-w1/r2"]["server"] is None
+    assert "ImportError: no module" in found["two/index/c2-w1/r1"]["reason"]
+    assert found["two/index/c2-w1/r2"]["reason"].startswith("not tried again: it did not start")
+    assert found["two/index/c2-w1/r2"]["server"] is None
     finished = {path for path, cell in found.items() if cell["status"] == "finished"}
-    assert finished == {
-        f"{c}/index/c2-w1/r{r}" for c in ("sanic-single", "sanic-single-again") for r in (1, 2)
-    }
+    assert finished == {f"{c}/index/c2-w1/r{r}" for c in ("one", "one-again") for r in (1, 2)}
     assert launcher.attempts == 1 and (runner.outcome.finished, runner.outcome.failed) == (4, 2)
-    assert "failed uvicorn, sitting 1: it did not start" in output
+    assert "failed two, sitting 1: it did not start" in output
 
 
 def test_a_server_that_dies_is_dropped_and_the_others_go_on(tmp_path, make_plan, run_blocks, sittings_of):
-    chosen, sittings = sittings_of(make_plan("sanic-single", "uvicorn", users=(2, 3), rotation=ROTATION))
+    chosen, sittings = sittings_of(make_plan("one", "two", users=(2, 3), rotation=ROTATION))
     runner, output = run_blocks(chosen, [], sittings=sittings, mode="kills 1")
     found = cells(tmp_path)
     failed = {path for path, cell in found.items() if cell["status"] == "failed"}
     # In what is left of its sitting it is not there; in the next one it is.
-    assert failed == {"sanic-single/index/c2-w1/r1", "sanic-single/index/c3-w1/r1"}
+    assert failed == {"one/index/c2-w1/r1", "one/index/c3-w1/r1"}
     assert all("the server ended by itself" in found[path]["reason"] for path in failed)
     assert (runner.outcome.finished, runner.outcome.failed) == (10, 2)
-    assert output.count("failed sanic-single, sitting 1: the server ended by itself") == 1
+    assert output.count("failed one, sitting 1: the server ended by itself") == 1
 
 
 def test_a_generator_that_dies_fails_the_load_only(tmp_path, make_plan, run_blocks, sittings_of):
-    chosen, sittings = sittings_of(make_plan("sanic-single", rotation=ROTATION | {"sittings": 1}))
+    chosen, sittings = sittings_of(make_plan("one", rotation=ROTATION | {"sittings": 1}))
     runner, output = run_blocks(chosen, [], sittings=sittings, mode="dies")
     assert all("the load generator died" in cell["reason"] for cell in cells(tmp_path).values())
     assert runner.outcome.failed == 2 and "index, 2 users FAILED" in output
@@ -146,7 +152,7 @@ class Interrupted(Exception):
 
 
 def test_an_interruption_leaves_nothing_of_half_a_sitting(tmp_path, make_plan, run_blocks, sittings_of):
-    chosen, sittings = sittings_of(make_plan("sanic-single", users=(2, 3), rotation=ROTATION))
+    chosen, sittings = sittings_of(make_plan("one", users=(2, 3), rotation=ROTATION))
 
     def interrupt():
         raise Interrupted
@@ -174,9 +180,9 @@ class Sick(Processes):
 
 
 def test_a_sitting_that_was_kept_but_not_moved_is_moved_by_the_next_run(tmp_path, make_plan, sittings_of):
-    _, sittings = sittings_of(make_plan("sanic-single", rotation=ROTATION))
+    _, sittings = sittings_of(make_plan("one", rotation=ROTATION))
     (tmp_path / ".sitting-3" / "half").mkdir(parents=True)
-    for name in ("sanic-single", "sanic-single-again"):
+    for name in ("one", "one-again"):
         cell = tmp_path / ".whole-1" / name / "index/c2-w1/r1"
         cell.mkdir(parents=True)
         (cell / "cell.json").write_text('{"status": "failed"}')
@@ -190,16 +196,16 @@ def test_a_sitting_that_was_kept_but_not_moved_is_moved_by_the_next_run(tmp_path
 def test_sittings_with_failed_cells_are_measured_again_where_that_is_asked(
     tmp_path, make_plan, run_blocks, sittings_of
 ):
-    chosen, sittings = sittings_of(make_plan("sanic-single", "uvicorn", rotation=ROTATION))
+    chosen, sittings = sittings_of(make_plan("one", "two", rotation=ROTATION))
     run_blocks(chosen, [], sittings=sittings, mode="kills 1")
     assert [each.repeat for each in kept(sittings, RunFolder(tmp_path))] == [1, 2]
     runner, _ = run_blocks(chosen, [], sittings=sittings)
     assert runner.outcome.finished == 0
-    second = (tmp_path / "uvicorn/index/c2-w1/r2/cell.json").stat().st_mtime_ns
+    second = (tmp_path / "two/index/c2-w1/r2/cell.json").stat().st_mtime_ns
     runner, _ = run_blocks(chosen, [], sittings=sittings, again=True)
     assert (runner.outcome.finished, runner.outcome.failed) == (3, 0)
     assert {cell["status"] for cell in cells(tmp_path).values()} == {"finished"}
-    assert (tmp_path / "uvicorn/index/c2-w1/r2/cell.json").stat().st_mtime_ns == second
+    assert (tmp_path / "two/index/c2-w1/r2/cell.json").stat().st_mtime_ns == second
 
 
 def test_blocks_follow_sittings_and_do_not_try_again_what_did_not_start(
@@ -209,17 +215,15 @@ def test_blocks_follow_sittings_and_do_not_try_again_what_did_not_start(
     from bench.experiment.rotation import Rotating, in_blocks
 
     loads = {"open": [{"rates_per_s": [20]}]}
-    chosen, sittings = sittings_of(
-        make_plan("sanic-single", "uvicorn", loads=loads, rotation=ROTATION | {"sittings": 1})
-    )
+    chosen, sittings = sittings_of(make_plan("one", "two", loads=loads, rotation=ROTATION | {"sittings": 1}))
     plan_of_blocks = in_blocks(chosen, Rotating(frozenset({"index"})))
     blocks = expand(plan_of_blocks, 1, sittings.configurations)
-    launcher = Reluctant("uvicorn")
+    launcher = Reluctant("two")
     run_blocks(chosen, blocks, sittings=sittings, launcher=launcher)
     found = cells(tmp_path)
     assert set(found) == {
-        *(f"{name}/index/c2-w1/r1" for name in ("sanic-single", "uvicorn", "sanic-single-again")),
-        *(f"{name}/index/o20-constant-w1/r1" for name in ("sanic-single", "uvicorn")),
+        *(f"{name}/index/c2-w1/r1" for name in ("one", "two", "one-again")),
+        *(f"{name}/index/o20-constant-w1/r1" for name in ("one", "two")),
     }
-    assert found["uvicorn/index/o20-constant-w1/r1"]["reason"].startswith("not tried again")
-    assert found["sanic-single/index/o20-constant-w1/r1"]["rotation"] is None and launcher.attempts == 1
+    assert found["two/index/o20-constant-w1/r1"]["reason"].startswith("not tried again")
+    assert found["one/index/o20-constant-w1/r1"]["rotation"] is None and launcher.attempts == 1

@@ -58,10 +58,7 @@ def test_the_page_proposes_one_scenario_and_then_what_ran_last(open_cockpit, nul
     assert (last["workers"], last["max_requests"], last["users"]) == (2, 500, 4)
 
 
-def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(
-    open_cockpit, null_server, folder
-):
-    cockpit = open_cockpit()
+def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(cockpit, null_server, folder):
     event, answer = cockpit.start(null_server, folder, server_workers="2", recycle_after="500")
     assert answer.json["success"] is True
     asked = {key: event[key] for key in event if key != "request"}
@@ -84,8 +81,7 @@ def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(
     assert {second: shown[second] for second in counted} == dict(counted), "the page shows what the file has"
 
 
-def test_what_the_generator_used_is_that_of_its_file(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_what_the_generator_used_is_that_of_its_file(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     cockpit.until(lambda told: sum(row[6] is not None for row in told["seconds"]) >= 2, "two readings")
     stop(cockpit)
@@ -100,8 +96,7 @@ def test_what_the_generator_used_is_that_of_its_file(open_cockpit, null_server, 
     assert shown == pytest.approx(used)
 
 
-def test_latencies_below_a_millisecond_are_seen_everywhere(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_latencies_below_a_millisecond_are_seen_everywhere(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     cockpit.until(measured, "a measured second")
     (row, total) = cockpit.get("/stats/requests").json["stats"]
@@ -127,8 +122,7 @@ def test_a_refusal_is_shown_in_the_form_and_no_load_begins(open_cockpit):
     assert cockpit.get("/stats/requests").json["user_count"] == 0
 
 
-def test_one_start_at_a_time(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_one_start_at_a_time(cockpit, null_server, folder):
     first = later(cockpit.post, "/swarm", FORM)
     event = cockpit.wait_for("start")
     second = cockpit.post("/swarm", FORM).json
@@ -137,8 +131,9 @@ def test_one_start_at_a_time(open_cockpit, null_server, folder):
     assert first.get(timeout=LONG_S).json["success"] is True
 
 
-def test_what_is_not_offered_never_reaches_bench(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_what_is_not_offered_never_reaches_bench(cockpit, null_server, folder):
+    before, _ = cockpit.start(null_server, folder)
+    stop(cockpit)
     for changes, said in (
         ({"configuration": "gone"}, "gone is unavailable: no Python"),
         ({"configuration": "two"}, "no configuration"),
@@ -148,11 +143,10 @@ def test_what_is_not_offered_never_reaches_bench(open_cockpit, null_server, fold
         told = cockpit.post("/swarm", {**FORM, **changes}).json
         assert told["success"] is False and said in told["message"]
     event, _ = cockpit.start(null_server, folder)
-    assert event["request"] == 1, "the first that bench was asked"
+    assert event["request"] == before["request"] + 1, "the next that bench was asked"
 
 
-def test_an_edit_changes_users_and_the_window_begins_anew(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_an_edit_changes_users_and_the_window_begins_anew(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     before = cockpit.until(measured, "a measured second")["load"]["settled"]
     told = cockpit.post("/swarm", {**EDIT, "user_count": "9"}).json
@@ -165,10 +159,7 @@ def test_an_edit_changes_users_and_the_window_begins_anew(open_cockpit, null_ser
     assert finished["users"] == 9 and finished["window"]["start"] >= edited["load"]["settled"] + 0.2
 
 
-def test_another_configuration_while_it_runs_is_refused_where_it_can_be_seen(
-    open_cockpit, null_server, folder
-):
-    cockpit = open_cockpit()
+def test_another_configuration_while_it_runs_is_refused_where_it_can_be_seen(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     told = cockpit.post("/swarm", {**EDIT, "server_workers": "2"}).json
     assert told["success"] is False and "cannot change while the load runs" in told["message"]
@@ -185,8 +176,7 @@ def test_stopped_too_soon_is_no_measurement(open_cockpit, null_server, folder):
     assert cockpit.live()["state"] == "idle"
 
 
-def test_after_a_stop_another_configuration_may_be_started(open_cockpit, null_server, folder, tmp_path):
-    cockpit = open_cockpit("Index", "Sleep")
+def test_after_a_stop_another_configuration_may_be_started(cockpit, null_server, folder, tmp_path):
     cockpit.start(null_server, folder)
     cockpit.until(lambda told: told["load"]["settled"], "users")
     stop(cockpit)
@@ -201,8 +191,16 @@ def test_after_a_stop_another_configuration_may_be_started(open_cockpit, null_se
     assert {row["name"] for row in cockpit.get("/stats/requests").json["stats"]} >= {"/Index", "/Sleep"}
 
 
-def test_an_arrival_rate_makes_an_open_loop(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_a_load_that_begins_at_once_after_another_is_not_stopped_with_it(cockpit, null_server, folder):
+    cockpit.start(null_server, folder)
+    cockpit.until(lambda told: told["load"]["settled"], "users")
+    stop(cockpit)
+    cockpit.start(null_server, folder)
+    cockpit.until(measured, "a measured second")
+    assert cockpit.live()["state"] == "running"
+
+
+def test_an_arrival_rate_makes_an_open_loop(cockpit, null_server, folder):
     event, _ = cockpit.start(null_server, folder, arrivals_per_second="50")
     assert event["rate_per_s"] == 50.0
     cockpit.until(measured, "a measured second")
@@ -212,8 +210,7 @@ def test_an_arrival_rate_makes_an_open_loop(open_cockpit, null_server, folder):
     assert "from_schedule" in finished["latency_us"]
 
 
-def test_a_server_that_dies_ends_the_load(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_a_server_that_dies_ends_the_load(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     cockpit.until(lambda told: told["load"]["settled"], "users")
     cockpit.send("ended", reason="the server ended by itself (SIGKILL)\n  last words")
@@ -223,9 +220,8 @@ def test_a_server_that_dies_ends_the_load(open_cockpit, null_server, folder):
     assert cockpit.get("/stats/requests").json["state"] == "stopped"
 
 
-def test_the_page_goes_on_asking_until_the_last_user_has_ended(open_cockpit, null_server, folder):
+def test_the_page_goes_on_asking_until_the_last_user_has_ended(cockpit, null_server, folder):
     """Locust's page asks for news while the state is "running", and never again."""
-    cockpit = open_cockpit("Leaving")
     cockpit.start(null_server, folder, user_classes="Leaving")
     cockpit.until(measured, "a measured second")
     answer = later(cockpit.post, "/stop")
@@ -240,22 +236,19 @@ def test_the_page_goes_on_asking_until_the_last_user_has_ended(open_cockpit, nul
     assert cockpit.get("/stats/requests").json["state"] == "stopped"
 
 
-def test_a_run_time_ends_it_too(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_a_run_time_ends_it_too(cockpit, null_server, folder):
     cockpit.start(null_server, folder, run_time="3")
     assert cockpit.wait_for("finished")["reason"] is None
 
 
-def test_a_folder_that_cannot_be_written_refuses_the_start(open_cockpit, null_server, tmp_path):
-    cockpit = open_cockpit()
+def test_a_folder_that_cannot_be_written_refuses_the_start(cockpit, null_server, tmp_path):
     _, answer = cockpit.start(null_server, tmp_path / "missing")
     assert answer.json["success"] is False and "cannot write to" in answer.json["message"]
     assert cockpit.wait_for("finished")["reason"].startswith("cannot write to")
     assert cockpit.live()["state"] == "idle"
 
 
-def test_what_bench_meters_is_on_the_page_and_in_the_tab(open_cockpit, null_server, folder):
-    cockpit = open_cockpit()
+def test_what_bench_meters_is_on_the_page_and_in_the_tab(cockpit, null_server, folder):
     cockpit.start(null_server, folder)
     told = cockpit.until(lambda told: len(told["seconds"]) > 1, "a second")
     second, now = told["seconds"][0][0], time.time()

@@ -16,8 +16,7 @@ VIEWS = (
 )  # fmt: skip
 
 
-def test_pages_of_other_sites_are_not_answered(open_cockpit):
-    cockpit = open_cockpit()
+def test_pages_of_other_sites_are_not_answered(cockpit):
     assert cockpit.get("/", Host="evil.example").status == 403
     for path in CHANGING:
         assert cockpit.post(path, FORM, Origin="http://evil.example").status == 403
@@ -44,8 +43,7 @@ def test_every_view_of_locust_that_changes_something_is_known():
     assert {path for path, methods in routes if methods} == set(CHANGING) - {"/server/report"}
 
 
-def test_a_scenario_is_what_its_file_says_and_no_file_can_be_uploaded(open_cockpit):
-    cockpit = open_cockpit()
+def test_a_scenario_is_what_its_file_says_and_no_file_can_be_uploaded(cockpit):
     body = '{"user_class_name": "Index", "host": "http://10.0.0.1", "tasks": []}'
     assert cockpit.ask("POST", "/user", body).status == 403
     part = "Content-Disposition: form-data; name=file; filename=../evil.py"
@@ -56,16 +54,15 @@ def test_a_scenario_is_what_its_file_says_and_no_file_can_be_uploaded(open_cockp
     assert cockpit.ask("POST", "/swarm", body, **kind).json["success"] is False
 
 
-def test_no_answer_is_for_other_origins(open_cockpit):
-    cockpit = open_cockpit()
+def test_no_answer_is_for_other_origins(cockpit):
     for path in (*VIEWS, "/assets/nothing", "/nowhere"):
         headers = cockpit.get(path).headers
         assert not [name for name in headers if name.lower().startswith("access-control")], path
         assert headers["X-Content-Type-Options"] == "nosniff" and "Content-Security-Policy" in headers, path
 
 
-def test_the_pages_own_policy_is_strict_and_its_files_need_nothing_else(open_cockpit):
-    page = open_cockpit().get("/server")
+def test_the_pages_own_policy_is_strict_and_its_files_need_nothing_else(cockpit):
+    page = cockpit.get("/server")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     text = page.body.decode()
@@ -106,14 +103,13 @@ def test_hostile_words_are_text(open_cockpit):
     assert hostile not in page and page.count("<script") == 2  # Locust's own
 
 
-def test_since_is_checked(open_cockpit):
-    cockpit = open_cockpit()
+def test_since_is_checked(cockpit):
     for bad in ("x", "-1", "1e9", "9" * 13, "%D9%A3"):
         assert cockpit.get(f"/server/live?since={bad}").status == 400
 
 
-def test_a_large_form_is_refused(open_cockpit):
-    assert open_cockpit().post("/swarm", {**FORM, "configuration": "x" * 100_000}).status == 413
+def test_a_large_form_is_refused(cockpit):
+    assert cockpit.post("/swarm", {**FORM, "configuration": "x" * 100_000}).status == 413
 
 
 def test_with_a_password_nothing_is_told_before_it_was_given(open_cockpit, tmp_path):
