@@ -7,7 +7,6 @@ import io
 import re
 import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -16,9 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from bench.model.columns import FILES
+from analysis import csv_files
+from bench.model.columns import FILES, TIMES
 from bench.model.errors import UserError
-from bench.model.files import plain
+from bench.model.files import check_plain, plain, shortened
 
 Ints = npt.NDArray[np.int64]
 
@@ -30,9 +30,10 @@ DIMENSIONS = [
 
 # A traced request has the number of its process times this, plus its serial number, which is smaller.
 _SERIALS = 1 << 40
+_PROCESSES = 1 << 20
 
-# Files of more than that together are read one by one, by several threads.
-TOGETHER_BYTES = 64 << 20
+# A server may start hours before its cell, and clocks may be set; what is days away is of another cell.
+NEAR_S = 2 * 86_400.0
 
 # A cell's `arrivals` is how they come, that of generator.csv how many have: the frame calls these `due`.
 RENAMED = {"generator": {"arrivals": "due"}}
@@ -66,7 +67,9 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     paths = [directory / path / f"{name}.csv" for path in cells["path"]]
     if not paths:
         return _no_rows(name).copy()
-    parts, lengths = _parts(paths, file.types)
+    parts, lengths = csv_files.several(
+        paths, file, directory, [files.get(f"{name}.csv") for files in cells["files"]]
+    )
     rows = np.repeat(np.arange(len(paths)), lengths)
     columns: dict[str, object] = {"cell": cells.index.to_numpy()[rows]}
     for dimension in dimensions:
@@ -76,6 +79,7 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
             columns[dimension] = pd.Categorical.from_codes(codes[rows], categories=categories)
         else:
             columns[dimension] = values[rows]
+    _check_times(parts, rows, lengths, paths, cells)
     names = RENAMED.get(name, {})
     for column, kind in file.types.items():
         pieces = [part[column] for part in parts]
@@ -87,41 +91,23 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _parts(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.DataFrame], list[int]]:
-    """The files, one below the other in one or in several frames, and how many rows each file has.
-
-    A run has thousands of small files, and to begin with a file takes longer than to read it. Those that
-    can be read as one are; any that is odd, or wrong, has them all read one by one, which finds and names it.
-    So are those with ids, which are large and are looked at file by file.
-    """
-    together = None if "id" in columns.values() else _together(paths, columns)
-    if together is not None:
-        return together
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path: csv_file(path, columns), paths))
-    return parts, [len(part) for part in parts]
-
-
-def _together(paths: list[Path], columns: Mapping[str, str]) -> tuple[list[pd.DataFrame], list[int]] | None:
-    """As `_parts` in one frame; None if files are large, of unlike columns, or not plainly a row a line."""
-    try:
-        if sum(path.stat().st_size for path in paths) > TOGETHER_BYTES:
-            return None
-        texts = [path.read_bytes() for path in paths]
-    except OSError:
-        return None
-    header, _, _ = texts[0].partition(b"\n")
-    bodies = [text[len(header) + 1 :] for text in texts]
-    plain = (text.startswith(header + b"\n") and text.endswith(b"\n") and b'"' not in text for text in texts)
-    if not all(plain):
-        return None
-    lengths = [body.count(b"\n") for body in bodies]
-    try:
-        frame = _frame(io.BytesIO(b"".join([header, b"\n", *bodies])), columns)
-    except ValueError:
-        return None
-    whole = len(frame) == sum(lengths) and set(columns) <= set(frame.columns)
-    return ([frame], lengths) if whole else None
+def _check_times(
+    parts: list[pd.DataFrame], rows: Ints, lengths: list[int], paths: list[Path], cells: pd.DataFrame
+) -> None:
+    """Raise `UserError` for a row that is nowhere near the time of its cell, and would count for nothing."""
+    started, ended = (cells[edge].to_numpy(dtype=float)[rows] for edge in ("started", "ended"))
+    for column in TIMES:
+        if column in parts[0]:
+            times = np.concatenate([part[column] for part in parts])
+            far = ~((times >= started - NEAR_S) & (times <= ended + NEAR_S))
+            if far.any():
+                row = int(far.argmax())
+                number = int(rows[row])
+                line = csv_files.line_of(paths[number], row - sum(lengths[:number]))
+                raise UserError(
+                    f"{paths[number]}, line {line}: {column} is {times[row]:.0f}, and the cell was measured "
+                    f"at {started[row]:.0f}; restore it, or remove {paths[number].parent} and resume the run"
+                )
 
 
 @cache
@@ -149,9 +135,14 @@ def _numbers(ids: pd.Series, path: Path) -> Ints:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns of what it cannot read to its end
             parts = np.fromstring("-".join(texts), dtype=np.int64, sep="-")
-    except (TypeError, ValueError, DeprecationWarning):
+    except (TypeError, ValueError, OverflowError, DeprecationWarning):
         parts = np.array([], dtype=np.int64)
-    if len(parts) != 2 * len(texts) or parts.min() < 0:
+    if (
+        len(parts) != 2 * len(texts)
+        or parts.min() < 0
+        or parts[::2].max() >= _PROCESSES
+        or parts.max() >= _SERIALS
+    ):
         raise UserError(f"{path}: a request has no id of the form PROCESS-SERIAL; see docs/contracts.md")
     numbers: Ints = parts[::2] * _SERIALS + parts[1::2]
     return numbers
@@ -184,27 +175,6 @@ def _texts(pieces: list[pd.Series]) -> pd.Categorical:
     return union_categoricals(filled) if filled else pd.Categorical([])
 
 
-def csv_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Read one CSV file, strictly: every column there, every value of its type."""
-    try:
-        frame = _frame(path, columns)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; remove {path.parent} and resume the run") from error
-    except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path} is empty; remove {path.parent} and resume the run") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: {error}") from error
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
-    return frame
-
-
-def _frame(source: Path | io.BytesIO, columns: Mapping[str, str]) -> pd.DataFrame:
-    types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
-    return pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
-
-
 def cut(frame: pd.DataFrame, cells: pd.DataFrame, time: str) -> pd.DataFrame:
     """Keep the rows inside the measured window of their cell: start <= time < end."""
     start = cells["window_start"].reindex(frame["cell"]).to_numpy()
@@ -226,7 +196,7 @@ def read_exceptions(directory: Path, cells: pd.DataFrame) -> pd.DataFrame:
         UserError: such a file is none; the text names it.
     """
     paths = zip(cells.index.to_list(), cells["path"], strict=True)
-    found = [(cell, _of_cell(directory / path / EXCEPTIONS_FILE)) for cell, path in paths]
+    found = [(cell, _of_cell(directory / path / EXCEPTIONS_FILE, directory)) for cell, path in paths]
     parts = [part.assign(cell=cell) for cell, part in found if part is not None]
     if not parts:
         return _no_exceptions().copy()
@@ -241,13 +211,14 @@ def _no_exceptions() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
 
 
-def _of_cell(path: Path) -> pd.DataFrame | None:
+def _of_cell(path: Path, within: Path) -> pd.DataFrame | None:
     """The `EXCEPTIONS` of one file; None where there are none."""
+    check_plain(path, within)
     try:
         content = path.read_bytes() if path.exists() else _NOTHING
         found = None if content.strip() == _NOTHING else _exceptions(content)
-    except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
-        raise UserError(f"{path}: {error}; remove {path.parent} and resume the run") from error
+    except (ValueError, OverflowError, OSError) as error:  # pandas' errors of parsing are ValueErrors
+        raise UserError(f"{path}: {shortened(error)}; remove {path.parent} and resume the run") from error
     return None if found is None or found.empty else found
 
 

@@ -13,7 +13,7 @@ from analysis import frames
 from analysis.words import UNKNOWN, counted
 from bench.model.columns import FILES, CsvFile
 from bench.model.errors import UserError
-from bench.model.files import ROOT
+from bench.model.files import ROOT, shortened
 from bench.model.records import schema
 from bench.model.records.cell import Cell, ClosedLoad, OpenLoad
 from bench.model.records.run import Run
@@ -144,8 +144,7 @@ def load(directory: Path) -> Results:
     if not (directory / "run.json").is_file():
         raise UserError(f"no results in {directory}: run `make bench` first")
     run = schema.read(directory / "run.json", Run)
-    paths = sorted(directory.glob("*/*/*/*/cell.json"))
-    every = [(path.parent, schema.read(path, Cell)) for path in paths]
+    every = _every(directory, run)
     # From the web UI one load may go through a proxy, and the next one past it: it has no way of its own.
     records = [record for record in every if run.behind is None or record[1].proxy is not None]
     if not records:
@@ -159,6 +158,30 @@ def load_direct(behind: Results) -> Results | None:
     if not any(cell.status == "finished" for _, cell in behind.past):
         return None
     return _loaded(behind.directory, behind.run, behind.past)
+
+
+def _every(directory: Path, run: Run) -> list[Recorded]:
+    """The folder of each cell and what it says.
+
+    Raises:
+        UserError: a cell cannot be read, is there twice, or of a configuration that the run does not know.
+    """
+    paths = sorted(directory.glob("*/*/*/*/cell.json"))
+    found = [(path.parent, schema.read(path, Cell, directory)) for path in paths]
+    known = {configuration.name for configuration in run.configurations}
+    places: dict[tuple[object, ...], Path] = {}
+    for place, cell in found:
+        if cell.configuration not in known:
+            raise UserError(
+                f"{place / 'cell.json'}: configuration: run.json knows no {shortened(cell.configuration)!r}; "
+                f"restore it, or remove {place} and resume the run"
+            )
+        earlier = places.setdefault(cell.identity, place)
+        if earlier != place:
+            raise UserError(
+                f"{place} and {earlier} are the same cell: remove the one that does not belong there"
+            )
+    return found
 
 
 def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
@@ -244,6 +267,7 @@ def _row(path: Path, cell: Cell) -> dict[str, object]:
         "generator_processes": generator.processes if generator else None,
         "engine": generator.engine if generator else None,
         "path": str(path),
+        "files": cell.files,
     }
 
 

@@ -20,6 +20,7 @@ else:
 PLACEHOLDER = re.compile(r"\{(.*?)\}")
 """What is filled in when a command is run."""
 _MOST_LISTED = 20
+_MOST_SHOWN = 200
 
 
 class ConfigurationError(ValueError):
@@ -29,10 +30,14 @@ class ConfigurationError(ValueError):
 def open_table(path: Path) -> Table:
     """A TOML file as a table; raises `ConfigurationError` where it cannot be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"{path}: is no file")
         return Table(str(path), tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ConfigurationError:
+        raise
+    except (ValueError, RecursionError) as error:  # also of an integer of thousands of digits
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
 
 
@@ -65,7 +70,7 @@ class Table:
                 raise self.error(key, "is missing")
             return None
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(key, f"must be {expected}, not {value!r}")
+            raise self.error(key, f"must be {expected}, not {shown(value)}")
         return value
 
     def text(self, key: str, required: bool = True) -> Any:
@@ -82,7 +87,7 @@ class Table:
 
     def check_known(self, key: str, value: str, choices: Iterable[str]) -> None:
         if value not in choices:
-            raise self.error(key, f"{value!r} is unknown{hint(value, choices)}")
+            raise self.error(key, f"{shown(value)} is unknown{hint(value, choices)}")
 
     def flag(self, key: str) -> bool:
         """Whether a key is true; it is not if it is missing."""
@@ -95,13 +100,13 @@ class Table:
     def number(self, key: str, kind: type | tuple[type, ...] = int, required: bool = True) -> Any:
         value = self.take(key, kind, "a number", required)
         if value is not None and value < 1:
-            raise self.error(key, f"must be at least 1, not {value!r}")
+            raise self.error(key, f"must be at least 1, not {shown(value)}")
         return value
 
     def words(self, key: str, required: bool = True) -> tuple[str, ...]:
         value = self.take(key, list, "a list of texts", required) or []
         if not all(isinstance(word, str) for word in value):
-            raise self.error(key, f"must be a list of texts, not {value!r}")
+            raise self.error(key, f"must be a list of texts, not {shown(value)}")
         if required and not value:
             raise self.error(key, "is empty")
         return tuple(value)
@@ -118,7 +123,7 @@ class Table:
         table: dict[str, str] = self.take(key, dict, "a table of texts", required=False) or {}
         for name, value in table.items():
             if not isinstance(value, str):
-                raise self.error(f"{key}.{name}", f"must be a text, not {value!r}")
+                raise self.error(f"{key}.{name}", f"must be a text, not {shown(value)}")
         return table
 
     def tables(self, key: str, required: bool = True) -> dict[str, Table]:
@@ -131,6 +136,15 @@ class Table:
     def finish(self) -> None:
         for key in self.rest:
             raise self.error(key, f"unknown key{hint(key, self.known)}")
+
+
+def shown(value: Any) -> str:
+    """A value for a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "what is nested too deeply"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def hint(name: str, names: Iterable[str]) -> str:

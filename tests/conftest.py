@@ -28,6 +28,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(
     "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+# `make fuzz` looks for what no one has seen.
+settings.register_profile("fuzz", settings.get_profile("suite"), derandomize=False, print_blob=True)
 settings.load_profile("suite")
 
 # The files that take longest, in their order, and then the rooms whose files do.

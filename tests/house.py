@@ -63,4 +63,4 @@ def report() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(report()))  # noqa: T201
+    print("\n".join(report()))

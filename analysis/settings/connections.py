@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import frames
+from analysis import csv_files
 from analysis.settings.figures import Figures
 from analysis.settings.model import Measure
 from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
@@ -40,7 +40,7 @@ class Connections:
         path = directory / CONNECTIONS_FILE
         if not path.exists():
             return cls(pd.DataFrame({c.name: pd.Series(dtype=c.kind) for c in CONNECTIONS.columns}))
-        return cls(frames.csv_file(path, CONNECTIONS.types))
+        return cls(csv_files.one(path, CONNECTIONS, directory))
 
     def ratios(self, name: str, parent: str) -> Iterator[tuple[Measure, Ratio]]:
         """The measures that are known of both, `name` over `parent`.

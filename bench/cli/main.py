@@ -5,7 +5,7 @@ import sys
 import typer
 
 from bench.cli import choose_n, claims, compare, doctor, listings, report, run, serve, settings, ui, verdict
-from bench.cli.trust import ceiling, known_answers, replay, rotation, self_check
+from bench.cli.trust import ceiling, coverage, known_answers, replay, rotation, self_check
 
 app = typer.Typer(
     name="bench",
@@ -22,7 +22,7 @@ _GROUPS = {
     "Before you measure": (doctor, listings),
     "Measure": (run, settings, ui, serve),
     "What the measurements say": (report, verdict, compare, claims, choose_n),
-    "How far to trust the suite": (known_answers, ceiling, rotation, self_check, replay),
+    "How far to trust the suite": (known_answers, coverage, ceiling, rotation, self_check, replay),
 }
 for _title, _modules in _GROUPS.items():
     for _module in _modules:

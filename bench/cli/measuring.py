@@ -29,6 +29,7 @@ from bench.cli.terminal import console, errors
 from bench.experiment import results
 from bench.experiment.run import Request, Result
 from bench.model.errors import UsageError
+from bench.model.records.schema import MOST_NUMBER
 
 # Groups of --help.
 _ROTATING = "Rotation: closed loops of servers that are all alive at once"
@@ -156,7 +157,9 @@ def _asked(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start a new run even if the same one was interrupted.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of the random order of blocks.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MOST_NUMBER, help="Seed of the random order of blocks.")
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(help="Serve on this port (local processes); a free one for every server if left out."),

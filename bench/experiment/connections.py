@@ -24,7 +24,8 @@ from bench.machine import host
 from bench.machine.loopback import SOMAXCONN
 from bench.machine.processes import outcome
 from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
-from bench.model.files import ROOT, check_space, write_text
+from bench.model.errors import UserError
+from bench.model.files import ROOT, check_space, read_text, write_text
 from bench.model.plan import Plan
 from bench.model.settings import BURSTS, OVERLOAD, PAUSES, ConnectionsTable, expecting
 from targets.configurations import NEVER, Configuration
@@ -235,7 +236,13 @@ def _failed(runner: Runner, step: str, why: str) -> None:
 def _rows(folder: RunFolder) -> list[dict[str, str]]:
     """What the run's folder has of connections."""
     path = folder.path / CONNECTIONS_FILE
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    if not path.exists():
+        return []
+    rows = list(csv.DictReader(io.StringIO(read_text(path, folder.path), newline="")))
+    for number, row in enumerate(rows, start=2):
+        if list(row) != list(CONNECTIONS.types) or None in row.values():
+            raise UserError(f"{path}, line {number}: is not as this suite writes it; start a new run instead")
+    return rows
 
 
 def _append(folder: RunFolder, rows: Sequence[Row]) -> None:

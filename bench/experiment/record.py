@@ -18,7 +18,8 @@ from bench.machine import host as machine
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, HostSampler
 from bench.model.cells import Cell
-from bench.model.files import ROOT, write_json, write_text
+from bench.model.columns import FILES
+from bench.model.files import ROOT, sha256, write_json, write_text
 from bench.model.plan import Plan
 from bench.model.records.schema import METHODOLOGY, SCHEMA
 from targets.configurations import Configuration
@@ -214,6 +215,7 @@ class CellRecord:
         apart = None if server is None else server.host_rows(self._started - 1)
         if apart is not None:
             write_text(self.folder / "server_host.csv", "\n".join([lines[0], *apart]) + "\n")
+        measured = [self.folder / f"{name}.csv" for name in FILES]
         cell = self._cell
         search = cell.search and cell.search.model_dump(include={"p99_ms", "resolution"})
         record = {
@@ -234,6 +236,7 @@ class CellRecord:
             "ended": ended,
             "generator": self.generator,
             "server": None if server is None else server.facts | {"cpus": server.cpus and list(server.cpus)},
+            "files": {path.name: sha256(path) for path in measured if path.exists()},
         }
         write_json(self.folder / "cell.json", record | self._facts | end)
 

@@ -2,7 +2,6 @@
 
 import csv
 import fcntl
-import json
 import shutil
 import sys
 import time
@@ -16,7 +15,9 @@ from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_json
 from bench.model.matching import differences, same_machine
-from bench.model.records.schema import SCHEMA
+from bench.model.records import schema
+from bench.model.records.cell import Cell as CellRecord
+from bench.model.records.run import Run
 
 # The detail of a failed request is shortened to this in a sentence.
 _DETAIL = 120
@@ -43,6 +44,11 @@ class RunFolder:
             raise UserError(
                 f"another run is writing to {self.path}; wait for it, or leave out --resume to start anew"
             ) from None
+        for pattern in (".serve-*", f"{_HALF}*", f"{_WHOLE}*"):
+            for link in filter(
+                Path.is_symlink, self.path.glob(pattern)
+            ):  # none of ours: nothing is moved there
+                link.unlink()
         for pattern in (".serve-*", f"{_HALF}*"):  # of a run that was killed
             for scratch in self.path.glob(pattern):
                 shutil.rmtree(scratch)
@@ -91,11 +97,8 @@ class RunFolder:
 
     def record(self, cell: Cell) -> dict[str, Any] | None:
         """The ``cell.json`` of a cell; ``None`` where it has not been measured."""
-        try:
-            record: dict[str, Any] = json.loads((self.cell(cell) / "cell.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return record
+        path = self.cell(cell) / "cell.json"
+        return schema.record(path, CellRecord, self.path) if path.exists() else None
 
     def measured(self, cell: Cell) -> dict[str, Any] | None:
         """What the ``cell.json`` of a finished cell has as ``measured``; failed cells are run again."""
@@ -108,13 +111,7 @@ class RunFolder:
 
 def read_run(path: Path) -> dict[str, Any]:
     """Read a ``run.json``; raises ``UserError`` when it cannot be used."""
-    try:
-        run: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} holds no readable run.json: {error}") from error
-    if run.get("schema") != SCHEMA:
-        raise UserError(f"{path}/run.json has schema {run.get('schema')}, this suite reads {SCHEMA}")
-    return run
+    return schema.record(path / "run.json", Run)
 
 
 def runs(results: Path) -> list[Path]:
@@ -209,11 +206,11 @@ def none_succeeded(folder: Path) -> str | None:
     """
     failed, unserved = 0, []
     for path in sorted(folder.glob("*/*/*/*/cell.json")):
-        measured: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))["measured"]
-        if measured is not None and measured["requests"]:
+        measured = schema.read(path, CellRecord, folder).measured
+        if measured is not None and measured.requests:
             return None
-        if measured is not None and measured["failures"]:
-            failed += measured["failures"]
+        if measured is not None and measured.failures:
+            failed += measured.failures
             unserved.append(path.with_name("failures.csv"))
     if not unserved:
         return None
@@ -228,9 +225,14 @@ def _commonest(failures: Path) -> str:
     """How most requests of a failures.csv failed: the kind and the detail."""
     csv.field_size_limit(sys.maxsize)  # a check may say whatever it likes
     counts: Counter[tuple[str, str]] = Counter()
-    with failures.open(newline="", encoding="utf-8", errors="replace") as stream:
-        for row in csv.DictReader(stream):
-            counts[row["kind"], row["detail"]] += int(row["count"])
+    try:
+        with failures.open(newline="", encoding="utf-8", errors="replace") as stream:
+            for row in csv.DictReader(stream):
+                counts[row["kind"], row["detail"]] += int(row["count"])
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        return "what cannot be read"
+    if not counts:
+        return "what is not there"
     (kind, detail), _ = counts.most_common(1)[0]
     said = " ".join(detail.split())
     said = said if len(said) <= _DETAIL else f"{said[: _DETAIL - 1]}…"

@@ -33,7 +33,7 @@ from bench.launch.stacks import (
 )
 from bench.machine import host
 from bench.model.errors import UsageError, UserError
-from bench.model.files import ROOT
+from bench.model.files import ROOT, shortened
 from targets.stack import Stack
 
 _NAME = "requirements/suite.txt"
@@ -71,8 +71,8 @@ def check_lines(requirements: Path, instead: str) -> None:
         for number, line in enumerate(requirements_text(path).splitlines(), start=1):
             if _LOCAL.match(line):
                 raise UsageError(
-                    f"{path}, line {number}: pip would build {line.strip()!r} where it lies, and nothing may "
-                    f"be written there; leave it out: {instead}"
+                    f"{path}, line {number}: pip would build {shortened(line)!r} where it lies, and nothing "
+                    f"may be written there; leave it out: {instead}"
                 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.machine.processes import outcome, spawn
 from bench.model.errors import UsageError, UserError
-from bench.model.files import ROOT
+from bench.model.files import ROOT, check_plain, shortened
 from targets.stack import Stack
 
 VENVS = ROOT / ".venvs"
@@ -113,12 +113,20 @@ def requirement_files(path: Path) -> list[Path]:
         if file not in found:
             found.append(file)
             included = _INCLUDE.findall(requirements_text(file))
-            waiting += [(file.parent / name).resolve() for name in included if "://" not in name]
+            waiting += [_beside(file, name) for name in included if "://" not in name]
     return found
+
+
+def _beside(file: Path, name: str) -> Path:
+    try:
+        return (file.parent / name).resolve()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} includes {shortened(name)!r}, which is no name of a file") from error
 
 
 def requirements_text(path: Path) -> str:
     """A requirements file as pip reads it, for some shells write UTF-16; raises ``UsageError``."""
+    check_plain(path)
     try:
         content = path.read_bytes()
         encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")

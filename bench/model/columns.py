@@ -3,11 +3,22 @@
 Who writes them may know nothing of this module (the generator, serve); tests hold their headers against it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 # "id": text of the form PROCESS-SERIAL; an integer is never missing, a number or a text may be.
 Kind = Literal["int64", "float64", "category", "id"]
+
+
+TIMES = ("second", "time", "due", "sent", "ended", "planned_start", "planned_end", "start", "end")
+"""The columns that are Unix seconds, in whatever file."""
+NEVER_MISSING = (*TIMES, "bucket_us")
+"""The numbers with a fraction that every row has."""
+# Differences of clocks, and the number of a signal.
+_SIGNED = frozenset(
+    {"cpu_s", "idle_cpu_s", "generator_s", "spin_s", "steal_s", "busy_s", "loop_lag_ms", "exit_status"}
+)
 
 
 class Column(NamedTuple):
@@ -16,6 +27,11 @@ class Column(NamedTuple):
     name: str
     kind: Kind
     meaning: str = ""
+
+    @property
+    def least(self) -> float:
+        """The least number that can be in it."""
+        return -math.inf if self.name in _SIGNED else 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,11 @@ class CsvFile:
     def types(self) -> dict[str, Kind]:
         """The kind of each column, in their order."""
         return {column.name: column.kind for column in self.columns}
+
+    @property
+    def least(self) -> dict[str, float]:
+        """The least number that can be in each column."""
+        return {column.name: column.least for column in self.columns}
 
 
 CONNECTIONS_FILE = "connections.csv"

@@ -24,7 +24,7 @@ from pydantic import (
 from bench.model import thresholds
 from bench.model.deployed import Deployed, check_external
 from bench.model.errors import UsageError, unknown
-from bench.model.files import ROOT
+from bench.model.files import ROOT, check_plain, shortened
 from bench.model.loads import Loads
 from bench.model.machines import machine
 from bench.model.own_app import BEFORE, OwnApp
@@ -334,6 +334,7 @@ def load(name: str) -> Plan:
         UsageError: there is no such plan, or the file is not a plan; names the file and the key.
     """
     path = Path(name) if name.endswith(".toml") else PLANS / f"{name}.toml"
+    check_plain(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -344,7 +345,7 @@ def load(name: str) -> Plan:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of an integer of thousands of digits
         raise UsageError(f"{path}: not TOML: {error}") from error
     return validate(content, str(path), path.parent)
 
@@ -358,7 +359,7 @@ def validate(content: Mapping[str, Any], where: str, folder: Path = ROOT) -> Pla
     try:
         return Plan.model_validate(content, context=folder)
     except ValidationError as error:
-        raise UsageError(f"{where}: {first(error, Plan.model_fields)}") from error
+        raise UsageError(f"{where}: {shortened(first(error, Plan.model_fields), 1000)}") from error
 
 
 def resolve(

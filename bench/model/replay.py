@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.files import write_text
+from bench.model.files import read_text, shortened, write_text
 from bench.model.records.run import Host
 
 SCHEMA: Final = 1
@@ -233,14 +233,12 @@ class Replay(_Record):
             UserError: it cannot be read, or another version of the suite wrote it.
         """
         try:
-            return cls.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{folder / FILE} cannot be read: {error.strerror}") from error
+            return cls.model_validate_json(read_text(folder / FILE))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise UserError(
-                f"{folder / FILE} is not as this suite writes it ({where}: {first['msg']}); "
+                f"{folder / FILE} is not as this suite writes it ({where}: {shortened(first['msg'])}); "
                 "measure again: make replay"
             ) from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.model.errors import UserError, unknown
-from bench.model.files import ROOT
+from bench.model.files import ROOT, check_plain
 
 LOCUSTFILES = ROOT / "locustfiles"
 
@@ -47,10 +47,13 @@ def load(folder: Path = LOCUSTFILES) -> dict[str, Scenario]:
 
 
 def _read(path: Path) -> Scenario:
+    check_plain(path)
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: not Python: {error.msg}") from error
+        raise UserError(f"{path}, line {error.lineno or 1}: not Python: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: not Python: {error}") from error
     summary = (ast.get_docstring(tree) or "(no docstring)").splitlines()[0]
     return Scenario(path.stem.replace("_", "-"), path, summary, _needs(path, tree), _rotates(path, tree))
 
@@ -81,6 +84,6 @@ def _said(path: Path, tree: ast.Module, name: str, unsaid: object) -> tuple[str,
             where = f"{path}, line {line.lineno}"
             try:
                 return where, ast.literal_eval(line.value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
                 return where, None
     return str(path), unsaid

@@ -47,12 +47,15 @@ def growth(
     after = 0.0 if died is not None else end - times[-1]
     if not _reaches(times, max(before, after)):
         return nan
-    at_start, at_end = at(times, values, start), at(times, values, end)
-    if born is None and start < times[0]:
-        at_start -= (values[1] - values[0]) / (times[1] - times[0]) * (times[0] - start)
-    if died is None and end > times[-1]:
-        at_end += (values[-1] - values[-2]) / (times[-1] - times[-2]) * (end - times[-1])
-    return float(at_end - at_start)
+
+    def value(moment: float) -> float:
+        if born is None and moment < times[0]:
+            return values[0] - (values[1] - values[0]) / (times[1] - times[0]) * (times[0] - moment)
+        if died is None and moment > times[-1]:
+            return values[-1] + (values[-1] - values[-2]) / (times[-1] - times[-2]) * (moment - times[-1])
+        return at(times, values, moment)
+
+    return float(value(end) - value(start))
 
 
 def rate(

@@ -22,6 +22,8 @@ socket = gevent.monkey.get_original("socket", "socket")
 select_epoll = gevent.monkey.get_original("select", "epoll")
 
 RECEIVE_BYTES: Final = 65536
+MOST_READS: Final = 16
+"""So often one connection is read from before others have their turn, and time-outs theirs."""
 EPOLLIN: Final = 0x001
 EPOLLOUT: Final = 0x004
 EPOLLRDHUP: Final = 0x2000
@@ -168,12 +170,12 @@ class Connection(Generic[Owner]):
             raise self.lost(error.strerror or str(error)) from error
 
     def receive(self) -> Message | None:
-        """Read what arrived: the whole response, or None so far.
+        """Read what arrived: the whole response, or None so far. What is left is reported by epoll again.
 
         Raises Broken when the connection or the protocol ended the request, EOFError when an idle
         connection was closed by the server.
         """
-        while True:
+        for _ in range(MOST_READS):
             try:
                 data = self.recv(RECEIVE_BYTES)
             except BlockingIOError:
@@ -185,6 +187,7 @@ class Connection(Generic[Owner]):
             message = self.absorb(data)
             if message is not None or len(data) < RECEIVE_BYTES:
                 return message
+        return None
 
     def absorb(self, data: bytes) -> Message | None:
         """Take received bytes in (empty: the server closed). Returns and raises as `receive`."""

@@ -302,7 +302,10 @@ class Response:
 
     def json(self) -> Any:
         """The body parsed as JSON. Raises ValueError where it is not JSON."""
-        return jsonlib.loads(self.content)
+        try:
+            return jsonlib.loads(self.content)
+        except RecursionError as error:
+            raise ValueError("the body is nested too deeply") from error
 
     @property
     def elapsed(self) -> float:

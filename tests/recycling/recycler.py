@@ -33,7 +33,7 @@ OK, FAILED = "200 OK", "500 Internal Server Error"
 
 def book(event: str, **facts: object) -> None:
     """Print one line of the books."""
-    print(json.dumps({"book": event, **facts, "time": time.time()}), flush=True)  # noqa: T201
+    print(json.dumps({"book": event, **facts, "time": time.time()}), flush=True)
 
 
 def read_books(log: str) -> list[dict[str, object]]:
@@ -62,7 +62,7 @@ class Server:
         server = await asyncio.start_server(
             self.connection, self.options.host, self.options.port, backlog=self.options.backlog
         )
-        print(f"port {server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
+        print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
         for _ in range(self.options.workers):
             await self.start()
         await self.done.wait()

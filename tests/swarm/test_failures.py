@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import socket
+from types import SimpleNamespace
 
 import gevent
 import pytest
 
 from swarm import FailureKind
+from swarm.http.connection import MOST_READS, Connection
+from swarm.http.exchange import Origin
 from tests.ports import free_port
 from tests.swarm.harness import until, user_class
 from tests.swarm.scripted import reply, silent, then_close, then_reset
@@ -24,6 +27,43 @@ def drip(client, _asked):
     for _ in range(1000):
         client.send(b"x")
         gevent.sleep(0.02)
+
+
+def endless(begin, piece):
+    """An answer that never ends, as fast as it is taken."""
+
+    def script(client, _asked):
+        client.send(begin)
+        while True:
+            client.send(piece)
+
+    return script
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+LINES = b"x-a: b\r\n" * 512
+NONSENSE = {
+    "endless status line": (endless(b"HTTP/1.1 200 ", b"y" * 4096), FailureKind.PROTOCOL),
+    "endless header": (endless(HEAD + b"x: ", b"y" * 4096), FailureKind.PROTOCOL),
+    "endless headers": (endless(HEAD, LINES), FailureKind.PROTOCOL),
+    "endless early hints": (endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100), FailureKind.PROTOCOL),
+    "endless trailers": (endless(CHUNK + b"0\r\n", LINES), FailureKind.PROTOCOL),
+    "endless extension of a chunk": (endless(CHUNK + b"5;", b"y" * 4096), FailureKind.PROTOCOL),
+    "endless body": (
+        endless(HEAD + b"content-length: 10000000000\r\n\r\n", b"x" * 65536),
+        FailureKind.TIMEOUT,
+    ),
+    "endless chunks": (endless(CHUNK, b"1\r\nx\r\n" * 1000), FailureKind.TIMEOUT),
+    "negative length": (HEAD + b"content-length: -1\r\n\r\n", FailureKind.PROTOCOL),
+    "length beyond all numbers": (
+        HEAD + b"content-length: 1" + b"0" * 30 + b"\r\n\r\n",
+        FailureKind.PROTOCOL,
+    ),
+    "two lengths": (HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nabc", FailureKind.PROTOCOL),
+    "chunk beyond all numbers": (CHUNK + b"F" * 20 + b"\r\n", FailureKind.PROTOCOL),
+    "status below 100": (b"HTTP/1.1 099 What\r\n\r\n", FailureKind.PROTOCOL),
+    "zeros": (endless(b"", bytes(4096)), FailureKind.PROTOCOL),
+}
 
 
 def time_out(kind: FailureKind) -> float:
@@ -46,6 +86,7 @@ LOSSES = {
     "too slow": (drip, FailureKind.TIMEOUT),
     "404": (reply(b"", "404 Not Found"), FailureKind.HTTP_4XX),
     "503": (reply(b"", "503 Service Unavailable"), FailureKind.HTTP_5XX),
+    **NONSENSE,
 }
 
 
@@ -240,3 +281,22 @@ def test_what_never_connected_has_no_connection_in_its_row(make_swarm, tmp_path)
         row = next(csv.DictReader(file))
     assert row["kind"] == "refused"
     assert row["bytes_received"] in ("", "0")
+
+
+def test_a_flood_leaves_the_others_their_turn_and_time_outs_theirs():
+    """A server in a process of its own may send faster than the engine takes it in."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = (socket.AF_INET, socket.SOCK_STREAM, 0, server.getsockname())
+        connection = Connection(None, Origin(f"http://127.0.0.1:{server.getsockname()[1]}"), address, 0)
+        connection.connecting = False
+        connection.assign(SimpleNamespace(method="GET"), b"", 0)
+        taken = []
+
+        def flood(most):
+            data = b"x" * most if taken else HEAD + b"content-length: 10000000000\r\n\r\n" + b"x" * most
+            taken.append(most)
+            return data[:most]
+
+        connection.recv = flood
+        assert connection.receive() is None and 1 < len(taken) <= MOST_READS
+        connection.close()

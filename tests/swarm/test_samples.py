@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench.stats.histograms import quantile
 from swarm.engine.recorder import SecondLatencies
 from swarm.recording.batch import FROM_SCHEDULE, LATENESS, SERVICE, Batch, FailureRow, TraceRow
 from swarm.recording.histogram import Histogram, bucket_edges, locust_bucket, locust_buckets
@@ -51,6 +53,15 @@ def test_merging_is_exact(parts):
     assert merged.counts.tolist() == whole.counts.tolist()
     assert merged.total == sum(map(len, parts))
     assert merged.counts.dtype == np.int64
+
+
+@given(st.lists(st.lists(latencies, min_size=1), min_size=1, max_size=5), st.sampled_from([0.5, 0.9, 0.99]))
+def test_a_percentile_of_merged_parts_is_that_of_all_within_a_thousandth(parts, q):
+    merged = Histogram.merged([Histogram.of(array(part)) for part in parts])
+    found = quantile(merged.buckets, merged.counts, q, beyond=0)
+    samples = sorted(latency for part in parts for latency in part)
+    true = samples[max(0, math.ceil(q * len(samples) - 1e-9) - 1)]
+    assert found <= true and (true - found) * 1000 < max(found, 1)
 
 
 @given(st.lists(latencies, min_size=1), st.lists(latencies))

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.model.proxy import Kind
-from bench.model.records.schema import Record
+from bench.model.records.schema import Cpus, Record
 from bench.model.recycling import ProbeKind
+
+# Every second of a window is counted: one that claims more than a month is a mistake.
+_LONGEST_WINDOW_S = 31 * 86_400
 
 
 class ClosedLoad(Record):
@@ -37,8 +40,8 @@ class Search(Record):
 class Measured(Record):
     """What the generator said of the window; searches go by it, the analysis by the CSV files."""
 
-    requests: int
-    failures: int
+    requests: int = Field(ge=0)
+    failures: int = Field(ge=0)
     latency_us: dict[str, dict[str, float | None]]
     """By kind: `p50`, `p90`, `p99` (null where fewer than 10 lie beyond) and `max`."""
     arrivals: int | None
@@ -57,7 +60,7 @@ class Measured(Record):
 class Window(Record):
     """The measured part of a cell: whole Unix seconds."""
 
-    start: float
+    start: float = Field(ge=0)
     end: float
 
 
@@ -83,7 +86,15 @@ class Server(Record):
     whoami: dict[str, Any] | None
     """What a worker says of itself: `configuration`, `pid`, `python`, `loop`, `parser`, `versions`, and `app`
     (of one's own; a factory's ends in `()`)."""
-    cpus: Annotated[list[int], Field(min_length=1)] | None
+    cpus: Annotated[Cpus, Field(min_length=1)] | None
+
+    @field_validator("whoami")
+    @classmethod
+    def _texts(cls, whoami: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key in ("configuration", "loop", "parser", "app"):
+            if not isinstance((whoami or {}).get(key), str | None):
+                raise ValueError(f"{key} is no text")
+        return whoami
 
     @property
     def app(self) -> str | None:
@@ -94,7 +105,7 @@ class Server(Record):
 class Generator(Record):
     """The Locust processes that made the load, and the CPUs they were pinned to."""
 
-    cpus: list[int] = Field(min_length=1)
+    cpus: Cpus = Field(min_length=1)
     processes: int = Field(gt=0)
     engine: str
     """`swarm` or `locust`."""
@@ -194,6 +205,17 @@ class Cell(Record):
     server: Server | None
     generator: Generator | None
     measured: Measured | None
+    files: dict[str, str] = Field(default_factory=dict)
+    """The SHA-256 of each CSV file when the cell had been measured, by its name; none in cells from before it
+    was recorded."""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What no other cell of its run has as well."""
+        return (
+            *(self.configuration, self.scenario, self.load, self.search, self.workers, self.repeat),
+            *(self.recycling, self.probe and self.probe.kind, self.proxy is None),
+        )
 
     @property
     def treatment(self) -> str:
@@ -212,6 +234,8 @@ class Cell(Record):
             raise ValueError("a finished cell needs window, server, generator and measured")
         if self.window and self.window.end <= self.window.start:
             raise ValueError("the measured window ends before it starts")
+        if self.window and self.window.end - self.window.start > _LONGEST_WINDOW_S:
+            raise ValueError("the measured window is longer than a month")
         if self.search is not None and self.load.kind == "closed":
             raise ValueError("a step of a search is an open loop")
         if self.treatment != "none" and self.load.kind == "closed":

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from bench.model.records.schema import Record
+from bench.model.records.schema import Cpus, Record
 
 
 class Host(Record):
@@ -16,7 +16,7 @@ class Host(Record):
     system: str
     """`Linux 6.1`"""
     cpu: str
-    cpus: int
+    cpus: int = Field(gt=0)
     memory_bytes: int | None
     container: bool
 
@@ -24,9 +24,9 @@ class Host(Record):
 class CpuSplit(Record):
     """The CPUs that served, that loaded, and that did neither."""
 
-    server: list[int]
-    generator: list[int]
-    spare: list[int] = Field(default_factory=list)
+    server: Cpus
+    generator: Cpus
+    spare: Cpus = Field(default_factory=list)
     trusted: bool
     """false where server and generator had to share."""
     note: str | None = None
@@ -148,7 +148,7 @@ class Proxy(Record):
     """The proxy that clients of a run go through; which one is in the plan."""
 
     version: str
-    cpus: list[int]
+    cpus: Cpus
     """That it was pinned to: never those of the servers."""
     configuration: str
     """What clients and servers notice of it, with the addresses of an example."""
@@ -233,6 +233,52 @@ class Sittings(Record):
     reason: str | None = None
 
 
+class _Loads(Record):
+    users: list[int] | None = None
+    open: list[dict[str, Any]] | None = None
+    search: dict[str, Any] | None = None
+
+
+class _Kind(Record):
+    kind: str
+
+
+class _Precision(Record):
+    precision: float | None = None
+
+
+class _OwnApp(Record):
+    app: str
+    folder: str
+    baseline: dict[str, Any] | None = None
+
+
+class _Url(Record):
+    url: str
+
+
+class _Planned(Record):
+    """What is read of a recorded plan, whatever version of the suite recorded it."""
+
+    name: str = ""
+    summary: str | None = None
+    configurations: list[str] | str = "all"
+    scenarios: dict[str, _Loads] = Field(default_factory=dict)
+    workers: list[int] | None = None
+    repeats: int = 1
+    aliases: dict[str, str] = Field(default_factory=dict)
+    thresholds: dict[str, list[str]] = Field(default_factory=dict)
+    probes: list[_Kind] = Field(default_factory=list)
+    recycling: dict[str, Any] | None = None
+    rotation: _Precision | None = None
+    requirements: dict[str, Any] | None = None
+    own_app: _OwnApp | None = None
+    external: _Url | None = None
+    proxy: str | None = None
+    startup_timeout_s: float | None = None
+    catalogue: str | None = None
+
+
 class Run(Record):
     """`run.json`: one experiment."""
 
@@ -283,6 +329,23 @@ class Run(Record):
     wall_s: float | None
     load_s: float | None
     """Seconds under load: warm-up and window of every finished cell."""
+
+    @field_validator("plan")
+    @classmethod
+    def _as_it_is_read(cls, plan: dict[str, Any]) -> dict[str, Any]:
+        try:
+            _Planned.model_validate(plan)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return plan
+
+    @field_validator("configurations")
+    @classmethod
+    def _distinct(cls, configurations: list[Configuration]) -> list[Configuration]:
+        if len({each.name for each in configurations}) < len(configurations):
+            raise ValueError("a configuration is there twice")
+        return configurations
 
     @property
     def external(self) -> str | None:

@@ -18,7 +18,7 @@ from bench.experiment import results
 from bench.experiment.run import Request, run
 from bench.launch.local import Processes
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.files import write_text
+from bench.model.files import read_text, shortened, write_text
 
 FILE = "series.json"
 
@@ -66,12 +66,11 @@ class Series:
             UserError: it cannot be read, or another version of the suite wrote it.
         """
         try:
-            return cls(folder, Record.model_validate_json((folder / FILE).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise UserError(f"{folder / FILE} cannot be read: {error.strerror}") from error
+            return cls(folder, Record.model_validate_json(read_text(folder / FILE)))
         except ValidationError as error:
+            said = shortened(error.errors()[0]["msg"])
             raise UserError(
-                f"{folder / FILE} is not as this suite writes it ({error.errors()[0]['msg']}); measure again"
+                f"{folder / FILE} is not as this suite writes it ({said}); measure again"
             ) from error
 
     @property

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from bench.model.errors import UserError
+from bench.model.files import read_text
 from bench.model.settings import Configurations, having_variants
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ def _verdicts(results_folder: Path) -> "Iterator[tuple[Path, Verdict]]":
 
     for path in _latest_first([*results_folder.glob(_FILE), *results_folder.glob(f"*/report/{_FILE}")]):
         try:
-            yield path, Verdict.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError):  # of another version of the suite
+            yield path, Verdict.model_validate_json(read_text(path))
+        except (UserError, ValidationError):  # of another version of the suite, or not whole
             continue
 
 

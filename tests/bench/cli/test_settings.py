@@ -16,6 +16,7 @@ from bench.model.records.cell import Cell
 from bench.model.records.run import Run
 from tests import plans
 from tests.bench.commands import told
+from tests.fixtures.make_run import EPOCH, Spec, run_record
 
 VARIANTS = """
 [variant.without-line]
@@ -217,7 +218,7 @@ def test_it_says_whose_settings_it_tries_and_why(tmp_path, monkeypatch):
 def test_a_second_run_that_was_interrupted_says_how_to_go_on(tmp_path, monkeypatch):
     first = tmp_path / "20261130-000000-settings"
     first.mkdir()
-    facts = {"schema": 3, "status": "finished", "launcher": "processes", "plan": {}}
+    facts = run_record(first.name, Spec(), EPOCH + 9.0, 8)
     (first / "run.json").write_text(json.dumps(facts))
     known = SimpleNamespace(parents=["uvicorn"])
     together = [SimpleNamespace(parent="uvicorn", words="uvicorn (--backlog 100)")]

@@ -5,7 +5,8 @@ import pytest
 from bench.experiment import environments, inputs
 from bench.experiment.environments import Environments
 from bench.experiment.inputs import Inputs
-from bench.experiment.record import describe
+from bench.experiment.record import begin, describe
+from bench.experiment.results import RunFolder
 from bench.launch import stacks
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import UnavailableError
@@ -79,11 +80,12 @@ def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):
     described = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
     folder = tmp_path / "20260101-000000-mine"
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps(described))
+    begun = begin(RunFolder(folder), described, None)
+    (folder / "run.json").write_text(json.dumps(begun))
     recorded = inputs.recorded(tmp_path, folder.name, {})
     assert (recorded.name, recorded.plan) == ("mine", aliased)
     again = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
-    assert json.loads((folder / "run.json").read_text()) == again
+    assert json.loads((folder / "run.json").read_text()) == begun | again
     with pytest.raises(UsageError, match="it cannot change: rates_per_s"):
         inputs.recorded(tmp_path, folder.name, {"rates_per_s": [10.0]})
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,19 +13,21 @@ from bench.model.cells import Block, Cell, ClosedLoop
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT, write_json, write_text
 from bench.model.matching import differences
-from bench.model.records import schema
+from tests.fixtures.make_cell import Conditions, Load, Place, record
+from tests.fixtures.make_run import EPOCH, Spec, run_record
 
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=2, block=5)
-RUN = {
-    "schema": schema.SCHEMA,
-    "methodology": schema.METHODOLOGY,
+RUN = run_record("run", Spec(), EPOCH + 9.0, 8) | {
     "status": "interrupted",
     "seed": 3,
     "plan": {"name": "quick"},
-    "launcher": "processes",
-    "cpu_split": {"server": [0]},
     "stacks": {},
     "host": host.facts(),
+}
+PLACE = Place(Path(), "sanic", "sanic", "index", Load(8), 1, 2, 5, EPOCH, EPOCH, 1.0)
+MEASURED = {"requests": 9, "failures": 0, "latency_us": {}, "arrivals": None, "completions": None}
+FINISHED = record(PLACE, Conditions(), {"start": EPOCH + 1, "end": EPOCH + 3}, EPOCH + 3.5) | {
+    "measured": MEASURED
 }
 
 
@@ -71,14 +74,20 @@ def test_only_finished_cells_count_as_done(tmp_path):
         folder.cell(CELL).mkdir(parents=True)
         (folder.cell(CELL) / "latency.csv").touch()
         assert remaining([block], folder) == [block]
-        write_json(folder.cell(CELL) / "cell.json", {"status": "failed", "measured": None})
+        write_json(folder.cell(CELL) / "cell.json", FINISHED | {"status": "failed", "reason": "so"})
         assert remaining([block], folder) == [block]
-        write_json(folder.cell(CELL) / "cell.json", {"status": "finished", "measured": {}})
+        write_json(folder.cell(CELL) / "cell.json", FINISHED)
         assert remaining([block], folder) == [Block(5, "sanic", 1, 2, (other,))]
         write_json(folder.cell(CELL).parent / "x.json", {})
         folder.cell(other).mkdir(parents=True)
-        write_json(folder.cell(other) / "cell.json", {"status": "finished", "measured": {}})
+        write_json(folder.cell(other) / "cell.json", FINISHED)
         assert remaining([block], folder) == []
+        # One that was damaged since is neither taken for measured nor silently measured again.
+        (folder.cell(other) / "cell.json").write_text("{")
+        with pytest.raises(
+            UserError, match=r"c64-w1/r2/cell\.json is not JSON .*; restore it or run the cell"
+        ):
+            remaining([block], folder)
 
 
 def test_the_latest_unfinished_run_of_the_same_command_is_found(tmp_path):
@@ -136,12 +145,27 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
         assert not (tmp_path / ".serve-abc").exists()
 
 
+def test_links_that_a_stranger_left_are_not_followed(tmp_path):
+    """What lies behind them is somebody's own."""
+    own = tmp_path / "own"
+    cell = own / "sanic" / "index" / "c8-w1" / "r2"
+    cell.mkdir(parents=True)
+    write_json(cell / "cell.json", FINISHED)
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (".serve-abc", ".sitting-1", ".whole-1"):
+        (run / name).symlink_to(own)
+    with results.RunFolder(run):
+        assert [path.name for path in run.iterdir()] == [".lock"]
+    assert (cell / "cell.json").exists()
+
+
 def test_a_broken_or_foreign_run_is_told(tmp_path):
     path = make(tmp_path, "run", schema=99)
-    with pytest.raises(UserError, match="has schema 99, this suite reads 3"):
+    with pytest.raises(UserError, match="has results schema 99, this version of Whichworker reads 3"):
         results.read_run(path)
     (path / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"no readable run\.json"):
+    with pytest.raises(UserError, match=r"run\.json is not JSON"):
         results.read_run(path)
 
 

@@ -1,6 +1,7 @@
 """Sittings of servers under a stand-in for the generator."""
 
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +14,11 @@ from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from targets.configurations import load as load_catalogue
 from tests.bench.commands import LIGHT
+from tests.fixtures.make_cell import Conditions, Load, Place, record
+from tests.fixtures.make_run import EPOCH
 
+PLACE = Place(Path(), "sanic-single", "sanic-single", "index", Load(2), 1, 1, 1, EPOCH, EPOCH, 1.0)
+FAILED = record(PLACE, Conditions(), {"start": EPOCH, "end": EPOCH + 1}, EPOCH + 1) | {"status": "failed"}
 ROTATION = {"sittings": 2, "load_s": 0.5, "settle_s": 0.1}
 
 
@@ -185,7 +190,7 @@ def test_a_sitting_that_was_kept_but_not_moved_is_moved_by_the_next_run(tmp_path
     for name in ("one", "one-again"):
         cell = tmp_path / ".whole-1" / name / "index/c2-w1/r1"
         cell.mkdir(parents=True)
-        (cell / "cell.json").write_text('{"status": "failed"}')
+        (cell / "cell.json").write_text(json.dumps(FAILED))
         assert not (tmp_path / name).exists()
     with RunFolder(tmp_path) as folder:
         assert [each.repeat for each in kept(sittings, folder)] == [1]

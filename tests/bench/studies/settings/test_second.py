@@ -10,6 +10,7 @@ from bench.model.files import ROOT
 from bench.studies.settings import second
 from bench.studies.settings.combination import combine
 from targets.configurations import load
+from tests.fixtures.make_run import EPOCH, Spec, run_record
 
 
 @pytest.fixture
@@ -70,7 +71,10 @@ def test_it_is_measured_once(first):
     made = combinations(inputs.catalogue)
     path = second.prepare(first, inputs, made)
     assert second.finished(path, made) is None
-    recorded = {"schema": 3, "status": "interrupted", "plan": plan.load(str(path)).model_dump(mode="json")}
+    recorded = run_record("run", Spec(), EPOCH + 9.0, 8) | {
+        "status": "interrupted",
+        "plan": plan.load(str(path)).model_dump(mode="json"),
+    }
     run = path.parent / "20261130-000001-settings-combined"
     run.mkdir()
     (run / "run.json").write_text(json.dumps(recorded))

@@ -1,0 +1,248 @@
+"""Whatever becomes of a file of a run: an error that names it, or the figures that were measured.
+
+`make fuzz MINUTES=60` tries others than CI does.
+"""
+
+import json
+import os
+import resource
+import shutil
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import results
+from analysis.study import Study
+from bench.model.columns import FILES
+from bench.model.errors import UserError
+from bench.model.files import sha256
+from tests.damage import damaged, damaged_json, damaged_table, examples
+from tests.fixtures.make_recycling import STORIES, make_recycling
+from tests.fixtures.make_run import Open, Rotating, Spec, make_run
+
+# What the report is made of, in an order in which each needs what comes before it.
+PARTS = (
+    "summary", "loads", "rates", "searches", "capacity", "violations", "findings", "alike", "sittings",
+    "recycling", "prices", "deploys", "settings", "verdict",
+)  # fmt: skip
+FIGURES = ["configuration", "scenario", "repeat", "requests", "failures", "throughput", "cpu_us", "p99_us"]
+
+
+def measured(folder):
+    """A run of two configurations and an alias, of one cell each."""
+    spec = Spec(
+        configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, repeats=1, aliases={"again": "sanic"}
+    )
+    return make_run(folder, spec)
+
+
+def opened(folder):
+    loads = {"index": (Open((1000,)),)}
+    return make_run(folder, Spec(configurations=("sanic",), scenarios={}, open=loads, repeats=1))
+
+
+def rotated(folder):
+    spec = Spec(
+        configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, repeats=2, rotation=Rotating(),
+        unavailable=(),
+    )  # fmt: skip
+    return make_run(folder, spec)
+
+
+def recycled(folder):
+    return make_recycling(folder, STORIES[:2])
+
+
+class Run:
+    """A run on the disk in which one file at a time is another, and what it says while it is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".csv"))
+        self.figures = figures(folder)
+
+    def of(self, name):
+        """The first of the files of a name."""
+        return next(path for path in self.files if path.name == name)
+
+    def with_file(self, path, content):
+        """What becomes of the run with other bytes in a file: its figures, or None where it is refused."""
+        try:
+            with replaced(path, content):
+                return figures(self.folder)
+        except UserError as error:
+            said = str(error)
+            assert len(said.splitlines()) <= 2 and len(said) < 900, said
+            assert path.name in said or str(path.parent) in said, said
+            return None
+
+
+@contextmanager
+def replaced(path, content):
+    """Have other bytes in a file for a while."""
+    before = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def figures(folder):
+    """All that is computed of a run; returns those of its cells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        study = Study(results.load(folder))
+        for part in PARTS:
+            getattr(study, part)
+    return study.summary[FIGURES].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module", params=[measured, opened, rotated, recycled], ids=lambda make: make.__name__)
+def run(request, tmp_path_factory):
+    return Run(request.param(tmp_path_factory.mktemp("results") / "20261130-080000-damaged"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return Run(measured(tmp_path_factory.mktemp("results") / "20261130-080000-whole"))
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    """One whose cells know what their files were, as those of today do."""
+    folder = measured(tmp_path_factory.mktemp("results") / "20261130-080000-sealed")
+    for path in folder.rglob("cell.json"):
+        files = {table.name: sha256(table) for table in path.parent.glob("*.csv")}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    return Run(folder)
+
+
+def any_damage(path):
+    """A strategy for what may have become of a file."""
+    content = path.read_bytes()
+    own = damaged_json(content) if path.suffix == ".json" else damaged_table(content)
+    return st.one_of(damaged(content), own, own, own)
+
+
+@examples(8)
+@given(st.data())
+def test_a_fuzzed_file_is_named_or_does_no_harm(run, data):
+    path = data.draw(st.sampled_from(run.files), label="file")
+    run.with_file(path, data.draw(any_damage(path), label="content"))
+
+
+@examples(12)
+@given(st.data())
+def test_no_figure_rests_on_a_fuzzed_table(sealed, data):
+    """Cells know the SHA-256 of their files: no change is so small that it passes."""
+    path = data.draw(st.sampled_from([each for each in sealed.files if each.stem in FILES]), label="file")
+    content = data.draw(any_damage(path), label="content")
+    found = sealed.with_file(path, content)
+    assert (found is None) == (content != path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",1\n", ",x\n", r"latency\.csv, line \d+: count is no whole number: 'x'; remove .* and resume"),
+        (",1\n", ",-1\n", r"latency\.csv, line \d+: count cannot be -1"),
+        (",1\n", ",\n", r"latency\.csv, line \d+: has no count"),
+        (",1\n", "\n", r"latency\.csv, line \d+: has 5 values, not 6"),
+        (",1\n", "," + "9" * 30 + "\n", r"latency\.csv, line \d+: count cannot be 9{30}"),
+        ("service,", "service,-", r"latency\.csv, line 2: bucket_us cannot be -"),
+        ("service,", "service,inf,", r"latency\.csv, line 2: has 7 values, not 6"),
+        (
+            "\n1790000",
+            "\n1090000",
+            r"latency\.csv, line 2: second is 1090\d+, and the cell was measured at 179",
+        ),
+        ("GET", "\udcff", r"latency\.csv, line 2: is not text in UTF-8"),
+        ("GET", '"GET', r"latency\.csv, line \d+: "),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(whole, old, new, message):
+    path = whole.of("latency.csv")
+    text = path.read_text()
+    assert old in text
+    changed = text.replace(old, new, 1).encode("utf-8", "surrogateescape")
+    with replaced(path, changed), pytest.raises(UserError, match=message):
+        results.load(whole.folder)
+
+
+def test_a_file_that_was_cut_is_named_with_its_last_line(whole):
+    path = whole.of("host.csv")
+    content = path.read_bytes()
+    lines = content.count(b"\n")
+    with replaced(path, content[:-2]), pytest.raises(UserError, match=rf"line {lines}: is cut short"):
+        results.load(whole.folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": {"start": 0, "end": 1e12}}, "longer than a month"),
+        ({"started": float("inf")}, "started: inf is no number that can be measured"),
+        ({"block": 10**300}, r"block: 10+… is no number"),
+        ({"configuration": "nobody"}, "run.json knows no 'nobody'"),
+        ({"configuration": "uvicorn"}, "are the same cell"),
+        ({"server": {"a": [[[]]] * 3}}, "server.command: Field required"),
+        ({"reason": json.loads("[" * 60 + "]" * 60)}, "nothing is nested so deeply"),
+    ],
+)
+def test_what_cannot_be_in_a_cell_is_named_with_its_key(whole, changes, message):
+    path = whole.of("cell.json")
+    content = json.dumps(json.loads(path.read_text()) | changes).encode()
+    with replaced(path, content), pytest.raises(UserError, match=message):
+        results.load(whole.folder)
+
+
+def test_links_out_of_the_folder_and_what_is_no_file_are_not_read(whole, tmp_path):
+    path = whole.of("latency.csv")
+    before = path.read_bytes()
+    secret = tmp_path / "secret"
+    secret.write_bytes(before)
+    path.unlink()
+    try:
+        path.symlink_to(secret)
+        with pytest.raises(UserError, match=r"latency\.csv leads to .*secret, out of "):
+            results.load(whole.folder)
+        for target, what in (("/dev/zero", "is no file"), (path.name, "Too many levels|cannot be read")):
+            path.unlink()
+            path.symlink_to(target)
+            with pytest.raises(UserError, match=what):
+                results.load(whole.folder)
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(UserError, match="is no file"):
+            results.load(whole.folder)
+    finally:
+        path.unlink()
+        path.write_bytes(before)
+    elsewhere = shutil.move(path.parent, tmp_path / "cell")
+    try:
+        path.parent.symlink_to(elsewhere)
+        with pytest.raises(UserError, match=r"cell\.json leads to "):
+            results.load(whole.folder)
+    finally:
+        path.parent.unlink()
+        shutil.move(elsewhere, path.parent)
+    # A run that is looked at through a link is that run.
+    (tmp_path / "link").symlink_to(whole.folder)
+    assert results.load(tmp_path / "link").run.run == whole.folder.name
+
+
+def test_a_million_rows_are_read_in_bounded_memory(whole):
+    path = whole.of("failures.csv")
+    header = path.read_bytes().splitlines()[0]
+    window = json.loads((path.parent / "cell.json").read_text())["window"]["start"]
+    row = f"{window + 0.5},GET,/index,timeout,1000.0,1.0,1,0,1,,no whole response within 1 s\n".encode()
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with replaced(path, header + b"\n" + row * 1_000_000):
+        found = results.load(whole.folder)
+    assert found.failures["count"].sum() > 1_000_000 - 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 1_500_000
