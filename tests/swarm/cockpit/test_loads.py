@@ -64,7 +64,7 @@ def test_start_has_bench_serve_what_was_chosen_and_stop_says_what_was_measured(c
     asked = {key: event[key] for key in event if key != "request"}
     assert asked == {
         "event": "start", "configuration": "one", "workers": 2, "max_requests": 500, "scenario": "s0",
-        "scenarios": ["s0"], "users": 4, "rate_per_s": None, "host": None,
+        "scenarios": ["s0"], "users": 4, "rate_per_s": None, "host": None, "proxy": None,
     }  # fmt: skip
     told = cockpit.until(measured, "a measured second")
     assert told["state"] == "running" and told["load"]["url"] == null_server
