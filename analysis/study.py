@@ -19,6 +19,9 @@ from analysis.settings import Settings, seconds, settings
 from analysis.sittings import Sittings, sittings
 from analysis.summary import closed_loads, open_loads, summarise
 from analysis.thresholds import Violation, violations
+from bench.model.files import ROOT
+from targets import configurations
+from targets.configurations import Catalogue
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
 
@@ -31,6 +34,13 @@ class Study:
 
     def __init__(self, loaded: results.Results) -> None:
         self.results = loaded
+
+    @cached_property
+    def catalogue(self) -> Catalogue | None:
+        """The catalogue that the run chose from, as it is today; None where there is none any more."""
+        own = self.results.run.plan.get("catalogue")
+        path = configurations.CONFIGURATIONS if own is None else ROOT / own
+        return configurations.load(path) if path.is_file() else None
 
     @cached_property
     def summary(self) -> pd.DataFrame:

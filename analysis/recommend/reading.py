@@ -30,7 +30,6 @@ from analysis.recycling.limits import TIMES_N
 from analysis.recycling.requests import rate
 from analysis.study import Study
 from analysis.words import MIB, MISSING, counted
-from bench.model.files import ROOT
 from bench.model.records.run import Configuration, Run
 from bench.model.requirements import First
 from targets import configurations as targets
@@ -87,13 +86,13 @@ def read(
     measured = {str(name) for study in studies for name in study.results.cells["configuration"]}
     considered = [name for name in entries if name in measured - aliases]
     fast = [] if performance is None else [performance]
-    variants = _variants(studies, considered)
+    variants, suites = _variants(studies, considered), targets.load()
     return Evidence(
         runs=tuple(_source(study.results.run) for study in studies),
         configurations=tuple(
             replace(
                 _known(entries[name], performance, _measured_by(replacing, name)),
-                tuning=tuning(name, entries[name].recycle, tried, first),
+                tuning=tuning(name, entries[name].recycle, tried, first, suites=suites),
             )
             for name in considered
         ),
@@ -171,11 +170,8 @@ def _known(entry: Configuration, performance: Study | None, recycling: Study | N
 
 def _entry(recorded: Configuration, studies: Sequence[Study]) -> targets.Configuration | None:
     """The configuration in the catalogue of today that the runs chose from; it renders commands."""
-    own = next((path for study in studies if (path := study.results.run.plan.get("catalogue"))), None)
-    path = targets.CONFIGURATIONS if own is None else ROOT / own
-    if not path.is_file():
-        return None
-    found = targets.load(path).configurations.get(recorded.name)
+    chosen = next((study for study in studies if study.results.run.plan.get("catalogue")), studies[0])
+    found = None if chosen.catalogue is None else chosen.catalogue.configurations.get(recorded.name)
     return found if found is not None and found.recycle == recorded.recycle else None
 
 

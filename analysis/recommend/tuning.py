@@ -8,7 +8,6 @@ from analysis.recommend.evidence import Tuned, Tuning
 from analysis.settings import Judged, measured
 from analysis.study import Study, study
 from bench.model.errors import UserError
-from bench.model.files import ROOT
 from bench.model.records.run import Run
 from bench.model.requirements import First
 from targets import configurations
@@ -28,11 +27,19 @@ def runs_of_settings(root: Path, like: Run) -> list[Study]:
     return studies
 
 
-def tuning(name: str, recycle: str | None, tried: Sequence[Study], first: First | None = None) -> Tuning:
+def tuning(
+    name: str,
+    recycle: str | None,
+    tried: Sequence[Study],
+    first: First | None = None,
+    *,
+    suites: Catalogue | None = None,
+) -> Tuning:
     """What the runs in `tried`, the latest first, and the catalogue know of a configuration's settings.
 
     `recycle` is how it replaces workers, which no setting changes. Which settings the command has follows
-    what comes `first`; where nobody says so (None), it is what is worth it.
+    what comes `first`; where nobody says so (None), it is what is worth it. `suites` is the suite's
+    catalogue, if it was read already.
     """
     mine: dict[str, tuple[Judged, str]] = {}
     for each in tried:
@@ -54,16 +61,17 @@ def tuning(name: str, recycle: str | None, tried: Sequence[Study], first: First 
         if (judged.decisive or judged.broken) and judged.facts.varies not in settled
     }
     known = settled | {mine[variant][0].facts.varies for variant in figures}
+    varied = _varied(name, suites or configurations.load())
     return Tuning(
         tuned=tuned,
         figures=tuple(figures.values()),
-        untried=tuple(each for each in dict.fromkeys(_varied(name)) if each not in known),
+        untried=tuple(each for each in dict.fromkeys(varied) if each not in known),
     )
 
 
-def _varied(name: str) -> Iterator[str]:
+def _varied(name: str, suites: Catalogue) -> Iterator[str]:
     """The settings of a configuration that the suite's variants change."""
-    for entry in configurations.load().variants(name).values():
+    for entry in suites.variants(name).values():
         assert entry.variant is not None
         if not entry.variant.default:
             yield entry.variant.varies
@@ -141,8 +149,6 @@ def _of_second(name: str, second: Study, wanted: Together) -> tuple[Judged, Conf
 
 
 def _catalogue(tried: Study) -> Catalogue | None:
-    """The catalogue that a run chose from, as it is today; None where there is none any more."""
-    run = tried.results.run
-    own = run.plan.get("catalogue")
-    path = configurations.CONFIGURATIONS if own is None else ROOT / own
-    return configurations.load(path).on(len(run.cpu_split.server)) if path.is_file() else None
+    """The catalogue that a run chose from, as it is today, on the CPUs that its servers had."""
+    known = tried.catalogue
+    return None if known is None else known.on(len(tried.results.run.cpu_split.server))

@@ -142,7 +142,7 @@ def test_a_later_run_of_a_single_setting_leaves_the_command_what_a_wider_one_fou
 
 def test_a_verdict_asks_for_settings_by_what_it_ranks_by(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(reading, "tuning", lambda *given: asked.append(given[-1]) or Tuning())
+    monkeypatch.setattr(reading, "tuning", lambda *given, **_: asked.append(given[-1]) or Tuning())
     spec = Spec(configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, repeats=2)
     run = study(make_run(tmp_path / "quick", spec))
     judge([run], Requirements(restart="none"))

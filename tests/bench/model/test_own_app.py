@@ -206,7 +206,7 @@ def test_a_locustfile_takes_the_place_of_a_plans_scenarios_under_all_its_loads(s
     inputs = narrowed("quick", changes)
     chosen = inputs.plan
     assert inputs.name == "quick" and chosen.loaded == ["users"]
-    assert chosen.scenarios["users"].users == [64, 128] and not chosen.scenarios["users"].open
+    assert chosen.scenarios["users"].users == [64, 256] and not chosen.scenarios["users"].open
     with pytest.raises(UsageError, match="no file or folder"):
         narrowing.narrow(chosen, {"locustfiles": "nowhere.py"})
 
