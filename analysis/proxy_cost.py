@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -94,9 +95,13 @@ class ProxyCost:
         """The throughput behind the proxy of each configuration, in the load that loses most."""
         least: dict[str, Row] = {}
         for row in self.rows:
+            if isnan(row.throughput.mean):  # no sitting has a good slice of both ways
+                continue
             best = least.setdefault(row.configuration, row)
             if row.throughput.mean < best.throughput.mean:
                 least[row.configuration] = row
+        if not least:
+            return f"What {self.kind} costs is not known: no sitting has good slices of both ways."
         told = [f"{row.throughput.text()} with {name}" for name, row in least.items()]
         return f"Throughput behind {self.kind} to that past it, in the load that loses most: {listed(told)}."
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.proxy_cost import FRAME, proxy_cost
+from analysis.words import MISSING
 
 
 def cells(throughput, p99_us, cpu_us=50.0, configuration="sanic", **changes):
@@ -38,6 +39,17 @@ def test_ratios_are_those_of_the_two_ways_within_a_sitting():
     assert means == pytest.approx((2**0.5 * 1000, 2**0.5 * 800))
     assert len(sanic.texts()) == len(found.columns)
     assert "0.800 (0.800 to 0.800) with sanic" in found.finding
+
+
+def test_without_a_good_slice_nothing_is_known():
+    broken = BEHIND.assign(throughput=float("nan"))
+    found = proxy_cost("nginx", broken, DIRECT, ["sanic", "uvicorn", "granian"])
+    assert found.finding.startswith("What nginx costs is not known") and MISSING in found.rows[0].texts()
+    partly = pd.concat([broken.assign(scenario="index-close"), BEHIND])
+    both = pd.concat([DIRECT.assign(scenario="index-close"), DIRECT])
+    assert (
+        "0.800 (0.800 to 0.800) with sanic" in proxy_cost("nginx", partly, both, ["sanic", "uvicorn"]).finding
+    )
 
 
 def test_what_did_not_rotate_on_both_ways_is_not_compared():
