@@ -1,5 +1,6 @@
 """The part of a plan that says what a scenario is run under: closed loops, open loops, searches."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
@@ -81,3 +82,19 @@ class Loads(Table):
         """The most connections that any of its loads holds."""
         search = [self.search.users] if self.search else []
         return max([*(self.users or []), *(loads.users for loads in self.open), *search])
+
+
+def check_recycled(scenarios: Mapping[str, Loads], *, rotates: bool) -> str:
+    """Raise ``ValueError`` for loads under which no worker can be replaced; returns the rule, in words.
+
+    In a closed loop a server that stalls gets fewer requests, which would hide what that costs. So closed
+    loops are never recycled: a plan has both only where it says by `[rotation]` that its closed loops compare
+    the servers.
+    """
+    only = "a plan of recycling takes open loads only"
+    for name, loads in scenarios.items():
+        if loads.users is not None and not rotates:
+            raise ValueError(f'[scenarios.{name}] "users" are closed loops, and {only} (--rates)')
+        if loads.search is not None:
+            raise ValueError(f"[scenarios.{name}.search] is a search, and {only}")
+    return only

@@ -25,7 +25,7 @@ from bench.model import thresholds
 from bench.model.deployed import Deployed, check_external
 from bench.model.errors import UsageError, unknown
 from bench.model.files import ROOT, check_plain, shortened
-from bench.model.loads import Loads
+from bench.model.loads import Loads, check_recycled
 from bench.model.machines import machine
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan_errors import first
@@ -210,17 +210,7 @@ class Plan(Table):
                 raise ValueError(f"[scenarios.{name}.recycling] needs [recycling], which this plan has not")
 
     def _check_recycling(self) -> None:
-        """In a closed loop a server that stalls gets fewer requests, which would hide what that costs.
-
-        So closed loops are never recycled. A plan may have both where it says by `[rotation]` that its closed
-        loops compare the servers.
-        """
-        only = "a plan of recycling takes open loads only"
-        for name, loads in self.scenarios.items():
-            if loads.users is not None and self.rotation is None:
-                raise ValueError(f'[scenarios.{name}] "users" are closed loops, and {only} (--rates)')
-            if loads.search is not None:
-                raise ValueError(f"[scenarios.{name}.search] is a search, and {only}")
+        only = check_recycled(self.scenarios, rotates=self.rotation is not None)
         if self.rotation is not None:
             return
         for name, limits in self.thresholds.items():
