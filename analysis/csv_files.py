@@ -122,7 +122,8 @@ def _again(path: Path, within: Path) -> str:
 
 def _frame(content: bytes, columns: Mapping[str, str]) -> pd.DataFrame:
     types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
-    return pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
+    with np.errstate(invalid="ignore"):  # of an infinite integer pandas warns before it raises
+        return pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
 
 
 def _is_other(content: bytes, digest: str | None) -> bool:
