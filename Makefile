@@ -31,6 +31,11 @@ PROXY_RETRIES ?=
 # default or off: does it keep connections to servers? on: do clients reach it by TLS?
 PROXY_KEEPALIVE ?=
 PROXY_TLS ?=
+# Other machines that make the load, and the address of this one that they reach (docs/machines.md).
+EXPECT_GENERATORS ?=
+LOST_GENERATOR ?=
+ADDRESS ?=
+MASTER ?=
 RESULTS ?= results
 RUN ?=
 ARGUMENTS ?=
@@ -94,7 +99,8 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,sittings,$(SITTINGS)) $(call option,precision,$(PRECISION)) $(call option,time-limit,$(TIME_LIMIT)) \
 	$(if $(BLOCKS),--blocks) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
-	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
+	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) $(call option,expect-generators,$(EXPECT_GENERATORS)) \
+	$(call option,lost-generator,$(LOST_GENERATOR)) $(call option,address,$(ADDRESS)) \
 	$(call option,server,$(SERVER)) $(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
 	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) \
 	$(if $(PROXY_TLS),$(if $(filter on,$(PROXY_TLS)),--proxy-tls,$(error PROXY_TLS=on is all there is))) \
@@ -105,7 +111,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -135,6 +141,9 @@ report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, 
 notebook: $(VENV)/.notebook ## Open the analysis in JupyterLab on the latest run (or RUN=).
 	@PYTHONPATH="$(CURDIR)" WHICHWORKER_RUN="$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))" \
 		$(VENV)/bin/jupyter lab analysis/notebooks
+
+worker: $(VENV)/.suite ## Make load for a run on another machine: MASTER=10.0.0.1, its ADDRESS= (docs/machines.md).
+	@$(PYTHON) -m bench worker --master "$(MASTER)" $(ARGUMENTS)
 
 serve: $(VENV)/.suite ## Serve the app: CONFIGURATION=sanic PORT=8000 WORKERS=1.
 	@$(PYTHON) -m bench serve "$(CONFIGURATION)" --port "$(PORT)" $(call option,workers,$(WORKERS)) $(call option,startup-timeout,$(STARTUP_TIMEOUT))

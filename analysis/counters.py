@@ -115,7 +115,8 @@ def steal(results: Results) -> pd.Series:
 def others(results: Results) -> pd.Series:
     """Share of the time of the server's and the generator's CPUs that neither they nor the meter used.
 
-    An external server is one of the others, and only the generator's CPUs count. In a rotation the share is
+    An external server is one of the others, and only the generator's CPUs count; of a generator on other
+    machines none does. In a rotation the share is
     that of the whole sitting under a load, in which none of its servers and meters is one of the others: the
     clocks of CPUs tick too seldom for slices.
 
@@ -130,7 +131,8 @@ def others(results: Results) -> pd.Series:
     """
     cells = results.finished
     own = (server_cpu(results) + meter_cpu(results)).where(metered(cells), 0.0) + _proxy_cpu(results)
-    known = generator_growth(results, "cpu_s") + _of_sitting(cells, own)
+    generator = generator_growth(results, "cpu_s").where(cells["generator_cpus"].map(bool), 0.0)
+    known = generator + _of_sitting(cells, own)
     total = _cpu_time(cells)
     left = total - _host_cpu(results, NOT_BUSY) - known
     seconds = cells["window_end"] - cells["window_start"]
@@ -198,8 +200,9 @@ def softirq(results: Results) -> pd.Series:
 
     NaN where the server was on the machine of the generator: there it is the traffic of both.
     """
-    cells = results.finished
-    columns, host = ["irq_s", "softirq_s"], results.server_host
+    cells, columns = results.finished, ["irq_s", "softirq_s"]
+    here = results.run.generators is not None and results.run.server_host is None
+    host = results.host if here else results.server_host
     read = host[["cell", "cpu", "time"]].assign(spent=host[columns].sum(axis=1, skipna=False))
     spent: dict[Any, float] = {}
     of_server: dict[Any, list[int]] = cells["server_cpus"].to_dict()

@@ -265,6 +265,8 @@ def _row(path: Path, cell: Cell) -> dict[str, object]:
         "parser": whoami.get("parser"),
         "generator_cpus": generator.cpus if generator else None,
         "generator_processes": generator.processes if generator else None,
+        "generator_usable": generator.usable if generator else None,
+        "retransmitted": generator.retransmitted if generator else None,
         "engine": generator.engine if generator else None,
         "path": str(path),
         "files": cell.files,

@@ -86,9 +86,7 @@ def summarise(results: Results) -> pd.DataFrame:
     memory = counters.within(counters.server_memory(results.processes), cells).groupby("cell")
     summary[["pss_bytes", "rss_bytes"]] = memory[["pss_bytes", "rss_bytes"]].max()
     summary["busy"] = summary["cpu_s"] / (seconds * counters.server_cpus(cells))
-    # A Locust process runs on one CPU at a time, however many it may choose from.
-    usable = np.minimum(cells["generator_cpus"].map(len), cells["generator_processes"])
-    summary["generator_busy"] = _generator_work(results) / (seconds * usable)
+    summary["generator_busy"] = _generator_work(results) / (seconds * cells["generator_usable"])
     summary["steal"] = counters.steal(results)
     summary["others"] = counters.others(results)
     reports = counters.reports_within(results.generator, cells).groupby("cell")
@@ -120,7 +118,6 @@ def _rotated(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
     attempts = sums["requests"] + sums["failures"]
     # What idle neighbours take of the server's CPUs is not there for the server.
     left_s = metered_s * counters.server_cpus(own) - sums["idle_cpu_s"].fillna(0.0)
-    usable = np.minimum(own["generator_cpus"].map(len), own["generator_processes"])
     figures = pd.DataFrame(
         {
             "requests": sums["requests"].astype(int),
@@ -132,7 +129,7 @@ def _rotated(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
             "cpu_s": sums["cpu_s"],
             "cpu_us": rotation.cpu_us(sums),
             "busy": sums["cpu_s"] / left_s,
-            "generator_busy": sums["generator_s"] / (seconds * usable),
+            "generator_busy": sums["generator_s"] / (seconds * own["generator_usable"]),
             "steal": sums["steal_s"] / (seconds * counters.sliced_cpus(own)),
             "little": _request_seconds(results).reindex(sums.index) / sums["begun_s"] / own["users"],
         }

@@ -23,57 +23,55 @@ from time import time
 from typing import Any, Final
 
 import gevent
-import gevent.event
 import locust
 import locust.runners
 from gevent.queue import Queue
+from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner
 
-from .control.cell import Cell, CellFailed, Progress, Ramp, allow_fast_spawning, prepare_load, rate_of
+from .control.cell import Cell, CellFailed, Progress, Ramp, allow_fast_spawning, prepare_load
+from .control.generators import workers_of
 from .control.options import locust_settings
-from .control.pacemaker import Pacemaker, not_swarm, pacemaker_of
+from .control.pacemaker import LEAD_S, Pacemaker, not_swarm, pacemaker_of
 from .control.plugin import Coordinator, coordinator_of
 from .control.process import QuitOutcome, claim, commands, emit, end_process, enter_folder, quit_locust
 from .control.rotation import Order, Rotation
 from .control.rotor import rotor_of
 from .control.scenarios import LoadError, Scenario, Scenarios
-from .control.workers import LIMIT_S, QUIT_MESSAGE, NotReadyError, Workers, obey_master
+from .control.spawner import Spawner
+from .control.workers import (
+    LIMIT_S,
+    QUIT_MESSAGE,
+    REPORT_INTERVAL_S,
+    NotReadyError,
+    Workers,
+    work,
+)
+from .recording.apart import Apart
 from .recording.files import locust_csv
 from .recording.summary import Window, read_window
-from .users.user_code import described
 
 logger = logging.getLogger("swarm.session")
 
-SPAWN_LIMIT_S: Final = 60.0
 COUNT_LIMIT_S: Final = 3.0
 """How long it takes at most until a master has counted the users of its workers."""
-REPORT_INTERVAL_S: Final = 1.0
-"""How often Locust workers report: by default every 3 s, which is as long as some cells."""
 
 
 class Session:
     """Runs cells in one environment, each with the scenario of one file in place."""
 
     def __init__(
-        self,
-        scenarios: Scenarios,
-        processes: int,
-        given: Sequence[str] = (),
-        limit_s: float = LIMIT_S,
+        self, scenarios: Scenarios, environment: Environment, workers: Workers | None = None
     ) -> None:
-        """`given` are the options of the locustfiles, for the workers of a master. Raises LoadError.
+        """`workers` are those of the environment's master; without any, users run here.
 
-        `limit_s` is how long these may take to start.
+        Raises LoadError, NotReadyError.
         """
         self._scenarios = scenarios
-        self._processes = processes
-        self._environment = scenarios.environment()
+        self._environment = environment
         self._environment.dispatcher_class = Ramp
         allow_fast_spawning()
-        files = list(scenarios.all)
-        self._workers = None
-        if processes > 1:
-            self._workers = Workers(self._environment, files, given, processes, limit_s)
+        self._workers = workers
         self._runner: LocalRunner | MasterRunner = (
             self._environment.create_local_runner() if self._workers is None else self._workers.runner
         )
@@ -85,14 +83,15 @@ class Session:
         self._expected = 0  # users of a rotation that must go on running, once all have been counted
         scenarios.open(self._environment, self._runner)
         self._coordinator: Coordinator = coordinator_of(self._environment)
+        self._apart = Apart()
+        if self._workers is not None and self._workers.are_elsewhere:
+            self._coordinator.apart = self._apart
         scenarios.watch(self._coordinator.code)
         self._pacemaker: Pacemaker = pacemaker_of(self._environment)
         self._pacemaker.automatic = False  # a cell says when
         rotor_of(self._environment)
         self.progress = Progress(self._runner, self._coordinator, self._check)
-        self._spawned = gevent.event.Event()
-        self._count = 0
-        self._environment.events.spawning_complete.add_listener(self._note_spawned)
+        self._spawner = Spawner(self._environment, self._runner, self._check)
         self._stopped_by_file = self._quit_by_file = False
         self._environment.events.test_stopping.add_listener(self._note_stopping)
         self._quit_runner = self._runner.quit
@@ -100,9 +99,24 @@ class Session:
         if self._workers is not None:
             self._runner.register_message(QUIT_MESSAGE, self._note_quitting)
 
+    @property
+    def processes(self) -> int:
+        """How many run users."""
+        return 1 if self._workers is None else self._workers.count
+
+    @property
+    def generators(self) -> list[dict[str, Any]] | None:
+        """Those of other machines; None where all processes are here."""
+        return None if self._workers is None else self._workers.record()
+
     def abort(self, reason: str) -> None:
         """End the current cell as failed."""
         self._aborted = reason
+
+    def over(self) -> None:
+        """Tell generators of other machines that no other session follows."""
+        if self._workers is not None:
+            self._workers.say_over()
 
     def close(self) -> QuitOutcome:
         """Tell locustfiles that the session ends, stop users and processes."""
@@ -128,12 +142,12 @@ class Session:
         Raises CellFailed with the reason where there is nothing to be measured.
         """
         self._require(order.scenario)
-        self._aborted = None
+        self._begin_load()
         rotation = self._rotation = Rotation(self._environment, self._workers, order, self._check_users)
         try:
             try:
-                rotation.prepare(self._scenarios, self._processes)
-                self._spawn_in_time(rotation.users)
+                rotation.prepare(self._scenarios, self.processes)
+                self._spawner.spawn(rotation.users)
                 self._count_users(rotation.users)
                 parts = rotation.run()
             finally:
@@ -150,7 +164,7 @@ class Session:
         Raises CellFailed with the reason where there is nothing to be measured.
         """
         scenario = self._require(cell.scenario)
-        self._aborted = None
+        self._begin_load()
         self.progress.cell = cell.id
         self._put(scenario, cell)
         environment = self._environment
@@ -167,7 +181,18 @@ class Session:
             figures = read_window(cell.directory, *window)
         if not figures.requests and not figures.failures:
             raise CellFailed(self._why_silent(), see_log=True)
-        return {"event": "finished", "window": {"start": window[0], "end": window[1]}, **asdict(figures)}
+        event = {"event": "finished", "window": {"start": window[0], "end": window[1]}, **asdict(figures)}
+        if self._workers is not None:
+            event |= self._workers.report(lambda clients: self._apart.figures(clients, *window))
+        return event
+
+    def _begin_load(self) -> None:
+        self._aborted = None
+        self._stopped_by_file = self._quit_by_file = False
+        if self._workers is not None:
+            self._workers.check()
+            self._workers.begin_load()
+            self._pacemaker.lead_s = LEAD_S + self._workers.round_trip_s
 
     def _require(self, file: str) -> Scenario:
         scenario = self._scenarios.get(file)
@@ -180,8 +205,8 @@ class Session:
         if cell.arrivals is not None:
             if reason := not_swarm(scenario.classes):
                 raise CellFailed(reason)
-            if cell.users < self._processes:
-                few = f"{cell.users} users, {self._processes} processes"
+            if cell.users < self.processes:
+                few = f"{cell.users} users, {self.processes} processes"
                 raise CellFailed(f"an open loop needs a user in each process: {few}")
         rotor_of(self._environment).clear()
         files = [scenario.file]
@@ -190,7 +215,7 @@ class Session:
     def _swarm(self, cell: Cell) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
         users = cell.users
-        self._spawn_in_time(users)
+        self._spawner.spawn(users)
         began = self._pacemaker.begin() if cell.arrivals is not None else time()
         start = math.ceil(began + cell.warmup_s)
         self.progress.warm_up(start)
@@ -201,29 +226,11 @@ class Session:
 
     def _expect(self, users: int) -> None:
         """Raise CellFailed where fewer users run by now."""
+        if self._workers is not None:
+            self._workers.check()
         if self._runner.user_count < users:
             left = self._runner.user_count
-            raise CellFailed(self._coordinator.code.why_fewer(users, left, self._count), see_log=True)
-
-    def _spawn_in_time(self, users: int) -> None:
-        late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s", see_log=True)
-        with gevent.Timeout(SPAWN_LIMIT_S, late):
-            self._spawn(users)
-
-    def _spawn(self, users: int) -> None:
-        self._spawned.clear()
-        self._stopped_by_file = self._quit_by_file = False
-        self._runner.start(users, spawn_rate=rate_of(users))
-        while not self._spawned.wait(0.05):
-            failure = getattr(self._runner.spawning_greenlet, "exception", None)
-            if failure is not None:
-                raise CellFailed(f"users could not be spawned: {described(failure)}", see_log=True)
-            self._check()
-        self._check()
-
-    def _note_spawned(self, user_count: int, **_: object) -> None:
-        self._count = user_count
-        self._spawned.set()
+            raise CellFailed(self._coordinator.code.why_fewer(users, left, self._spawner.count), see_log=True)
 
     def _note_stopping(self, **_: object) -> None:
         self._stopped_by_file = not self._ending
@@ -251,6 +258,8 @@ class Session:
     def _check(self) -> None:
         if self._aborted is not None:
             raise CellFailed(self._aborted)
+        if self._workers is not None:
+            self._workers.check()
         if self._coordinator.error is not None:
             self._environment.process_exit_code = None  # it is not a locustfile that has set it
             raise CellFailed(self._coordinator.error)
@@ -287,6 +296,10 @@ class Session:
         return f"the locustfile ended the test: it called runner.{'quit' if self._quit_by_file else 'stop'}()"
 
 
+def _tell_joined(names: list[str]) -> None:
+    emit(event="joining", joined=names)
+
+
 def _serve(session: Session) -> None:
     """Obey commands until standard input ends."""
     cells: Queue[dict[str, Any]] = Queue()
@@ -307,6 +320,8 @@ def _serve(session: Session) -> None:
                 session.abort(command.get("reason", "aborted"))
             elif kind == "drop":
                 session.drop(str(command.get("target")), str(command.get("reason", "dropped")))
+            elif kind == "over":
+                session.over()
             elif kind == "metered":
                 session.meter(command.get("readings", []))
             elif kind == "enough":
@@ -340,18 +355,6 @@ def _run(session: Session, command: Mapping[str, Any]) -> dict[str, Any]:
         raise CellFailed(ended, see_log=True, over=True) from error
 
 
-def _work(scenarios: Scenarios, port: int) -> None:
-    """Be one Locust worker of a session until standard input ends."""
-    environment = scenarios.environment()
-    runner = environment.create_worker_runner("127.0.0.1", port)
-    obey_master(runner, scenarios)
-    scenarios.open(environment, runner)
-    scenarios.watch(coordinator_of(environment).code)
-    for _ in commands():
-        pass
-    end_process(lambda: quit_locust(environment))
-
-
 def main() -> None:
     """Run a session, or one of its Locust workers, by the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -366,6 +369,8 @@ def main() -> None:
         metavar="S",
         help="how long workers may take to start",
     )
+    parser.add_argument("--generators", type=int, metavar="N", help="so many join, from other machines")
+    parser.add_argument("--master", metavar="HOST:PORT", help="where: an address of this machine")
     parser.add_argument("--worker", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     claim()
@@ -375,15 +380,18 @@ def main() -> None:
     try:
         scenarios = Scenarios(arguments.scenario, arguments.option)
         if arguments.worker is not None:
-            _work(scenarios, arguments.worker)
+            work(scenarios, arguments.worker)
             return
-        session = Session(scenarios, arguments.processes, arguments.option, arguments.import_timeout)
+        environment = scenarios.environment()
+        workers = workers_of(environment, list(scenarios.all), arguments, _tell_joined)
+        session = Session(scenarios, environment, workers)
     except (LoadError, NotReadyError) as error:
         raise SystemExit(str(error)) from error
     emit(
         event="ready",
         locust=locust.__version__,
-        processes=arguments.processes,
+        processes=session.processes,
+        generators=session.generators,
         scenarios={file: each.names for file, each in scenarios.all.items()},
         engines={file: each.engine for file, each in scenarios.all.items()},
         settings=asdict(locust_settings()),

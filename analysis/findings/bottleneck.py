@@ -201,10 +201,10 @@ def little(measured: Measurements) -> Iterator[Finding]:
     sound = measured.closed[~(measured.closed["error_rate"] > ERROR_RATE)]
     # Every slice of a rotation has edges of its own.
     window_s = sound["slice_s"].fillna(sound["loaded_s"])
-    # A Locust process runs on one CPU at a time, however many it may choose from.
-    usable_cpus = finished["generator_cpus"].map(len).clip(upper=finished["generator_processes"])
     edges = sound["mean_us"] / 1e6 / window_s
-    own = sound["generator_busy"].fillna(0) * usable_cpus.reindex(sound.index) / sound["users"]
+    own = (
+        sound["generator_busy"].fillna(0) * finished["generator_usable"].reindex(sound.index) / sound["users"]
+    )
     log = places.generator_log(measured.results.directory)
     for scenario, group in sound[sound["little"] < 1 - IDLE_USERS - edges - own].groupby("scenario"):
         yield IDLE.found(

@@ -28,7 +28,8 @@ SOFTIRQ = Kind(
     "softirq", "number", "What else happened?", "interrupts",
     f"`SOFTIRQ_SHARE` = {SOFTIRQ_SHARE:g}",
     "the share of the servers' CPUs that the kernel spent on interrupts, most of which are the network's and "
-    "no process has, where the servers are on another machine. In a rotation it is that of the whole sitting",
+    "no process has, where servers and generator are on several machines. In a rotation it is that of the "
+    "whole sitting",
     topics=("cost",),
 )  # fmt: skip
 
@@ -65,14 +66,15 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
 @finds(SOFTIRQ)
 def softirq(measured: Measurements) -> Iterator[Finding]:
     """CPU time of the servers' machine that is no process's."""
-    if measured.results.run.server_host is None:
+    run = measured.results.run
+    if run.server_host is None and run.generators is None:
         return
     share = counters.softirq(measured.results)
     for scenario, group in measured.summary[share > SOFTIRQ_SHARE].groupby("scenario"):
         yield SOFTIRQ.found(
             f"the kernel spent up to {share[group.index].max():.0%} of the servers' CPUs on interrupts",
             spoils="CPU time per request as the cost of serving one, which lacks that",
-            advice="count it in when you size a machine (softirq_s of server_host.csv)",
+            advice="count it in when you size a machine (softirq_s of server_host.csv or host.csv)",
             scenario=scenario,
             cells=group,
         )

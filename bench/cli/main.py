@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from bench.cli import choose_n, claims, compare, doctor, listings, report, run, serve, settings, ui, verdict
+from bench.cli import (
+    choose_n,
+    claims,
+    compare,
+    doctor,
+    listings,
+    report,
+    run,
+    serve,
+    settings,
+    ui,
+    verdict,
+    worker,
+)
 from bench.cli.trust import ceiling, coverage, known_answers, replay, rotation, self_check
 
 app = typer.Typer(
@@ -20,7 +33,7 @@ app = typer.Typer(
 # The commands as --help groups them.
 _GROUPS = {
     "Before you measure": (doctor, listings),
-    "Measure": (run, settings, ui, serve),
+    "Measure": (run, settings, ui, serve, worker),
     "What the measurements say": (report, verdict, compare, claims, choose_n),
     "How far to trust the suite": (known_answers, coverage, ceiling, rotation, self_check, replay),
 }

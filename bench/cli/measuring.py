@@ -34,6 +34,7 @@ from bench.model.records.schema import MOST_NUMBER
 # Groups of --help.
 _ROTATING = "Rotation: closed loops of servers that are all alive at once"
 _BEHIND = "Behind a proxy, as in production"
+_ELSEWHERE = "Load from other machines"
 
 
 def _asked(
@@ -136,6 +137,32 @@ def _asked(
             rich_help_panel=_BEHIND,
         ),
     ] = None,
+    expect_generators: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Have the load made by so many other machines, which join by `bench worker --master`.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    lost_generator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help='When one is lost, its cell fails, and the run does this: end, or "go on" without it.',
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="The address of this machine that they reach; servers listen there, too. 127.0.0.1:5557 if "
+            "left out.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
     proxy_keepalive: Annotated[
         str | None,
         typer.Option(
@@ -199,6 +226,7 @@ def _asked(
         "server": server,
         "proxy": proxy,
         "proxy_retries": proxy_retries,
+        "generators": _generators(expect_generators, lost_generator),
         "proxy_keepalive": proxy_keepalive,
         "proxy_tls": proxy_tls or None,
         "startup_timeout_s": startup_timeout,
@@ -224,6 +252,7 @@ def _asked(
         seed=seed,
         port=port,
         launcher=launcher,
+        address=address,
         network=network,
         steer_host=steer_host,
     )
@@ -250,6 +279,12 @@ def succeeded(result: Result, command: str) -> bool:
     if (unserved := results.none_succeeded(result.folder)) is not None:
         errors.print(unserved, markup=False, soft_wrap=True)
     return not result.outcome.failed and unserved is None
+
+
+def _generators(expected: int | None, lost: str | None) -> dict[str, Any] | None:
+    """What these options change in ``[generators]``; ``None``: nothing."""
+    given = {"expected": expected, "lost": lost}
+    return {key: value for key, value in given.items() if value is not None} or None
 
 
 def _rates(text: str | None) -> list[float] | None:

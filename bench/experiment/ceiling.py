@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.experiment.rig import Rig
 from bench.experiment.session import CellError, Load
@@ -25,6 +26,7 @@ from bench.launch.server import ServerError
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, cpu_times
 from bench.model.plan import Plan
+from bench.model.records.cell import Generator
 from bench.stats.counters import growth, rate
 from targets.configurations import Configuration
 
@@ -85,6 +87,7 @@ class Ceiling(BaseModel):
     generator_busy: float
     server_busy: float
     measured: float
+    of_each: dict[str, float] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)
@@ -221,8 +224,9 @@ def _settled(rig: Rig, subject: Subject, null: NullServer, scratch: Path) -> Mea
 
 def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measured:
     """One cell against the null server."""
-    here = rig.launcher.servers_here
-    cpus = {*rig.split.generator, *([_null_cpu(rig.split)] if here else [])}
+    here, elsewhere = rig.launcher.servers_here, rig.session.generators is not None
+    # On this machine.
+    cpus = {*(() if elsewhere else rig.split.generator), *([_null_cpu(rig.split)] if here else [])}
     usages: list[Usage] = []
 
     def watch() -> str | None:
@@ -245,19 +249,29 @@ def _cell(rig: Rig, subject: Subject, null: NullServer, folder: Path) -> Measure
     work, spin = generator_cpus(folder / "generator.csv", start, end)
     server, everyone = cpus_used(usages, start, end)
     requests_per_s = event["requests"] / (end - start)
+    generator = rig.session.describe(load.scenario)
+    usable = Generator.model_validate(generator).usable
     ceiling = Ceiling(
         scenario=subject.scenario,
         users=subject.users,
-        processes=len(rig.split.generator),
+        processes=generator["processes"],
         requests_per_s=round(requests_per_s, 1),
-        at_least=is_at_least(work / len(rig.split.generator)),
+        at_least=is_at_least(work / usable),
         cpu_us=round(work / requests_per_s * 1e6, 3),
-        generator_busy=round(work / len(rig.split.generator), 4),
+        generator_busy=round(work / usable, 4),
         server_busy=round(server, 4),
         measured=float(start),
+        of_each=_of_each(generator.get("machines"), end - start),
     )
-    known = work + spin + (server if here else 0.0)
-    return Measured(ceiling, start, max(0.0, everyone - known) / len(cpus))
+    known = (0.0 if elsewhere else work + spin) + (server if here else 0.0)
+    return Measured(ceiling, start, max(0.0, everyone - known) / len(cpus) if cpus else 0.0)
+
+
+def _of_each(machines: Sequence[Mapping[str, Any]] | None, seconds: float) -> dict[str, float] | None:
+    """What each generator of other machines had of the requests per second; ``None`` where there are none."""
+    if machines is None:
+        return None
+    return {each["name"]: round(each["requests"] / seconds, 1) for each in machines}
 
 
 def _null_cpu(split: CpuSplit) -> int:

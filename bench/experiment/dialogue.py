@@ -99,8 +99,9 @@ class Dialogue:
         is_awaited: Callable[[Event], bool],
         timeout_s: float,
         check: Callable[[], None] = lambda: None,
+        hear: Callable[[Event], None] = lambda _: None,
     ) -> Event | None:
-        """The next event that ``is_awaited``, ``None`` if there is none in time; other events are dropped.
+        """The next event that ``is_awaited``, ``None`` if there is none in time; ``hear`` gets the others.
 
         ``check`` is called several times a second; what it raises ends the wait.
 
@@ -111,8 +112,10 @@ class Dialogue:
         while True:
             check()
             event = self.next(_POLL_S)
-            if event is not None and is_awaited(event):
-                return event
+            if event is not None:
+                if is_awaited(event):
+                    return event
+                hear(event)
             if time.monotonic() > deadline:
                 return None
 
@@ -121,18 +124,20 @@ class Dialogue:
         is_ready: Callable[[Event], bool],
         import_s: float,
         check: Callable[[], None] = lambda: None,
+        hear: Callable[[Event], None] = lambda _: None,
+        more_s: float = 0.0,
     ) -> Event:
         """The event that says the child is ready; the others are as for ``await_event``.
 
-        ``import_s`` is how long an import of its locustfiles may take.
+        ``import_s`` is how long an import of its locustfiles may take, ``more_s`` what it may wait besides.
 
         Raises:
             EndedError: as ``next``.
             NotReadyError: it was not ready in time.
         """
         # Its worker processes import the locustfiles after it has done so itself.
-        timeout_s = 2 * import_s + _READY_SLACK_S
-        event = self.await_event(is_ready, timeout_s, check)
+        timeout_s = 2 * import_s + _READY_SLACK_S + more_s
+        event = self.await_event(is_ready, timeout_s, check, hear)
         if event is None:
             raise NotReadyError(
                 f"{self._name} was not ready after {timeout_s:g} s: give the import of locustfiles more "

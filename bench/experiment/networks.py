@@ -48,6 +48,8 @@ def wanted(
         UsageError: what was asked for contradicts itself, or what else was asked for.
     """
     _check(launcher, asked)
+    if plan.generators is not None:
+        _check_generators(plan, launcher, asked)
     if plan.external is not None or launcher == Remote.name:
         return None
     if launcher == Compose.name:
@@ -69,8 +71,20 @@ def _check(launcher: str, asked: Asked) -> None:
         raise UsageError(f"{given} is of this machine's own network: leave out --network {OWN}")
 
 
+def _check_generators(plan: Plan, launcher: str, asked: Asked) -> None:
+    """Raise ``UsageError`` where generators of other machines cannot reach what they are to load."""
+    if launcher == Compose.name:
+        raise UsageError("generators on other machines reach no container of this one: leave out LAUNCHER=")
+    if plan.proxy is not None:
+        raise UsageError("a proxy (PROXY=) is reached by generators of this machine only: leave it out")
+    if asked.network == OWN:
+        raise UsageError(f"generators on other machines do not reach --network {OWN}: leave it out")
+
+
 def _why_host(plan: Plan, source: Source | None, asked: Asked) -> str | None:
     """Why a run keeps this machine's network; ``None`` if nothing speaks for it."""
+    if plan.generators is not None:
+        return "it is this machine's network, where generators of other machines reach its servers"
     if asked.network == HOST:
         return f"it is this machine's network, as --network {HOST} asks"
     if asked.port is not None:

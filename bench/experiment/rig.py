@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from bench.experiment import locustfiles, session
 from bench.experiment.environments import Environments
+from bench.experiment.generators import Generators
 from bench.experiment.inputs import Inputs, catalogue_file
 from bench.experiment.session import Session
 from bench.launch.database import Database, Source
@@ -80,12 +81,14 @@ class Rig:
         proxy: Proxy | None = None,
         wanted: Wanted | None = None,
         generator: bool = True,
+        generators: Generators | None = None,
     ) -> Self:
         """The rig for the scenarios at some paths, which writes to ``folder``.
 
         ``source`` is where the scenarios' database comes from, ``proxy`` what clients go through, ``wanted``
         the network where all are to meet.
-        Without ``generator`` it has no session: the load comes from elsewhere.
+        Without ``generator`` it has no session: the load comes from elsewhere. ``generators`` are those of
+        other machines.
         """
         plan, ready = inputs.plan, environments.ready
         launcher.open(
@@ -108,7 +111,7 @@ class Rig:
             launcher,
             split,
             folder,
-            session=_session(inputs, launcher, paths, split, folder, say) if generator else None,
+            session=_session(inputs, launcher, paths, split, folder, say, generators) if generator else None,
             database=database,
             suite=environments.suite,
             tls=plan.proxy_tls or any(each.tls for each in environments.available(inputs).values()),
@@ -139,6 +142,7 @@ class Rig:
                 stack.enter_context(self.database)
             if self._session is not None:
                 stack.enter_context(self._session)
+                self._session.gather()
             self._entered = stack.pop_all()
         return self
 
@@ -149,13 +153,19 @@ class Rig:
 
 
 def _session(
-    inputs: Inputs, launcher: Launcher, paths: Mapping[str, Path], split: CpuSplit, folder: Path, say: Say
+    inputs: Inputs,
+    launcher: Launcher,
+    paths: Mapping[str, Path],
+    split: CpuSplit,
+    folder: Path,
+    say: Say,
+    generators: Generators | None,
 ) -> Session:
     """The load generator for the scenarios at some paths."""
     plan = inputs.plan
     command = session.arguments(
         [launcher.inside(path) for path in paths.values()],
-        len(split.generator),
+        len(split.generator) if generators is None else 1,
         locustfiles.session_arguments(launcher, plan),
         plan.import_s,
     )
@@ -167,4 +177,5 @@ def _session(
         say=say,
         folder=locustfiles.folder_of_users(plan) or ROOT,
         import_s=plan.import_s,
+        generators=generators,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.experiment import connections, locustfiles, networks, results
+from bench.experiment import connections, generators, locustfiles, networks, results
 from bench.experiment.blocks import duration, estimate_s, expand, load_s, possible
 from bench.experiment.ceiling import subjects, why_none
 from bench.experiment.ceilings import Cache, kept_or_measured, note
@@ -26,6 +26,7 @@ from bench.experiment.sittings import Rotation, arrange, begin_rotation
 from bench.launch import proxy as proxies
 from bench.launch.database import Database
 from bench.launch.launcher import Launcher
+from bench.launch.local import Processes
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import Say
 from bench.machine import host
@@ -41,7 +42,8 @@ from bench.model.plan import Plan
 class Request:
     """The options of a run; ``changes`` are those of its plan, as ``narrowing.narrow`` takes them.
 
-    With ``steered`` false a network of the run's own is not steered: it shows what steering does.
+    ``address`` is where generators on other machines reach this one (``HOST[:PORT]``). With ``steered`` false
+    a network of the run's own is not steered: it shows what steering does.
     """
 
     results: Path
@@ -53,6 +55,7 @@ class Request:
     port: int | None = None
     launcher: str | None = None
     allow_remote: bool = False
+    address: str | None = None
     network: str | None = None
     steer_host: bool = False
     steered: bool = True
@@ -81,6 +84,7 @@ def run(request: Request, console: Console) -> Result:
     resumed = None if request.resume is None else results.find(request.results, request.resume)
     _check_load(inputs.plan, request)
     launcher = _launcher(request, resumed, inputs.plan, say)
+    gathering = generators.gathering(inputs.plan, request.address, launcher)
     split = _split(inputs, launcher, say)
     inputs = inputs.on(len(split.server))
     proxy = proxies.find(inputs.plan, split.own)
@@ -123,6 +127,7 @@ def run(request: Request, console: Console) -> Result:
                 source=source,
                 proxy=proxy,
                 wanted=wanted,
+                generators=gathering.expected(record.get("generators"), progress.say),
             )
             configurations = environments.available(inputs)
             runner = Runner(folder, plan, record["seed"], configurations, paths, rig, progress)
@@ -158,7 +163,7 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
     """The launcher of the run; a run goes on with the one that it was begun with."""
     begun_with = None if resumed is None else results.read_run(resumed)["launcher"]
     launcher, why = choose_launcher(
-        request.launcher or begun_with,
+        request.launcher or begun_with or _launcher_of(plan),
         request.port,
         plan.external,
         packages=plan.packages,
@@ -170,6 +175,11 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
     if (no_ceiling := why_none(plan)) is not None:
         say(f"no ceiling: {no_ceiling}")
     return launcher
+
+
+def _launcher_of(plan: Plan) -> str | None:
+    """The only launcher that a plan may have, if that is so: generators elsewhere reach no container."""
+    return Processes.name if plan.generators is not None and plan.external is None else None
 
 
 def _held(request: Request, resumed: Path | None, launcher: Launcher) -> dict[str, Any]:
@@ -227,6 +237,8 @@ def _carry_out(
         }
         if rotation is not None:
             measured["rotation"] = rotation.facts
+        if (elsewhere := runner.rig.session.generators) is not None:
+            measured["generators"] = elsewhere.facts
         if (network := runner.rig.launcher.network) is not None:  # the clock of another machine moves
             record["network"] = dict(network)
         folder.write(record | measured | {"status": status, "ended": ended})
@@ -281,8 +293,9 @@ def _note_ceilings(runner: Runner, record: dict[str, Any]) -> None:
     if not plain:
         say("no ceilings: the null server speaks no TLS")
         return
-    # What an external server or somebody's own app answers may differ from run to run.
-    ours = runner.plan.external is None and runner.plan.own_app is None
+    # What an external server or somebody's own app answers may differ from run to run, as other machines may.
+    own = (runner.plan.external, runner.plan.own_app, runner.plan.generators)
+    ours = all(each is None for each in own)
     ceilings = kept_or_measured(
         runner.rig,
         plain[0],

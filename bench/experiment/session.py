@@ -18,8 +18,10 @@ from bench.experiment.dialogue import (
     NotReadyError,
     ignored_settings,
 )
+from bench.experiment.generators import Generators
 from bench.launch.server import last_lines
 from bench.machine.processes import spawn
+from bench.model.errors import UserError
 from bench.model.files import ROOT, shown
 from bench.model.plan import IMPORT_S
 
@@ -30,6 +32,8 @@ _MOST_AROUND = 8.0
 # Time for a generator to end a cell that is aborted.
 _ABORT_S = 3.0
 _POLL_S = 0.1
+# Time for generators of other machines to join; the session itself gives up before.
+_JOIN_S = 630.0
 
 # The events that end a cell, and the fields of the one that says that the generator can run cells.
 _LAST = ("finished", "failed")
@@ -128,12 +132,13 @@ class Session:
         say: Callable[[str], None] = lambda _note: None,
         folder: Path = ROOT,
         import_s: float = IMPORT_S,
+        generators: Generators | None = None,
     ) -> None:
         """``start`` starts ``command`` as ``processes.spawn`` or ``Launcher.start_program`` does.
 
         ``log`` takes its standard error; ``say`` gets notes for people. ``folder`` is the working folder of
         its users. Each of its processes may take ``import_s`` seconds to import the scenarios, and a cell
-        ``slack_s`` seconds beyond its load.
+        ``slack_s`` seconds beyond its load. ``generators`` are those of other machines that make its load.
         """
         self._spawn = start
         self._command = command
@@ -143,6 +148,9 @@ class Session:
         self._say = say
         self._folder = folder
         self._import_s = import_s
+        self.generators = generators
+        self._machines: list[dict[str, Any]] | None = None  # of the last load
+        self._segments: dict[str, int] | None = None  # likewise
         self._settings_noted = False
         self._dialogue: Dialogue | None = None
         self._ready: Event | None = None
@@ -156,9 +164,20 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.generators is not None and self._dialogue is not None:
+            self._dialogue.send("over")
         # An interrupted run does not wait for long.
         for note in self._end(GOODBYE_S if kind is None else None):
             self._say(note)
+
+    def gather(self) -> None:
+        """Wait until the generators of other machines are there, if there are to be any.
+
+        Raises:
+            UserError: they do not come.
+        """
+        if self.generators is not None:
+            self._await_ready(lambda: None)
 
     def run(self, load: Load, watch: Callable[[], str | None], on_progress: Callable[[Event], None]) -> Event:
         """Run one cell and return its ``finished`` event.
@@ -210,11 +229,16 @@ class Session:
             self._end()
             raise
         if event["event"] == "failed":
+            if self.generators is not None:
+                self.generators.lose(event.get("lost", ()))
             if event.get("over"):
                 self._end()
             where = f"; see {shown(self._log)}" if event.get("see_log") else ""
             # The generator may notice a dying server before we do: the better reason wins.
             raise CellError(watch() or f"{event['reason']}{where}")
+        if self.generators is not None:
+            self._machines = self.generators.finished(event)
+            self._segments = event["segments"]
         return event
 
     def _run(
@@ -262,19 +286,23 @@ class Session:
     def describe(self, scenario: str) -> dict[str, Any]:
         """The ``generator`` object of a cell that was run just now."""
         assert self._ready is not None
-        return {
-            "cpus": list(self._cpus),
-            "processes": self._ready["processes"],
-            "engine": self._ready["engines"][scenario],
-        }
+        engine = self._ready["engines"][scenario]
+        if self._machines is not None:
+            processes = sum(len(each["processes"]) for each in self._machines)
+            elsewhere = {"machines": self._machines, "segments": self._segments}
+            return {"cpus": [], "processes": processes, "engine": engine, **elsewhere}
+        return {"cpus": list(self._cpus), "processes": self._ready["processes"], "engine": engine}
 
     def _start(self) -> None:
         self._end()
         self._ready = None
-        self._dialogue = Dialogue(self._spawn, self._command, self._cpus, self._log)
+        command = [*self._command, *(() if self.generators is None else self.generators.words)]
+        self._dialogue = Dialogue(self._spawn, command, self._cpus, self._log)
 
     def _await_ready(self, watch: Callable[[], str | None]) -> None:
-        """Wait until the generator can run cells; raises ``CellError``."""
+        """Wait until the generator can run cells; raises ``CellError``, and ``UserError`` as ``gather``."""
+        if self.generators is not None:
+            self.generators.check()
 
         def check() -> None:
             if (reason := watch()) is not None:
@@ -286,16 +314,27 @@ class Session:
             return
         assert self._dialogue is not None
         try:
-            self._ready = self._dialogue.await_ready(_is_ready, self._import_s, check)
+            self._ready = self._dialogue.await_ready(_is_ready, self._import_s, check, *self._joining)
         except EndedError as error:
+            if self.generators is not None:
+                raise UserError(f"the generators did not come together{last_lines(self._log)}") from error
             raise self._died() from error
         except NotReadyError as late:
             self._end()
             raise CellError(str(late)) from late
+        if self.generators is not None:
+            self.generators.ready(self._ready["generators"])
         if not self._settings_noted and "settings" in self._ready:
             self._settings_noted = True
             if (note := ignored_settings(self._ready["settings"], self._folder)) is not None:
                 self._say(note)
+
+    @property
+    def _joining(self) -> tuple[Callable[[Event], None], float]:
+        """Who hears of generators that join, and how long that may take (s)."""
+        if self.generators is None:
+            return (lambda _event: None), 0.0
+        return self.generators.hear, _JOIN_S
 
     def _is_of_cell(self, event: Event) -> bool:
         """Whether an event belongs to the current cell: it may come late, or be written by a locustfile."""

@@ -175,7 +175,7 @@ class SittingRunner:
             table.settle_s,
             table.slice_s or self._slices_s.get((scenario, load.users, sitting.workers)),
             self._manners,
-            sorted({*self._cpus, *rig.split.generator}),
+            sorted({*self._cpus, *(rig.split.generator if rig.session.generators is None else ())}),
             targets,
             elsewhere=not rig.launcher.servers_here,
         )
@@ -222,6 +222,7 @@ class SittingRunner:
         network = self._runner.rig.launcher.network
         # Another machine sends nothing that this one's CPUs would have to take in for it.
         steered = network is not None and (network["steered_to"] is not None or "wire" in network)
+        steered |= self._runner.rig.session.generators is not None
         if not steered or self._table.both_manners:
             return _BOTH
         return _STEERED if self._runner.rig.proxy is None else _BESIDE_PROXY

@@ -56,6 +56,8 @@ def _without_limits(value: Any) -> Any:
 
 def _network(run: Run) -> str:
     """What of the network makes numbers others."""
+    if run.generators is not None:
+        return "between the server and generators on other machines"
     if run.network is None:
         return "not recorded"
     if run.network.wire is not None:
@@ -75,6 +77,8 @@ def unlike(one: Run, other: Run, *, setup: bool = True) -> Iterator[str]:
         yield f"host {one.host.hostname} and {other.host.hostname}"
     if one.host.cpu != other.host.cpu:
         yield f"CPU {one.host.cpu} and {other.host.cpu}"
+    if (one.generators is None) != (other.generators is None):
+        yield "load from this machine and, over a network, from others"
     if (one.server_host is None) != (other.server_host is None):
         yield "servers on this machine and, over a network, on another"
     elif one.server_host is not None and one.served_by.machine_id != other.served_by.machine_id:

@@ -51,6 +51,9 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
         raise UsageError(
             f"{_options(rotation)} narrow a plan with [rotation], and this has none (bench plans)"
         )
+    if "generators" in changed:
+        before = {} if plan.generators is None else plan.generators.model_dump()
+        changed["generators"] = {**before, **changed["generators"]}
     names = changed.pop("scenarios", None) or plan.loaded
     probed = {probe.scenario for probe in plan.probes}
     changed["scenarios"] = {

@@ -25,6 +25,7 @@ from bench.model import thresholds
 from bench.model.deployed import Deployed, check_external
 from bench.model.errors import UsageError, unknown
 from bench.model.files import ROOT, check_plain, shortened
+from bench.model.generators import GeneratorsTable
 from bench.model.loads import Loads, check_recycled
 from bench.model.machines import machine
 from bench.model.own_app import BEFORE, OwnApp
@@ -100,6 +101,8 @@ class Plan(Table):
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
     """A server that runs already, in place of configurations: `{"url": …, "name": …}`
     ([external.md](external.md))."""
+    generators: GeneratorsTable | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`[generators]`: other machines make the load ([machines.md](machines.md))."""
     server: Annotated[str, AfterValidator(machine)] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )

@@ -22,7 +22,7 @@ from ..control.options import locust_settings
 from ..control.plugin import coordinator_of
 from ..control.process import claim, emit, quit_locust
 from ..control.scenarios import LoadError, Scenarios
-from ..control.workers import NotReadyError, Workers
+from ..control.workers import LocalWorkers, NotReadyError, Workers
 from .form import SPAWN_RATE, USERS
 from .link import Link
 from .live import Live
@@ -58,7 +58,7 @@ def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     environment = _environment(offer, scenarios)
     files, workers = list(scenarios.all), None
     if offer.processes > 1:
-        workers = Workers(environment, files, offer.options, offer.processes, offer.import_timeout_s)
+        workers = LocalWorkers(environment, files, offer.options, offer.processes, offer.import_timeout_s)
     runner = environment.create_local_runner() if workers is None else workers.runner
     web_ui = CockpitUI(environment, offer)
     scenarios.open(environment, runner, web_ui)

@@ -20,10 +20,12 @@ class Pending:
     def __init__(self, count: int) -> None:
         self._count = count
         self.answers: list[Mapping[str, Any]] = []
+        self.whose: list[str] = []  # the ids of the workers that gave them
         self.done = Event()
 
-    def add(self, answer: Mapping[str, Any]) -> None:
+    def add(self, answer: Mapping[str, Any], client_id: str = "") -> None:
         self.answers.append(answer)
+        self.whose.append(client_id)
         if len(self.answers) == self._count:
             self.done.set()
 
@@ -67,4 +69,4 @@ class Crew:
         del environment
         pending = self._asked.get(msg.data["number"])
         if pending is not None:
-            pending.add(msg.data["data"])
+            pending.add(msg.data["data"], msg.node_id)

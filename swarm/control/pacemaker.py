@@ -41,13 +41,14 @@ class Pacemaker:
     """Starts and stops the schedules of one environment.
 
     `automatic` says that they start as soon as Locust has spawned its users. A caller that spawns users in
-    several steps sets it to False and calls `begin`.
+    several steps sets it to False and calls `begin`. `lead_s` is how long after that the schedules start.
     """
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._workers: set[str] = set()
         self.automatic = True
+        self.lead_s = LEAD_S
         hooks = environment.events
         hooks.test_start.add_listener(self._started)
         hooks.spawning_complete.add_listener(self._spawned)
@@ -73,7 +74,7 @@ class Pacemaker:
 
         Returns the Unix time at which they start.
         """
-        start = time() + LEAD_S
+        start = time() + self.lead_s
         if isinstance(self._environment.runner, MasterRunner):
             self._begin_workers(self._environment.runner, start)
         else:

@@ -20,12 +20,14 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from ..engine.agent import Agent
+from ..engine.clock import unix
 from ..engine.engine import Listener, engine_of
 from ..engine.recorder import recorder_of
 from ..engine.trace import Trace
 from ..environments import per_environment
 from ..http.connection import Connection
 from ..http.exchange import Response
+from ..recording.apart import Apart
 from ..recording.batch import Batch
 from ..recording.files import Recording
 from ..recording.histogram import show_submilliseconds
@@ -63,6 +65,7 @@ class Coordinator:
         self._last_from: set[str] = set()
         self.error: str | None = None
         self.listeners: list[Callable[[Batch], None]] = []  # hear what is recorded, second by second
+        self.apart: Apart | None = None  # keeps what each worker has recorded, if that is asked for
         hooks = environment.events
         hooks.test_start.add_listener(self._started)
         hooks.test_stop.add_listener(self._stopped)
@@ -102,6 +105,8 @@ class Coordinator:
         if not directory:
             return
         self._last_from.clear()
+        if self.apart is not None:
+            self.apart.clear()
         try:
             if not isinstance(environment.runner, WorkerRunner):
                 self._recording = Recording(Path(directory), trace=trace)
@@ -121,10 +126,10 @@ class Coordinator:
         assert runner is not None
         number = self._process_number()
         while self._recorder.recording:
-            due = perf_counter() + 1 - time() % 1
+            due = perf_counter() + 1 - unix() % 1
             gevent.sleep(max(0.0, due - perf_counter()))
             lag_ms = max(0.0, perf_counter() - due) * 1e3
-            self._recorder.roll(int(time()))
+            self._recorder.roll(int(unix()))
             self._recorder.sample_generator(number, len(runner.user_greenlets), lag_ms)
             if self._recording is not None:
                 self._add(self._recorder.take())
@@ -172,7 +177,7 @@ class Coordinator:
     def _reported(self, client_id: str, data: dict[str, Any]) -> None:
         self.code.reported(client_id, data)
         if REPORT_KEY in data:
-            self._add(Batch.unpacked(data[REPORT_KEY]))
+            self._add_from(client_id, Batch.unpacked(data[REPORT_KEY]))
 
     def _stop_worker(self, environment: Environment, msg: Any) -> None:
         del msg
@@ -181,8 +186,14 @@ class Coordinator:
 
     def _last_report(self, environment: Environment, msg: Any) -> None:
         del environment
-        self._add(Batch.unpacked(msg.data))
+        self._add_from(msg.node_id, Batch.unpacked(msg.data))
         self._last_from.add(msg.node_id)
+
+    def _add_from(self, client_id: str, batch: Batch) -> None:
+        """Take in what a worker has recorded."""
+        if self.apart is not None:
+            self.apart.add(client_id, batch)
+        self._add(batch)
 
     def _add(self, batch: Batch) -> None:
         for listener in self.listeners:

@@ -94,8 +94,8 @@ def quit_locust(environment: Environment) -> QuitOutcome:
     return QuitOutcome(status, tuple(raised))
 
 
-def end_process(close: Callable[[], QuitOutcome]) -> NoReturn:
-    """Call `close`, send bench its outcome, and end this process."""
+def end_process(close: Callable[[], QuitOutcome], status: int = 0) -> NoReturn:
+    """Call `close`, send bench its outcome, and end this process with a status."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(LIMIT_S)
     goodbye = QuitOutcome()
@@ -105,4 +105,4 @@ def end_process(close: Callable[[], QuitOutcome]) -> NoReturn:
         logger.exception("The session did not end as it should")
     with contextlib.suppress(BrokenPipeError):
         emit(event="quit", **asdict(goodbye))
-    os._exit(0)
+    os._exit(status)

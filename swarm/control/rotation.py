@@ -7,22 +7,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import monotonic, perf_counter_ns, time, time_ns
+from time import monotonic, perf_counter_ns, time
 from typing import Any, Final
 
 import gevent
 from gevent.event import AsyncResult
 from locust.env import Environment
 
-from ..engine.meters import servers_of
+from ..engine import clock
+from ..engine.meters import Meters, servers_of
 from ..engine.stage import MANNERS
 from ..engine.timetable import Timetable, settling_order
 from ..recording.batch import SERVICE
 from ..recording.files import write_exceptions
-from ..recording.slices import Loaded, Part, Slice, metered, whole_slices, write_loaded
+from ..recording.slices import Loaded, Part, Slice, metered, share_of, whole_slices, write_loaded
 from ..recording.summary import Window, percentiles
 from .cell import RAMP_PAUSE_S, CellFailed, LoadOptions, prepare_load, rate_of, step_of
 from .crew import Crew, Pending
+from .meterreader import MeterReader
 from .process import emit
 from .rotating import Target, spread, why_blocks
 from .rotor import BEGIN, DROP, SETTLE, packed, rotor_of
@@ -145,6 +147,7 @@ class Rotation:
         self._dropped: dict[str, str] = {}
         self._table: Timetable | None = None
         self._settled: list[str] = []
+        self._report: dict[str, Any] = {}  # of generators of other machines
         self._readings = AsyncResult()
         self.users = order.users * len(order.candidates)
 
@@ -158,7 +161,7 @@ class Rotation:
             raise CellFailed(f"a rotation needs a user of each target in each process: {few}")
         if (most := sum(spread(scenario.classes, order.users).values())) < order.users:
             raise CellFailed(f"the scenario has no more than {most} users (fixed_count), not {order.users}")
-        to_unix_ns = time_ns() - perf_counter_ns()
+        to_unix_ns = clock.to_unix_ns()
         targets = order.targets
         rotation = {"users": order.users, "targets": targets, "to_unix_ns": to_unix_ns}
         files = [scenario.file]
@@ -189,14 +192,31 @@ class Rotation:
             slice_s=order.slice_s,
             usual_s=usual_s,
         )
-        begin_ns = perf_counter_ns() + int(LEAD_S * 1e9)
+        lead_s = LEAD_S + (0.0 if self._workers is None else self._workers.round_trip_s)
+        begin_ns = perf_counter_ns() + int(lead_s * 1e9)
         if order.elsewhere:
             self._tell_edges(self._table, begin_ns)
         asked = {"timetable": packed(self._table), "begin_ns": begin_ns}
-        meters = {"pids": {each.name: each.pids for each in order.candidates}, "cpus": order.cpus}
-        pending = self._crew.ask(BEGIN, {**asked, "meters": None}, first={**asked, "meters": meters})
+        pids = {each.name: each.pids for each in order.candidates}
+        if self._workers is not None and self._workers.are_elsewhere:
+            return self._run_elsewhere(self._workers, {**asked, "meters": None}, Meters(pids, order.cpus))
+        pending = self._crew.ask(
+            BEGIN, {**asked, "meters": None}, first={**asked, "meters": {"pids": pids, "cpus": order.cpus}}
+        )
         self._await(pending, self._table.length_s + LATE_S, begin_ns)
         return [Part.unpacked(each) for each in pending.answers]
+
+    def _run_elsewhere(self, workers: Workers, asked: Mapping[str, Any], meters: Meters) -> list[Part]:
+        """As `run`, where nobody who has users can read the meters of the servers' machine."""
+        assert self._table is not None
+        begin_ns = asked["begin_ns"]
+        with MeterReader(meters, self._table.slices(begin_ns), self._to_unix_ns) as reader:
+            pending = self._crew.ask(BEGIN, asked)
+            self._await(pending, self._table.length_s + LATE_S, begin_ns)
+        parts = dict(zip(pending.whose, map(Part.unpacked, pending.answers), strict=True))
+        self._report = workers.report(lambda clients: share_of([parts[each] for each in clients]))
+        names = [each.name for each in self._order.candidates]
+        return [*parts.values(), reader.part(names)]
 
     def _tell_edges(self, table: Timetable, begin_ns: int) -> None:
         """Tell when the windows begin and end (Unix seconds), for who reads CPU clocks then."""
@@ -295,6 +315,7 @@ class Rotation:
             "rounds": table.rounds,
             "order": self._settled,
             "targets": {name: self._figures(name, slices, of, why_silent) for name, of in loaded.items()},
+            **self._report,
         }
 
     def _figures(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from time import perf_counter, perf_counter_ns, time
+from time import perf_counter, perf_counter_ns
 from typing import Any, Final
 
 import gevent
@@ -17,6 +17,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from ..engine.agent import Agent
+from ..engine.clock import Master, unix
 from ..engine.engine import engine_of
 from ..engine.gates import Gate
 from ..engine.meters import Meters
@@ -122,7 +123,7 @@ class Rotor:
         table = Timetable(**{**data["timetable"], **_tuples(data["timetable"])})
         metered = data["meters"]
         meters = None if metered is None else Meters(metered["pids"], metered["cpus"])
-        rounds = Rounds(self._gates, table.slices(data["begin_ns"]), meters)
+        rounds = Rounds(self._gates, table.slices(data["begin_ns"] - Master.ahead_ns), meters)
 
         def done() -> None:
             answer(self._part(rounds).packed())
@@ -156,7 +157,7 @@ class Rotor:
         assert runner is not None
         number = runner.worker_index + 1 if isinstance(runner, WorkerRunner) else 0
         while True:
-            due = perf_counter() + 1 - time() % 1
+            due = perf_counter() + 1 - unix() % 1
             gevent.sleep(max(0.0, due - perf_counter()))
             lag_ms = max(0.0, perf_counter() - due) * 1e3
             self._recorder.requests, self._recorder.failures = self.counts()

@@ -10,16 +10,47 @@ from __future__ import annotations
 
 import ctypes
 import os
-from time import perf_counter_ns, time
+from time import perf_counter_ns, time, time_ns
 from typing import Final
 
 NEVER: Final = 1 << 63
 """A time on the nanosecond clock later than any other."""
 
 
+class Master:
+    """Where the clocks of the master stand, if that is another machine; the same for all of this process.
+
+    `ahead_ns` is what its engine clock is ahead of the one here, 0 where they share a machine. `to_unix_ns`
+    is what its Unix time is ahead of its own engine clock; None: the Unix time of this machine will do.
+    """
+
+    ahead_ns = 0
+    to_unix_ns: int | None = None
+
+
+def keep_to_master(ahead_ns: int, to_unix_ns: int) -> None:
+    """Have all that this process records, and begins, be by the clocks of a master on another machine.
+
+    For the values see `Master`. Not to be called while users run.
+    """
+    Master.ahead_ns, Master.to_unix_ns = ahead_ns, to_unix_ns
+
+
+def to_unix_ns() -> int:
+    """What Unix time (the master's, if it is elsewhere) is ahead of the nanosecond clock here, now."""
+    if Master.to_unix_ns is None:
+        return time_ns() - perf_counter_ns()
+    return Master.ahead_ns + Master.to_unix_ns
+
+
+def unix() -> float:
+    """Unix time; that of the master, if it is elsewhere."""
+    return time() if Master.to_unix_ns is None else (perf_counter_ns() + to_unix_ns()) / 1e9
+
+
 def from_unix(seconds: float) -> int:
     """A Unix time on the nanosecond clock, as the two stand to each other now."""
-    return perf_counter_ns() + int((seconds - time()) * 1e9)
+    return perf_counter_ns() + int((seconds - unix()) * 1e9)
 
 
 CLOCK_MONOTONIC: Final = 1

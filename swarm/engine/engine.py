@@ -13,7 +13,6 @@ import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns as clock
-from time import time
 from typing import Any, Final, Protocol
 
 import gevent
@@ -23,7 +22,7 @@ from ..environments import per_environment
 from ..http.connection import EPOLLIN, RECEIVE_BYTES
 from ..http.exchange import Origin, Request, Response, Samples
 from .agent import Agent, Await, Command, Connect, Pause
-from .clock import NEVER
+from .clock import NEVER, unix
 from .counters import Counters
 from .dispatch import Dispatcher
 from .gates import Gate
@@ -176,7 +175,7 @@ class Engine:
     def _turn(self, now: int) -> None:
         """A new Unix second has begun, before which all that was recorded belongs, or a step is due."""
         if now >= self._second_ns:
-            wall = time()
+            wall = unix()
             self.recorder.roll(int(wall))
             self._second_ns = now + int((1 - wall % 1) * 1e9)
         if now >= self._steps_ns:

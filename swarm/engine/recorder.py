@@ -14,7 +14,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from time import perf_counter_ns as clock
-from time import process_time, time
+from time import process_time
 from typing import Any, Final
 
 import psutil
@@ -36,6 +36,7 @@ from ..recording.batch import (
     rest_row,
 )
 from ..recording.histogram import Histogram, Integers, feed_locust
+from .clock import unix
 from .counters import Counters
 from .openloop import OpenLoops
 
@@ -96,7 +97,7 @@ class Recorder:
         self._environment = environment
         self._own = SamplesByName()
         self._plain = SamplesByName()
-        self._second = int(time())
+        self._second = int(unix())
         self._seconds: defaultdict[tuple[str, str], SecondLatencies] = defaultdict(SecondLatencies)
         self._failure_rows = 0
         self._failure_rest: Counter[tuple[str, str, str]] = Counter()
@@ -119,7 +120,7 @@ class Recorder:
         request = response.request
         self._environment.stats.log_request(request.method, request.name, response.latency_ns / 1e6, 0)  # type: ignore[arg-type]
         self._environment.stats.log_error(request.method, request.name, response.reason)
-        self._add_failure(failure_row(response, connection, request_id, time()))
+        self._add_failure(failure_row(response, connection, request_id, unix()))
 
     def heard(
         self,
@@ -133,13 +134,13 @@ class Recorder:
         """Listener of Locust's `request` event, which only plain users fire: the engine does not."""
         if self._batch is None or response_time is None:
             return
-        self.roll(int(time()))
+        self.roll(int(unix()))
         if exception is None:
             self._plain[request_type, name].add(int(response_time * 1e6))
             return
         kind = _kind_of(exception, getattr(response, "status_code", None))
         row = FailureRow(
-            time(),
+            unix(),
             request_type,
             name,
             kind,
@@ -226,7 +227,7 @@ class Recorder:
     def begin(self) -> None:
         """Start to collect, from nothing."""
         self.close_second()
-        self._second = int(time())
+        self._second = int(unix())
         self._batch = Batch()
         self.count_anew()
 
@@ -255,7 +256,7 @@ class Recorder:
 
     def generator_row(self, process: int, users: int, lag_ms: float) -> dict[str, Any]:
         """A row of generator.csv, since the last one."""
-        now, now_ns = time(), clock()
+        now, now_ns = unix(), clock()
         engine = self.counters
         tally = self.loops.tally(now_ns) if self.loops is not None else None
         loop_wait_us = None

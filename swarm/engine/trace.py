@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from time import perf_counter_ns, time_ns
 from typing import Any
 
 from ..http.connection import Connection
 from ..http.exchange import Request, Response
 from ..recording.batch import TraceRow
 from .agent import Agent, Driven
+from .clock import to_unix_ns
 
 
 class Trace:
@@ -29,7 +29,7 @@ class Trace:
         self._process = process
         self._add = add
         self._serials = count(1)
-        self._to_unix_ns = time_ns() - perf_counter_ns()
+        self._to_unix_ns = to_unix_ns()
 
     def next_id(self) -> str:
         """The id of one more request."""

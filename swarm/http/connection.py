@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 socket = gevent.monkey.get_original("socket", "socket")
 select_epoll = gevent.monkey.get_original("select", "epoll")
 
+AUTHORITY: Final = "WHICHWORKER_AUTHORITY"
+"""The variable that names the certificate of who has signed those of the suite's own servers."""
 RECEIVE_BYTES: Final = 65536
 MOST_READS: Final = 16
 """So often one connection is read from before others have their turn, and time-outs theirs."""
@@ -298,7 +300,7 @@ class Tls:
 def tls_context(verify: bool | str) -> ssl.SSLContext:
     """A client context: `verify` is True (the system's CAs), False, or a CA bundle's path.
 
-    With True the authority of the suite's own servers is trusted, too: `WHICHWORKER_AUTHORITY` names it.
+    With True the authority of the suite's own servers is trusted, too: `AUTHORITY` names it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if verify is False:
@@ -306,7 +308,7 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     elif verify is True:
         context.load_default_certs()
-        if own := os.environ.get("WHICHWORKER_AUTHORITY"):
+        if own := os.environ.get(AUTHORITY):
             context.load_verify_locations(own)
     else:
         context.load_verify_locations(verify)

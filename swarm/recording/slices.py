@@ -227,6 +227,16 @@ class Part:
         return cls([Slice(*each) for each in data["slices"]], loaded, list(data["generator"]))
 
 
+def share_of(parts: Sequence[Part]) -> dict[str, Any]:
+    """What some processes did in the windows of all targets: requests, failures, CPU seconds of work."""
+    slices = [each for part in parts for each in part.slices]
+    return {
+        "requests": sum(each.requests for each in slices),
+        "failures": sum(loaded.failed for part in parts for loaded in part.loaded.values()),
+        "work_s": sum(each.generator_s for each in slices),
+    }
+
+
 def whole_slices(parts: Sequence[Part]) -> list[Slice]:
     """The slices that all processes have, in their order."""
     found: defaultdict[tuple[int, int], list[Slice]] = defaultdict(list)

@@ -68,13 +68,16 @@ class SessionProcess:
         processes: int = 1,
         options: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
     ) -> None:
+        """`words` are further ones of its command line."""
         arguments = [
             "-m",
             "swarm.session",
             "--processes",
             processes,
             *(f"--option={each}" for each in options),
+            *words,
         ]
         for scenario in scenarios:
             arguments += ["--scenario", scenario]

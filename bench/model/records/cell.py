@@ -102,13 +102,64 @@ class Server(Record):
         return (self.whoami or {}).get("app")
 
 
+class Segments(Record):
+    """What TCP of a machine sent during a load, and what of it again."""
+
+    sent: int
+    retransmitted: int
+
+
+class Machine(Record):
+    """A generator on another machine, and what it did in the window."""
+
+    name: str
+    cpus: list[int]
+    """That its processes could run on."""
+    processes: list[int] = Field(min_length=1)
+    """Numbers of generator.csv."""
+    requests: int
+    failures: int
+    lateness_us: dict[str, float | None] | None = None
+    """Of its arrivals, in open loops: as in `latency_us`."""
+    segments: Segments | None = None
+    """What TCP sent there."""
+    work_s: float | None = None
+    """In a rotation: CPU seconds of work in the windows of all targets, whose requests these are."""
+
+
 class Generator(Record):
     """The Locust processes that made the load, and the CPUs they were pinned to."""
 
-    cpus: Cpus = Field(min_length=1)
+    cpus: Cpus
+    """None where it was on other machines."""
     processes: int = Field(gt=0)
     engine: str
     """`swarm` or `locust`."""
+    machines: list[Machine] | None = None
+    """Only where it was on others: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`,
+    `failures`, `lateness_us` (of its arrivals), `segments` (that TCP `sent` there, and that were
+    `retransmitted`), `work_s` (in a rotation, of all targets)."""
+    segments: Segments | None = None
+    """Only there: of this machine."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if not self.cpus and not self.machines:
+            raise ValueError("the load was made on no CPU")
+        return self
+
+    @property
+    def retransmitted(self) -> float | None:
+        """Share of the segments that were sent again, on the worst machine; None where there is but one."""
+        sent = [each for each in (self.segments, *(each.segments for each in self.machines or ())) if each]
+        return max((each.retransmitted / each.sent for each in sent if each.sent), default=None)
+
+    @property
+    def usable(self) -> int:
+        """How many CPUs its processes can use: each runs on one at a time, whatever it may choose from."""
+        if self.machines is None:
+            return min(len(self.cpus), self.processes)
+        return sum(min(len(each.cpus), len(each.processes)) for each in self.machines)
 
 
 class Recycling(Record):

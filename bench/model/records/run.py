@@ -106,6 +106,8 @@ class Ceiling(Record):
     """Share of its CPUs that it worked."""
     server_busy: float | None
     """Share of one CPU that the null server used."""
+    of_each: dict[str, float] | None = None
+    """Requests per second of each generator, where they are on other machines."""
     measured: float
     """May lie before the run."""
 
@@ -217,6 +219,55 @@ class Network(Record):
     round trips: `ahead_ms`, `uncertain_ms`, `moved_ms`, and `round_trip_us` of a message)."""
 
 
+class RoundTrips(Record):
+    """How long messages to another machine and back took, in ms."""
+
+    least: float
+    usual: float
+    most: float
+
+
+class GeneratorClock(Record):
+    """The clock of another machine beside this one's, by the round trip with the smallest time."""
+
+    offset_ms: float
+    """How far ahead its Unix time was."""
+    round_trip_ms: RoundTrips
+    """`least`, `usual` (the median), `most`; half of the least is the most that the offset is wrong by."""
+
+
+class ClockReading(Record):
+    """The clock of a generator before a load and after it; null where it did not answer."""
+
+    generator: str
+    window: dict[str, float]
+    before: GeneratorClock | None
+    after: GeneratorClock | None
+
+
+class GeneratorMachine(Record):
+    """A generator on another machine."""
+
+    name: str
+    hostname: str
+    system: str
+    python: str
+    cpus: list[int]
+    processes: list[int]
+    lost: bool
+
+
+class Generators(Record):
+    """The generators of a run on other machines."""
+
+    machines: list[GeneratorMachine]
+    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), and whether it
+    was `lost`."""
+    clocks: list[ClockReading]
+    """Before and after the load of each `window`: `offset_ms` (how far ahead the Unix time of a `generator`
+    was) and `round_trip_ms` (`least`, `usual`, `most`)."""
+
+
 class Sittings(Record):
     """What became of a run's rotation."""
 
@@ -322,6 +373,8 @@ class Run(Record):
     """What was installed for an app of one's own; only with one."""
     locustfile_requirements: dict[str, str] | None = None
     """`{"sha256": …}`, a hash of that file; only where the plan has one."""
+    generators: Generators | None = None
+    """Only where they are on other machines."""
     rotation: Sittings | None = None
     """null where the plan has none."""
     cells_planned: int

@@ -5,7 +5,8 @@ cells, or "limit N": in open loops above N arrivals per second it says that answ
 1 ms; "late N": that it was itself late by 100 ms; "hiccup N": the latter once, the former from then on. In
 the mode echo it leaves the command it was given beside its files. A load that goes round gets figures that
 are made up: the first target by its name serves 100/s, the next 200/s, each with a tenth of its CPU; "kills
-N" kills the first one in each of the first N rotations, "hangs" and "dies" are as in cells.
+N" kills the first one in each of the first N rotations, "hangs" and "dies" are as in cells. "loses": of two
+generators of other machines the second is lost in each cell; "alone": only one of them comes.
 """
 
 import json
@@ -35,6 +36,9 @@ def say(**event):
 def cell(command):
     global current
     current = command["cell"]
+    if MODE == "loses":
+        reason = "the generator b was lost"
+        return say(event="failed", reason=reason, see_log=False, over=False, lost=["b"])
     aborted.clear()
     enough.clear()
     start = time.time() + command["warmup_s"]
@@ -154,7 +158,18 @@ def schedule(arrivals):
 
 
 def main():
-    say(event="ready", locust="fake", processes=1, scenarios={}, engines={"index.py": "swarm"})
+    if MODE in ("loses", "alone"):
+        say(event="joining", joined=["a"])
+    if MODE == "alone":
+        sys.exit("only 1 of 2 generators have joined")
+    elsewhere = {}
+    if MODE == "loses":
+        say(event="joining", joined=["a", "b"])
+        machine = {"hostname": "h", "system": "s", "python": "3", "cpus": [0]}
+        elsewhere["generators"] = [
+            {**machine, "name": name, "processes": [number]} for number, name in enumerate("ab", 1)
+        ]
+    say(event="ready", locust="fake", processes=1, scenarios={}, engines={"index.py": "swarm"}, **elsewhere)
     for line in sys.stdin:
         command = json.loads(line)
         if command["command"] == "abort":
