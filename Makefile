@@ -63,10 +63,8 @@ NETWORK ?=
 STEER ?=
 # Of what a rotation can tell: docs/methodology.md.
 RUNS ?=
-# Of the fuzzers, and of the campaign of faults.
+# Of the fuzzers.
 MINUTES ?=
-FAULTS ?=
-SEED ?=
 SHARE ?=
 TURNS ?=
 # Of an app that leaks: sizes such as 50kB and 500MB.
@@ -111,7 +109,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -260,9 +258,6 @@ claims: $(VENV)/.suite ## Hold what people say against what was measured here; m
 readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) and of bench-self into the README and docs/one-machine.md.
 	@$(PYTHON) -m analysis.documents.pages "$$($(PYTHON) -m bench latest --results "$(RESULTS)" $(RUN))"
 	@$(PYTHON) -m bench self --readme docs/one-machine.md
-
-faults: $(VENV)/.dev stacks ## Kill, freeze and interrupt parts of runs at random moments: FAULTS=200, SEED=1.
-	@$(PYTHON) -m tests.faults.campaign $(call option,faults,$(FAULTS)) $(call option,seed,$(SEED)) $(ARGUMENTS)
 
 fuzz: $(VENV)/.dev ## Damage results, plans and answers at random for MINUTES=10; what CI does with few examples.
 	@$(PYTHON) -m tests.fuzz $(call option,minutes,$(MINUTES)) $(ARGUMENTS)
