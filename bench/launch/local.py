@@ -18,10 +18,11 @@ import psutil
 
 from bench.launch import network, own_packages, proxied, stacks
 from bench.launch import workers as worker_events
-from bench.launch.launcher import ONCE_S, Launcher, ServingLauncher
+from bench.launch.launcher import ONCE_S, Launcher
 from bench.launch.network import Joined
 from bench.launch.proxied import RunningProxy
 from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer, own_log
+from bench.launch.serving import ServingLauncher
 from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.machine import host

@@ -17,9 +17,10 @@ from bench.launch import workers as worker_events
 from bench.launch.containers import cleanup, images
 from bench.launch.containers.containers import PYTHON, Attached, Containers, State, own_cpus
 from bench.launch.containers.engine import ClientError, Engine, EngineError
-from bench.launch.launcher import ONCE_S, ServingLauncher
+from bench.launch.launcher import ONCE_S
 from bench.launch.network import Joined, facts
 from bench.launch.server import Serve, Server, ServerError, StartedServer, own_log
+from bench.launch.serving import ServingLauncher
 from bench.launch.stacks import Environment, Say
 from bench.machine.processes import Streams, spawn
 from bench.model.errors import UserError

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from bench.launch.certificates import Certificate
-from bench.launch.launcher import ONCE_S, Readings, ServingLauncher
+from bench.launch.launcher import ONCE_S, Readings
 from bench.launch.local import LocalPrograms
 from bench.launch.network import Joined, facts
 from bench.launch.remote import reach
@@ -23,6 +23,7 @@ from bench.launch.remote.serve import RemoteServe
 from bench.launch.remote.sharing import split_apart
 from bench.launch.remote.ssh import FAILED, RemoteError
 from bench.launch.server import Server, ServerError, StartedServer, own_log
+from bench.launch.serving import ServingLauncher
 from bench.launch.stacks import Environment, Say
 from bench.machine import host
 from bench.machine.cpus import CpuSplit

@@ -8,8 +8,8 @@ import time
 import psutil
 import pytest
 
-from bench.launch import launcher as launch
 from bench.launch import local as launch_processes
+from bench.launch import serving
 from bench.launch.local import Processes
 from bench.launch.server import Options, ServerError
 from bench.launch.stacks import Environment
@@ -158,7 +158,7 @@ def test_a_server_that_takes_too_long_is_told_with_what_gives_it_more(tmp_path, 
 
 def test_a_serve_that_never_gets_ready_is_killed_with_all_below_it(tmp_path, broken, sanic, monkeypatch):
     environments = broken(f"trap '' TERM; sleep 600 & echo $! > {tmp_path}/pid; wait; wait")
-    monkeypatch.setattr(launch, "_STARTUP_SLACK_S", 1.0)
+    monkeypatch.setattr(serving, "_STARTUP_SLACK_S", 1.0)
     launcher = Processes().open(environments, tmp_path, print, startup_timeout_s=1.0)
     with launcher, pytest.raises(ServerError, match="SIGKILL"):
         launcher.start(sanic, 1, tmp_path / "m", [0])

@@ -7,11 +7,10 @@ import threading
 import psutil
 import pytest
 
-from bench.launch import launcher as launching
-from bench.launch import local
-from bench.launch.launcher import ServerRequest
+from bench.launch import local, serving
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
+from bench.launch.starting import ServerRequest
 from tests.bench.commands import gone
 from tests.patience import LONG_S
 from tests.ports import free_port
@@ -40,7 +39,7 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, curre
         pending.append(sum(each.outcome is None for each in begun))
 
     monkeypatch.setattr(Processes, "_begin", begin)
-    monkeypatch.setattr(launching, "_STARTING_AT_ONCE", 2)
+    monkeypatch.setattr(serving, "_STARTING_AT_ONCE", 2)
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         wanted = requests("sanic-single", "nobody", "uvicorn", "uvicorn")
         first, failed, *others = launcher.start_all(wanted)

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.launch import stacks
 from bench.launch.containers import engine
 from bench.launch.containers.compose import Compose
-from bench.launch.launcher import ServerRequest
+from bench.launch.starting import ServerRequest
 from bench.launch.network import Wanted
 from targets.configurations import load
 import subprocess

@@ -12,10 +12,10 @@ import pytest
 
 from bench.launch.containers import cleanup, compose
 from bench.launch.containers.containers import PYTHON
-from bench.launch.launcher import ServerRequest
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
 from bench.launch.server import Options, ServerError
+from bench.launch.starting import ServerRequest
 from bench.machine.processes import kill_tree
 from bench.model.errors import UserError
 from bench.model.files import ROOT
