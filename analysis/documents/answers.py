@@ -20,6 +20,8 @@ from bench.model.requirements import combined
 FIGURES = ("lost per 1000 recycles, keep-alive", "longest stall", "memory bound held")
 # What a reader in a hurry needs of the verdict's table; the reason has the figure.
 _COLUMNS = ("configuration", "requirements", "why")
+# Where the figure of each setting stands, from the README.
+_SETTINGS = "[figures](docs/settings.md#measured)"
 # What people require, by the options of `bench verdict` that ask for it.
 _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "workers are replaced after N requests; nothing is lost whose handler ran": ("", {}),
@@ -65,7 +67,10 @@ def _command(command: Command) -> Iterator[str]:
     if command.app_lines:
         yield from ("and in the module that makes the app:", "", "```py", *command.app_lines, "```", "")
     yield from (f"* Needs {need}." for need in command.needs)
-    yield from (f"* {text[0].upper()}{text[1:]}." for text in command.tuning)
+    figures = command.figures
+    kept = [f"{counted(len(figures), 'more setting')} measured, none of it in this command ({_SETTINGS})"]
+    told = (*command.carried, *(kept if figures else ()), *command.open)
+    yield from (f"* {text[0].upper()}{text[1:]}." for text in told)
     yield f"* {command.configuration}: {command.settings_text}."
     yield f"* Measured with {command.versions_text}."
     yield ""

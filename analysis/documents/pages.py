@@ -66,7 +66,7 @@ def rewrite(analysed: Study, root: Path) -> None:
     price = {} if beside is None else _copied(_priced(beside), beside, root)
     replay = latest_replay(run.parent, analysed.results.run.host.machine_id)
     check(root / MACHINE, [VERDICT, SITUATIONS, RANKINGS, CLAIMS])
-    in_readme = [f"![{what}](docs/{address})" for address, what in picture.items()]
+    in_readme = [f"![{what}](docs/{address})" for address, what in list(picture.items())[:1]]  # its answer
     _write(root, README, {ANSWER: [*in_readme, "", *answers.answer(verdict, studies)]})
     parts = {
         VERDICT: answers.reasons(verdict),

@@ -104,9 +104,18 @@ class Command(_Part):
     @property
     def tuning(self) -> tuple[str, ...]:
         """What is known of its settings, line by line."""
-        carried = [] if self.tuned is None else [f"carries what was found worth it: {self.tuned}"]
-        open_ = [f"settings that were not measured: {listed(list(self.untried))}"] if self.untried else []
-        return (*carried, *self.parts, *self.figures, *open_)
+        return (*self.carried, *self.figures, *self.open)
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """What it has since a run found that worth it."""
+        found = [] if self.tuned is None else [f"carries what was found worth it: {self.tuned}"]
+        return (*found, *self.parts)
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The settings that no run tells of, in one line."""
+        return (f"settings that were not measured: {listed(list(self.untried))}",) if self.untried else ()
 
     @property
     def settings_text(self) -> str:
