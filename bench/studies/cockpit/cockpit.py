@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.experiment.dialogue import Event
 from bench.launch.server import last_lines
-from bench.machine.processes import spawn, terminate, wait_or_kill
+from bench.machine.processes import spawn, terminate, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from bench.studies.cockpit.records import Start
 from bench.studies.cockpit.servers import Backend, Refused
@@ -130,7 +130,8 @@ class Cockpit:
             self._web_ui.send("served", request=request, **served)
 
     def _finish(self, event: Event) -> None:
-        told = self._backend.finish(event)
+        with uninterrupted():  # the load is told of once: half recorded it would be lost
+            told = self._backend.finish(event)
         if told is not None:
             command, fields = told
             self._web_ui.send(command, **fields)

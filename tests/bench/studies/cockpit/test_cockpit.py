@@ -1,5 +1,6 @@
 """The loop between the web UI and what it loads, with stand-ins on both sides."""
 
+import signal
 from collections import deque
 
 import pytest
@@ -113,6 +114,17 @@ def test_ctrl_c_has_a_load_stop_and_be_recorded():
     served, reports = Served(), Reports()
     sent = run(Line(START, after=[None, FINISHED]), served, reports)
     assert {"command": "stop"} in sent and served.finished == [FINISHED] and reports.closed
+
+
+def test_ctrl_c_while_a_load_is_recorded_comes_after_that():
+    class Interrupted(Served):
+        def finish(self, event):
+            signal.raise_signal(signal.SIGINT)
+            return super().finish(event)
+
+    served = Interrupted()
+    sent = run(Line(START, FINISHED, end=AssertionError), served)
+    assert served.finished == [FINISHED] and {"command": "stop"} not in sent
 
 
 def test_a_web_ui_that_is_gone_leaves_a_cell_that_says_so():

@@ -136,7 +136,7 @@ def test_a_load_through_a_proxy_stands_beside_one_past_it(open_ui):
     assert (behind["configuration"], behind["proxy"]["kind"]) == ("single-nginx", "nginx")
     assert behind["measured"]["requests"] > 0 and ui.run()["proxy"]["version"][0].isdigit()
     assert not any(process.name() == "nginx" for process in ui.family())
-    ui.start()
+    assert ui.start()["success"] is True
     ui.measured()
     ui.stop()
     ui.until(lambda told: told["state"] == "idle", "the end")
