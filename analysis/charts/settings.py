@@ -1,6 +1,7 @@
 """The chart of what each setting is worth: ratios to the parent, a row for each setting."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
@@ -127,8 +128,8 @@ def _frame(axis: Axes, measure: Measure, rows: tuple[Setting, ...]) -> None:
 
 
 def _folded(head: str) -> str:
-    """A head in two lines if it is wider than a panel."""
-    return head if len(head) <= _WIDTH else head.replace("/", "/\n").replace(" ", "\n")
+    """A head in lines that are no wider than a panel, if need be."""
+    return head if len(head) <= _WIDTH else textwrap.fill(head.replace("/", "/ "), _WIDTH).replace("/ ", "/")
 
 
 def _reach(rows: list[Setting]) -> float:

@@ -200,8 +200,13 @@ class Judged:
 
     @property
     def claim(self) -> ClaimFate:
-        """What became of what people say of it, by the measures that it is about."""
-        fates = {each.fate for each in self.expected} | ({"costs"} if self.broken else set())
+        """What became of what people say of it, by the measures that it is about.
+
+        Answers of 503 are how a limit works, and no part of what it is said to be good for.
+        """
+        fates = {each.fate for each in self.expected if each.measure != "answers_503"} | (
+            {"costs"} if self.broken else set()
+        )
         better, worse = "worth it" in fates, "costs" in fates
         if better and worse:
             return "does not hold" if self.facts.says == "no difference" else "holds in part"

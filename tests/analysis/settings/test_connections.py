@@ -89,14 +89,21 @@ def test_each_variant_is_judged_by_the_connections_that_it_expects(settings_of):
     assert (judged.fate, judged.claim) == ("costs", "holds")
 
 
-def test_what_is_faster_for_it_turns_requests_away_costs_and_holds_in_part(settings_of):
+def test_what_is_faster_for_it_turns_requests_away_costs_and_its_claim_holds(settings_of):
     judged, known = of_connections(settings_of(ROWS), "uvicorn-c-parser")
     assert known["p99_overload"].ratio.ratio == pytest.approx(0.5)
     assert {measure: each.fate for measure, each in known.items()} == {
         "p99_overload": "worth it",
         "answers_503": "costs",
     }
-    assert judged.fate == "costs"
+    assert (judged.fate, judged.claim) == ("costs", "holds")
+
+
+def test_what_turns_requests_away_for_nothing_costs_and_no_latency_is_won(settings_of):
+    rows = [*overload("uvicorn", 20), *overload("uvicorn-c-parser", 20, 400)]
+    judged, known = of_connections(settings_of(rows), "uvicorn-c-parser")
+    assert known["answers_503"].fate == "costs" and known["p99_overload"].fate == "makes no difference"
+    assert (judged.fate, judged.claim) == ("costs", "does not hold")
 
 
 def test_a_burst_that_loses_requests_says_so(settings_of):
@@ -124,7 +131,7 @@ def test_connections_share_a_column_and_have_a_chart_of_their_own(settings_of):
     )
     assert cells["uvicorn-c-parser"].text.count(";") == 1
     assert [axis.get_title(loc="left") for axis in chart(found).axes] == [
-        "lost/pause", "p99\nof\nbursts", "p99\nin\noverload", "503\nin\noverload",
+        "lost/pause", "p99 of\nbursts", "p99 in\noverload", "503 in\noverload",
     ]  # fmt: skip
 
 
