@@ -232,16 +232,17 @@ def test_without_recycling_beside_it_the_answer_says_so(answered, project):
 
 def test_the_projects_documents_have_been_filled():
     answer = shown(ROOT / pages.README, pages.ANSWER)
-    assert "```sh\n" in answer and "Read: performance of " in answer
+    assert "```sh\n" in answer and "Read: performance" in answer
     ranked = shown(ROOT / pages.MACHINE, pages.RANKINGS)
     assert "Measured on" in ranked and "| load | ranked by |" in ranked
     for folder, text in ((ROOT, answer), (ROOT / "docs", ranked)):
         charts = re.findall(r"\]\((\S+\.png)\)", text)
         assert charts and all((folder / chart).stat().st_size > 10_000 for chart in charts)
     assert "| configuration | requirements | why |" in shown(ROOT / pages.MACHINE, pages.VERDICT)
-    for option in ("`--survive-kill`", "`--p99-ms sleep=50`"):
+    for option in ("`--survive-kill`", "`--first memory`"):  # any run can answer these
         assert option in shown(ROOT / pages.MACHINE, pages.SITUATIONS)
-    assert shown(ROOT / pages.MACHINE, pages.CLAIMS).count("\n| ") == 1 + len(answers._CLAIMS)
+    # Those about settings are there as well, if a run has tried them.
+    assert shown(ROOT / pages.MACHINE, pages.CLAIMS).count("\n| ") >= 1 + len(answers._CLAIMS)
     assert "Measured on" in shown(ROOT / pages.RECYCLING, "recycling")
     for plan, page in PAGES.items():
         assert "Measured on" in shown(ROOT / page, plan)
