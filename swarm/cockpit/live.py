@@ -54,8 +54,7 @@ class Second:
         """Take in successful requests: from one more process, or the rest of the second."""
         self.requests += more.total
         self.histogram = more if self.histogram is None else Histogram.merged([self.histogram, more])
-        buckets, counts = self.histogram.buckets / 1000, self.histogram.counts
-        found = percentiles(dict(zip(buckets.tolist(), counts.tolist(), strict=True)))
+        found = percentiles(self.histogram.by_us())
         self.p50_us, self.p99_us = found["p50"], found["p99"]
 
 

@@ -49,12 +49,7 @@ class Apart:
         shares = [self._shares[each] for each in processes]
         inside = range(start, end)
         late = [part for share in shares for second in inside for part in share.lateness.get(second, [])]
-        merged = Histogram.merged(late) if late else None
-        counts = (
-            {}
-            if merged is None
-            else dict(zip((merged.buckets / 1e3).tolist(), merged.counts.tolist(), strict=True))
-        )
+        counts = Histogram.merged(late).by_us() if late else {}
         return {
             "requests": sum(share.requests[second] for share in shares for second in inside),
             "failures": sum(share.failures[second] for share in shares for second in inside),

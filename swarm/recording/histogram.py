@@ -47,6 +47,10 @@ class Histogram:
         left = counts > 0
         return Histogram(self.buckets[left], counts[left])
 
+    def by_us(self) -> dict[float, int]:
+        """The counts by their buckets in microseconds, as `summary.percentiles` takes them."""
+        return dict(zip((self.buckets / 1e3).tolist(), self.counts.tolist(), strict=True))
+
     @property
     def total(self) -> int:
         """How many latencies were counted."""
