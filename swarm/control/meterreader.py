@@ -10,7 +10,7 @@ import gevent
 
 from ..engine.meters import Meters
 from ..engine.timetable import Planned
-from ..recording.slices import Loaded, Part, Slice
+from ..recording.slices import Loaded, Part, Slice, grown_s
 
 AWAKE_NS: Final = 1_000_000
 """gevent wakes late by up to so much: it is asked to wake that much before an edge, which is then awaited."""
@@ -55,19 +55,9 @@ class MeterReader:
         _await(planned.end_ns)
         end, last = clock(), self._cpu_ns(planned.target)
         busy_s, steal_s = self._meters.between(before, self._meters.cpus())
-        cpu_s = {
-            name: None if then is None or ns is None else (ns - then) / 1e9
-            for (name, then), ns in zip(first.items(), last.values(), strict=True)
-        }
+        cpu_s = {name: grown_s(first[name], ns) for name, ns in last.items()}
         return Slice(
-            round=planned.round,
-            place=planned.place,
-            target=planned.target,
-            manner=planned.manner,
-            planned_start=(planned.start_ns + self._to_unix_ns) / 1e9,
-            planned_end=(planned.end_ns + self._to_unix_ns) / 1e9,
-            start=(start + self._to_unix_ns) / 1e9,
-            end=(end + self._to_unix_ns) / 1e9,
+            **planned.placed(start, end, self._to_unix_ns),
             requests=0,
             failures=0,
             opened=0,

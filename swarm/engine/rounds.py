@@ -11,7 +11,7 @@ from time import perf_counter_ns as clock
 from time import process_time_ns
 from typing import Final, NamedTuple
 
-from ..recording.slices import Slice
+from ..recording.slices import Slice, grown_s
 from .agent import Agent
 from .gates import Gate
 from .meters import Meters
@@ -182,25 +182,14 @@ class Rounds:
             spun_ns = end.spun_ns - start.spun_ns
             busy_s, steal_s = self._meters.between(*each.cpus) if self._meters and each.cpus else (None, None)
             yield Slice(
-                round=planned.round,
-                place=planned.place,
-                target=planned.target,
-                manner=planned.manner,
-                planned_start=(planned.start_ns + to_unix_ns) / 1e9,
-                planned_end=(planned.end_ns + to_unix_ns) / 1e9,
-                start=(start.at_ns + to_unix_ns) / 1e9,
-                end=(end.at_ns + to_unix_ns) / 1e9,
+                **planned.placed(start.at_ns, end.at_ns, to_unix_ns),
                 requests=end.requests - start.requests,
                 failures=end.failures - start.failures,
                 opened=each.opened,
                 generator_s=(end.own_ns - start.own_ns - spun_ns) / 1e9,
                 spin_s=spun_ns / 1e9,
                 in_flight=each.in_flight,
-                cpu_s={name: _seconds(start.cpu_ns[name], ns) for name, ns in end.cpu_ns.items()},
+                cpu_s={name: grown_s(start.cpu_ns[name], ns) for name, ns in end.cpu_ns.items()},
                 busy_s=busy_s,
                 steal_s=steal_s,
             )
-
-
-def _seconds(before_ns: int | None, after_ns: int | None) -> float | None:
-    return None if before_ns is None or after_ns is None else (after_ns - before_ns) / 1e9

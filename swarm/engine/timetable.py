@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 LEAST_SLICE_S: Final = 0.05
 MOST_SLICE_S: Final = 1.0
@@ -42,6 +42,25 @@ class Planned(NamedTuple):
     start_ns: int
     end_ns: int
     over_ns: int
+
+    def placed(self, start_ns: int, end_ns: int, to_unix_ns: int) -> dict[str, Any]:
+        """What a `Slice` has of its place and times; its window was from `start_ns` to `end_ns` in fact.
+
+        `to_unix_ns` is what Unix time is ahead of the engine's clock.
+        """
+        times = {
+            "planned_start": self.start_ns,
+            "planned_end": self.end_ns,
+            "start": start_ns,
+            "end": end_ns,
+        }
+        return {
+            "round": self.round,
+            "place": self.place,
+            "target": self.target,
+            "manner": self.manner,
+            **{name: (moment + to_unix_ns) / 1e9 for name, moment in times.items()},
+        }
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def _used_in(window: Slice, times: Sequence[float], readings: Sequence[Reading])
         return dict.fromkeys(window.cpu_s)
     share = window.length_s / (times[last] - times[first])
     before, after = readings[first][1], readings[last][1]
-    return {name: _grown_s(before.get(name), after.get(name), share) for name in window.cpu_s}
+    grown = {name: grown_s(before.get(name), after.get(name)) for name in window.cpu_s}
+    return {name: None if used is None else used * share for name, used in grown.items()}
 
 
 def _nearest(times: Sequence[float], moment: float, near_s: float) -> int | None:
@@ -132,8 +133,9 @@ def _nearest(times: Sequence[float], moment: float, near_s: float) -> int | None
     return place if place < len(times) and times[place] - moment <= near_s else None
 
 
-def _grown_s(before_ns: int | None, after_ns: int | None, share: float) -> float | None:
-    return None if before_ns is None or after_ns is None else (after_ns - before_ns) / 1e9 * share
+def grown_s(before_ns: int | None, after_ns: int | None) -> float | None:
+    """The seconds between two readings of a CPU clock; None where one of them is not known."""
+    return None if before_ns is None or after_ns is None else (after_ns - before_ns) / 1e9
 
 
 class FailureBook:
