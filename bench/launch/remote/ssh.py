@@ -177,13 +177,6 @@ class Host:
         self.check(["sh", "-c", script, "sh", folder], f"copying to {folder}", packed(files))
         return True
 
-    def fetch(self, folder: str, into: Path) -> None:
-        """Copy a folder of that machine into one here; raises ``RemoteError`` as ``check``."""
-        into.mkdir(parents=True, exist_ok=True)
-        archive = self.check(["tar", "-cf", "-", "-C", folder, "."], f"reading {folder}")
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(into, filter="data")
-
     def lost(self, said: bytes = b"") -> RemoteError:
         """Why there is no connection: what ssh said on its standard error, for people, in one line."""
         text = said.decode(errors="replace")
