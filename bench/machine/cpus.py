@@ -65,10 +65,10 @@ def split(usable: Sequence[int], quota: float | None, workers: int, places: Topo
     here = {cpu: places.get(cpu, Place(str(cpu))) for cpu in cpus}
     ours, theirs = _sides(here, workers, allowed)
     servers = _fitting(ours, theirs, workers, allowed)
-    server = tuple(_first_threads_first(ours, here)[:servers])
+    server = tuple(first_threads_first(ours, here)[:servers])
     memories = {here[cpu].memory for cpu in server}
     # Where the generator cannot have another memory altogether, the CPUs that do come first.
-    away = sorted(_first_threads_first(theirs, here), key=lambda cpu: here[cpu].memory in memories)
+    away = sorted(first_threads_first(theirs, here), key=lambda cpu: here[cpu].memory in memories)
     generator = tuple(sorted(away[: _generators(servers)]))
     spare = _spare(here, server, generator)[: allowed - servers - len(generator)]
     return CpuSplit(server, generator, tuple(spare), trusted=True, note=_note(here, server, generator))
@@ -119,7 +119,7 @@ def _flat(groups: Iterable[Iterable[int]]) -> list[int]:
     return [cpu for group in groups for cpu in group]
 
 
-def _first_threads_first(cpus: Iterable[int], places: Topology) -> list[int]:
+def first_threads_first(cpus: Iterable[int], places: Topology) -> list[int]:
     """The CPUs with the first thread of every core before any second one."""
     seen: Counter[str] = Counter()
     rank: dict[int, int] = {}

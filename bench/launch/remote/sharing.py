@@ -1,13 +1,13 @@
 """Which CPUs servers, what meters them, and the generator have, where servers are on another machine."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.machine import cpus
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import boot
+from bench.machine.topology import Place
 
 
 def split_apart(there: Mapping[str, Any], workers: int, where: str) -> tuple[CpuSplit, tuple[int, ...]]:
@@ -17,7 +17,8 @@ def split_apart(there: Mapping[str, Any], workers: int, where: str) -> tuple[Cpu
     the first threads of cores first; what meters has the rest of it, or shares. All of this one is the
     generator's, but one CPU of three or more, for the suite's own work.
     """
-    ordered = _allowed(_first_threads_first(there["usable"], there["cores"]), there["quota"])
+    places = dict(zip(there["usable"], map(Place, there["cores"]), strict=True))
+    ordered = _allowed(cpus.first_threads_first(places, places), there["quota"])
     servers = tuple(ordered[:workers])
     usable = _allowed(sorted(os.sched_getaffinity(0)), cpus.quota())
     generator, spare = (usable[:-1], usable[-1:]) if len(usable) > 2 else (usable, [])
@@ -30,13 +31,3 @@ def split_apart(there: Mapping[str, Any], workers: int, where: str) -> tuple[Cpu
 def _allowed(usable: Sequence[int], quota: float | None) -> Sequence[int]:
     """The CPUs of which control groups allow the time."""
     return usable if quota is None else usable[: max(1, int(quota))]
-
-
-def _first_threads_first(usable: Sequence[int], cores: Sequence[str]) -> list[int]:
-    """The CPUs with the first thread of every core before any second one."""
-    seen: Counter[str] = Counter()
-    rank: dict[int, int] = {}
-    for cpu, core in zip(usable, cores, strict=True):
-        rank[cpu] = seen[core]
-        seen[core] += 1
-    return sorted(rank, key=lambda cpu: rank[cpu])
