@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 
 from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.files import write_json
+from bench.model.files import shortened, write_json
 from bench.model.matching import differences, same_machine
 from bench.model.records import schema
 from bench.model.records.cell import Cell as CellRecord
@@ -234,6 +234,5 @@ def _commonest(failures: Path) -> str:
     if not counts:
         return "what is not there"
     (kind, detail), _ = counts.most_common(1)[0]
-    said = " ".join(detail.split())
-    said = said if len(said) <= _DETAIL else f"{said[: _DETAIL - 1]}…"
+    said = shortened(detail, _DETAIL)
     return f"{kind} ({said})" if said else kind
