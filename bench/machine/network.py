@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine import loopback
+from bench.machine import host, loopback
 from bench.machine.processes import outcome, spawn, uninterrupted, wait_or_kill
 from bench.model.files import ROOT, write_text
 
@@ -162,8 +162,7 @@ def _put_back(state: Path) -> str | None:
 
 def _here() -> dict[str, str]:
     """What the device of this moment is known by: it is another after a restart, and in another namespace."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return {"boot": boot, "namespace": str(Path("/proc/self/ns/net").readlink())}
+    return {"boot": host.boot(), "namespace": str(Path("/proc/self/ns/net").readlink())}
 
 
 @contextlib.contextmanager

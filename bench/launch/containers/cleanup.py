@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.launch.containers.engine import ClientError, Engine
+from bench.machine import host
 from bench.model.files import ROOT
 
 CHECKOUT_LABEL = "whichworker.checkout"
@@ -24,7 +25,7 @@ def this_checkout() -> str:
 
 def this_bench() -> str:
     """This process, as no other can be called: boot id, pid and start time (clock ticks since then)."""
-    return f"{_boot()}-{os.getpid()}-{_started(os.getpid())}"
+    return f"{host.boot()}-{os.getpid()}-{_started(os.getpid())}"
 
 
 def labels() -> list[str]:
@@ -41,7 +42,7 @@ def this_project() -> str:
 def lives(label: str) -> bool:
     """Whether a bench still runs; ``label`` is what its ``this_bench()`` was."""
     boot, pid, started = label.rsplit("-", 2)
-    return boot == _boot() and _runs(pid, started)
+    return boot == host.boot() and _runs(pid, started)
 
 
 def project_of_the_dead(name: str) -> bool:
@@ -53,10 +54,6 @@ def project_of_the_dead(name: str) -> bool:
 
 def _runs(pid: str, started: str) -> bool:
     return pid.isdecimal() and _started(int(pid)) == started
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _started(pid: int) -> str | None:

@@ -16,7 +16,7 @@ def facts() -> dict[str, Any]:
     limit.
     """
     usable = sorted(os.sched_getaffinity(0))
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    allowed = host.open_file_limits()[1]
     address = os.environ.get("SSH_CONNECTION", "").split()[2:3]
     return {
         "host": host.facts(),
