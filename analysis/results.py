@@ -41,10 +41,11 @@ class Results:
     `search_p99_ms` and `search_attempt` in cells that are no step of a search. `rotated` says that a cell was
     measured in a rotation of so many `rounds`: it has rows in `slices`, its `repeat` is the sitting, and
     `idle_cpu_s` is what its server used in `idle_s` seconds while the others were loaded. `treatment` is
-    "none" or, in cells of recycling, "recycled", "control", "kill", "terminate" or "deploy"; `max_requests`,
-    `max_requests_jitter` and `max_rss_mib` are when it was to replace workers, `probe_time` and `probe_pid`
-    the signal of a probe, `probe_renewed` the workers with the new release and `deploys_by` the way in which
-    the server was told of it, `server_ended` (Unix s) and `server_exit_status` the end of a server that ended
+    "none" or, in cells of recycling, "recycled", "control", "kill", "terminate", "deploy" or "swap";
+    `max_requests`, `max_requests_jitter` and `max_rss_mib` are when it was to replace workers,
+    `probe_time` and `probe_pid` the signal of a probe, `probe_renewed` the workers with the new release
+    and `deploys_by` the way in which the server was told of it, `server_ended` (Unix s) and
+    `server_exit_status` the end of a server that ended
     before its cell; all missing elsewhere. `proxied` says that clients went through a proxy, which used
     `proxy_cpu_s` from `started` to `ended`.
 

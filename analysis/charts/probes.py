@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from analysis.charts import style
 from analysis.charts.naming import answered
 from analysis.charts.registry import chart
-from analysis.recycling.deploys import SWAP
 from analysis.study import Study
 from analysis.words import listed
 
@@ -55,8 +54,7 @@ def deploys(study: Study) -> Figure | None:
     chosen = _first(study.recycling.cells, ["deploy"])
     if chosen.empty or study.deploys is None:
         return None
-    swapped = study.results.cells["deploys_by"].reindex(chosen.index) == SWAP  # a server has one row
-    chosen = chosen[(chosen["workers"] == chosen["workers"].max()) & ~swapped]
+    chosen = chosen[chosen["workers"] == chosen["workers"].max()]
     named = {name: str(name) for name in dict.fromkeys(chosen["scenario"])}
     finding = study.deploys.finding
     return _drawn(study, chosen, named, "scenario", lambda _: finding)

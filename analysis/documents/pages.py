@@ -1,10 +1,10 @@
 """`python -m analysis.documents.pages RUN_DIR`: put a run's tables and figures into the project's documents.
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
-docs/deploys.md, one of settings into docs/settings.md, one of the database into the methodology. Any other
-goes into docs/one-machine.md and, in short, into the README, with the verdict and the claims that it answers
-together with the run of recycling beside it. What stands between two markers is replaced, so that no figure
-is written by hand.
+docs/deploys.md, one behind a proxy into docs/proxy.md, one of settings into docs/settings.md, one
+of the database into the methodology. Any other goes into docs/one-machine.md and, in short, into the README,
+with the verdict and the claims that it answers together with the run of recycling beside it. What stands
+between two markers is replaced, so that no figure is written by hand.
 """
 
 import shutil
@@ -27,6 +27,7 @@ from bench.model.replay import latest as latest_replay
 from bench.model.requirements import combined
 
 README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling.md"
+DEPLOYS, PROXY = "docs/deploys.md", "docs/proxy.md"
 # The names of the parts: of the README, of docs/settings.md, then of docs/one-machine.md.
 ANSWER = "answer"
 SETTINGS = "settings"
@@ -36,7 +37,10 @@ EXPERIMENTS = ("recycle-busy", "recycle-causes")
 # Plans that are shown elsewhere, by the page that has the marker; the rankings of the one with a database are
 # among those of the plan full.
 DATABASE = "database"
-PAGES = {DATABASE: "docs/methodology.md", "deploy": "docs/deploys.md", SETTINGS: "docs/settings.md"}
+PAGES = {
+    DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
+    "recycle-proxy": PROXY, "proxy-cost": PROXY,
+}  # fmt: skip
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
 
@@ -48,13 +52,14 @@ def rewrite(analysed: Study, root: Path) -> None:
         UserError: a run has no report, a document lacks a marker, or the runs are no evidence together.
     """
     part = part_of(analysed)
-    if part == SETTINGS:
+    if analysed.results.run.plan.get("settings"):
         _write(root, document_of(analysed), {part: of_settings(analysed)})
         return
     if part != RANKINGS:
         figures = _copied(_figures(analysed), analysed, root)
         brief = _experiment(analysed) or part == DATABASE
-        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=brief)})
+        only = analysed.proxied or analysed.proxy_cost if document_of(analysed) == PROXY else None
+        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=brief, only=only)})
         return
     run = analysed.results.directory
     folder = counterpart(run, analysed.results.run)
@@ -85,13 +90,25 @@ def part_of(analysed: Study) -> str:
     """The name of the part that shows a run; an experiment on one configuration has its own."""
     plan = _plan(analysed)
     if plan in PAGES:
-        return plan
+        return " ".join([plan, *_way(analysed)])
     if _ranks(analysed):
         return RANKINGS
     if not _experiment(analysed):
         return "recycling"
     chosen = analysed.results.run.plan.get("configurations", [])
     return " ".join([plan, *(chosen if len(chosen) == 1 else [])])
+
+
+def _way(analysed: Study) -> Iterator[str]:
+    """How clients reached the servers, where that was not directly: the proxy, and how it was set."""
+    plan = analysed.results.run.plan
+    if plan.get("proxy"):
+        yield str(plan["proxy"])
+        yield from (
+            f"{key}={plan[f'proxy_{key}']}" for key in ("retries", "keepalive") if f"proxy_{key}" in plan
+        )
+        if plan.get("proxy_tls"):
+            yield "tls"
 
 
 def document_of(analysed: Study) -> str:

@@ -16,11 +16,18 @@ from bench.model.documents import markdown_table
 from bench.model.records.run import Run
 
 
-def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = False) -> Iterator[str]:
+def of_run(
+    study: Study, figures_shown: Mapping[str, str], *, brief: bool = False, only: Listing | None = None
+) -> Iterator[str]:
     """The finding of a run, its tables unless it is told in `brief`, and how it was measured.
 
-    `figures_shown` are those to show by their addresses, with what they show.
+    `figures_shown` are those to show by their addresses, with what they show; `only` is the one table that
+    answers what the run asked, where the others do not matter.
     """
+    if only is not None:
+        yield from (f"**{only.finding}**", "", only.basis, "", *markdown(only), "")
+        yield from _measured(study)
+        return
     yield f"**{study.verdict.finding}**"
     yield ""
     recycling = study.recycling
@@ -32,12 +39,12 @@ def of_run(study: Study, figures_shown: Mapping[str, str], *, brief: bool = Fals
         yield from (f"![{what}]({address})", "")
     if not brief:
         yield from rankings(study)
-    yield " ".join(provenance(study.results.run, recycling=recycling is not None))
-    yield from _warnings(study)
+    yield from _measured(study)
 
 
-def _warnings(study: Study) -> Iterator[str]:
-    """What spoils all of a run."""
+def _measured(study: Study) -> Iterator[str]:
+    """How a run was measured, and what spoils all of it."""
+    yield " ".join(provenance(study.results.run, recycling=study.recycling is not None))
     for finding in study.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield from ("", f"**Warning:** {finding.text}")
@@ -51,9 +58,7 @@ def of_settings(study: Study) -> Iterator[str]:
         yield from (f"**{each.settings.finding}**", "")
         for listing in settings_tables(each.settings):
             yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
-        yield " ".join(provenance(each.results.run, recycling=False))
-        yield from _warnings(each)
-        yield ""
+        yield from (*_measured(each), "")
 
 
 def rankings(study: Study) -> Iterator[str]:

@@ -16,6 +16,7 @@ from analysis.study import Study, study
 from bench.model import matching
 from bench.model.errors import UserError
 from bench.model.records.run import Run
+from bench.model.recycling import DEPLOYS
 from bench.model.requirements import Requirements, combined
 
 # Repeats, from which on more of them only narrow intervals.
@@ -117,7 +118,7 @@ def asks(run: Run) -> bool:
     """
     compares = (run.plan.get("own_app") or {}).get("baseline")
     probes = [probe["kind"] for probe in run.plan.get("probes", [])]
-    deploys = not run.plan.get("scenarios") and set(probes) == {"deploy"}
+    deploys = not run.plan.get("scenarios") and probes and set(probes) <= set(DEPLOYS)
     otherwise = compares or run.plan.get("settings") or deploys
     return run.plan.get("catalogue") is None and run.plan.get("external") is None and not otherwise
 

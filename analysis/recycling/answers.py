@@ -12,6 +12,7 @@ from analysis.recycling.model import Answer, Row
 from analysis.recycling.requests import rate
 from analysis.results import Results
 from analysis.words import MIB, MISSING, counted, duration, figures, listed, span
+from bench.model.recycling import DEPLOYS
 
 UNKNOWN = Answer(MISSING, "unknown")
 # What replaces workers, when it works, by the configuration's `recycle`.
@@ -25,7 +26,7 @@ def table(
 
     Deploys have a table of their own.
     """
-    every = results.cells[~results.cells["treatment"].isin(["none", "deploy"])]
+    every = results.cells[~results.cells["treatment"].isin(["none", *DEPLOYS])]
     judged = every[["path", "max_requests", "server_ended"]].join(cells, how="inner")
     rows = []
     for configuration in results.run.configurations:

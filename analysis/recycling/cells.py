@@ -13,6 +13,7 @@ from analysis.recycling import stalls
 from analysis.recycling.limits import BOUND, KEEP_ALIVE, LEAK, OF_LEAK, OLD_CODE_S
 from analysis.recycling.requests import by_cell, rate, unanswered, within
 from analysis.results import Results
+from bench.model.recycling import DEPLOYS
 
 
 def memory(results: Results, cells: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +85,7 @@ def recovery(cells: pd.DataFrame, lives: pd.DataFrame) -> pd.Series:
 def renewal(cells: pd.DataFrame, lives: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     """`renewed` and `renewed_s` of the cells with a deploy, NaN elsewhere."""
     found = pd.DataFrame(np.nan, cells.index, ["renewed", "renewed_s"])
-    deployed = cells[(cells["treatment"] == "deploy") & cells["probe_time"].notna()]
+    deployed = cells[cells["treatment"].isin(DEPLOYS) & cells["probe_time"].notna()]
     for cell, born, asked in _by_cell(deployed, lives, requests):
         row = deployed.loc[cell]
         pids = row["probe_renewed"] or []
@@ -197,7 +198,7 @@ def _lost(
     cells: pd.DataFrame, requests: pd.DataFrame, losses: pd.DataFrame, replacements: pd.DataFrame
 ) -> pd.DataFrame:
     """Requests, losses by kind, and how many there are to a replacement."""
-    counting = losses[losses["in_probe"] | ~losses["treatment"].isin(["terminate", "deploy"])]
+    counting = losses[losses["in_probe"] | ~losses["treatment"].isin(["terminate", *DEPLOYS])]
     by = counting.groupby(["cell", "handled"]).size().unstack(fill_value=0)
     stages = {"no": "lost_not_handled", "started": "lost_started", "finished": "lost_finished"}
     frame = (

@@ -10,6 +10,7 @@ from analysis.recycling.requests import DIRECT, HTTP_5XX, ran_twice, rate
 from analysis.results import Results
 from analysis.table import Cell, TableRow, Verdict, number, words
 from analysis.words import MISSING, Value, duration, figures, listed
+from bench.model.recycling import DEPLOYS
 
 # The verdicts on a cell, the one that is wanted last.
 VERDICTS = ("ends", "ignores", "old code", "in part", "unknown", "deploys")
@@ -140,7 +141,7 @@ def _count(mean: float) -> str:
 
 def deploys(results: Results, cells: pd.DataFrame, losses: pd.DataFrame) -> Deploys:
     """The deploys among the cells of recycling; these, and `losses`, are those of `Recycling`."""
-    mine = cells[cells["treatment"] == "deploy"].join(results.cells[["path", "deploys_by", "proxied"]])
+    mine = cells[cells["treatment"].isin(DEPLOYS)].join(results.cells[["path", "deploys_by", "proxied"]])
     counts = {
         "answers_5xx": losses[losses["in_probe"] & (losses["kind"] == HTTP_5XX)],
         "ran_twice": ran_twice(results),

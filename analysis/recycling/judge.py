@@ -18,6 +18,7 @@ from analysis.recycling.limits import (
     TIMES_N,
 )
 from analysis.words import MIB, counted, figures, span
+from bench.model.recycling import DEPLOYS
 
 Judgement = tuple[str, str]
 
@@ -64,7 +65,7 @@ def judge(cases: dict[Any, Case]) -> pd.DataFrame:
     """
     ways: dict[str, Callable[[Case], Judgement]] = {
         "recycled": _recycled, "control": _control, "kill": _killed, "terminate": _terminated,
-        "deploy": _deployed,
+        **dict.fromkeys(DEPLOYS, _deployed),
     }  # fmt: skip
     judged = [ways[str(case.cell["treatment"])](case) for case in cases.values()]
     return pd.DataFrame(judged, index=pd.Index(list(cases)), columns=["verdict", "reason"])

@@ -6,6 +6,7 @@ from analysis.frames import DIMENSIONS
 from analysis.recycling.limits import LINGER_S
 from analysis.recycling.model import LIVES, REPLACEMENTS
 from analysis.results import Results
+from bench.model.recycling import DEPLOYS
 
 EVENTS = ["born", "ready", "died"]
 # How exactly a birth is known.
@@ -67,7 +68,7 @@ def _memory(processes: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
 def _made_to(lives: pd.DataFrame, cells: pd.DataFrame) -> pd.Series:
     """Whether a worker died by a probe: killed itself, or as the server was told to end or to reload."""
     probe = cells[["probe_time", "probe_pid"]].reindex(lives["cell"]).set_axis(lives.index)
-    told = lives["treatment"].isin(["terminate", "deploy"]) & (lives["died"] >= probe["probe_time"])
+    told = lives["treatment"].isin(["terminate", *DEPLOYS]) & (lives["died"] >= probe["probe_time"])
     return told | (lives["pid"] == probe["probe_pid"]) & (lives["treatment"] == "kill")
 
 

@@ -35,6 +35,7 @@ TREATMENTS = {
     "kill": "a worker killed",
     "terminate": "the server told to stop",
     "deploy": "a new release of the app",
+    "swap": "two copies swapped",
 }
 
 

@@ -14,6 +14,7 @@ from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
 from analysis.summary import OPEN_LOAD, failed_share
 from bench.model.records.run import Variant
+from bench.model.recycling import DEPLOYS
 from bench.model.settings import COMBINED
 from bench.model.thresholds import ERROR_RATE, SATURATED
 from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
@@ -28,7 +29,7 @@ def settings(results: Results, summary: pd.DataFrame, recycling: Recycling | Non
     aliases = set(results.run.plan.get("aliases", {}))
     entries = {each.name: each.variant for each in results.run.configurations if each.name not in aliases}
     # Deploys have a table of their own.
-    measured = results.cells[results.cells["treatment"] != "deploy"]
+    measured = results.cells[~results.cells["treatment"].isin(DEPLOYS)]
     tried = {str(name) for name in measured["configuration"]} - aliases
     variants = {
         name: facts for name, facts in entries.items() if facts and name in tried and facts.of in tried

@@ -10,6 +10,8 @@ from targets.configurations import NEVER, Configuration, Recycling
 
 ProbeKind = Literal["kill", "terminate", "deploy", "swap"]
 PROBES: tuple[ProbeKind, ...] = get_args(ProbeKind)
+DEPLOYS: tuple[ProbeKind, ...] = ("deploy", "swap")
+"""The probes in which the app has a new release."""
 
 
 def _probe(kind: object) -> object:

@@ -13,7 +13,7 @@ from analysis.study import Study, study
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from tests.analysis.report_page import list_charts
-from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
+from tests.fixtures.make_recycling import STORIES, Lost, Story, generation, make_recycling
 
 END = "<!-- /measured -->"
 FEW_RANKINGS = {"throughput": "requests per second"}
@@ -184,6 +184,31 @@ def test_a_plan_with_a_page_of_its_own_goes_there_in_short(rendered, project):
     assert "before this run" not in text and "![" not in text and "|" not in text
 
 
+BEHIND = (Story("sanic", generation(11, 1.0), lost=[Lost(0.5)]),)
+
+
+def test_a_run_behind_a_proxy_goes_to_the_page_about_it_by_how_it_was_set(tmp_path, project):
+    """Without the tables of recycling, which hold one side only."""
+    stories = [*BEHIND, *(replace(each, proxy="nginx") for each in BEHIND)]
+    behind = study(make_recycling(tmp_path / "results" / "run", stories))
+    (behind.results.directory / "report").mkdir()
+    analysed = of_plan(behind, {"name": "recycle-proxy", "proxy_retries": "off", "proxy_tls": True})
+    assert document_of(analysed) == pages.PROXY
+    part = "recycle-proxy nginx retries=off tls"
+    path = project / pages.PROXY
+    path.write_text(marks("recycle-proxy nginx", part))
+    rewrite(analysed, project)
+    text = shown(path, part)
+    assert shown(path, "recycle-proxy nginx") == "before this run\n"
+    assert analysed.proxied.finding in text and analysed.recycling.finding not in text
+    assert text.count("\n| sanic |") == 1 and "PROXY_RETRIES=off" in text
+
+
+def test_a_deploy_behind_a_proxy_is_among_the_deploys(recycled):
+    analysed = of_plan(study(recycled), {"name": "deploy-proxy", "proxy": "haproxy"})
+    assert (document_of(analysed), part_of(analysed)) == (pages.DEPLOYS, "deploy-proxy haproxy")
+
+
 @pytest.fixture
 def answered(run):
     """A run of each kind beside each other, whose reports have their charts."""
@@ -245,4 +270,5 @@ def test_the_projects_documents_have_been_filled():
     assert shown(ROOT / pages.MACHINE, pages.CLAIMS).count("\n| ") >= 1 + len(answers._CLAIMS)
     assert "Measured on" in shown(ROOT / pages.RECYCLING, "recycling")
     for plan, page in PAGES.items():
-        assert "Measured on" in shown(ROOT / page, plan)
+        ways = re.findall(rf"^<!-- measured: ({plan}(?: .+)?) -->$", (ROOT / page).read_text(), re.MULTILINE)
+        assert ways and all("Measured on" in shown(ROOT / page, way) for way in ways), plan

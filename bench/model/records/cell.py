@@ -270,9 +270,9 @@ class Cell(Record):
 
     @property
     def treatment(self) -> str:
-        """What was done to the workers: "none" outside of plans of recycling; a swap is a deploy."""
+        """What was done to the workers: "none" outside of plans of recycling."""
         if self.probe is not None:
-            return "deploy" if self.probe.kind == "swap" else self.probe.kind
+            return self.probe.kind
         if self.recycling is None:
             return "none"
         return "recycled" if self.recycling.wanted else "control"

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import pytest
 
 from analysis.charts import probes
 from analysis.recommend import selection
 from analysis.recycling.deploys import FRAME
+from analysis.study import Study
 from tests.fixtures.make_recycling import Life, Lost, Story
 
 OLD = [Life(1, -2, -1, died=3.9), Life(2, -2, -1, died=4.4)]
@@ -123,6 +125,19 @@ def test_both_ways_and_two_copies_stand_side_by_side(told):
         "request with uvicorn. Without the proxy a deploy loses up to 1 with uvicorn."
     )
     assert behind.direct.direct is None and len(probes.deploys(behind).axes) == 1
+    assert set(behind.results.cells["treatment"]) == {"deploy", "swap"}  # loads of their own, however grouped
+    for name, part in vars(Study).items():
+        if isinstance(part, cached_property):
+            getattr(behind, name)  # raises nothing
+
+
+@pytest.mark.parametrize("kinds", [["deploy"], ["swap"], ["deploy", "swap"]])
+def test_a_run_that_only_deploys_does_not_ask_which_configuration_to_use(told, kinds):
+    only = told(
+        deploy("uvicorn", [*OLD, *NEW]),
+        plan={"scenarios": {}, "probes": [{"kind": kind, "scenario": "index"} for kind in kinds]},
+    )
+    assert not selection.asks(only.results.run)
 
 
 def test_a_run_without_deploys_says_nothing_of_them(told):
