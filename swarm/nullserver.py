@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import select
 import signal
 import socket
@@ -104,6 +105,25 @@ class LearningServer:
         """What a client's socket did not take yet, and whether the connection ends with it."""
         self._epoll = select.epoll()
 
+    def report_on(self, number: signal.Signals) -> None:
+        """Print the report whenever this signal comes.
+
+        One that comes just before the wait for events would be heard with the next event only, which may
+        never come: so each is an event of its own, too.
+        """
+        asked, asking = os.pipe()
+        os.set_blocking(asked, False)
+        os.set_blocking(asking, False)
+
+        def report(*_: object) -> None:
+            with contextlib.suppress(BlockingIOError):  # two signals may be heard as one
+                os.read(asked, RECEIVE_BYTES)
+            print(self.report(), flush=True)  # noqa: T201
+
+        signal.signal(number, report)
+        signal.set_wakeup_fd(asking, warn_on_full_buffer=False)
+        self._epoll.register(asked, select.EPOLLIN)
+
     def report(self) -> str:
         """What it knows and asked so far, as a line of JSON."""
         return json.dumps(
@@ -123,7 +143,7 @@ class LearningServer:
         while True:
             for fd, _ in self._epoll.poll(-1, EVENTS):
                 client = clients.get(fd)
-                if client is None:
+                if client is None:  # the listener, or a signal: then nobody waits
                     accept(listener, clients, self._epoll)
                     continue
                 try:
@@ -301,7 +321,7 @@ def main() -> None:
             learning = LearningServer(arguments.learn)
         except ValueError as error:
             parser.exit(2, f"{error}\n")
-        signal.signal(signal.SIGUSR1, lambda *_: print(learning.report(), flush=True))  # noqa: T201
+        learning.report_on(signal.SIGUSR1)
     listener = socket.create_server((arguments.host, arguments.port), backlog=BACKLOG)
     print(listener.getsockname()[1], flush=True)  # noqa: T201
     if learning is not None:
