@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.charts import registry, style
 from analysis.findings import Finding
-from analysis.study import Study
-
-REPORT_VARIABLE = "WHICHWORKER_REPORT"
+from analysis.study import REPORT_VARIABLE, Study
 
 
 def _folder() -> Path | None:

@@ -24,6 +24,8 @@ from targets import configurations
 from targets.configurations import Catalogue
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
+REPORT_VARIABLE = "WHICHWORKER_REPORT"
+"""Names the folder in which `analysis.report.build` collects what notebooks publish."""
 
 
 class Study:

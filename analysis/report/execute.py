@@ -11,8 +11,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from analysis.publish import REPORT_VARIABLE
-from analysis.study import RUN_VARIABLE
+from analysis.study import REPORT_VARIABLE, RUN_VARIABLE
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 
@@ -44,7 +43,9 @@ def execute(run_dir: Path, folder: Path, say: Callable[[str], None], paths: list
             transport="ipc",
             connection_file=f"{profile}/kernel.json",
         )
-        client = NotebookClient(jupytext.reads("", fmt="py"), km=manager, timeout=TIMEOUT_S)
+        client = NotebookClient(
+            jupytext.reads("", fmt="py"), km=manager, timeout=TIMEOUT_S, startup_timeout=TIMEOUT_S
+        )
         environment = os.environ | {
             RUN_VARIABLE: str(run_dir),
             REPORT_VARIABLE: str(folder.resolve()),

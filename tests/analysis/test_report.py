@@ -10,10 +10,9 @@ import pytest
 from analysis import results
 from analysis.__main__ import main
 from analysis.charts import registry
-from analysis.publish import REPORT_VARIABLE
 from analysis.report.build import render
 from analysis.report.execute import execute, notebooks
-from analysis.study import RUN_VARIABLE, open_study, study
+from analysis.study import REPORT_VARIABLE, RUN_VARIABLE, open_study, study
 from bench.model.errors import UserError
 from tests.analysis.report_page import Page
 from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
