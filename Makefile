@@ -194,9 +194,10 @@ test-analysis: $(VENV)/.dev ## Check what needs no server: the analysis and the 
 	@nice -n 10 $(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/analysis tests/docs
 
 test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains (a part of make test).
-	@# They wait for most of their time: more processes than CPUs. Files stay whole, for the servers that their tests
-	@# share, and come in the order of tests/conftest.py, those that take longest first.
-	@$(PYTEST) --numprocesses=5 --dist=loadfile --no-loadscope-reorder \
+	@# They wait for most of their time: more processes than CPUs, as many as have ports of their own (tests/ports.py).
+	@# Files stay whole, for the servers that their tests share, and come in the order of tests/conftest.py, those that
+	@# take longest first.
+	@$(PYTEST) --numprocesses=7 --dist=loadfile --no-loadscope-reorder \
 		--ignore=tests/analysis --ignore=tests/docs --ignore=tests/swarm --ignore=tests/known
 
 test-clocks: $(VENV)/.dev stacks ## Check what is held against clocks: the generator, known answers (a part of make test).

@@ -2,6 +2,7 @@
 # Base images for docker-compose.yml without an image registry: Debian by debootstrap, as root.
 #
 #   bases=$(tests/compose/bases.sh) && eval "$bases"
+#   tests/compose/bases.sh make          only makes what is kept, which takes no engine
 #
 # Prints the variables that name them (docs/contracts.md, Compose). Containers reach the package index as this
 # machine does: they get its certificates and what its pip is told about index and proxy. What was made is kept
@@ -21,7 +22,8 @@ fail() {
 
 [ "$(id -u)" -eq 0 ] || fail "debootstrap needs root: sudo $0"
 command -v debootstrap >/dev/null || fail "debootstrap is missing (Debian: apt-get install debootstrap)"
-docker version --format '{{.Server.Version}}' >/dev/null || fail "no engine to import into: tests/compose/engine.sh start"
+[ "${1:-}" = make ] ||
+    docker version --format '{{.Server.Version}}' >/dev/null || fail "no engine to import into: tests/compose/engine.sh start"
 
 # Index, proxy and patience, as options of pip's environment variables, one `NAME=value` a line. What lies on
 # this machine's disk is of no use in a container.
@@ -112,6 +114,7 @@ if ! made; then
     wait $second || failed=1
     [ $failed -eq 0 ] || fail "debootstrap failed, see above"
 fi
+[ "${1:-}" != make ] || exit 0
 
 changes=()
 while IFS= read -r setting; do
