@@ -61,7 +61,7 @@ ALLOW_REMOTE ?=
 # own or host, and STEER=host: docs/methodology.md, The network.
 NETWORK ?=
 STEER ?=
-# Of what a rotation can tell: docs/methodology.md.
+# Of what a rotation can tell: bench/studies/README.md.
 RUNS ?=
 # Of the fuzzers.
 MINUTES ?=
@@ -109,7 +109,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -168,6 +168,9 @@ scenarios: $(VENV)/.suite ## List the loads.
 
 plans: $(VENV)/.suite ## List the plans: what is measured, how often and how long.
 	@$(PYTHON) -m bench plans
+
+findings: $(VENV)/.suite ## List what a report may find wrong with a run, with thresholds and reasons.
+	@$(PYTHON) -m bench findings
 
 doctor: $(VENV)/.suite ## Say what this machine has and lacks.
 	@$(PYTHON) -m bench doctor --results "$(RESULTS)"
@@ -266,9 +269,8 @@ fuzz: $(VENV)/.dev ## Damage results, plans and answers at random for MINUTES=10
 house: $(VENV)/.suite ## Say how large the rooms of this project are, and how they import each other.
 	@$(PYTHON) tests/house.py
 
-docs: $(VENV)/.suite ## Write the tables of docs/contracts.md and docs/methodology.md from the code that they are about.
+docs: $(VENV)/.suite ## Write the tables of docs/contracts.md from the models that they are about.
 	@$(PYTHON) -m bench.cli.contracts
-	@$(PYTHON) -m analysis.documents.methodology
 
 audit: $(VENV)/.suite ## Ask PyPI which packages of every environment here have known vulnerabilities; needs the network.
 	@test -x .venvs/audit/bin/pip-audit || { $(PYTHON) -m venv .venvs/audit && \

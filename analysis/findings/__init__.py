@@ -1,9 +1,9 @@
 """What may be wrong with a run: findings, each with what it spoils and what to do about it.
 
-A kind of finding is registered in one module of this folder, with its thresholds, its check and its line in
-docs/methodology.md (`finding.Kind`); every module is imported, so that nothing else lists it. A finding
-speaks for all cells that it was found in: it names the configurations and loads of one scenario, or the
-whole run.
+A kind of finding is registered in one module of this folder, with its thresholds, its check and what
+`bench findings` says of it (`finding.Kind`); every module is imported, so that nothing else lists it. A
+finding speaks for all cells that it was found in: it names the configurations and loads of one scenario, or
+the whole run.
 """
 
 import pkgutil

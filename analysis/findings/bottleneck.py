@@ -38,8 +38,7 @@ GENERATOR_BOUND = Kind(
     f"server below `SATURATED` = {SATURATED:g} of its CPUs while the generator is above "
     f"`GENERATOR_BUSY` = {GENERATOR_BUSY:g} of those its processes can use, or above `CEILING_SHARE` = "
     f"{CEILING_SHARE:g} of its ceiling (unless that is only \"at least\")",
-    "the throughput is a lower bound (≥, hollow markers) and ranks nothing: most of the time between "
-    "two requests of a user may be the generator's",
+    "the throughput is a lower bound (≥, hollow markers) and ranks nothing",
     topics=("throughput",), note="the generator was the limit",
 )  # fmt: skip
 UNSATURATED = Kind(
@@ -58,8 +57,7 @@ WAITING = Kind(
 WAIT = Kind(
     "loop-wait", "number", "Whose number is it?", "generator's wait",
     f"`LOOP_WAIT` = {LOOP_WAIT:g} of the median",
-    "the mean time for which an answer lies unread (`loop_wait_us`) is part of every latency, also of "
-    "a saturated server: such are marked †",
+    "an answer lies unread for so long on average (`loop_wait_us`): latencies that hold it are marked †",
     topics=("latency", "open loops"), note="† holds the generator's wait",
 )  # fmt: skip
 LAG = Kind(
@@ -71,14 +69,13 @@ LAG = Kind(
 LOCUST_USERS = Kind(
     "locust-users", "note", "Whose number is it?", "Locust's own users",
     "engine `locust`",
-    "`HttpUser` and `FastHttpUser` are slower than the servers: their ceiling is the generator's, and "
-    "their waiting is not known",
+    "`HttpUser` and `FastHttpUser` are slower than the servers, and their waiting is not known",
 )  # fmt: skip
 IDLE = Kind(
     "idle-users", "note", "Whose number is it?", "idle users",
     "throughput times mean latency over users (Little's law: 1) below 1 by more than `IDLE_USERS` = "
-    f"{IDLE_USERS:g}, beyond what the generator's CPU time and one mean latency at the window's edges "
-    "explain; not of cells with more than `ERROR_RATE` failures",
+    f"{IDLE_USERS:g}, the generator's CPU time and one latency at the edges taken off; not beyond "
+    "`ERROR_RATE` failures",
     "users spent time outside of requests; on purpose if the scenario waits",
     topics=("throughput",),
 )  # fmt: skip
@@ -258,7 +255,7 @@ def locust_users(measured: Measurements) -> Iterator[Finding]:
             "not what a stall keeps others waiting, as each user waits for its answer; the count of lost "
             "requests, which may be higher; the times in locust_*.csv, in whole milliseconds (latency.csv "
             "is exact)",
-            advice="go by CPU per request, or write the scenario as a SwarmUser (docs/adding-a-scenario.md)",
+            advice="go by CPU per request, or write the scenario as a SwarmUser (locustfiles/README.md)",
             scenario=scenario,
             cells=group,
         )

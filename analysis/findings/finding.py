@@ -16,7 +16,7 @@ Group = Literal["answer", "number", "note"]
 GROUPS: tuple[Group, ...] = ("answer", "number", "note")
 # What a notebook or a chart is about.
 Topic = Literal["throughput", "latency", "steadiness", "cost", "open loops", "circumstances"]
-# The tables of docs/methodology.md, in their order.
+# The parts of what `bench findings` lists, in their order.
 Section = Literal[
     "Does the rotation hold?",
     "Whose number is it?",
@@ -97,7 +97,7 @@ class Finding:
 class Kind:
     """What findings of one kind have in common.
 
-    `title`, `threshold` and `why` are its line in docs/methodology.md, in the table `section`. `topics` name
+    `title`, `threshold` and `why` are what `bench findings` lists, under `section`. `topics` name
     the notebooks and charts that show it; `note` is the reminder beside a configuration in a ranking.
     """
 

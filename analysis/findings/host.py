@@ -25,15 +25,15 @@ STOLEN = Kind(
 COMPANY = Kind(
     "others", "answer", "What else happened?", "others",
     f"`OTHERS` = {OTHERS:g}",
-    "the share of the server's and the generator's CPUs that was busy with neither of them nor the "
-    "meter. A load in step with the kernel's tick, such as 1000 constant arrivals per second, may be "
-    "seen always or never (kernel documentation, *admin-guide/cpu-load*)",
+    "the share of their CPUs that was busy with neither server, generator nor meter. A load in step with "
+    "the kernel's tick, such as 1000 constant arrivals per second, may be seen always or never (kernel "
+    "documentation, *admin-guide/cpu-load*)",
     topics=("circumstances",),
 )  # fmt: skip
 DATABASE = Kind(
     "database", "note", "What else happened?", "database",
     "`OTHERS`",
-    "the same in scenarios that ask a database, which is [expected](#the-database) to be in it",
+    "the same in scenarios that ask a database, which is expected to be in it",
 )  # fmt: skip
 
 

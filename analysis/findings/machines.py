@@ -14,15 +14,14 @@ RESENT = 0.001
 
 CLOCKS = Kind(
     "generator-clocks", "number", "What else happened?", "clocks apart",
-    f"the clock of a generator on another machine is more than `APART_MS` = {APART_MS:g} ms ahead or behind, "
-    f"or not known better than that, or it moved by more than `MOVED_MS` = {MOVED_MS:g} ms during a load",
-    "offsets are measured before and after each load, and times corrected by the first. A latency is by one "
-    "clock, and holds",
+    f"a generator's on another machine is more than `APART_MS` = {APART_MS:g} ms off, or not known better, "
+    f"or moved by more than `MOVED_MS` = {MOVED_MS:g} ms during a load",
+    "times are corrected by the offset before each load. A latency is by one clock, and holds",
 )  # fmt: skip
 RETRANSMITTED = Kind(
     "retransmitted", "note", "What else happened?", "packets lost",
-    f"more than `RESENT` = {RESENT:g} of the segments that TCP sent on one of the machines were sent again",
-    "each lost packet holds up a request by 200 ms or more",
+    f"one of the machines sent more than `RESENT` = {RESENT:g} of its TCP segments again",
+    "each holds up a request by 200 ms or more",
     topics=("latency",),
 )  # fmt: skip
 LOST = Kind(

@@ -19,7 +19,7 @@ CAPPED = Kind(
 QUEUE_LOST = Kind(
     "queue-lost", "note", "Recycling", "a replaced worker's queue is lost",
     f"`{MIGRATE}` = 0, and workers were replaced that listen on sockets of their own",
-    "what waits at a worker that ends is reset; with 1 another one gets it, as [Granian asks]"
+    "what waits at a worker that ends is reset; with 1 another one gets it, as Granian asks "
     "(https://github.com/emmett-framework/granian#workers-and-threads)",
 )  # fmt: skip
 

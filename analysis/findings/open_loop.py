@@ -29,9 +29,9 @@ NOT_REACHED = Kind(
 )  # fmt: skip
 GENERATOR_LATE = Kind(
     "generator-late", "note", "Did the open loop happen?", "generator late",
-    f"the 99th percentile of the generator's own lateness is above `LATE` = {LATE:g} of the p99 from the "
-    f"schedule, or above `LATE_MS` = {LATE_MS:g} ms",
-    "arrivals came in bunches, as by a timer of whole milliseconds; no latency contains the lateness",
+    f"the p99 of its own lateness is above `LATE` = {LATE:g} of the p99 from the schedule, or above "
+    f"`LATE_MS` = {LATE_MS:g} ms",
+    "arrivals came in bunches; no latency contains the lateness",
     topics=("open loops",),
 )  # fmt: skip
 

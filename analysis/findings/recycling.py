@@ -23,12 +23,12 @@ LOSSY_CONTROL = Kind(
 FEW_REPLACEMENTS = Kind(
     "few-replacements", "note", "Recycling", "few replacements",
     "fewer than the plan asks for, and at least one",
-    "the interval of what is lost at each is wide. A cell without any says so itself",
+    "the interval of what is lost at each is wide",
 )  # fmt: skip
 CROWDED = Kind(
     "crowded-replacements", "note", "Recycling", "replacements are not apart",
     f"one holds up (slower than the control's p99) more than `APART` = {APART:g} of the requests to it",
-    "what queues during one is not worked off before the next: each then costs clients more than one alone",
+    "the queue of one is not worked off before the next, so that each costs clients more than one alone",
 )  # fmt: skip
 
 

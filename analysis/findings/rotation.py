@@ -29,28 +29,26 @@ CONTROL = Kind(
 )  # fmt: skip
 MANNER = Kind(
     "manner", "answer", "Does the rotation hold?", "depends on the generator",
-    "in both manners: a configuration's ratio to the best while the generator polls over that while "
-    f"it sleeps, within sittings, has its whole 95 % interval beyond `MATERIAL` = {MATERIAL:g}",
-    "what ranks must hold in both: the interval of a ratio reaches from the lowest bound of either to "
-    "the highest",
+    "a ratio to the best while the generator polls, over that while it sleeps, has its whole 95 % "
+    f"interval beyond `MATERIAL` = {MATERIAL:g}",
+    "what ranks must hold in both manners",
     topics=("throughput",), note="depends on how the generator waits",
 )  # fmt: skip
 UNSTEERED = Kind(
     "unsteered", "note", "Does the rotation hold?", "loopback not steered",
     "the loopback device's packets are processed by the CPU that sends them",
-    "a server then does the generator's receiving, and wakes it. In a rotation of one manner that "
-    "spoils the answer",
+    "a server then pays for waking the generator; in a rotation of one manner that spoils the answer",
     topics=("circumstances",),
 )  # fmt: skip
 IMPRECISE = Kind(
     "imprecise", "note", "Does the rotation hold?", "not as precise as asked",
-    "an interval that decides is wider than the plan's `precision`, and no sitting was added",
+    "an interval that decides is wider than the plan's `precision`",
     "its time was up, or it had as many sittings as it may have",
     topics=("circumstances",),
 )  # fmt: skip
 IN_BLOCKS = Kind(
     "in-blocks", "note", "Does the rotation hold?", "measured in blocks",
-    "a plan with a rotation whose closed loops were measured in blocks, with the reason",
+    "closed loops of a plan with a rotation, with the reason",
     "blocks are minutes apart, which widens every interval",
     topics=("circumstances",),
 )  # fmt: skip
@@ -60,7 +58,7 @@ OVERRUN = Kind(
     "overrun", "number", "Does the rotation hold?", "slices overran",
     "requests of any configuration in flight when a slice begins; a note up to `LEFT_OUT` = "
     f"{LEFT_OUT:g} of its slices",
-    "such a slice shares its server's CPU with the one before, and is left out",
+    "it shares its server's CPU with the slice before, and is left out",
     topics=("circumstances",),
 )  # fmt: skip
 OFF_TIMETABLE = Kind(
@@ -78,9 +76,9 @@ SKIPPED = Kind(
 )  # fmt: skip
 RECONNECTED = Kind(
     "opened-in-slices", "number", "Does the rotation hold?", "connections opened",
-    f"any that a slice opened; a note up to `OPENED` = {OPENED:g} of the requests. Not in scenarios "
-    f"that open one for `ON_PURPOSE` = {ON_PURPOSE:g} of theirs or more",
-    "connections stay open unless a server closes them; opening one is then in the slice",
+    f"in slices; a note up to `OPENED` = {OPENED:g} of the requests, and nothing where a scenario opens one "
+    f"for `ON_PURPOSE` = {ON_PURPOSE:g} of them or more",
+    "connections stay open unless a server closes them",
     topics=("latency", "cost"), note="opened connections in slices",
 )  # fmt: skip
 IDLE_CPU = Kind(

@@ -18,10 +18,9 @@ ROUNDS = 8
 
 UNSETTLED = Kind(
     "unsettled", "number", "Does the rotation hold?", "not settled",
-    f"of `ROUNDS` = {ROUNDS} rounds or more: what a configuration served in the first quarter (`EARLY` "
-    f"= {EARLY:g}) over the rest, beside the median of all in the sitting, has its whole 95 % interval "
-    f"beyond `WARMUP` = {WARMUP:g}",
-    "its ratios hold part of its warm-up; what the machine did in these rounds, it did to all",
+    f"from `ROUNDS` = {ROUNDS} rounds on: what it served in the first quarter (`EARLY` = {EARLY:g}) over "
+    f"the rest, beside the median of all, has its whole 95 % interval beyond `WARMUP` = {WARMUP:g}",
+    "its ratios hold part of its warm-up",
     topics=("steadiness",), note="not settled",
 )  # fmt: skip
 

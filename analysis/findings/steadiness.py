@@ -33,34 +33,31 @@ SPREAD = 1.20
 
 WARM_UP = Kind(
     "warm-up", "number", "Was it steady?", "warm-up not over",
-    f"windows of `TREND_SECONDS_S` = {TREND_SECONDS_S:g} s or more: MSER (White, *Simulation* 69(6), "
-    "1997) ends the warm-up within the window, and what it cuts there differs from the rest by more "
-    f"than `WARMUP` = {WARMUP:g} and by more than noise would (Student's t, `CHANCE` = {CHANCE:g}). "
-    "Shorter ones: the first second over the mean of the others has its whole 95 % interval over the "
-    "repeats beyond `WARMUP` (a note)",
-    "seconds at the end of MSER's cut that are within 5 % of the rest are taken back, as it cuts "
-    "sound ones of so few values; a series that never settles is left to the next two",
+    f"windows of `TREND_SECONDS_S` = {TREND_SECONDS_S:g} s or more: what MSER (White, *Simulation* 69(6), "
+    f"1997) cuts differs from the rest by more than `WARMUP` = {WARMUP:g} and than noise (Student's t, "
+    f"`CHANCE` = {CHANCE:g}). Shorter ones (a note): the first second over the mean of the others has its "
+    "whole 95 % interval over the repeats beyond `WARMUP`",
+    "seconds at the end of MSER's cut within 5 % of the rest are taken back; a series that never settles "
+    "is left to the next two",
     topics=("latency", "steadiness"), note="warm-up not over",
 )  # fmt: skip
 DRIFTS = Kind(
     "drift", "number", "Was it steady?", "drift",
-    "windows of 5 s or more: slope of Theil and Sen (Sen, JASA 63, 1968) times the window above "
+    "such windows: the slope of Theil and Sen (Sen, JASA 63, 1968) times the window is above "
     f"`DRIFT` = {DRIFT:g} of the mean, and its 95 % interval excludes 0",
     "the throughput depends on how long was measured",
     topics=("latency", "steadiness"), note="drifted",
 )  # fmt: skip
 STEPS = Kind(
     "step", "number", "Was it steady?", "step",
-    "windows of 5 s or more: the means on both sides of the best split differ by more than `STEP` = "
-    f"{STEP:g}, and Welch's t, corrected for the number of splits, is below `CHANCE`; in place of a "
-    "drift where it leaves less variance",
+    f"such windows: both sides of the best split differ by more than `STEP` = {STEP:g}, and Welch's t, "
+    "corrected for the number of splits, is below `CHANCE`; in place of a drift where less variance is left",
     "the throughput is the mean of two states",
     topics=("latency", "steadiness"), note="jumped",
 )  # fmt: skip
 SWINGS = Kind(
     "unsteady", "number", "Was it steady?", "unsteady",
-    f"a second further than `UNSTEADY` = {UNSTEADY:g} from the mean of its window, not explained by "
-    "the above",
+    f"a second further than `UNSTEADY` = {UNSTEADY:g} from the mean, not explained by the above",
     "a stall, or noise",
     topics=("latency", "steadiness"), note="unsteady",
 )  # fmt: skip

@@ -13,23 +13,20 @@ SOFTIRQ_SHARE = 0.05
 WIRE = Kind(
     "wire", "note", "What else happened?", "another machine",
     "the servers are on another machine",
-    "latencies hold the network between the two, and are those of its clients; runs over a network are not "
-    "compared with runs over loopback",
+    "latencies hold the network; such runs are not compared with runs over loopback",
 )  # fmt: skip
 CLOCKS = Kind(
     "clocks", "number", "What else happened?", "clocks",
     f"`CLOCK_MS` = {CLOCK_MS:g}",
-    "the clock of the servers' machine is known to half of the quickest round trip of a message, and moves; "
-    "times of its files are by that of the generator's, to which these are added",
+    "that of the servers' machine is known to half of the quickest round trip of a message, and moves",
     topics=("circumstances",),
 )  # fmt: skip
 
 SOFTIRQ = Kind(
     "softirq", "number", "What else happened?", "interrupts",
     f"`SOFTIRQ_SHARE` = {SOFTIRQ_SHARE:g}",
-    "the share of the servers' CPUs that the kernel spent on interrupts, most of which are the network's and "
-    "no process has, where servers and generator are on several machines. In a rotation it is that of the "
-    "whole sitting",
+    "with several machines, the share of the servers' CPUs that the kernel spent on interrupts, mostly the "
+    "network's, which no process has; in a rotation of the whole sitting",
     topics=("cost",),
 )  # fmt: skip
 

@@ -33,8 +33,8 @@ publish.charts(study, "All rankings beside each other")
 # %% [markdown]
 # ## What may be wrong with it
 #
-# Each line says what is wrong, what it spoils, and what to do about it. `docs/methodology.md` explains the
-# thresholds.
+# Each line says what is wrong, what it spoils, and what to do about it. `make findings` lists all that may be
+# found, with thresholds and reasons.
 
 # %%
 publish.findings(study.findings)

@@ -1,4 +1,4 @@
-"""The thresholds of the verdicts on recycling, and the rules of docs/methodology.md about them.
+"""The thresholds of the verdicts on recycling, and what `bench findings` says of them.
 
 They are shares unless the name ends in a unit.
 """
@@ -26,14 +26,14 @@ RULES = [
     (
         "a loss belongs to a replacement",
         f"`NEAR_S` = {NEAR_S:g} s before its begin to after its end",
-        "a death is noted at the next sample, a closed port at a client's next request. A loss whose handler "
-        "ran belongs to the replacement of that worker, whenever that was",
+        "a death is noted at the next sample, a closed port at the next request. A loss whose handler ran "
+        "belongs to that worker's replacement, whenever it was",
     ),
     (
         "a replacement begins",
-        "with its successor's birth, the old worker's death or the last request that one handled, at most "
-        f"`LINGER_S` = {LINGER_S:g} s before its death",
-        "a worker that is ending may refuse connections long before it is gone",
+        "with its successor's birth, the old worker's death, or the last request of that one at most "
+        f"`LINGER_S` = {LINGER_S:g} s before",
+        "an ending worker may refuse connections long before it is gone",
     ),
     (
         "replaced after N",
@@ -57,8 +57,8 @@ RULES = [
     ),
     (
         "broken: strangers",
-        f"more than `STRANGERS` = {STRANGERS:g} of the requests were answered by processes that never "
-        "announced themselves",
+        f"processes that never announced themselves answered more than `STRANGERS` = {STRANGERS:g} of the "
+        "requests",
         "another pid is no replaced worker",
     ),
     (
@@ -83,21 +83,20 @@ RULES = [
     ),
     (
         "it leaks",
-        "without recycling the peak RSS of the window's second half is more than `LEAK` = "
-        f"{LEAK:g} above that of the first",
+        f"without recycling the peak RSS of the second half is more than `LEAK` = {LEAK:g} above the first's",
         "else there is nothing to bound",
     ),
     (
         "the bound holds",
-        f"with recycling it is at most `BOUND` = {BOUND:g} above, or by at most `OF_LEAK` = {OF_LEAK:g} of "
-        "what it grows by without; and the peak is below that without",
+        f"with recycling it is at most `BOUND` = {BOUND:g} above, or `OF_LEAK` = {OF_LEAK:g} of the growth "
+        "without; and the peak is below that without",
         "the halves of a saw-tooth have like peaks, unless workers end unevenly (uvicorn)",
     ),
     (
         "a deploy is complete",
-        "as many workers as asked for have started with the new release, and no other has begun a request in "
-        f"the last `OLD_CODE_S` = {OLD_CODE_S:g} s of the window",
-        "a worker that came is no proof: a forked one may have the old code",
+        "as many workers as asked for started with the new release, and no other began a request in the last "
+        f"`OLD_CODE_S` = {OLD_CODE_S:g} s of the window",
+        "a forked worker may have the old code",
     ),
     (
         "a short stall, a long one",

@@ -1,5 +1,7 @@
-"""The commands that list what there is: configurations, scenarios, plans and the folder of a run."""
+"""The commands that list what there is: configurations, scenarios, plans, findings, the folder of a run."""
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +108,25 @@ def _extent(inputs: Inputs) -> tuple[str, str]:
         seconds += planned_s(sittings)
         guessed |= entry.rotation.precision is not None
     return f"{'~' if guessed else ''}{cells}", duration(seconds)
+
+
+@app.command()
+@reports_errors
+def findings() -> None:
+    """List what a report may find wrong with a run: each with its threshold, and why that is there."""
+    # Imported here: it brings pandas, which most commands do not need.
+    from analysis.findings import KINDS
+    from analysis.recycling.limits import RULES
+
+    listed: list[tuple[str, ...]] = [
+        (kind.section, kind.title, kind.threshold, kind.why) for kind in KINDS.values()
+    ]
+    listed += [("Verdicts on recycling", *rule) for rule in RULES]
+    for section, entries in groupby(listed, key=itemgetter(0)):
+        console.print(f"\n[bold]{escape(section)}[/bold]")
+        for _, title, threshold, why in entries:
+            console.print(f"[bold]{escape(title)}[/bold]: {escape(threshold)}")
+            console.print(Padding(escape(why), (0, 0, 0, 4)))
 
 
 @app.command()
