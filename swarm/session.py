@@ -3,7 +3,7 @@
     python -m swarm.session --scenario locustfiles/index.py --scenario locustfiles/json.py
 
 Locust's start-up is paid once, not once per cell. Commands are JSON lines on standard input, events
-are JSON lines on standard output; docs/contracts.md has both. When standard input ends, so does the
+are JSON lines on standard output; README.md has both. When standard input ends, so does the
 session, whatever it is doing: a session never outlives the process that started it.
 """
 

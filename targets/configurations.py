@@ -74,7 +74,7 @@ NEVER = Recycling()
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to serve the app. The keys are those of docs/contracts.md; None is what is not known.
+    """One way to serve the app. The keys are those of configurations.toml; None is what is not known.
 
     A variant is made from its parent (`variant_of`) and says so in `variant`. It may have `workers` and a
     `max_requests_jitter` of its own, whatever its run asks for; `workers` that go by the CPUs of servers

@@ -5,7 +5,14 @@ schema of their own, `whichworker`, so that nothing else in that database is tou
 
     python -m targets.database prepare
 
-makes them where they are missing, empties `orders`, and prints which server it is, such as `PostgreSQL 15.8`.
+makes them where they are missing, empties `orders`, and prints which server it is, such as `PostgreSQL
+15.8`, or fails with status 1 (2: no `DATABASE_URL`); bench calls it before every start of a server that
+needs a database.
+
+`/db?ids=1,2,3` (1 to 100 keys) answers `{"items": [{"id", "name", "price_cents", "stock"}, ...]}` in the
+order of the keys, `POST /db/write` with `{"item": 7, "quantity": 2}` inserts an order and answers it with
+its number. What is malformed is 400, an item that does not exist 404. Without `DATABASE_URL`, and where the
+database fails, both answer 503. A worker that cannot open its pool does not start, and says why.
 """
 
 from __future__ import annotations

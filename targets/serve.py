@@ -1,6 +1,33 @@
-"""Run one configuration and meter its processes: `python -m targets.serve NAME --metrics DIR ...`.
+"""Run one configuration and meter its processes: `python -m targets.serve NAME --metrics DIR ...` (`--help`).
 
-The contract is in docs/contracts.md. It runs with the interpreter of the configuration's stack.
+It runs with the interpreter of the configuration's stack, from the project's root, and needs Linux, the
+standard library and psutil (and tomli on Python 3.9). DIR must be new or empty. The server is started in a
+process group of its own. When the right configuration answers `/whoami` and all workers have announced
+themselves, serve writes `DIR/server.json` (the keys of `server` in cell.json, docs/contracts.md): that file
+is readiness. While it serves, it appends whole lines to `processes.csv`, `workers.csv`, `requests.csv`
+(with `--log-requests`, which costs time) and `server.log`.
+
+* Recycling. `--max-requests N` is refused where `recycle` is `none` or `rss`, `--max-rss MIB` where it is
+  not `rss`, a `--max-requests-jitter` that `recycle_argv` has no place for. With `app`, serve sets
+  `WHICHWORKER_MAX_REQUESTS` and `WHICHWORKER_MAX_REQUESTS_JITTER`, which an app of one's own must heed.
+  With `respawn`, it starts a server that ended with status 0 anew.
+* An app of one's own (`--app MODULE:NAME --app-folder DIR [--variable NAME]...`) is sent no request: it is
+  ready when all workers have announced themselves and the port is open. The command names
+  `targets.own:app`, which adds listeners only; the folder is the working directory and first on
+  `PYTHONPATH`. With `--startup-timeout` above 30 s, `WHICHWORKER_PATIENCE_S` (ten more) has Sanic's manager
+  and Hypercorn wait.
+* TLS. A configuration with `{certificate}` needs `--certificate` and `--key`; users trust the file that
+  `WHICHWORKER_AUTHORITY` names.
+* A deploy. With `--deploys`, SIGUSR1 publishes a new release, and the server takes it up as `reload` says.
+  A worker reads its release from the file that `WHICHWORKER_RELEASE` names when it imports the app, and
+  announces it (`ready.csv`: time, pid, release). With `--swap-port P` a second copy takes it up at P
+  instead; `standby` has its URL once it answers, and SIGUSR1 again ends the first copy.
+* The end. SIGTERM and SIGINT are forwarded; serve returns when the whole tree is gone (killed after a grace
+  period). If serve is killed, the kernel ends the server.
+
+Exit status: 0 ended on request; 2 wrong arguments, a used DIR or not the stack's interpreter; 3 never ready
+(the server's last lines on stderr); 4 port in use; 5 the server ended by itself; 6 the metrics could not be
+written; 7 it could not be told to deploy.
 """
 
 from __future__ import annotations
@@ -29,7 +56,7 @@ WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED, NOT_DEPLOY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until asked to stop; returns the exit status (docs/contracts.md)."""
+    """Serve until asked to stop; returns the exit status."""
     try:
         serve(_parser().parse_args(arguments))
     except ServeError as error:

@@ -1,7 +1,7 @@
 """The Locust process behind `bench ui`: python -m swarm.cockpit.
 
 It is told what to offer by its first line on standard input, and talks to bench in JSON lines from then on
-(docs/contracts.md, *The cockpit*). When standard input ends, so does it.
+(swarm/README.md). When standard input ends, so does it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The line to `bench ui`: JSON lines from its pipe, events to it (docs/contracts.md, *The cockpit*)."""
+"""The line to `bench ui`: JSON lines from its pipe, events to it (swarm/README.md)."""
 
 from __future__ import annotations
 

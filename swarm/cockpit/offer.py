@@ -1,4 +1,4 @@
-"""What the form offers: the first line that `bench ui` sends (docs/contracts.md, *The cockpit*)."""
+"""What the form offers: the first line that `bench ui` sends (swarm/README.md)."""
 
 from __future__ import annotations
 
