@@ -35,13 +35,20 @@ class Answer:
 class Claim(TableRow):
     """A claim as it was made, the page that has it, and what became of it.
 
-    `untried`: it is about a setting that no run tried, nor says why it could not.
+    `variant` is the one that tests it, where it is about a setting. `untried`: no run tried that, nor says
+    why it could not.
     """
 
-    text: str
+    said: str
     answer: Answer
     source: str = ""
+    variant: str = ""
     untried: bool = False
+
+    @property
+    def text(self) -> str:
+        """The claim, with what it is about."""
+        return f"{self.variant}: {self.said}" if self.variant else self.said
 
     def cells(self) -> tuple[Cell, ...]:
         answer = self.answer

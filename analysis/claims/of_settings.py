@@ -28,7 +28,7 @@ def of_settings(material: Material) -> Iterator[Claim]:
         if facts.claim:
             answer = _answer(material, name, facts, judged.get(name), _how(facts, entries.get(name)))
             untried = answer.outcome == "not measured" and not answer.runs
-            yield Claim(f"{name}: {facts.claim}", answer, facts.source, untried)
+            yield Claim(facts.claim, answer, facts.source, name, untried)
 
 
 def _how(facts: Variant, entry: Configuration | None) -> str:

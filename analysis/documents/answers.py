@@ -20,6 +20,8 @@ from bench.model.requirements import combined
 FIGURES = ("lost per 1000 recycles, keep-alive", "longest stall", "memory bound held")
 # What a reader in a hurry needs of the verdict's table; the reason has the figure.
 _COLUMNS = ("configuration", "requirements", "why")
+# Of a claim: its runs are named once, below all, and the source of all is one discussion.
+_CLAIMED = ("claim", "today", "measured")
 # Where the figure of each setting stands, from the README.
 _SETTINGS = "[figures](docs/settings.md#measured)"
 # What people require, by the options of `bench verdict` that ask for it.
@@ -141,8 +143,14 @@ def _found(studies: Sequence[Study], instead: dict[str, Any]) -> str:
 
 
 def claims(answered: Claims) -> Iterator[str]:
-    """What people say, beside what was measured; of settings what a run tried."""
-    told = answered.told
-    yield " ".join(filter(None, (told.finding, told.basis, answered.untold)))
+    """What people said in the discussion, beside what was measured, and how many claims hold in all.
+
+    What is said of a setting stands in docs/settings.md, beside its figures.
+    """
+    discussed = Claims(tuple(row for row in answered.rows if not row.variant))
+    yield " ".join(filter(None, (answered.told.finding, answered.basis, answered.untold)))
     yield ""
-    yield from markdown(told)
+    yield from markdown(discussed, _CLAIMED)
+    runs = dict.fromkeys(run for row in answered.rows for run in row.answer.runs)
+    if runs:
+        yield from ("", f"Runs: {', '.join(runs)}.")

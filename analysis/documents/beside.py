@@ -1,7 +1,6 @@
 """`python -m analysis.documents.beside RUN_A RUN_B`: one plan measured in two ways, side by side.
 
-Local processes and containers go into docs/compose.md; containers and their published port go into
-docs/methodology.md.
+Local processes and containers, and containers and their published port, go into bench/studies/README.md.
 Each part has markers of its own: no figure is written by hand.
 """
 
@@ -17,16 +16,18 @@ from analysis.documents.tables import provenance
 from analysis.ranking import Row, Table
 from analysis.study import Study, study
 from analysis.words import MISSING, UNKNOWN, Value, listed
-from bench.model.documents import markdown_table, replace
+from bench.model.documents import TRUST, markdown_table, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from bench.stats.comparison import MATERIAL, Ratio, compare, compare_unpaired
 
 # Differences that the documents explain.
 NOTABLE = 1.15
-DOCUMENTS = {
-    frozenset({"processes", "compose"}): ("docs/compose.md", "launchers"),
-    frozenset({"compose", "external"}): ("docs/methodology.md", "published port"),
+DOCUMENT = TRUST.relative_to(ROOT)
+# The parts of it, by the launchers of the two runs.
+PARTS = {
+    frozenset({"processes", "compose"}): "launchers",
+    frozenset({"compose", "external"}): "published port",
 }
 
 
@@ -103,9 +104,9 @@ def lines(one: Study, other: Study) -> Iterator[str]:
     """The measured part, in Markdown: the ratios of each configuration, and a sentence on each scenario."""
     found = panels(one, other)
     ratio = f"the ratio {other.results.run.launcher} to {one.results.run.launcher}"
-    yield f"Requests/s / CPU per request, each {ratio} with its 95 % interval:"
+    yield f"Requests/s, {ratio} with its 95 % interval:"
     configurations = list(dict.fromkeys(row.configuration for panel in found for row, _ in panel.rows()))
-    rows = [[name, *(_ratios(panel, name) for panel in found)] for name in configurations]
+    rows = [[name, *(_ratio(panel, name) for panel in found)] for name in configurations]
     yield from ("", *markdown_table(["configuration", *(panel.one.title for panel in found)], rows), "")
     for panel in found:
         yield " ".join((f"* **{panel.one.title}.** {_order(panel)}".rstrip(), _apart(panel)))
@@ -114,10 +115,10 @@ def lines(one: Study, other: Study) -> Iterator[str]:
         yield from (" ".join(provenance(run.results.run, recycling=False)), "")
 
 
-def _ratios(panel: Panel, configuration: str) -> str:
+def _ratio(panel: Panel, configuration: str) -> str:
     if configuration not in [row.configuration for row, _ in panel.rows()]:
         return MISSING
-    return " / ".join(_text(panel.ratio(configuration, metric)) for metric in ("throughput", "cpu_us"))
+    return Value.of(panel.ratio(configuration, "throughput")).text()
 
 
 def _apart(panel: Panel) -> str:
@@ -143,10 +144,6 @@ def _order(panel: Panel) -> str:
     return f"These change places with certainty: {'; '.join(swapped)}."
 
 
-def _text(ratio: Ratio) -> str:
-    return Value.of(ratio).text()
-
-
 def main(arguments: list[str], root: Path = ROOT) -> int:
     """Return the exit status: 0 written, 1 these runs cannot be shown, 2 wrong arguments."""
     if len(arguments) != 2:
@@ -155,11 +152,10 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     try:
         one, other = (study(Path(each).resolve()) for each in arguments)
         launchers = [each.results.run.launcher for each in (one, other)]
-        place = DOCUMENTS.get(frozenset(launchers))
-        if place is None:
+        part = PARTS.get(frozenset(launchers))
+        if part is None:
             raise UserError(f"no document shows launcher {launchers[0]} beside {launchers[1]}")
-        document, part = place
-        replace(root / document, {part: "\n".join(lines(one, other))})
+        replace(root / DOCUMENT, {part: "\n".join(lines(one, other))})
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -8,11 +8,13 @@ import pandas as pd
 from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
 from analysis.rates import CapacityTable
 from analysis.reproduction import command
+from analysis.settings.table import CONNECTIONS, NOT_SHOWN
+from analysis.settings.table import Row as SettingsRow
 from analysis.settings.table import tables as settings_tables
 from analysis.study import Study
 from analysis.table import Cell, Listing, markdown
 from analysis.words import MIB, MISSING, counted, figures, with_workers
-from bench.model.documents import markdown_table
+from bench.model.documents import markdown_table, shown_command
 from bench.model.records.run import Run
 
 
@@ -22,7 +24,8 @@ def of_run(
     """The finding of a run, its tables unless it is told in `brief`, and how it was measured.
 
     `figures_shown` are those to show by their addresses, with what they show; `only` is the one table that
-    answers what the run asked, where the others do not matter.
+    answers what the run asked, where the others do not matter. What replacing workers costs is left out of a
+    run that compares servers as well: a longer one tells it, in docs/recycling.md.
     """
     if only is not None:
         yield from (f"**{only.finding}**", "", only.basis, "", *markdown(only), "")
@@ -31,7 +34,8 @@ def of_run(
     yield f"**{study.verdict.finding}**"
     yield ""
     recycling = study.recycling
-    listings: tuple[Listing | None, ...] = () if brief else (recycling, study.deploys)
+    ranked = bool(study.verdict.tables)
+    listings: tuple[Listing | None, ...] = () if brief or ranked else (recycling, study.deploys)
     for listing in listings:
         if listing is not None and listing.rows:
             yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
@@ -43,22 +47,41 @@ def of_run(
 
 
 def _measured(study: Study) -> Iterator[str]:
-    """How a run was measured, and what spoils all of it."""
+    """How a run was measured, and what spoils all of it; the report has the advice."""
     yield " ".join(provenance(study.results.run, recycling=study.recycling is not None))
     for finding in study.findings:
         if finding.scenario is None and finding.severity == "warning":
-            yield from ("", f"**Warning:** {finding.text}")
+            yield from ("", f"**Warning:** {finding.message}. This spoils {finding.spoils}.")
 
 
 def of_settings(study: Study) -> Iterator[str]:
-    """What each setting is worth, a table for each server, and what it comes to together."""
+    """What each setting is worth, and what it comes to together.
+
+    A table has the settings that were shown to be something, by what they change; the others are named.
+    """
     for each in (study, study.together):
         if each is None:
             continue
         yield from (f"**{each.settings.finding}**", "")
-        for listing in settings_tables(each.settings):
-            yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
+        listings = settings_tables(each.settings)
+        rows = [_changed(listing.columns, row) for listing in listings for row in listing.rows]
+        headings = ("configuration", "fate", "what it certainly changes", "what people say")
+        yield from (*markdown_table(headings, [row for row in rows if row[1] != NOT_SHOWN], headings), "")
+        if others := [name for name, fate, *_ in rows if fate == NOT_SHOWN]:
+            yield from (f"Not shown: {', '.join(others)}.", "")
         yield from (*_measured(each), "")
+
+
+def _changed(columns: Sequence[str], row: SettingsRow) -> tuple[str, str, str, str]:
+    """A setting, its fate, the figures that are certainly better or worse, and whether a claim holds."""
+    name, fate, *measured = row.cells()
+    told = [
+        cell.text if head == CONNECTIONS else f"{head} {cell.text}"
+        for head, cell in zip(columns[2:], measured, strict=True)
+        if cell.verdict
+    ]
+    claim = row.judged.claim if row.judged.facts.claim else ""
+    return name.text, fate.text, "; ".join(told), claim
 
 
 def rankings(study: Study) -> Iterator[str]:
@@ -148,14 +171,8 @@ def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
     if run.rotation is not None and run.rotation.sittings:
         over = "sittings"
     date = datetime.fromtimestamp(run.started, UTC)
-    yield f"Measured on {date:%Y-%m-%d} by `{command(run)}`"
-    if run.wall_s and run.load_s:
-        yield f"in {run.wall_s / 60:.1f} minutes, {run.load_s / run.wall_s:.0%} of them under load,"
-    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}:"
-    split = run.cpu_split
-    yield f"server on CPU {_listed(split.server) or 'unknown'}, generator on CPU {_listed(split.generator)},"
-    yield f"launcher {run.launcher}. Intervals are 95 % over {over}."
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
+    yield f"Measured on {date:%Y-%m-%d} by `{shown_command(command(run))}`"
+    if run.wall_s:
+        yield f"in {run.wall_s / 60:.1f} minutes"
+    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}, launcher {run.launcher}."
+    yield f"Intervals are 95 % over {over}."

@@ -11,11 +11,14 @@ from analysis.words import counted, figures
 from bench.model.documents import NOTES
 from bench.stats.comparison import CONFIDENCE, MATERIAL, half_width
 
+CONNECTIONS = "connections"
+"""The column of what connections met, whose cells say what each figure is."""
+NOT_SHOWN: Fate = "not shown"
 _SIGNS: dict[Fate, Verdict] = {
     "worth it": "good",
     "makes no difference": "fair",
     "costs": "bad",
-    "not shown": "unknown",
+    NOT_SHOWN: "unknown",
 }
 # Those that a sign is put beside, the one that decides first.
 _TOLD: tuple[Fate, ...] = ("costs", "worth it")
@@ -94,7 +97,7 @@ class Table:
     def columns(self) -> tuple[str, ...]:
         """The heads of what `Row.cells` gives."""
         heads = [MEASURES[each].head for each in self.measures if not MEASURES[each].of_connections]
-        heads += ["connections"] if _of_connections(self.measures) else []
+        heads += [CONNECTIONS] if _of_connections(self.measures) else []
         return "configuration", "fate", *heads, NOTES
 
     @property

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bench.model import documents
-from bench.model.columns import CONNECTIONS, FILES, CsvFile
+from bench.model.columns import CONNECTIONS, FILES, Column, CsvFile
 from bench.model.files import ROOT
 from bench.model.loads import Loads, OpenLoads, Search
 from bench.model.own_app import OwnApp
@@ -45,7 +45,7 @@ def parts() -> dict[str, str]:
         "command": _others("command"),
         "run.json": _keys(Run, nested=True),
         "cell.json": _keys(Cell, nested=True),
-        "files": "\n\n".join(_file(name, file) for name, file in FILES.items()),
+        "files": "\n\n".join(_files()),
     }
 
 
@@ -55,7 +55,11 @@ def write() -> None:
 
 
 def _keys(model: type[BaseModel], *, nested: bool = False) -> str:
-    told = [(name, field, _meaning(field, nested=nested)) for name, field in model.model_fields.items()]
+    seen: dict[type[BaseModel], str] = {}  # the key that told a model's own keys
+    told = [
+        (name, field, _meaning(name, field, seen if nested else None))
+        for name, field in model.model_fields.items()
+    ]
     rows = [(_given(name, field, nested=nested), meaning) for name, field, meaning in told if meaning]
     plain = ", ".join(f"`{name}`" for name, _, meaning in told if not meaning)
     table = _table(("key", "meaning"), rows)
@@ -68,15 +72,19 @@ def _given(name: str, field: FieldInfo, *, nested: bool) -> str:
     return f"`{name} = {_toml(field.default)}`" if stated else f"`{name}`"
 
 
-def _meaning(field: FieldInfo, *, nested: bool) -> str:
-    """What a key means, and the keys below it if ``nested``."""
-    models = list(_models(field.annotation)) if nested else []
+def _meaning(name: str, field: FieldInfo, seen: dict[type[BaseModel], str] | None) -> str:
+    """What a key means, and unless ``seen`` is None the keys below it, or where they were told already."""
     texts = [_line(field.description)]
-    for model in models:
-        keys = ", ".join(_key(name, below) for name, below in model.model_fields.items())
+    if seen is None:
+        return texts[0]
+    for model in _models(field.annotation):
+        if (first := seen.setdefault(model, name)) != name:
+            texts.append(f"Keys as of `{first}`.")
+            continue
+        keys = ", ".join(_key(below, of) for below, of in model.model_fields.items())
         about_it = [] if field.description else [_summary(model)]
         texts += [*about_it, f"{keys}."]
-    if nested and not any(texts) and get_origin(field.annotation) is Literal:
+    if not any(texts) and get_origin(field.annotation) is Literal:
         texts.append(", ".join(f"`{value}`" for value in get_args(field.annotation)))
     return " ".join(text for text in texts if text)
 
@@ -129,19 +137,31 @@ def _toml(value: object) -> str:
     )
 
 
-def _file(name: str, file: CsvFile) -> str:
+def _files() -> Iterator[str]:
+    """Each file of a cell; one with the columns of an earlier one has them there."""
+    seen: dict[tuple[Column, ...], str] = {}
+    for name, file in FILES.items():
+        first = seen.setdefault(file.columns, name)
+        yield _file(name, file, None if first == name else first)
+
+
+def _file(name: str, file: CsvFile, like: str | None = None) -> str:
+    """What a row is, and its columns, those with one meaning together; or of which file they are."""
     where = (
         " In cells of recycling only." * file.of_recycling
         + " In cells of a rotation only." * file.of_rotation
         + " Where the servers are on another machine only." * file.apart
         + " Not of an external server." * file.of_server
     )
-    columns = [f"* `{column.name}`: {column.meaning}" for column in file.columns if column.meaning]
-    plain = ", ".join(f"`{column.name}`" for column in file.columns if not column.meaning)
-    lines = [*columns, f"* {plain}"] if plain else columns
-    return "\n".join(
-        [f"`{name}.csv`, a row: {file.meaning[:1].lower()}{file.meaning[1:]}{where}", "", *lines]
-    )
+    head = f"`{name}.csv`, a row: {file.meaning[:1].lower()}{file.meaning[1:]}{where}"
+    if like is not None:
+        return f"{head} Columns as in {like}.csv."
+    by_meaning: dict[str, list[str]] = {}
+    for column in file.columns:
+        by_meaning.setdefault(column.meaning, []).append(f"`{column.name}`")
+    plain = by_meaning.pop("", [])
+    lines = [f"* {', '.join(names)}: {meaning}" for meaning, names in by_meaning.items()]
+    return "\n".join([head, "", *lines, *([f"* {', '.join(plain)}"] if plain else [])])
 
 
 def _line(text: str | None) -> str:

@@ -49,7 +49,7 @@ def examine(plan: Plan, files: Mapping[str, Path], launcher: Launcher, say: Say)
     if len(helpers) == len(found):
         raise UserError(
             f"SCENARIO={ROOT / plan.locustfiles} cannot be used: it defines no user class. Write one that "
-            "is a subclass of HttpUser, for example (docs/adding-a-scenario.md)"
+            "is a subclass of HttpUser, for example (locustfiles/README.md)"
         )
     for name in helpers:
         say(f"note: {files[name].name} defines no user class, so it is no scenario")
@@ -125,7 +125,7 @@ def _check(path: Path, found: Mapping[str, Any], plan: Plan, scenario: str, say:
         if _is_open(plan, scenario):
             raise UserError(
                 f"{path} has users of Locust's own ({_list(found['users'])}), and arrivals by a schedule "
-                "need SwarmUser (docs/adding-a-scenario.md): use a plan of closed loops, such as quick"
+                "need SwarmUser (locustfiles/README.md): use a plan of closed loops, such as quick"
             )
         say(
             f"note: {name} has users of Locust's own, which are slower than most servers: their throughput "

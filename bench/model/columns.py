@@ -89,7 +89,7 @@ CONNECTIONS = CsvFile(
         Column("reset", "int64", "closed or reset before the answer was whole"),
         Column("timed_out", "int64", "no answer within 5 s of the last one to anybody"),
         Column("p99_us", "float64", "of what was answered or timed out, connecting included"),
-        Column("slowest_us", "float64", "likewise"),
+        Column("slowest_us", "float64", "of what was answered or timed out, connecting included"),
     ),
 )
 """The one CSV file that a run has as a whole."""
@@ -110,8 +110,8 @@ _CPU_TIMES = (
 
 FILES = {
     "latency": CsvFile(
-        "Successful requests, counted by latency and second. In a rotation: those begun in the cell's "
-        "windows, all under the first second of `window`.",
+        "Successful requests, counted by latency and second; in a rotation those begun in windows, all under "
+        "the first second of `window`.",
         (
             Column("second", "int64", "of their completion, warm-up included"),
             _METHOD,
@@ -120,10 +120,9 @@ FILES = {
                 "kind",
                 "category",
                 "`service`: from asking to the last byte. In open loops also `from_schedule`: for the first "
-                "request of a task service plus its arrival's wait for a free user, for others their "
-                "`service`; and `lateness`, one per arrival, failed or not, by the second and under the name "
-                "of its first request: from when it was due and a user free to its sending or the task's "
-                "first pause",
+                "request of a task with its arrival's wait for a free user; and `lateness`, one per arrival, "
+                "failed or not, under the name of its first request: from when it was due and a user free to "
+                "its sending or the task's first pause",
             ),
             Column(
                 "bucket_us",
@@ -161,38 +160,38 @@ FILES = {
         "A Locust process and second; what is cumulative counts from the cell's beginning.",
         (
             Column("time", "float64"),
-            Column("process", "int64", "0, 1, …"),
+            Column("process", "int64"),
             Column("pid", "int64"),
-            Column("users", "float64", "that run now"),
+            Column("users", "float64"),
             Column("cpu_s", "float64", "cumulative"),
-            Column("spin_s", "float64", "what of it polled in vain; empty without swarm users"),
+            Column("spin_s", "float64", "CPU seconds that polled in vain; empty without swarm users"),
             Column("requests", "float64", "cumulative"),
             Column("failures", "float64", "cumulative"),
             Column(
                 "loop_lag_ms",
                 "float64",
-                "the longest in this second that the engine did not look at its sockets; in closed loops "
-                "also the lateness of Locust's other greenlets",
+                "the longest that the engine did not look at its sockets; in closed loops also the lateness "
+                "of Locust's other greenlets",
             ),
             Column(
                 "loop_wait_us",
                 "float64",
                 "mean time until an answer that arrives at random is read: Σ b² / T, of the times b between "
-                "two looks in the time T since the last row; empty without swarm users",
+                "two looks in T; empty without swarm users",
             ),
             Column(
                 "arrivals",
                 "float64",
-                "due by the schedule, cumulative; empty in closed loops and of a master",
+                "due by the schedule, cumulative; empty in closed loops and of a master, as the next two",
             ),
-            Column("completions", "float64", "arrivals whose task has ended, likewise"),
-            Column("waiting", "float64", "arrivals that wait for a free user now, likewise"),
-            Column("connections_open", "float64", "now"),
+            Column("completions", "float64", "arrivals whose task has ended"),
+            Column("waiting", "float64", "arrivals that wait for a free user now"),
+            Column("connections_open", "float64"),
             Column("connections_opened", "float64", "cumulative"),
             Column(
                 "idle_closes",
                 "float64",
-                "cumulative; the server's FIN before a request was sent, which is no loss",
+                "FINs of the server before a request was sent, cumulative: no loss",
             ),
             Column("rss_bytes", "float64"),
         ),
@@ -210,7 +209,7 @@ FILES = {
             ),
             Column("cpu_s", "float64", "user and system time, cumulative"),
             Column("rss_bytes", "float64", "empty in samples of CPU alone"),
-            Column("pss_bytes", "float64", "likewise"),
+            Column("pss_bytes", "float64", "empty in samples of CPU alone"),
         ),
         of_server=True,
     ),
@@ -229,8 +228,8 @@ FILES = {
             Column(
                 "exit_status",
                 "float64",
-                "of a death, negative for a signal; known of what serve reaps, else if the kernel tells "
-                "(Linux 6.15) or a sample comes before the parent reaps it",
+                "of a death, negative for a signal; of what a manager reaps only if the kernel tells (Linux "
+                "6.15) or a sample comes before",
             ),
         ),
         of_server=True,
@@ -240,7 +239,7 @@ FILES = {
         _CPU_TIMES,
     ),
     "server_host": CsvFile(
-        "The same of the machine of the servers, by the clock of the generator's.",
+        "The same of the machine of the servers, by the generator's clock.",
         _CPU_TIMES,
         apart=True,
     ),
@@ -276,35 +275,33 @@ FILES = {
         of_recycling=True,
     ),
     "slices": CsvFile(
-        "A slice of the cell's configuration in its sitting. Times and counts are of its window, at its real "
-        "edges; of several Locust processes counts and CPU seconds are summed, times averaged.",
+        "A slice of the cell's configuration in its sitting. Counts are of its window, at its real edges; of "
+        "several Locust processes they are summed, times averaged.",
         (
-            Column("round", "int64", "0, 1, …"),
-            Column("place", "int64", "in its round: 0, 1, …"),
+            Column("round", "int64"),
+            Column("place", "int64", "in its round"),
             Column("manner", "category", "how the generator waited: `polls` or `sleeps`"),
             Column("planned_start", "float64", "of the window, by the timetable"),
-            Column("planned_end", "float64"),
+            Column("planned_end", "float64", "of the window, by the timetable"),
             Column("start", "float64", "of the window, as it was"),
-            Column("end", "float64"),
+            Column("end", "float64", "of the window, as it was"),
             Column("requests", "int64", "successes that ended in the window"),
-            Column("failures", "int64", "requests that were lost or rejected in it"),
+            Column("failures", "int64"),
             Column("opened", "int64", "connections opened from the slice's warm-up to its end"),
             Column("cpu_s", "float64", "of the server's processes; empty where one could not be read"),
-            Column("idle_cpu_s", "float64", "of the processes of all other candidates together, likewise"),
-            Column("generator_s", "float64", "CPU seconds that the generator worked"),
-            Column("spin_s", "float64", "CPU seconds that it polled in vain"),
+            Column("idle_cpu_s", "float64", "of the processes of all other candidates together"),
+            Column("generator_s", "float64", "CPU seconds that the generator worked, without `spin_s`"),
+            Column("spin_s", "float64"),
             Column(
                 "steal_s",
                 "float64",
-                "what the hypervisor took of the CPUs of server and generator, from up to 2 ms before the "
-                "window until nothing is in flight; in ticks of 10 ms",
+                "what the hypervisor took of the CPUs of server and generator, in ticks of 10 ms",
             ),
-            Column("busy_s", "float64", "seconds that these CPUs were neither idle nor stolen, likewise"),
+            Column("busy_s", "float64", "that these CPUs were neither idle nor stolen, in ticks of 10 ms"),
             Column(
                 "in_flight",
                 "int64",
-                "requests of all candidates when the slice began: above 0 the slice before overran its gap, "
-                "and this one is spoiled",
+                "requests of all candidates when the slice began: above 0 this one is spoiled",
             ),
         ),
         of_rotation=True,

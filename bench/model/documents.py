@@ -6,22 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.model.errors import UserError
-from bench.model.files import write_text
+from bench.model.files import ROOT, write_text
 
+TRUST = ROOT / "bench" / "studies" / "README.md"
+"""What the commands found that hold the suite against what is known."""
 NOTES = "notes"
 """The column of remarks on rows: where there is no room beside the figures, they go below the table."""
 # A bar within a cell.
 _BAR = "\\|"
+# More than eight names.
+_LONG = re.compile(r"([\w.-]+)(?:,[\w.-]+){7,},([\w.-]+)")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts under headings; ``**`` around a text marks it, as in Markdown. ``notes`` follow it."""
+    """Rows of texts under headings; ``**`` around a text marks it, as in Markdown. ``notes`` follow it.
+
+    ``brief`` are the headings that a document shows, all unless given; without any it has the notes alone.
+    """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    brief: Sequence[str] | None = None
 
 
 def markdown_table(
@@ -35,13 +43,25 @@ def markdown_table(
 
 
 def markdown(tables: Sequence[Table], provenance: str) -> str:
-    """Tables without their titles, each with its notes below it, and at the end where they come from."""
+    """Tables without their titles, each with its notes below it, and at the end where they come from.
+
+    Remarks on single rows (`NOTES`) are left to the terminal and the report.
+    """
     lines: list[str] = []
     for table in tables:
-        lines += [*markdown_table(table.headings, table.rows), ""]
+        brief = table.headings if table.brief is None else table.brief
+        shown = [place for place, each in enumerate(table.headings) if each in brief and each != NOTES]
+        if shown:
+            head, *rows = ([row[place] for place in shown] for row in (table.headings, *table.rows))
+            lines += [*markdown_table(head, rows), ""]
         if table.notes:
             lines += [*(f"* {note}" for note in table.notes), ""]
     return "\n".join([*lines, provenance])
+
+
+def shown_command(command: str) -> str:
+    """A command as a document shows it below a table, which has every name: long lists by their ends."""
+    return _LONG.sub(r"\1,…,\2", command)
 
 
 def replace(path: Path, parts: Mapping[str, str], kind: str = "measured") -> None:

@@ -32,7 +32,7 @@ class OpenLoads(Table):
     users: PositiveInt = 256
     """The most arrivals that are served at once."""
     recycled: bool = Field(default=True, exclude_if=lambda value: value)
-    """false: in a plan of recycling, workers are not replaced under this load."""
+    """false: workers are not replaced under this load."""
 
 
 class Search(Table):
@@ -48,7 +48,7 @@ class Search(Table):
     """As in an open loop."""
     # Rates have three significant digits, so that steps finer than 1 % may not exist.
     resolution: Annotated[float, Field(ge=0.01, le=1)] = 0.1
-    """The search ends when the lowest rate that fails is at most 1 + this times the highest that does not."""
+    """It ends when the lowest rate that fails is at most 1 + this times the highest that does not."""
 
 
 class Loads(Table):
@@ -59,9 +59,9 @@ class Loads(Table):
     open: list[OpenLoads] = Field(default_factory=list)
     """`[[scenarios.NAME.open]]`: open loops."""
     search: Search | None = None
-    """`[scenarios.NAME.search]`: the search for the highest rate within a limit."""
+    """`[scenarios.NAME.search]`: for the highest rate within a limit."""
     recycling: RecyclingKeys | None = None
-    """`[scenarios.NAME.recycling]`: keys of `[recycling]` that differ in this scenario."""
+    """`[scenarios.NAME.recycling]`: keys of `[recycling]` that differ here."""
 
     @model_validator(mode="after")
     def _some(self) -> "Loads":

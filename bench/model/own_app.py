@@ -82,8 +82,7 @@ class OwnApp(Table):
     """Names of variables that servers get; values are recorded nowhere."""
 
     baseline: Baseline | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[own_app.baseline]` (`folder`, `requirements`): another version, measured as `NAME-before`
-    ([ci.md](ci.md))."""
+    """`[own_app.baseline]` (`folder`, `requirements`): [another version](ci.md), served as `NAME-before`."""
 
     @field_validator("folder", "requirements")
     @classmethod

@@ -67,67 +67,65 @@ class Plan(Table):
     configurations: Literal["all"] | Names
     """Names, or `"all"`, which includes the aliases."""
     variants: bool = False
-    """true: `"all"` includes the configurations that are a `variant_of` another."""
+    """true: `"all"` includes variants."""
     recycling: RecyclingTable | None = None
-    """`[recycling]`: open loops run twice, with workers replaced and, as the control, without."""
+    """Open loops run twice, with workers replaced and, as the control, without."""
     scenarios: dict[str, Loads]
     """`[scenarios.NAME]`: what each is loaded with."""
     workers: Counts | None
-    """Numbers of workers; null (recorded only) where the server is external."""
+    """Numbers of workers."""
     repeats: PositiveInt
     """Rounds, each with every configuration once, in a random order."""
     warmup_s: Annotated[float, Field(gt=0, le=600)]
     """Seconds of load before each measured window."""
     measured_s: Window
-    """Length of the window, whole seconds; of a cell of recycling the most that it may take."""
+    """Length of the window, whole seconds; of a cell of recycling at most."""
     probes: Annotated[list[Probe], AfterValidator(check_probes)] = Field(default_factory=list)
-    """`[[probes]]`: what else is done to servers, in plans of recycling."""
+    """What else is done to servers, in plans of recycling."""
     aliases: dict[str, str] = Field(default_factory=dict)
-    """`again = "sanic"`: a further name for a configuration, for an A/A comparison."""
+    """`again = "sanic"`: a further name, for an A/A comparison."""
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
     """`all` or a scenario `= ["p99_ms < 50", "failures == 0"]`: what its cells must satisfy; else the run
     names them and exits with 1."""
     # Recorded only where they are, so that runs from before there were any can go on.
     settings: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: configurations are measured beside their variants ([settings.md](settings.md))."""
+    """true: configurations are measured beside their [variants](settings.md)."""
     rotation: RotationTable | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[rotation]`: closed loops go round among all ([methodology](methodology.md#rotation))."""
+    """Closed loops [go round](methodology.md#rotation) among all."""
     connections: ConnectionsTable | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[connections]`, in plans of settings: pauses, bursts and overload."""
+    """In plans of settings: pauses, bursts and overload."""
     requirements: Requirements | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[requirements]`: what is required of a configuration."""
+    """What is required of a configuration."""
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[own_app]`: an app of one's own ([own-app.md](own-app.md)); needs `locustfiles`."""
+    """[An app of one's own](own-app.md); needs `locustfiles`."""
     external: Deployed | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A server that runs already, in place of configurations: `{"url": …, "name": …}`
-    ([external.md](external.md))."""
+    """A server that [runs already](external.md), in place of configurations: `{"url": …, "name": …}`."""
     generators: GeneratorsTable | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`[generators]`: other machines make the load ([machines.md](machines.md))."""
+    """[Other machines](machines.md#load-from-other-machines) make the load."""
     server: Annotated[str, AfterValidator(machine)] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
-    """`user@host`: servers run on that machine, which is reached by ssh ([machines.md](machines.md))."""
+    """`user@host`: servers run [there](machines.md#servers-on-another-machine), reached by ssh."""
     proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`nginx` or `haproxy`: clients go through it; those of a rotation and of recycling also past it
-    ([proxy.md](proxy.md))."""
+    """`nginx` or `haproxy`: clients [go through it](proxy.md)."""
     proxy_retries: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Whether it sends again what was not answered: `default` (as it comes) or `off`."""
+    """Does it send again what was not answered: `default` (as it comes) or `off`."""
     proxy_keepalive: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
     """Its connections to the server: `default` (kept), or `off` (one for each request)."""
     proxy_tls: bool = Field(default=False, exclude_if=lambda value: not value)
     """true: clients reach it by TLS; those past it do not."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Seconds that a server may take to start, else 30. A run may go on with other limits."""
+    """What a server may take to start, else 30."""
     import_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Seconds that the import of the app, or of all locustfiles, may take, else 60."""
+    """What the import of the app, or of all locustfiles, may take, else 60."""
     catalogue: str | None = None
     """Another catalogue file than the suite's."""
     locustfiles: str | None = None
-    """Another folder of scenarios than the suite's, or one file. Files without users are no scenarios."""
+    """Another folder of scenarios than the suite's, or one file."""
     scenario_options: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
-    """Words for the options of `locustfiles`, as on Locust's command line."""
+    """Words for their own options."""
     locustfile_requirements: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A file for pip: packages that `locustfiles` need beside the suite's."""
+    """A file for pip: packages that they need beside the suite's."""
 
     @field_serializer("requirements")
     def _as_given(self, requirements: Requirements | None) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ class RecyclingTable(Table):
     max_requests: PositiveInt | None = None
     """Requests after which a worker is replaced."""
     max_requests_jitter: NonNegativeInt = 0
-    """At most so many more, at random; left out where a configuration has no place for it."""
+    """At most so many more, at random."""
     also_max_requests: list[PositiveInt] = Field(default_factory=list, exclude_if=lambda value: not value)
     """Further N, with cells of their own: does a replacement cost the same at each?"""
     max_rss_mib: PositiveInt | None = None
@@ -95,11 +95,9 @@ class Probe(Table):
     """``[[probes]]``: what is done to a server under a constant load, ``after_s`` seconds into the window."""
 
     kind: Annotated[ProbeKind, BeforeValidator(_probe)]
-    """`"kill"`: SIGKILL to the serving worker that became ready first. `"terminate"`: SIGTERM to the
-    server, with 30 s to end. `"deploy"`: the app has a new release, and the server is told to reload or,
-    where it cannot, stopped (30 s to end) and started again. `"swap"`, in plans
-    with a proxy and behind it alone: a second copy starts with the new release, the proxy is led to it, and
-    two seconds later the first one is told to end (SIGTERM, 30 s)."""
+    """`"kill"`: SIGKILL to the worker that became ready first. `"terminate"`: SIGTERM to the server, with
+    30 s to end. `"deploy"`: a new release, [as the server takes it up](deploys.md); `"swap"`, behind a proxy:
+    by a second copy."""
     scenario: str
     """The scenario that loads the server."""
     rate_per_s: Rate

@@ -23,21 +23,19 @@ class RotationTable(Table):
     most_sittings: Annotated[int, Field(ge=1, le=100)] = 30
     """Starts at most."""
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Sittings are added until the interval of every ratio that decides is at most so wide to either side, as
-    a share of it."""
+    """Sittings are added until every ratio that decides is known to this share, to either side."""
     limit_s: Seconds | None = None
-    """No sitting is added that would end later, in seconds from the beginning of the first."""
+    """No sitting is added that would end later than so many seconds."""
     load_s: Seconds = 1.5
     """Seconds of windows for each candidate and load in a sitting."""
     settle_s: Seconds = 0.4
-    """Seconds of unrecorded load for each candidate, one after the other, before a load's first round."""
+    """Seconds of unrecorded load for each candidate before a load's first round."""
     slice_s: Seconds | None = None
-    """Length of a window, the same for all; unless given what five requests take to the median candidate,
-    0.05 to 1 s, drawn once for each scenario and number of users."""
+    """Length of a window; unless given what five requests take to the median candidate, 0.05 to 1 s."""
     both_manners: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: the generator polls and sleeps by turns also where the loopback device is steered."""
+    """true: in both manners of the generator also where the loopback device is steered."""
     blocks: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true (`--blocks`): closed loops are measured in blocks, to compare the two ways."""
+    """true: closed loops are measured in blocks, to compare the two ways."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "RotationTable":

@@ -10,7 +10,11 @@ import pytest
 from tests.bench.commands import told
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OF_ROOMS = (
+    "README.md", "CONTRIBUTING.md", "bench/studies/README.md", "deploy/kubernetes/README.md",
+    "locustfiles/README.md", "swarm/README.md", "targets/README.md",
+)  # fmt: skip
+DOCUMENTS = [*(ROOT / name for name in OF_ROOMS), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -18,17 +22,33 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def anchors(document: Path) -> set[str]:
+    """Those of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_make_target_exists(document):
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
     assert named <= targets()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(document):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_part_of_a_page_finds_it(document):
+    links = re.findall(r"\]\(([^)#:\s]*\.md)?#([^)\s]+)\)", document.read_text())
+    assert [
+        f"{page}#{part}"
+        for page, part in links
+        if part not in anchors(document.parent / page if page else document)
+    ] == []
 
 
 def test_every_make_target_has_a_sentence_and_is_phony():
@@ -45,7 +65,7 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("document", ["docs/adding-a-scenario.md"])
+@pytest.mark.parametrize("document", ["locustfiles/README.md"])
 def test_scenario_examples_are_scenarios(document, tmp_path):
     imports = "from locust import constant, task\nfrom swarm import SwarmUser\n"
     codes = [code for language, code in FENCE.findall((ROOT / document).read_text()) if language == "python"]

@@ -81,7 +81,7 @@ def command(monkeypatch, tmp_path):
     """Runs the command on runs made up; returns its result and the document it may write."""
     document = tmp_path / "methodology.md"
     document.write_text("before\n<!-- measured: known-answers -->\nold\n<!-- /measured: known-answers -->\n")
-    monkeypatch.setattr(known_answers, "METHODOLOGY", document)
+    monkeypatch.setattr(known_answers, "DOCUMENT", document)
 
     def run(**changes):
         runs = {known_answers.IDLE: idle(0.0), known_answers.ANSWERS: idle(0.0)}

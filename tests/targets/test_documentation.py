@@ -1,4 +1,4 @@
-"""The example of docs/adding-a-configuration.md is what the page says it is."""
+"""The example of targets/README.md is what the page says it is."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from .conftest import PROJECT
 
 
 def test_the_example_fits_into_the_catalogue(tmp_path):
-    page = (PROJECT / "docs" / "adding-a-configuration.md").read_text()
+    page = (PROJECT / "targets" / "README.md").read_text()
     example, variant = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     shutil.copytree(CONFIGURATIONS.parent / "stacks", tmp_path / "stacks")
     catalogue = tmp_path / "configurations.toml"

@@ -10,7 +10,7 @@ from bench.model.files import ROOT
 
 app = typer.Typer()
 
-DOCUMENT = ROOT / "docs" / "methodology.md"
+DOCUMENT = documents.TRUST
 MARKER = "coverage"
 
 
@@ -19,7 +19,7 @@ MARKER = "coverage"
 def coverage(
     runs: Annotated[int, typer.Option(min=100, max=1_000_000, help="Simulated runs of each design.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
-    docs: Annotated[bool, typer.Option("--docs", help="Put it into docs/methodology.md.")] = False,
+    docs: Annotated[bool, typer.Option("--docs", help="Put it into bench/studies/README.md.")] = False,
 ) -> None:
     """How often does the 95 % interval of a ratio have the truth in it? On simulated runs; measures nothing.
 

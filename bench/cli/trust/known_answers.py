@@ -21,7 +21,7 @@ app = typer.Typer()
 
 PLANS = ROOT / "bench" / "studies" / "self_check" / "known" / "plans"
 IDLE, ANSWERS, STALL = PLANS / "idle.toml", PLANS / "answers.toml", PLANS / "stall.toml"
-METHODOLOGY = ROOT / "docs" / "methodology.md"
+DOCUMENT = documents.TRUST
 BLOCK = "known-answers"
 
 
@@ -33,7 +33,7 @@ def known_answers(
     ] = Path("results/known-answers"),
     update_docs: Annotated[
         bool,
-        typer.Option("--update-docs", help="Write the tables into docs/methodology.md, if all is right."),
+        typer.Option("--update-docs", help="Write the tables into bench/studies/README.md, if all is right."),
     ] = False,
 ) -> None:
     """Check the whole pipeline against servers whose timing is known exactly.
@@ -45,7 +45,7 @@ def known_answers(
     Exit status: 0 every figure is right; 1 one is not, or a cell failed; 130 interrupted.
     """
     if update_docs:
-        documents.check(METHODOLOGY, [BLOCK])
+        documents.check(DOCUMENT, [BLOCK])
     runs = [measure(results_folder, plan) for plan in (IDLE, ANSWERS, STALL)]
     answers = [answer for run in runs for answer in run.answers()]
     _show(answers)
@@ -61,7 +61,7 @@ def known_answers(
     if update_docs:
         from bench.studies.self_check.known.comparison import markdown
 
-        documents.replace(METHODOLOGY, {BLOCK: markdown(answers, runs[-1], "make known-answers")})
+        documents.replace(DOCUMENT, {BLOCK: markdown(answers, runs[-1], "make known-answers")})
 
 
 def measure(results_folder: Path, plan: Path) -> "KnownRun":

@@ -17,7 +17,7 @@ from bench.model.files import ROOT
 
 app = typer.Typer()
 
-DOCUMENT = ROOT / "docs" / "methodology.md"
+DOCUMENT = documents.TRUST
 CALM_MARKER = "calm"
 
 ResumeOption = Annotated[
@@ -32,7 +32,7 @@ ShowOption = Annotated[
 DocsOption = Annotated[
     bool,
     typer.Option(
-        "--docs", help="Measure nothing: put the latest, or that of --show, into docs/methodology.md."
+        "--docs", help="Measure nothing: put the latest, or that of --show, into bench/studies/README.md."
     ),
 ]
 SittingsOption = Annotated[int, typer.Option(min=2, max=100, help="Sittings of each rotation.")]
@@ -111,7 +111,7 @@ def calm(
     shown: Annotated[
         str | None, typer.Option("--show", metavar="RUN", help="This run of the plan aa.")
     ] = None,
-    docs: Annotated[bool, typer.Option("--docs", help="Put it into docs/methodology.md.")] = False,
+    docs: Annotated[bool, typer.Option("--docs", help="Put it into bench/studies/README.md.")] = False,
 ) -> None:
     """How often were equals called different? Shows the latest run of the plan aa, and measures nothing.
 

@@ -33,7 +33,7 @@ from targets.tables import ConfigurationError
 app = typer.Typer()
 
 SCHEMA = 1
-DOCUMENT = ROOT / "docs" / "methodology.md"
+DOCUMENT = documents.TRUST
 CONFIGURATIONS = ("sanic", "uvicorn", "gunicorn-uvicorn")
 USERS = 64
 # The blocks of the document, and where their tables come from.
@@ -73,7 +73,7 @@ def yardsticks(
         bool,
         typer.Option(
             "--update-docs",
-            help="Put the tables into docs/methodology.md: steered, how servers compare; else the rest.",
+            help="Put the tables into bench/studies/README.md: steered, how servers compare; else the rest.",
         ),
     ] = False,
 ) -> None:
@@ -127,7 +127,7 @@ def yardsticks(
         options = (["--configurations", ",".join(configurations)] if chosen else []) + (
             ["--steer-host-loopback"] if steer_host else []
         )
-        provenance = _provenance(began, facts, split, options)
+        provenance = _provenance(began, facts, options)
         documents.replace(
             DOCUMENT,
             {
@@ -278,14 +278,13 @@ def _blocks(
     }
 
 
-def _provenance(began: datetime, facts: Mapping[str, Any], split: CpuSplit, options: Sequence[str]) -> str:
+def _provenance(began: datetime, facts: Mapping[str, Any], options: Sequence[str]) -> str:
     machine = host.facts()
-    server, generator = (", ".join(map(str, cpus)) for cpus in (split.server, split.generator))
     versions = ", ".join(f"{name} {version}" for name, version in facts["tools"].items() if version)
     command = "make yardsticks" + (f' ARGUMENTS="{" ".join(options)}"' if options else "")
     return (
-        f"Measured on {began:%Y-%m-%d} by `{command}` on {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"{machine['system']}: server on CPU {server}, generators on CPU {generator}. {USERS} users in a "
-        f"closed loop, {facts['rounds']} rounds of {facts['seconds']} s; medians, ratios taken within each "
-        f"round, with their range." + (f" {versions}." if versions else "")
+        f"Measured on {began:%Y-%m-%d} by `{documents.shown_command(command)}` on {machine['cpu']}, "
+        f"{machine['cpus']} CPUs, {machine['system']}. {USERS} users in a closed loop, {facts['rounds']} "
+        f"rounds of {facts['seconds']} s; medians, ratios taken within each round, with their range."
+        + (f" {versions}." if versions else "")
     )

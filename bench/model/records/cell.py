@@ -34,7 +34,7 @@ class Search(Record):
     p99_ms: float = Field(gt=0)
     resolution: float = Field(gt=0)
     attempt: int = Field(1, gt=0)
-    """How often the search had tried the rate."""
+    """At this rate."""
 
 
 class Measured(Record):
@@ -48,13 +48,13 @@ class Measured(Record):
     """null in closed loops, as `completions`."""
     completions: int | None
     loaded_s: float | None = None
-    """In a rotation, as the rest: seconds of the cell's windows together."""
+    """In a rotation, as the rest: length of the cell's windows."""
     cpu_s: float | None = None
-    """Of the server's processes in them."""
+    """Of the server in them."""
     idle_cpu_s: float | None = None
-    """In the windows of the others, while nobody loaded it."""
+    """In the windows of the others."""
     idle_s: float | None = None
-    """Length of those windows together."""
+    """Length of those."""
 
 
 class Window(Record):
@@ -70,7 +70,7 @@ class Server(Record):
     configuration: str | None = None
     command: list[str] | None
     environment: dict[str, str] | None = None
-    """What the configuration sets; null in older runs."""
+    """That the configuration sets."""
     url: str | None = None
     pid: int | None = None
     """Of its first process."""
@@ -79,13 +79,11 @@ class Server(Record):
     max_requests_jitter: int | None = None
     max_rss_mib: float | None = None
     deploys_by: str | None = None
-    """How it is told of a new release: `HUP`, `inspector`, `restart` or `swap` (a second copy); null where
-    nobody meant to."""
+    """`HUP`, `inspector`, `restart` or `swap`."""
     started: float | None
     ready_s: float | None
     whoami: dict[str, Any] | None
-    """What a worker says of itself: `configuration`, `pid`, `python`, `loop`, `parser`, `versions`, and `app`
-    (of one's own; a factory's ends in `()`)."""
+    """Of a worker: `configuration`, `pid`, `python`, `loop`, `parser`, `versions` and `app` (one's own)."""
     cpus: Annotated[Cpus, Field(min_length=1)] | None
 
     @field_validator("whoami")
@@ -137,8 +135,7 @@ class Generator(Record):
     """`swarm` or `locust`."""
     machines: list[Machine] | None = None
     """Only where it was on others: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`,
-    `failures`, `lateness_us` (of its arrivals), `segments` (that TCP `sent` there, and that were
-    `retransmitted`), `work_s` (in a rotation, of all targets)."""
+    `failures`, `lateness_us`, `segments` (TCP's: `sent`, `retransmitted`), `work_s` (in a rotation)."""
     segments: Segments | None = None
     """Only there: of this machine."""
 
@@ -182,9 +179,9 @@ class Probe(Record):
     time: float | None
     """When the signal was sent; null if none was, which fails the cell."""
     pid: int | None
-    """What was signalled; of `terminate`, `deploy` and `swap` the server's first process."""
+    """What was signalled."""
     renewed: list[int] | None = None
-    """Of `deploy` and `swap`: the workers that started with the new release."""
+    """Workers that started with the new release."""
 
 
 class ServerEnded(Record):
@@ -217,7 +214,7 @@ class Front(Record):
 
     kind: Kind
     cpu_s: float | None
-    """From the cell's beginning to its end, warm-up included; null where it was not there all the time."""
+    """Warm-up included."""
 
 
 class Cell(Record):
@@ -228,16 +225,16 @@ class Cell(Record):
     load: Annotated[ClosedLoad | OpenLoad, Field(discriminator="kind")]
     search: Search | None
     workers: int | None
-    """The plan's; a variant's own is in `server`. null of an external server."""
+    """The plan's; a variant's own is in `server`."""
     repeat: int
     block: int
     """Counts the starts of servers."""
     launcher: str | None = None
     recycling: Recycling | None
-    """When serve was to replace workers: all null in controls and probes; null elsewhere."""
+    """All null in controls and probes."""
     probe: Probe | None
     server_ended: ServerEnded | None
-    """If the server ended before its cell; in plans of recycling only."""
+    """If the server ended before its cell."""
     rotation: Rotation | None = None
     """null in blocks."""
     proxy: Front | None = None
@@ -251,14 +248,12 @@ class Cell(Record):
     measured_s: float | None = None
     """As planned; `window` has what it was."""
     window: Window | None
-    """The measured part, whole Unix seconds; in a rotation from the first window to the last. null in a
-    failed cell, as the next three may be."""
+    """The measured part, whole Unix seconds; in a rotation from the first window to the last."""
     server: Server | None
     generator: Generator | None
     measured: Measured | None
     files: dict[str, str] = Field(default_factory=dict)
-    """The SHA-256 of each CSV file when the cell had been measured, by its name; none in cells from before it
-    was recorded."""
+    """The SHA-256 of each CSV file, by its name."""
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ class CpuSplit(Record):
     trusted: bool
     """false where server and generator had to share."""
     note: str | None = None
-    """What about them spoils the numbers."""
+    """What spoils the numbers."""
 
 
 class Stack(Record):
@@ -84,9 +84,8 @@ class Configuration(Record):
     backlog: int | None = None
     variant_of: str | None = None
     variant: Variant | None = None
-    """Only of a variant."""
     sysctls: dict[str, int] = Field(default_factory=dict)
-    """What it sets of the network of the run, while it is served in cells of recycling."""
+    """That it sets, in cells of recycling."""
 
 
 class Ceiling(Record):
@@ -94,20 +93,20 @@ class Ceiling(Record):
 
     scenario: str
     users: int
-    """Of open loops and searches the most in flight."""
+    """Of open loops the most in flight."""
     processes: int
     """Of the generator."""
     requests_per_s: float = Field(gt=0)
     at_least: bool
-    """The generator used less than 90 % of its CPUs: something else was the limit."""
+    """The generator was busy for less than 90 % of its CPUs."""
     cpu_us: float | None
-    """The generator's work per request."""
+    """The generator's."""
     generator_busy: float | None
-    """Share of its CPUs that it worked."""
+    """Share of its CPUs."""
     server_busy: float | None
-    """Share of one CPU that the null server used."""
+    """The null server's, of one CPU."""
     of_each: dict[str, float] | None = None
-    """Requests per second of each generator, where they are on other machines."""
+    """Of each generator, where they are on other machines."""
     measured: float
     """May lie before the run."""
 
@@ -141,7 +140,7 @@ class Database(Record):
     version: str
     """As it says itself."""
     cpus: list[int] | None
-    """That it was pinned to; null where it was not the suite's."""
+    """Null where it was not the suite's."""
     scenarios: list[str]
     """Those that need it."""
 
@@ -160,7 +159,7 @@ class OwnPackages(Record):
     """What was installed for an app of one's own."""
 
     requirements_sha256: str | None
-    """Of its requirements file with what that includes; null without one."""
+    """Of its requirements file."""
     replaced: dict[str, dict[str, tuple[str, str | None]]]
     """By stack and package: the pinned version, and the app's in its place."""
 
@@ -207,16 +206,15 @@ class Network(Record):
     namespace: bool
     """One of the run's own."""
     steered_to: list[int] | None
-    """CPUs that process what the loopback device receives; null where the sender's does."""
+    """CPUs; null where nothing is steered."""
     note: str | None = None
-    """Why it is not steered, and what would allow it."""
+    """Why not, and what would allow it."""
     sysctls: dict[str, int] = Field(default_factory=dict)
-    """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`, where the kernel has them."""
+    """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`."""
     wire: Wire | None = None
-    """Only where servers are on another machine, whose sysctls these are then. Keys: `host` (as ssh was told
-    it), `address` (where servers listened), `mtu` (the largest packet in bytes), `connect_us` (how long a
-    connection takes to open: `min`, `median` and `max` of 30, before the run), `clock` (the one there, by
-    round trips: `ahead_ms`, `uncertain_ms`, `moved_ms`, and `round_trip_us` of a message)."""
+    """Only where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
+    `connect_us` (how long a connection takes to open: `min`, `median`, `max` of 30), `clock` (the one there:
+    `ahead_ms`, `uncertain_ms`, `moved_ms`, `round_trip_us`)."""
 
 
 class RoundTrips(Record):
@@ -261,11 +259,10 @@ class Generators(Record):
     """The generators of a run on other machines."""
 
     machines: list[GeneratorMachine]
-    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), and whether it
-    was `lost`."""
+    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`."""
     clocks: list[ClockReading]
-    """Before and after the load of each `window`: `offset_ms` (how far ahead the Unix time of a `generator`
-    was) and `round_trip_ms` (`least`, `usual`, `most`)."""
+    """`before` and `after` the load of each `window`: `offset_ms` (how far ahead a `generator` was) and
+    `round_trip_ms` (`least`, `usual`, `most`)."""
 
 
 class Sittings(Record):
@@ -274,13 +271,12 @@ class Sittings(Record):
     sittings: int
     """How many were measured."""
     widest: float | None = None
-    """The widest interval that decides: its farther bound from the ratio, as a share of that; null where
-    nothing can be compared."""
+    """Of the intervals that decide, as a share of the ratio to its farther bound."""
     stopped: Literal["precise", "limit", "most", "asked", "blocks"] | None = None
-    """Why there are no more: `precise` as asked; the next would pass the time `limit`; `most` sittings, or
-    those `asked` for, were measured; `blocks` took their place, for the `reason`; null while it goes on."""
+    """`precise` as asked; the next would pass the time `limit`; `most`, or those `asked` for, were measured;
+    `blocks` took their place, for the `reason`; null while it goes on."""
     seconds: float = 0.0
-    """How long they took, starts of servers included."""
+    """Starts of servers included."""
     reason: str | None = None
 
 
@@ -334,7 +330,7 @@ class Run(Record):
     """`run.json`: one experiment."""
 
     methodology: int
-    """The version of what the numbers mean."""
+    """Its version."""
     run: str
     """The name of the folder."""
     status: Literal["running", "finished", "interrupted", "failed"]
@@ -354,14 +350,13 @@ class Run(Record):
     stacks: dict[str, Stack]
     """By name; none where the server is external."""
     suite: Stack
-    """The generator's; with `locustfile_requirements` all packages of that environment."""
+    """The generator's."""
     git: Git | None
     """The revision of the suite; null where it was not a checkout."""
     configurations: list[Configuration]
-    """The catalogue in its order, measured or not, the plan's variants, and its aliases: charts take colours
-    by place. Of an external server only name and summary are known."""
+    """The catalogue in its order, measured or not, with variants and aliases: colours go by place."""
     ceilings: list[Ceiling]
-    """What the generator reaches against the null server; of loads whose ceiling could be measured."""
+    """What the generator reaches against the null server."""
     unavailable: list[Unavailable]
     database: Database | None = None
     """null where no scenario needs one."""
@@ -370,7 +365,7 @@ class Run(Record):
     proxy: Proxy | None = None
     """Only where clients go through one."""
     own_app: OwnPackages | None = None
-    """What was installed for an app of one's own; only with one."""
+    """Only with one."""
     locustfile_requirements: dict[str, str] | None = None
     """`{"sha256": …}`, a hash of that file; only where the plan has one."""
     generators: Generators | None = None
@@ -378,10 +373,10 @@ class Run(Record):
     rotation: Sittings | None = None
     """null where the plan has none."""
     cells_planned: int
-    """Steps of searches, and sittings beyond the first ones, are counted as they are taken."""
+    """Steps of searches and added sittings count as they are taken."""
     wall_s: float | None
     load_s: float | None
-    """Seconds under load: warm-up and window of every finished cell."""
+    """Seconds under load."""
 
     @field_validator("plan")
     @classmethod

@@ -4,6 +4,7 @@ Every sentence holds for other outcomes as well, or is another one then; what th
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, combinations
 
@@ -37,12 +38,13 @@ Part = Callable[[Summary, Way], Iterator[str]]
 def account(summary: Summary, *, brief: bool = False) -> list[str]:
     """The paragraphs of the account.
 
-    A brief one leaves out what was no request (connecting and starting), and of pinned clients whether
-    requests were simultaneous and in which order configurations come.
+    A brief one leaves out what was no request (connecting and starting), and what pinned clients show in
+    other figures once more.
     """
-    paragraphs = [validity(summary), limits(summary, UNPINNED), limits(summary, PINNED)]
+    paragraphs = [validity(summary), limits(summary, UNPINNED)]
     if not brief:
         paragraphs += [
+            limits(summary, PINNED),
             chain(connections(summary), _both(first_requests, summary)),
             _both(start_up, summary),
         ]
@@ -323,6 +325,8 @@ def markdown(replay: Replay) -> str:
     """What stands in the document: the tables that answer, the account, and where they come from."""
     summary = Summary(replay)
     means, beside, _, _, compared = tables(summary)
+    medians = [[name, median] for name, _, median, *_ in means.rows]  # pinned ones stand beside the suite's
+    means = replace(means, headings=["configuration", "median, not pinned"], rows=medians)
     shown = (means, beside, compared)
     told = account(summary, brief=True)
     parts = [f"### {table.title}\n\n{documents.markdown([table], '').strip()}" for table in shown]

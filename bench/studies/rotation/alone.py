@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.words import listed
 from bench.model.documents import Table
 from bench.stats.comparison import Field, compare, half_width, mean
-from bench.studies.rotation.figures import told
+from bench.studies.rotation.figures import span, told
 from bench.studies.rotation.series import Leg, Series
 
 QUESTION, MARKER = "alone", "rotation and alone"
@@ -41,22 +41,24 @@ def tables(series: Series) -> list[Table]:
     }
     first = values["throughput"]
     names = [str(name) for name in first[ROTATION] if name in first[BLOCKS]]
-    rows, apart = [], []
+    rows, apart, served = [], [], []
     for name in names:
         ratios = [
             compare(of[ROTATION][name], of[BLOCKS][name]) for of in values.values() if name in of[BLOCKS]
         ]
         if any(ratio.beyond(NOTABLE) for ratio in ratios):
             apart.append(name)
+        served.append(ratios[0].ratio)
         rows.append([name, *(told(ratio, marked=ratio.beyond(NOTABLE)) for ratio in ratios)])
     which = f": {', '.join(apart)}" if apart else ""
     notes = [
+        f"{span(served)} of the requests/s that each serves alone.",
         f"Certainly more than {NOTABLE - 1:.0%} apart: {len(apart)} of {len(rows)} configurations{which}.",
         f"Paired by turn, of which there are {len(first[ROTATION])}. Minutes lie between the two of a "
         "pair, and these intervals hold what the machine did in them.",
     ]
     headings = ["configuration", *(f"{label}, rotation / alone" for label in _METRICS.values())]
-    neighbours = Table("In a rotation, over alone in a block", headings, rows, notes)
+    neighbours = Table("In a rotation, over alone in a block", headings, rows, notes, brief=())
     return [neighbours, *_as_runs({how: table[names] for how, table in first.items()})]
 
 

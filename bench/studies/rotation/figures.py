@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.rotation import valued
 from analysis.sittings import network
 from analysis.study import Study
-from analysis.words import MISSING, Value, counted
+from analysis.words import MISSING, Value, counted, figures
 from bench.model.records.run import Run
 from bench.stats.comparison import Field, Ratio
 
@@ -33,6 +33,12 @@ def told(ratio: Ratio | None, *, marked: bool = False) -> str:
     return f"**{text}**" if marked else text
 
 
+def span(ratios: Sequence[float]) -> str:
+    """The lowest and the highest of some ratios, those that are unknown left out; a dash without any."""
+    known = [ratio for ratio in ratios if not pd.isna(ratio)]
+    return f"{figures(min(known))} to {figures(max(known))}" if known else MISSING
+
+
 def counted_of(those: Sequence[bool]) -> str:
     """How many of them are true: "9 of 10"."""
     return f"{sum(those)} of {len(those)}"
@@ -44,15 +50,11 @@ def provenance(studies: Sequence[Study], command: str) -> str:
     first = runs[0]
     date = datetime.fromtimestamp(first.started, UTC)
     minutes = sum(run.wall_s or 0.0 for run in runs) / 60
-    server, generator = (
-        ", ".join(map(str, cpus)) for cpus in (first.cpu_split.server, first.cpu_split.generator)
-    )
     networks = dict.fromkeys(text for run in runs if (text := network(run)))
     return " ".join(
         [
             f"Measured on {date:%Y-%m-%d} by `{command}` in {minutes:.1f} minutes on {first.host.cpu}, "
-            f"{first.host.cpus} CPUs, {first.host.system}: server on CPU {server}, generator on CPU "
-            f"{generator}, launcher {first.launcher}.",
+            f"{first.host.cpus} CPUs, {first.host.system}, launcher {first.launcher}.",
             *networks,
             *(_cut_short(run) for run in runs if run.status == "interrupted"),
             "Intervals are 95 %.",

@@ -44,7 +44,7 @@ def _table(series: Series) -> Table:
         for how, study in studies.items()
     }
     headings = ["configuration", *(f"{manner}, {how}" for how, manner in product(values, MANNERS))]
-    headings += [f"polls / sleeps, {how}" for how in values]
+    changed = [f"polls / sleeps, {how}" for how in values]
     rows = []
     for name in next(iter(studies.values())).results.configurations:
         if name == REFERENCE or not any(name in frames[0] for frames in values.values()):
@@ -56,7 +56,9 @@ def _table(series: Series) -> Table:
         ]
         rows.append([name, *map(told, ratios), *changes])
     notes = [_note(how, study, moved[how]) for how, study in studies.items()]
-    return Table(f"{_METRICS['throughput']}, each over that of {REFERENCE}", headings, rows, notes)
+    title = f"{_METRICS['throughput']}, each over that of {REFERENCE}"
+    brief = [headings[0], *(f"polls, {how}" for how in values), *changed]
+    return Table(title, [*headings, *changed], rows, notes, brief)
 
 
 def _note(steering: str, study: Study, moved: Mapping[str, list[str]]) -> str:

@@ -17,7 +17,7 @@ from bench.model.errors import UserError
 from bench.model.files import ROOT, write_text
 from bench.model.plan import PLANS
 from bench.stats.comparison import Ratio
-from bench.studies.rotation.figures import counted_of, service, told
+from bench.studies.rotation.figures import counted_of, service, span, told
 from bench.studies.rotation.series import Leg, Series
 from targets.configurations import load
 
@@ -72,7 +72,10 @@ def write_catalogue(path: Path, turns: int) -> None:
 
 
 def tables(series: Series) -> list[Table]:
-    """A row for each run: whether its interval is on one side of 1, and what the cost came to."""
+    """A row for each run: whether its interval is on one side of 1, and what the cost came to.
+
+    The notes say what all of them come to.
+    """
     headings = [
         "run",
         "sittings",
@@ -81,7 +84,7 @@ def tables(series: Series) -> list[Table]:
         "CPU per request",
         "control",
     ]
-    rows, sides, controlled = [], [], []
+    rows, sides, controlled, served, costs = [], [], [], [], []
     for purpose, study in series.studies.items():
         if purpose == PILOT:
             continue
@@ -92,13 +95,16 @@ def tables(series: Series) -> list[Table]:
         sides.append(ratio is not None and ratio.high < 1)
         alike = list(controls(cells, metric, aliases))
         controlled += [control.different for control in alike]
+        cost = _cost(cells)
+        served += [] if ratio is None else [ratio.ratio]
+        costs += [] if cost is None else [cost.ratio]
         rows.append(
             [
                 purpose,
                 str(cells["repeat"].nunique()),
                 told(ratio),
                 "yes" if sides[-1] else "no",
-                told(_cost(cells)),
+                told(cost),
                 "; ".join(told(control.versus) for control in alike),
             ]
         )
@@ -107,11 +113,13 @@ def tables(series: Series) -> list[Table]:
     notes = [
         f"{counted_of(sides)} runs have the whole interval below 1; a cost of {share:.1%} is a ratio of "
         f"{1 / (1 + share):.3f} where CPU time is all that counts.",
+        f"{PLANTED} / {PLAIN}: {span(served)} of the service, {span(costs)} times the CPU per request.",
         f"{counted_of(controlled)} controls, the plain server against itself, have an interval without 1.",
         f"{turns:,} turns of an empty loop before each request, by the pilot, in which more of them took a "
         f"request to {told(pilot_cost(series))} times the CPU time of a plain one.",
     ]
-    return [Table(f"A planted cost of {share:.1%} of the CPU time of a request", headings, rows, notes)]
+    title = f"A planted cost of {share:.1%} of the CPU time of a request"
+    return [Table(title, headings, rows, notes, brief=())]
 
 
 def command(series: Series) -> str:

@@ -19,6 +19,8 @@ from bench.studies.self_check.tools import LOCUST, TOOLS, WRK
 LABELS = {SWARM: "SwarmUser"} | {tool.name: tool.label for tool in TOOLS.values()}
 # A difference beyond this is marked and wants an explanation.
 NOTABLE = 0.1
+# What a document shows of what was measured beside the suite.
+_BRIEF = ("configuration", "generator", "requests/s", "p99 ms", "CPU µs/request")
 
 # Against the null server: the suite's own user, the same without recording, and what it is compared with.
 OURS = Arm(None, 1, SWARM)
@@ -86,33 +88,41 @@ def beside_tools(readings: Readings, configurations: Sequence[str], tools: Seque
             rows.append([configuration, LABELS[name], *ratios])
     if rows:
         notable = sum(text.startswith("**") for row in rows for text in row)
-        note = f"Bold: more than {NOTABLE:.0%} from the suite's own figure ({notable} of {5 * len(rows)})."
-        tables.append(Table("Ratios to the suite's own figures", headings, rows, [note]))
+        count = f"{notable} of {5 * len(rows)}, with those of p50 and p90"
+        note = f"Bold: more than {NOTABLE:.0%} from the suite's own figure ({count})."
+        tables.append(Table("Ratios to the suite's own figures", headings, rows, [note], _BRIEF))
     return tables
 
 
 def between_servers(readings: Readings, configurations: Sequence[str], tools: Sequence[str]) -> list[Table]:
-    """What each server does beside the first, as each generator sees it; no table of a single server."""
+    """What each server does beside the first, as each generator sees it; no table of a single server.
+
+    The notes say how far apart the generators see these ratios.
+    """
     # Imported here: it brings pandas, which most commands do not need.
     from analysis.words import Value
 
     first, *others = configurations
-    names = [SWARM, *(tool for tool in tools if tool != LOCUST.name)]
-    rows = [
-        [
-            configuration,
-            *(
-                Value.of(readings.compared(_closed(configuration, name), _closed(first, name), _rate)).text()
-                for name in names
-            ),
-        ]
-        for configuration in others
-    ]
-    if not rows:
+    if not others:
         return []
+    names = [SWARM, *(tool for tool in tools if tool != LOCUST.name)]
+    seen = {
+        name: [readings.compared(_closed(each, name), _closed(first, name), _rate) for each in others]
+        for name in names
+    }
+    rows = [
+        [configuration, *(Value.of(ratios[place]).text() for ratios in seen.values())]
+        for place, configuration in enumerate(others)
+    ]
+    notes = ["Paired by round; intervals are 95 %. In blocks: what drifts within a round is in them."]
+    for name in names[1:]:
+        beside = [one.ratio / ours.ratio for one, ours in zip(seen[name], seen[SWARM], strict=True)]
+        notes.append(
+            f"Over {first}, {LABELS[name]} sees {min(beside):.2f} to {max(beside):.2f} times the ratios that "
+            f"{LABELS[SWARM]} sees."
+        )
     headings = ["configuration", *(LABELS[name] for name in names)]
-    note = "Paired by round; intervals are 95 %. In blocks: what drifts within a round is in them."
-    return [Table(f"Requests per second beside {first}", headings, rows, [note])]
+    return [Table(f"Requests per second beside {first}", headings, rows, notes, brief=headings[:3])]
 
 
 def _figures(readings: Readings, configuration: str, generator: str) -> Iterator[str]:
@@ -150,7 +160,8 @@ def naive(readings: Readings, configurations: Sequence[str]) -> list[Table]:
     headings = ["configuration", "requests/s", "ratio", "server busy"]
     headings += [*(f"p{percent} ms" for percent in PERCENTS), "ratio of CPU/request"]
     notes = ["Pairs are FastHttpUser / suite; the percentiles of FastHttpUser are as Locust prints them."]
-    return [Table("FastHttpUser beside the suite", headings, rows, [*notes, *_verdicts(readings)])]
+    told = [*notes, *_verdicts(readings)]
+    return [Table("FastHttpUser beside the suite", headings, rows, told, brief=headings[:4])]
 
 
 def _verdicts(readings: Readings) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.claims import claims, gather
 from analysis.claims.model import runs, settings
+from analysis.documents import answers
 from analysis.settings import measured
 from bench.model.records.run import Host
 from targets import configurations
@@ -58,6 +59,13 @@ def test_what_people_say_of_each_setting_is_answered_by_the_run_that_tried_it(tm
     assert log.answer.figure.startswith("without --no-access-log: 0.6")
     assert "the requests per second; 1." in log.answer.figure
     assert (kept.answer.outcome, kept.answer.runs) == ("holds", ("tried",))
+
+
+def test_a_document_names_the_runs_and_leaves_settings_to_the_page_of_settings(tmp_path):
+    make_settings(tmp_path / "tried", FEW)
+    told = list(answers.claims(claims(gather(tmp_path, "0"))))
+    assert sum(line.startswith("| ") for line in told) == 1 + 7 and told[-1] == "Runs: tried."
+    assert not any(LOG in line for line in told)
 
 
 def test_one_that_no_run_tried_says_what_measures_it(tmp_path):

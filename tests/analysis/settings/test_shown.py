@@ -190,5 +190,9 @@ def test_the_project_has_the_tables_of_both_runs(tmp_path, folder):
     pages.rewrite(study(run), tmp_path)
     text = page_of_settings.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("after\n")
-    assert text.count("**uvicorn: 5 settings.**") == text.count("Measured on") == 2
+    assert text.count("| configuration | fate |") == text.count("Measured on") == 2
+    log = "| uvicorn-access-log | costs | requests/s 0.667x\N{NO-BREAK SPACE}±"
+    (line,) = {line for line in text.splitlines() if line.startswith(log)}
+    assert "; CPU/request 1.5" in line and "PSS" not in line and line.endswith(" | does not hold |")
     assert "| uvicorn-c-parser | worth it |" in text
+    assert "| not shown |" not in text and "\nNot shown: " in text

@@ -45,6 +45,22 @@ def test_every_key_of_a_record_is_in_it(model: type[BaseModel]):
             assert all(f"`{key}`" in told for key in below.model_fields)
 
 
+def test_columns_of_one_meaning_are_told_together_and_those_of_two_files_once():
+    told = contracts.parts()["files"]
+    assert "* `rss_bytes`, `pss_bytes`: empty in samples of CPU alone" in told
+    assert (
+        "by the generator's clock. Where the servers are on another machine only. Columns as in host.csv."
+        in told
+    )
+    assert told.count("`nice` included") == 1
+
+
+def test_what_two_keys_hold_is_told_at_the_first():
+    told = contracts.parts()["run.json"]
+    assert "`machine_id` (a hash)" in told and told.count("`machine_id`") == 1
+    assert "only where it is another one. Keys as of `host`." in told
+
+
 def test_serve_writes_the_columns_that_are_listed():
     assert list(FILES["processes"].types) == list(metering.PROCESSES)
     assert list(FILES["workers"].types) == list(metering.WORKERS)

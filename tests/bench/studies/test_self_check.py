@@ -244,6 +244,7 @@ def test_servers_stand_beside_the_first_as_each_generator_sees_them(measured):
     (table,) = tables.between_servers(measured, ["sanic", "uvicorn"], ["wrk", "locust"])
     assert table.headings == ["configuration", "SwarmUser", "wrk"]
     assert table.rows == [["uvicorn", *["0.500 (0.500 to 0.500)"] * 2]]
+    assert table.notes[1:] == ["Over sanic, wrk sees 1.00 to 1.00 times the ratios that SwarmUser sees."]
     assert tables.between_servers(measured, ["sanic"], ["wrk"]) == []
 
 

@@ -231,7 +231,7 @@ def milliseconds(seconds: float) -> str:
 
 def markdown(answers: Sequence[KnownAnswer], stall: KnownRun, command: str) -> str:
     """The part of the methodology that the command writes: the stall, all cells in short, where and when."""
-    parts = [*_stall(stall), "", _counts(answers), "", CAPTION, "", _provenance(stall.run, command)]
+    parts = [*_stall(stall), "", _counts(answers), "", _provenance(stall.run, command)]
     return "\n".join(parts)
 
 

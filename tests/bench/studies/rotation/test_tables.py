@@ -87,6 +87,9 @@ def test_runs_that_see_the_cost_are_counted(series, monkeypatch):
     assert [row[3] for row in table.rows] == ["yes", "yes"]
     assert table.rows[0][2].startswith("0.5") and table.rows[0][4].startswith(("1.9", "2.0"))
     assert table.notes[0].startswith("2 of 2 runs have the whole interval below 1")
+    assert table.notes[1] == (
+        "uvicorn / sanic: 0.498 to 0.500 of the service, 2.00 to 2.01 times the CPU per request."
+    )
     monkeypatch.setattr(planted, "PLAIN", "uvicorn")
     monkeypatch.setattr(planted, "PLANTED", "sanic")
     (table,) = planted.tables(found)
@@ -142,7 +145,8 @@ def test_servers_are_compared_with_themselves_turn_by_turn(series):
     for row in table.rows:
         for text in row[1:]:
             assert float(text.strip("*").split()[0]) == pytest.approx(1, abs=0.06) and " to " in text
-    assert "of which there are 3" in table.notes[1]
+    assert table.notes[0].endswith("of the requests/s that each serves alone.")
+    assert "of which there are 3" in table.notes[2]
 
 
 def test_turns_are_runs_of_either_kind_too(series):
@@ -212,7 +216,7 @@ def test_what_was_found_goes_into_the_document(series, tmp_path, monkeypatch):
     done = told("alone", "--docs", "--results", str(tmp_path / "results"))
     assert done.exit_code == 0, done.output
     text = page.read_text()
-    assert "before" not in text and "| sanic |" in text and "by `make alone TURNS=1` in " in text
+    assert "before" not in text and "that each serves alone" in text and "by `make alone TURNS=1` in " in text
     record = json.loads((found.folder / serial.FILE).read_text())
     (found.folder / serial.FILE).write_text(json.dumps(record | {"finished": False}))
     done = told("alone", "--docs", "--results", str(tmp_path / "results"))
