@@ -32,12 +32,14 @@ settings.register_profile(
 settings.register_profile("fuzz", settings.get_profile("suite"), derandomize=False, print_blob=True)
 settings.load_profile("suite")
 
-# The files that take longest, in their order, and then the rooms whose files do.
+# The files that take longest, in their order, and then the rooms whose files do. None that executes
+# notebooks: kernels give way to nobody (sched(7), autogroup), and test-clocks, which .ci/run has beside the
+# first files of the analysis, must have the CPUs.
 _LONGEST = (
     *("test_real.py", "test_known.py", "test_cli.py", "test_recycle.py", "test_own_app.py", "test_run.py"),
     *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database.py", "test_own.py"),
     *("test_session.py", "test_command_line.py", "test_user_code.py", "test_session_failures.py"),
-    *("test_loads.py", "test_rotation.py", "test_open_loop.py", "test_report.py", "test_open.py"),
+    *("test_loads.py", "test_rotation.py", "test_open_loop.py"),
 )
 _LONG = ("recycling", "swarm", "bench", "targets")
 
