@@ -41,6 +41,8 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(str(error), error.status)
         except OSError as error:  # a folder that may not be written to, a program that is missing
             _fail(str(error), 1)
+        except MemoryError:
+            _fail("there is no memory left for this command; what is finished is kept", 1)
 
     return wrapped
 

@@ -2,10 +2,23 @@
 
 import io
 
+import pytest
+import typer
 from rich.console import Console
 
 from bench.cli import terminal as terminal_module
 from bench.model.documents import Table
+
+
+def test_a_command_without_memory_says_so_in_a_line(capsys):
+    @terminal_module.reports_errors
+    def hungry():
+        raise MemoryError
+
+    with pytest.raises(typer.Exit) as ended:
+        hungry()
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err.startswith("error: there is no memory left")
 
 
 def test_a_table_is_whole_in_a_file_and_in_a_narrow_terminal(monkeypatch):
