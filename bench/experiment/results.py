@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import os
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from bench.machine.processes import uninterrupted
 from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import shortened, write_json
@@ -25,6 +27,7 @@ _DETAIL = 120
 
 # Folders of sittings: those that are being measured, and those that only have to be moved to their places.
 _HALF, _WHOLE = ".sitting-", ".whole-"
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -36,7 +39,7 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         """Lock the folder; raises ``UserError`` when another run has it."""
-        self._lock = (self.path / ".lock").open("w")
+        self._lock = (self.path / _LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,8 +69,22 @@ class RunFolder:
         """The run's ``run.json``."""
         return read_run(self.path)
 
+    def check(self) -> None:
+        """Raise ``UserError`` where the folder was removed since: what is written would be half a run."""
+        assert self._lock is not None
+        try:
+            there = os.path.samestat(os.fstat(self._lock.fileno()), (self.path / _LOCK).stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise UserError(
+                f"{self.path} was removed while the run was writing to it, and its cells with it.\n"
+                "Give the same command again for a new run"
+            )
+
     def write(self, run: dict[str, Any]) -> None:
-        """Replace the run's ``run.json``."""
+        """Replace the run's ``run.json``; raises as ``check``."""
+        self.check()
         write_json(self.path / "run.json", run)
 
     def cell(self, cell: Cell) -> Path:
@@ -75,16 +92,25 @@ class RunFolder:
         return self.path / cell.path
 
     def begin_sitting(self, number: int) -> Path:
-        """An empty folder for the cells of a sitting, which ``keep_sitting`` takes into the run."""
+        """An empty folder for the cells of a sitting, which ``keep_sitting`` takes into the run.
+
+        Raises as ``check``.
+        """
+        self.check()
         place = self.path / f"{_HALF}{number}"
         place.mkdir()
         return place
 
     def keep_sitting(self, place: Path) -> None:
-        """Have the cells of a sitting in the run, all of them or, whatever ends this process, none."""
+        """Have the cells of a sitting in the run, all of them or, whatever ends this process, none.
+
+        Raises as ``check``.
+        """
+        self.check()
         whole = place.with_name(place.name.replace(_HALF, _WHOLE))
-        place.rename(whole)
-        self._move_in(whole)
+        with uninterrupted():  # what is on its way belongs to the run, and people may look at it now
+            place.rename(whole)
+            self._move_in(whole)
 
     def _move_in(self, whole: Path) -> None:
         for cell in sorted(path.parent for path in whole.glob("*/*/*/*/cell.json")):

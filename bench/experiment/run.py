@@ -263,6 +263,7 @@ def _carry_out(
     except OSError as error:
         if files.is_full(error):
             raise files.no_space(folder.path) from error
+        folder.check()
         raise
     finally:
         runner.discard_unfinished()

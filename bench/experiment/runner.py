@@ -106,10 +106,11 @@ class Runner:
         else starts or stops.
 
         Raises:
-            UserError: something every further cell would meet as well (a full disk, a port in use).
+            UserError: every further cell would meet it as well (a full disk, no folder, a port in use).
         """
         server: Server | None = None
         for block in blocks:
+            self.folder.check()
             self.progress.block(block)
             if server is not None:
                 self.rig.launcher.stop(server)
@@ -119,9 +120,13 @@ class Runner:
         self.rig.launcher.set_sysctls({})  # what follows shares the network
 
     def discard_unfinished(self) -> None:
-        """Remove half a cell of a run that was ended. Call it when nothing of the rig writes to it."""
-        if self.unfinished is not None and self.unfinished.exists():
-            shutil.rmtree(self.unfinished)
+        """Remove half a cell of a run that was ended. Call it when nothing of the rig writes to it.
+
+        One that has its ``cell.json`` is whole, whatever came at that moment.
+        """
+        place = self.unfinished
+        if place is not None and place.exists() and not (place / "cell.json").exists():
+            shutil.rmtree(place)
 
     def _block(self, block: Block) -> Server | None:
         """Serve a block, load its cells and take the steps of its searches; returns the server, which runs.
@@ -198,6 +203,7 @@ class Runner:
 
     def _cell(self, cell: Cell, server: Server) -> dict[str, Any] | None:
         """Load a server and record it; returns ``measured`` of ``cell.json``, ``None`` if the cell failed."""
+        self.folder.check()
         self.unfinished = self.folder.cell(cell)
         record = CellRecord(self.unfinished, cell, self._facts(cell))
         self.progress.cell(cell)

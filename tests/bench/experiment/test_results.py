@@ -1,5 +1,7 @@
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from bench.experiment import results
 from bench.experiment.runner import remaining
 from bench.machine import host
+from bench.machine.processes import interruptible
 from bench.model.cells import Block, Cell, ClosedLoop
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT, write_json, write_text
@@ -37,6 +40,11 @@ def make(folder, name, **changes):
     return folder / name
 
 
+def make_cell(place):
+    place.mkdir(parents=True)
+    write_json(place / "cell.json", FINISHED)
+
+
 def test_two_runs_in_one_folder_are_an_error(tmp_path):
     hold = f"""
 from pathlib import Path
@@ -53,6 +61,39 @@ with RunFolder(Path({str(tmp_path)!r})):
         other.communicate("\n")
     with results.RunFolder(tmp_path):
         pass
+
+
+def test_a_folder_that_was_removed_takes_nothing_more(tmp_path):
+    """Also not where another one has its name."""
+    place = tmp_path / "run"
+    place.mkdir()
+    with results.RunFolder(place) as folder:
+        folder.write(RUN)
+        shutil.rmtree(place)
+        with pytest.raises(UserError, match=r"was removed while the run was writing to it"):
+            folder.begin_sitting(1)
+        place.mkdir()
+        (place / ".lock").touch()
+        with pytest.raises(UserError, match=r"was removed while the run was writing to it"):
+            folder.write(RUN)
+
+
+def test_ctrl_c_does_not_come_between_the_cells_of_a_sitting(tmp_path, monkeypatch):
+    moved = Path.rename
+
+    def interrupted(path, target):
+        signal.raise_signal(signal.SIGINT)
+        return moved(path, target)
+
+    with results.RunFolder(tmp_path) as folder:
+        place = folder.begin_sitting(1)
+        for name in ("sanic", "uvicorn"):
+            make_cell(place / name / "index/c8-w1/r1")
+        monkeypatch.setattr(Path, "rename", interrupted)
+        with interruptible(), pytest.raises(KeyboardInterrupt):
+            folder.keep_sitting(place)
+    assert len(list(tmp_path.glob("*/index/c8-w1/r1/cell.json"))) == 2
+    assert not list(tmp_path.glob(".whole-*"))
 
 
 def test_a_run_goes_on_with_the_packages_of_its_locustfiles_only():

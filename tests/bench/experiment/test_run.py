@@ -1,12 +1,15 @@
 import errno
 import json
+import shutil
 import subprocess
 
 import psutil
 import pytest
 
 from bench.experiment import inputs
+from bench.experiment import runner as runner_module
 from bench.experiment.blocks import expand
+from bench.experiment.record import CellRecord
 from bench.experiment.results import RunFolder
 from bench.experiment.runner import remaining, steps_taken
 from bench.launch.local import Processes
@@ -156,6 +159,29 @@ def test_a_full_disk_ends_the_run_and_keeps_finished_cells(small_disk, make_plan
         assert is_full(caught.value)
     assert [cell["status"] for cell in cells(small_disk).values()] == ["finished"]
     assert psutil.Process().children(recursive=True) == before
+
+
+def test_a_folder_that_somebody_removes_ends_the_run(tmp_path, make_plan, run_blocks):
+    chosen = make_plan("one", "two", repeats=2)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    before = psutil.Process().children(recursive=True)
+    with pytest.raises(UserError, match=f"{folder} was removed while the run was writing to it"):
+        run_blocks(chosen, blocks_of(chosen), folder=folder, after_block=lambda: shutil.rmtree(folder))
+    assert not folder.exists() and psutil.Process().children(recursive=True) == before
+
+
+def test_a_cell_that_is_written_when_ctrl_c_comes_is_kept(tmp_path, make_plan, run_blocks, monkeypatch):
+    class Interrupted(CellRecord):
+        def finished(self, *arguments):
+            super().finished(*arguments)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner_module, "CellRecord", Interrupted)
+    chosen = make_plan("one")
+    with pytest.raises(KeyboardInterrupt):
+        run_blocks(chosen, blocks_of(chosen))
+    assert [cell["status"] for cell in cells(tmp_path).values()] == ["finished"]
 
 
 def test_which_errors_mean_a_full_disk():
