@@ -63,8 +63,10 @@ NETWORK ?=
 STEER ?=
 # Of what a rotation can tell: bench/studies/README.md.
 RUNS ?=
-# Of the fuzzers.
+# Of the fuzzers, and of faults.
 MINUTES ?=
+FAULTS ?=
+SEED ?=
 SHARE ?=
 TURNS ?=
 # Of an app that leaks: sizes such as 50kB and 500MB.
@@ -109,7 +111,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -265,6 +267,9 @@ readme-figures: $(VENV)/.suite ## Put the figures of the latest run (or RUN=) an
 
 fuzz: $(VENV)/.dev ## Damage results, plans and answers at random for MINUTES=10; what CI does with few examples.
 	@$(PYTHON) -m tests.fuzz $(call option,minutes,$(MINUTES)) $(ARGUMENTS)
+
+faults: $(VENV)/.dev stacks ## Kill, freeze and starve runs at random moments: FAULTS=200 SEED=1. Root sees more.
+	@$(PYTHON) -m tests.faults $(call option,faults,$(FAULTS)) $(call option,seed,$(SEED)) $(ARGUMENTS)
 
 house: $(VENV)/.suite ## Say how large the rooms of this project are, and how they import each other.
 	@$(PYTHON) tests/house.py

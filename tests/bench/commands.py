@@ -23,10 +23,13 @@ def told(*arguments):
     return done
 
 
-def start_run(arguments, *, program="tests.bench.without_ceilings"):
-    """Start a run in a process group of its own, as a terminal does; `bench` measures ceilings as well."""
+def start_run(arguments, *, program="tests.bench.without_ceilings", through=()):
+    """Start a run in a process group of its own, as a terminal does; `bench` measures ceilings as well.
+
+    `through` are the words of a command that becomes it.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", program, "run", *arguments],
+        [*through, sys.executable, "-m", program, "run", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,13 +1,11 @@
 import os
-import stat
 import sys
 
 import pytest
 
-from bench.launch import stacks
-from bench.launch.remote import files
 from bench.launch.remote.machine import Machine
 from bench.launch.remote.ssh import Host
+from tests.bench.launch.remote.wire import executable, kept
 from tests.patience import wait_until
 
 # Stands in for ssh where only what runs there is tested: the "other machine" is this one, at its loopback.
@@ -28,27 +26,10 @@ os._exit(there.wait())
 """
 
 
-def executable(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
 @pytest.fixture(scope="session")
 def make_cache(tmp_path_factory, current):
-    """Makes what a machine has kept of an earlier run: environments, which take a network to make."""
-
-    def make():
-        cache = tmp_path_factory.mktemp("cache")
-        venvs = cache / "whichworker" / "venvs"
-        own = venvs / f"agent-{files.pinned('psutil').replace('==', '-')}"
-        executable(own / "bin" / "python", f'#!/bin/sh\nexec "{current.python}" "$@"\n')
-        (own / "whole").touch()
-        (venvs / "current").symlink_to(stacks.VENVS / "current")
-        return cache
-
-    return make
+    """Makes what a machine has kept of an earlier run."""
+    return lambda: kept(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from bench.launch.remote import files, ssh
 from bench.launch.remote.ssh import Host, RemoteError, digest
 from bench.model.errors import UsageError
 from tests.bench.commands import told
-from tests.bench.launch.remote.conftest import executable
+from tests.bench.launch.remote.wire import executable
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
 from tests.bench.commands import gone
-from tests.bench.launch.remote.wire import THERE, TOOLS, Wire
+from tests.bench.launch.remote.wire import THERE, Wire, why_not
 from tests.patience import LONG_S, wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -61,8 +61,8 @@ users = 4
 
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory, make_cache):
-    if os.geteuid() != 0 or not all(path.exists() for path in TOOLS):
-        pytest.skip("a network namespace with an sshd needs root, openssh-server and iproute2")
+    if (lacking := why_not()) is not None:
+        pytest.skip(lacking)
     with Wire(tmp_path_factory.mktemp("wire"), make_cache(), CPUS[:1]) as made:
         yield made
 

@@ -3,15 +3,44 @@
 import contextlib
 import os
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 
+from bench.launch import stacks
+from bench.launch.remote import files
 from tests.patience import wait_until
 
 HERE, THERE, PORT = "192.0.2.1", "192.0.2.2", 2222
 """Addresses for documentation (RFC 5737): nobody has them."""
 SSHD = Path("/usr/sbin/sshd")
 TOOLS = (SSHD, *map(Path, ("/usr/bin/ssh", "/usr/bin/nsenter", "/usr/bin/unshare", "/sbin/ip")))
+
+
+def why_not():
+    """Why two machines cannot be made of this one; `None` if they can."""
+    if os.geteuid() == 0 and all(path.exists() for path in TOOLS):
+        return None
+    return "a network namespace with an sshd needs root, openssh-server and iproute2"
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def kept(cache):
+    """Put into a folder what a machine keeps of a run: environments, which take a network to make."""
+    venvs = cache / "whichworker" / "venvs"
+    own = venvs / f"agent-{files.pinned('psutil').replace('==', '-')}"
+    executable(
+        own / "bin" / "python", f'#!/bin/sh\nexec "{stacks.VENVS / "current" / "bin" / "python"}" "$@"\n'
+    )
+    (own / "whole").touch()
+    (venvs / "current").symlink_to(stacks.VENVS / "current")
+    return cache
 
 
 class Wire:
@@ -26,7 +55,7 @@ class Wire:
 
     def __enter__(self):
         with self._open as stack:
-            self._here, self._there = (stack.enter_context(_namespace()) for _ in range(2))
+            self._here, self._there = (stack.enter_context(namespace()) for _ in range(2))
             ends = ["here", "netns", self._here, "type", "veth", "peer", "there", "netns", self._there]
             _run("ip", "link", "add", *ends)
             for holder, device, address in ((self._here, "here", HERE), (self._there, "there", THERE)):
@@ -81,9 +110,12 @@ class Wire:
 
 
 @contextlib.contextmanager
-def _namespace():
-    """The pid of a process that holds a network namespace."""
-    words = ["unshare", "--net", "sh", "-c", "echo; cat"]
+def namespace(*options, first="true"):
+    """The pid of a process that holds a network namespace, and others by `options` of unshare(1).
+
+    In them it has run a command of a shell `first`.
+    """
+    words = ["unshare", "--net", *options, "sh", "-c", f"{first} && echo; cat"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
         yield str(holder.pid)

@@ -1,0 +1,161 @@
+"""What is around a run and can fail: disks, memory, clocks. Most of it needs root."""
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+# More than a run of these tests writes, a database included.
+_DISK_BYTES = 160 << 20
+_IMAGE = "disk.img"
+# What more a run may use; processes that are there keep what they have.
+_MEMORY_BYTES = 2 << 20
+_CGROUPS = {
+    "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory"),  # version 1
+    "memory.max": Path("/sys/fs/cgroup"),
+}
+_FAKETIME = "WHICHWORKER_FAKETIME"
+_LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+_OFFSET = "clock"
+
+
+def _run(*words: object) -> None:
+    subprocess.run([*map(str, words)], check=True, capture_output=True)
+
+
+# -- Disks
+
+
+def why_no_disk() -> str | None:
+    """Why no file system can be made here that fails when it is told to; `None` if one can."""
+    return None if os.geteuid() == 0 and Path("/dev/loop-control").exists() else "a loop device needs root"
+
+
+@contextlib.contextmanager
+def disk(kind: str | None, place: Path) -> Iterator[None]:
+    """A file system of its own at a place: `small`, or one that is `failing`, which can become read-only."""
+    if kind is None:
+        yield
+        return
+    if kind == "small":
+        _run("mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=755", "tmpfs", place)
+    else:
+        image = place.with_name(_IMAGE)
+        with image.open("wb") as file:
+            file.truncate(_DISK_BYTES)
+        _run("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", image)
+        _mount_image(place)
+        (place / "lost+found").rmdir()
+    try:
+        yield
+    finally:
+        _run("umount", place)
+
+
+def _mount_image(place: Path) -> None:
+    _run("mount", "-o", "loop,errors=remount-ro", place.with_name(_IMAGE), place)
+
+
+@contextlib.contextmanager
+def filled(place: Path) -> Iterator[None]:
+    """Have no byte free on the file system of a place."""
+    filler = place / ".filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 20))  # as much of it as there is room for
+    yield
+    filler.unlink()
+
+
+@contextlib.contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """Have a `failing` file system fail: nobody may write to it then. Mounted anew it is well."""
+    found = re.search(rf"^(\S+) {re.escape(str(place))} ", Path("/proc/mounts").read_text(), re.MULTILINE)
+    assert found is not None
+    (Path("/sys/fs/ext4") / Path(found[1]).name / "trigger_fs_error").write_text("a test")
+    yield
+    _run("umount", place)
+    _mount_image(place)
+
+
+# -- Memory
+
+
+def why_no_limit() -> str | None:
+    """Why a group of processes can have no limit on its memory here; `None` if it can."""
+    try:
+        with _cgroup():
+            return None
+    except OSError as error:
+        return f"no cgroup can be made: {error.strerror}"
+
+
+@contextlib.contextmanager
+def _cgroup() -> Iterator[tuple[Path, Path]]:
+    """A new cgroup, and the file of its limit; it goes when nothing runs in it any more."""
+    for name, root in _CGROUPS.items():
+        group = root / f"whichworker-faults-{os.getpid()}"
+        if not root.is_dir() or not os.access(root, os.W_OK):
+            continue
+        group.mkdir()
+        try:
+            if (group / name).exists():
+                yield group, group / name
+                return
+        finally:
+            for _ in range(100):  # the kernel may take a moment to notice that it is empty
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+                    break
+                time.sleep(0.05)
+    raise OSError(0, "there is no memory controller")
+
+
+@contextlib.contextmanager
+def memory_limited(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """Have processes and what they start share a little more memory than they have, for which some die."""
+    with _cgroup() as (group, limit):
+        limit.write_text(str(_MEMORY_BYTES))
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                (group / "cgroup.procs").write_text(str(process.pid))
+        yield
+
+
+# -- Clocks
+
+
+def _library() -> str | None:
+    given = os.environ.get(_FAKETIME)
+    return given or next(map(str, _LIBRARIES), None)
+
+
+def why_no_clock() -> str | None:
+    """Why no clock can be set here for a run alone; `None` if it can."""
+    if _library() is None:
+        return f"libfaketime is not installed (or named by {_FAKETIME})"
+    return None
+
+
+def with_clock(folder: Path) -> dict[str, str]:
+    """The variables of processes whose clock `set_clock` sets; that of intervals goes on as it is."""
+    set_clock(folder, 0)
+    return {
+        "LD_PRELOAD": str(_library()),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / _OFFSET),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def set_clock(folder: Path, seconds: float) -> None:
+    """Set the clock of processes `with_clock` to so many seconds after the true time."""
+    (folder / f"{_OFFSET}.tmp").write_text(f"{seconds:+.0f}\n")
+    (folder / f"{_OFFSET}.tmp").replace(folder / _OFFSET)
