@@ -154,8 +154,8 @@ class Coordinator:
             return
         try:
             self._recording.finish()
-        except OSError as error:
-            self._fail(f"cannot write the recording: {error}")
+        except (OSError, MemoryError) as error:
+            self._cannot_write(error)
         self._recording = None
 
     def _await_workers(self, runner: MasterRunner) -> None:
@@ -202,10 +202,13 @@ class Coordinator:
             return
         try:
             self._recording.add(batch)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._recording.discard()
             self._recording = None
-            self._fail(f"cannot write the recording: {error}")
+            self._cannot_write(error)
+
+    def _cannot_write(self, error: Exception) -> None:
+        self._fail(f"cannot write the recording: {str(error) or 'no memory is left'}")
 
     def _fail(self, reason: str) -> None:
         logger.error("%s", reason)

@@ -55,6 +55,8 @@ requests = 60
 rates_per_s = [80]
 users = 4
 """
+# Among the first that the command line of bench imports.
+_IMPORTED = "_pydantic_core"
 _SERVED = ("bench", "generator", "serve", "worker")
 
 
@@ -222,6 +224,13 @@ class Running:
     def _read(self) -> None:
         assert self.process.stdout is not None
         self._lines += iter(self.process.stdout)
+
+    @property
+    def imports(self) -> bool:
+        """Whether Python has come to the suite's own words, or is over already."""
+        with contextlib.suppress(OSError):
+            return _IMPORTED in Path(f"/proc/{self.process.pid}/maps").read_text() or self.over
+        return True
 
     @property
     def over(self) -> bool:

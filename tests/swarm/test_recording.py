@@ -82,6 +82,18 @@ def test_what_cannot_be_recorded_is_an_error(server, make_swarm, tmp_path):
     assert swarm.environment.process_exit_code == 1
 
 
+def test_a_recording_for_which_there_is_no_memory_is_an_error(server, make_swarm, tmp_path, monkeypatch):
+    def hungry(_spool):
+        raise MemoryError
+
+    monkeypatch.setattr(files, "_read_spool", hungry)
+    swarm = make_swarm(user_class(forever), host=server.url, record=str(tmp_path), stop_timeout=10).start()
+    until(lambda: server.asked, "a request")
+    swarm.stop()
+    assert swarm.coordinator.error == "cannot write the recording: no memory is left"
+    assert swarm.environment.process_exit_code == 1 and not list(tmp_path.iterdir())
+
+
 def test_failures_beyond_a_thousand_in_a_second_are_one_row_each_kind(
     null_server, make_swarm, tmp_path, monkeypatch
 ):
