@@ -227,7 +227,7 @@ def _out_of_memory(scene: Scene) -> None:
 # -- What is around them
 
 
-@strike("disk full", on=None, disk="small", words=r"[Nn]o space left", lacks=surroundings.why_no_disk)
+@strike("disk full", on=None, disk="small", words=r"[Nn]o space left", lacks=surroundings.why_no_mount)
 def _disk_full(scene: Scene) -> None:
     scene.undone.enter_context(surroundings.filled(scene.stage.results))
 

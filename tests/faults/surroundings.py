@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,9 +32,19 @@ def _run(*words: object) -> None:
 # -- Disks
 
 
+def why_no_mount() -> str | None:
+    """Why no file system can be mounted here; `None` if one can."""
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with disk("small", Path(place)):
+                return None
+        except subprocess.CalledProcessError as error:
+            return str(error.stderr.decode(errors="replace").strip())
+
+
 def why_no_disk() -> str | None:
     """Why no file system can be made here that fails when it is told to; `None` if one can."""
-    return None if os.geteuid() == 0 and Path("/dev/loop-control").exists() else "a loop device needs root"
+    return why_no_mount() or (None if Path("/dev/loop-control").exists() else "there are no loop devices")
 
 
 @contextlib.contextmanager
