@@ -149,9 +149,11 @@ class Sampler(threading.Thread):
         raise NotImplementedError
 
     def run(self) -> None:
-        """Sample until the context is left."""
+        """Sample until the context is left; a sample that cannot be taken is missing."""
         while not self._ending.wait(self._every_s - time.time() % self._every_s):
-            self.sample()
+            # No descriptor is free, say: whoever works here meets that as well, and tells of it.
+            with contextlib.suppress(OSError):
+                self.sample()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,3 +1,4 @@
+import errno
 import resource
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import time
 from bench.machine import host
 from bench.model.files import ROOT
 from bench.model.matching import same_machine
-from tests.patience import LONG_S
+from tests.patience import LONG_S, wait_until
 
 
 def test_cpu_times_are_seconds_for_each_cpu(tmp_path):
@@ -37,6 +38,19 @@ def test_the_sampler_samples_at_whole_seconds_and_ends():
     assert len(fields) == len(host.HOST_FIELDS)
     assert start <= float(fields[0]) <= start + 60
     assert sampler.rows(start - 100, start - 50) == []
+
+
+def test_a_sample_that_cannot_be_taken_is_missing_and_the_next_one_is_not():
+    class Refused(host.Sampler):
+        taken = 0
+
+        def sample(self):
+            self.taken += 1
+            if self.taken == 1:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+    with Refused("refused", 0.01) as sampler:
+        wait_until(lambda: sampler.taken > 2, "it goes on")
 
 
 def _limited(code, soft, hard):
