@@ -28,8 +28,9 @@ SERVER =
 # nginx or haproxy, and what it does with a request that was not answered: default or off (docs/proxy.md).
 PROXY ?=
 PROXY_RETRIES ?=
-# default or off: does it keep connections to servers? on: do clients reach it by TLS?
+# default or off: does it keep connections to servers? tcp or unix: how it reaches them. on: do clients reach it by TLS?
 PROXY_KEEPALIVE ?=
+PROXY_SOCKET ?=
 PROXY_TLS ?=
 # Other machines that make the load, and the address of this one that they reach (docs/machines.md).
 EXPECT_GENERATORS ?=
@@ -102,7 +103,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) $(call option,expect-generators,$(EXPECT_GENERATORS)) \
 	$(call option,lost-generator,$(LOST_GENERATOR)) $(call option,address,$(ADDRESS)) \
 	$(call option,server,$(SERVER)) $(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
-	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) \
+	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) $(call option,proxy-socket,$(PROXY_SOCKET)) \
 	$(if $(PROXY_TLS),$(if $(filter on,$(PROXY_TLS)),--proxy-tls,$(error PROXY_TLS=on is all there is))) \
 	$(call option,app,$(APP)) $(call option,app-dir,$(APP_DIR)) $(call option,requirements,$(REQUIREMENTS)) \
 	$(call option,baseline,$(BASELINE)) $(call option,baseline-requirements,$(BASELINE_REQUIREMENTS)) \

@@ -63,7 +63,7 @@ def _own(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, str]]:
         yield "ENVIRONMENT", " ".join(app["environment"])
     if plan.get("proxy"):  # also where the plan has one: what is measured next is to be behind it, too
         yield "PROXY", plan["proxy"]
-        for key in ("proxy_retries", "proxy_keepalive"):
+        for key in ("proxy_retries", "proxy_keepalive", "proxy_socket"):
             if plan.get(key):
                 yield key.upper(), plan[key]
         if plan.get("proxy_tls"):

@@ -28,6 +28,7 @@ RELOADS = ("HUP", "HUP-if-several", "inspector")
 _START = ("host", "port", "workers", "app", "certificate", "key")
 _RECYCLE = ("max_requests", "max_requests_jitter", "max_rss_mib")
 _PATIENCE = ("startup_timeout",)
+_UNIX = ("socket",)
 _WITHOUT_ARGV = ("app", "none")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -103,6 +104,7 @@ class Configuration:
     max_requests_jitter: int | None = None
     least_workers: int | None = None
     sysctls: Mapping[str, int] = field(default_factory=dict)
+    unix_argv: tuple[str, ...] = ()
 
     def serving(self, workers: Number) -> int | Number:
         """How many workers it has in a run that asks for so many: its own number, where it states one."""
@@ -134,9 +136,11 @@ class Configuration:
         startup_timeout: float = WATCHDOG_S,
         certificate: str = "certificate.pem",
         key: str = "key.pem",
+        socket: str | None = None,
     ) -> list[str]:
         """The command that serves `app` ("module:attribute"); its first word is a program of the stack.
 
+        It listens on the Unix socket, where one is given, and then on no port.
         An app that ends in `()` is a factory, and named as the program wants it. Where a start may take
         longer than servers wait (seconds), it is told to wait. `certificate` and `key` are files, for TLS.
         Raises `ConfigurationError` for what this server cannot do.
@@ -145,10 +149,14 @@ class Configuration:
             raise ConfigurationError(f"{self.name}: workers must be at least 1, not {workers}")
         if self.max_workers is not None and workers > self.max_workers:
             raise ConfigurationError(f"{self.name} has at most {self.max_workers} worker(s), not {workers}")
+        if socket is not None and not self.unix_argv:
+            raise ConfigurationError(f"{self.name} listens on no Unix socket: its table has no unix_argv")
         self._check_recycling(recycling)
         values = {"host": host, "port": port, "workers": workers, "app": SUITES_APP, **recycling.values()}
         values.update(startup_timeout=patience_s(startup_timeout), certificate=certificate, key=key)
-        argv = self.argv if recycling == NEVER else self.argv + self.recycle_argv
+        values.update(socket=socket or "")
+        argv = self.argv if socket is None else self._argv_on_socket
+        argv += () if recycling == NEVER else self.recycle_argv
         argv += self.startup_argv if startup_timeout > WATCHDOG_S else ()
         return named([PLACEHOLDER.sub(lambda match: str(values[match[1]]), word) for word in argv], app)
 
@@ -158,10 +166,22 @@ class Configuration:
         with_app = [word for word in recorded if word != FACTORY_FLAG.get(recorded[0])]
         return any(
             len(argv) == len(with_app) and all(map(_fills, with_app, argv))
+            for begin in (self.argv, self._argv_on_socket)
             for recycled in ((), self.recycle_argv)
             for patient in ((), self.startup_argv)
-            for argv in [self.argv + recycled + patient]
+            for argv in [begin + recycled + patient]
         )
+
+    @property
+    def _argv_on_socket(self) -> tuple[str, ...]:
+        """`unix_argv` in place of the options that name host or port."""
+        kept: list[str] = []
+        for word in self.argv:
+            if not {"host", "port"} & set(PLACEHOLDER.findall(word)):
+                kept.append(word)
+            elif not word.startswith("-"):
+                kept.pop()  # the option that it is the value of
+        return (*kept, *self.unix_argv)
 
     def variables(self, recycling: Recycling) -> dict[str, str]:
         """The environment that its command needs; under `app`, this tells the app after how many requests."""
@@ -318,6 +338,7 @@ def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configurat
         variant_of=table.text("variant_of", required=False),
         startup_argv=table.command("startup_argv", _PATIENCE, required=False),
         reload=table.choice("reload", RELOADS, required=False),
+        unix_argv=table.command("unix_argv", _UNIX, required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):

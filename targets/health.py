@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Sequence
 from urllib.parse import urlsplit
 
-from targets.readiness import NotReadyError, get_whoami
+from targets.readiness import NotReadyError, Place, get_whoami
 
 METRICS = Path("/tmp/metrics")  # as the entry point of targets/Dockerfile says
 
@@ -41,10 +41,9 @@ def check(metrics: Path) -> None:
     except FileNotFoundError as error:
         raise UnhealthyError("the server is not ready") from error
     address = urlsplit(server["url"])
+    place = Place(str(address.hostname), address.port or 80, tls=address.scheme == "https")
     try:
-        whoami = get_whoami(
-            str(address.hostname), address.port or 80, _TIMEOUT_S, tls=address.scheme == "https"
-        )
+        whoami = get_whoami(place, _TIMEOUT_S)
     except NotReadyError as error:
         raise UnhealthyError(str(error)) from error
     if whoami.get("configuration") != server["configuration"]:

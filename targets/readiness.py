@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection
 
@@ -28,6 +29,49 @@ class UndeclaredError(Exception):
     """The server runs on another event loop or HTTP parser than its configuration declares."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens: on a port of a host, or on the Unix socket `socket` alone."""
+
+    host: str
+    port: int
+    socket: Path | None = None
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"port {self.port}" if self.socket is None else str(self.socket)
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached from this machine: a URL, or `unix:PATH`."""
+        if self.socket is not None:
+            return f"unix:{self.socket}"
+        host = reachable(self.host)
+        address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{address}"
+
+    def connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A client's connection to it, still to be made. By TLS any certificate will do: clients check it."""
+        if self.socket is not None:
+            return _UnixConnection(self.socket, timeout_s)
+        host = reachable(self.host)
+        if self.tls:
+            context = ssl._create_unverified_context()
+            return http.client.HTTPSConnection(host, self.port, timeout=timeout_s, context=context)
+        return http.client.HTTPConnection(host, self.port, timeout=timeout_s)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 def reachable(host: str) -> str:
     """The address at which a server that listens on `host` can be reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
@@ -41,22 +85,22 @@ def free_port() -> int:
     return port
 
 
-def ask_whoami(host: str, port: int, configuration: Configuration, pids: Collection[int]) -> dict[str, Any]:
+def ask_whoami(place: Place, configuration: Configuration, pids: Collection[int]) -> dict[str, Any]:
     """The server's answer to `/whoami`, if it comes from this configuration and one of these processes.
 
     Raises `NotReadyError` or `UndeclaredError`.
     """
-    whoami = get_whoami(reachable(host), port, tls=configuration.tls)
+    whoami = get_whoami(place)
     if whoami.get("configuration") != configuration.name:
-        raise NotReadyError(f"port {port} is served by configuration {whoami.get('configuration')!r}")
+        raise NotReadyError(f"{place} is served by configuration {whoami.get('configuration')!r}")
     if whoami["pid"] not in pids:
-        raise NotReadyError(f"port {port} is served by another server's process {whoami['pid']}")
+        raise NotReadyError(f"{place} is served by another server's process {whoami['pid']}")
     _check_declared(whoami, configuration)
     return whoami
 
 
 def read_identity(
-    path: Path, port: int, configuration: Configuration, pids: Collection[int]
+    path: Path, place: Place, configuration: Configuration, pids: Collection[int]
 ) -> dict[str, Any]:
     """What a worker of a user's own app has written about itself, if one of these processes listens.
 
@@ -67,12 +111,28 @@ def read_identity(
     except FileNotFoundError as error:
         raise NotReadyError("no worker has said what serves it") from error
     _check_declared(identity, configuration)
-    if not any(
-        found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid in pids
-        for found in psutil.net_connections("tcp")
-    ):
-        raise NotReadyError(f"it does not listen on port {port}")
+    if not _listens(place, pids):
+        raise NotReadyError(f"it does not listen on {place}")
     return identity
+
+
+def _listens(place: Place, pids: Collection[int]) -> bool:
+    """Whether one of these processes listens there; of a socket's path nobody else knows."""
+    if place.socket is not None:
+        connection = place.connection(_TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError:
+            return False
+        connection.close()
+        return True
+    return any(
+        found.status == psutil.CONN_LISTEN
+        and found.laddr
+        and found.laddr.port == place.port
+        and found.pid in pids
+        for found in psutil.net_connections("tcp")
+    )
 
 
 def _check_declared(whoami: dict[str, Any], configuration: Configuration) -> None:
@@ -81,21 +141,15 @@ def _check_declared(whoami: dict[str, Any], configuration: Configuration) -> Non
             raise UndeclaredError(f"its {key} is {whoami.get(key)!r}, but {declared!r} is declared")
 
 
-def get_whoami(host: str, port: int, timeout_s: float = _TIMEOUT_S, tls: bool = False) -> dict[str, Any]:
-    """What the server there says about itself; raises `NotReadyError` if it does not answer in time.
-
-    By TLS it may have any certificate: clients check it.
-    """
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    if tls:
-        context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+def get_whoami(place: Place, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """What the server there says about itself; raises `NotReadyError` if it does not answer in time."""
+    connection = place.connection(timeout_s)
     try:
         connection.request("GET", "/whoami", headers={"Connection": "close"})
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise NotReadyError(f"no answer from {host}:{port}: {error!r}") from error
+        raise NotReadyError(f"no answer from {place.url}: {error!r}") from error
     finally:
         connection.close()
     try:

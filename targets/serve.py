@@ -38,6 +38,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Sequence
 
@@ -48,6 +49,7 @@ from targets.deploys import DeployError
 from targets.metering import Meter, MeteringError
 from targets.own_app import OWN_APP, SUITES_APP, OwnApp, reserved
 from targets.processes import SUPPORTED, ProcessTree
+from targets.readiness import Place
 from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
 from targets.stack import Stack
 from targets.tables import ConfigurationError
@@ -78,8 +80,9 @@ def serve(options: argparse.Namespace) -> None:
     if not SUPPORTED:
         raise ServeError(WRONG_ARGUMENTS, "needs Linux with /proc and CONFIG_PROC_CHILDREN to find processes")
     order = _order(options)
-    for port in filter(None, (order.port, order.swap_port)):
-        _check_port(order.host, port)
+    for place in filter(None, (order.place, order.swap_place)):
+        if place.socket is None:
+            _check_port(place.host, place.port)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
     meter = _meter(order.metrics, options.memory_interval)
     tree = ProcessTree()
@@ -104,10 +107,12 @@ def _order(options: argparse.Namespace) -> Order:
         catalogue = load(options.catalogue)
         configuration = catalogue.get(options.name)
         recycling = Recycling(options.max_requests, options.max_requests_jitter, options.max_rss)
+        places = _places(options, configuration.tls)
         commands = [
             configuration.command(
                 host=options.host,
-                port=port,
+                port=place.port,
+                socket=None if place.socket is None else str(place.socket),
                 workers=options.workers,
                 app=options.app if own is None else OWN_APP,
                 recycling=recycling,
@@ -115,7 +120,7 @@ def _order(options: argparse.Namespace) -> Order:
                 certificate=str(options.certificate),
                 key=str(options.key),
             )
-            for port in filter(None, (options.port, options.swap_port))
+            for place in places
         ]
     except ConfigurationError as error:
         raise ServeError(WRONG_ARGUMENTS, str(error)) from error
@@ -126,8 +131,7 @@ def _order(options: argparse.Namespace) -> Order:
     return Order(
         configuration=configuration,
         command=first,
-        host=options.host,
-        port=options.port,
+        place=places[0],
         workers=options.workers,
         recycling=recycling,
         log_requests=options.log_requests,
@@ -137,9 +141,17 @@ def _order(options: argparse.Namespace) -> Order:
         grace_period=options.grace_period,
         own=own,
         deploys=options.deploys,
-        swap_port=options.swap_port,
+        swap_place=places[1] if second else None,
         swap_command=second[0] if second else None,
     )
+
+
+def _places(options: argparse.Namespace, tls: bool) -> list[Place]:
+    """Where the server listens, and its second copy, if there is to be one."""
+    first = Place(options.host, options.port, options.unix, tls)
+    if options.swap_port is None and options.swap_unix is None:
+        return [first]
+    return [first, replace(first, port=options.swap_port or options.port, socket=options.swap_unix)]
 
 
 def _own(options: argparse.Namespace) -> OwnApp | None:
@@ -225,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=_number(int, 1, 65535), default=8000, help="port to listen on (default %(default)s)")
+    add("--unix", type=Path, metavar="FILE", help="listen on this Unix socket, and on no port")
     add("--workers", type=_number(int, 1), default=1, help="worker processes (default %(default)s)")
     add("--max-requests", type=_number(int, 1), metavar="N", help="replace a worker after N requests")
     add("--max-requests-jitter", type=_number(int, 0), metavar="J", help="... plus up to J, at random")
@@ -273,6 +286,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="with --deploys: a second copy takes up the release, at this port; SIGUSR1 again ends the first",
     )
+    add("--swap-unix", type=Path, metavar="FILE", help="the same, with --unix: its Unix socket")
     add(
         "--sample-interval",
         type=_number(float, 0.01),

@@ -17,7 +17,7 @@ from targets.deploys import DeployError, Deploys
 from targets.metering import Meter
 from targets.own_app import PROJECT, RESERVED, OwnApp
 from targets.processes import ProcessTree
-from targets.readiness import NotReadyError, UndeclaredError, ask_whoami, reachable, read_identity
+from targets.readiness import NotReadyError, Place, UndeclaredError, ask_whoami, read_identity
 from targets.variants import PIPE
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -47,13 +47,12 @@ class Order:
     """What to serve and how: the command line of serve, checked. Times are seconds.
 
     `own` is the app that `targets.own` stands for in the command; None where the command names the app.
-    `deploys`: the app will have new releases; with a `swap_command` by a second copy, at `swap_port`.
+    `deploys`: the app will have new releases; with a `swap_command` by a second copy, at its `swap_place`.
     """
 
     configuration: Configuration
     command: list[str]
-    host: str
-    port: int
+    place: Place
     workers: int
     recycling: Recycling
     log_requests: bool
@@ -63,7 +62,7 @@ class Order:
     grace_period: float
     own: OwnApp | None = None
     deploys: bool = False
-    swap_port: int | None = None
+    swap_place: Place | None = None
     swap_command: list[str] | None = None
 
 
@@ -77,7 +76,7 @@ class Server:
         self._log = order.metrics / "server.log"
         self._requests = order.metrics / "requests.csv"
         self._identity = order.metrics / "identity.json"
-        way = deploys.way_of(order.configuration, order.workers) if order.swap_port is None else deploys.SWAP
+        way = deploys.way_of(order.configuration, order.workers) if order.swap_place is None else deploys.SWAP
         self._deploys = Deploys(order.metrics / "release", way) if order.deploys else None
         self._deploy_due = False
         self._started = 0.0
@@ -109,6 +108,9 @@ class Server:
         self._announced_before = self._meter.announced
         folder = PROJECT if self._order.own is None else self._order.own.folder
         command, beside = second or self._order.command, second is not None
+        place = self._order.swap_place if beside else self._order.place
+        if place is not None and place.socket is not None:
+            place.socket.unlink(missing_ok=True)  # what is there is that of a server which was killed
         try:
             piped = self._order.configuration.output == PIPE
             environment = self._environment()
@@ -170,13 +172,13 @@ class Server:
         missing = self._order.workers - len(self._meter.workers)
         if missing > 0:
             raise NotReadyError(f"{missing} of {self._order.workers} workers have not started the app")
-        return self._ask_at(self._order.port)
+        return self._ask_at(self._order.place)
 
-    def _ask_at(self, port: int) -> dict[str, Any]:
+    def _ask_at(self, place: Place) -> dict[str, Any]:
         order, pids = self._order, self._tree.pids()
         if order.own is None:
-            return ask_whoami(order.host, port, order.configuration, pids)
-        return read_identity(self._identity, port, order.configuration, pids)
+            return ask_whoami(place, order.configuration, pids)
+        return read_identity(self._identity, place, order.configuration, pids)
 
     def _serve(self) -> None:
         """Meter until asked to stop, and deploy when told to."""
@@ -200,24 +202,24 @@ class Server:
                 releases.ask_inspector()
             except DeployError as error:
                 raise DeployError(self._story(f"was not told to reload: {error}")) from error
-        elif self._order.swap_port is not None:
-            self._swap(self._order.swap_port)
+        elif self._order.swap_place is not None:
+            self._swap(self._order.swap_place)
         else:
             self._end(signal.SIGTERM, self._order.grace_period)
             if self._stop_signal is None:
                 self._start()
 
-    def _swap(self, port: int) -> None:
+    def _swap(self, place: Place) -> None:
         """Start a second copy, say when it answers, and stop the first one when told to."""
         self._start(self._order.swap_command)
         deadline = time.monotonic() + self._order.startup_timeout
-        while not self._second_answers(port):
+        while not self._second_answers(place):
             if self._stop_signal is not None:
                 return
             if self._tree.root is None or time.monotonic() > deadline:
                 raise DeployError(self._story("was started a second time, and this copy never answered"))
             self._watch(_POLL_S)
-        (self._order.metrics / deploys.STANDBY).write_text(self._url(port))
+        (self._order.metrics / deploys.STANDBY).write_text(place.url)
         while not self._deploy_due:
             if self._stop_signal is not None:
                 return
@@ -225,12 +227,12 @@ class Server:
         self._deploy_due = False
         self._end_former()
 
-    def _second_answers(self, port: int) -> bool:
+    def _second_answers(self, place: Place) -> bool:
         self._meter.read_announcements()
         if self._meter.announced - self._announced_before < self._order.workers:
             return False
         try:
-            self._ask_at(port)
+            self._ask_at(place)
         except NotReadyError:
             return False
         except UndeclaredError as problem:
@@ -299,18 +301,13 @@ class Server:
             if pid == root:
                 self._exit_status = status
 
-    def _url(self, port: int) -> str:
-        host = reachable(self._order.host)
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return f"{'https' if self._order.configuration.tls else 'http'}://{place}"
-
     def _write_server_json(self, whoami: dict[str, Any]) -> None:
         order = self._order
         content = {
             "configuration": order.configuration.name,
             "command": order.command,
             "environment": dict(order.configuration.environment),
-            "url": self._url(order.port),
+            "url": order.place.url,
             "pid": self._tree.root,
             "workers": order.workers,
             "max_requests": order.recycling.max_requests,

@@ -124,7 +124,7 @@ def _asked(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Put nginx or haproxy of this machine before the servers: clients go through it; in "
+            help="Put nginx or haproxy before the servers: clients go through it; in "
             "a rotation, and where workers are replaced, also past it (docs/proxy.md).",
             rich_help_panel=_BEHIND,
         ),
@@ -168,6 +168,14 @@ def _asked(
         typer.Option(
             metavar="WHICH",
             help="Its connections to the server: default (kept), or off (one for each request).",
+            rich_help_panel=_BEHIND,
+        ),
+    ] = None,
+    proxy_socket: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="How it reaches servers: tcp, or unix, a Unix socket, on which they then listen alone.",
             rich_help_panel=_BEHIND,
         ),
     ] = None,
@@ -228,6 +236,7 @@ def _asked(
         "proxy_retries": proxy_retries,
         "generators": _generators(expect_generators, lost_generator),
         "proxy_keepalive": proxy_keepalive,
+        "proxy_socket": proxy_socket,
         "proxy_tls": proxy_tls or None,
         "startup_timeout_s": startup_timeout,
         "import_timeout_s": import_timeout,

@@ -11,7 +11,6 @@ from bench.machine.host import open_file_limits, open_files
 from bench.machine.memory import available_bytes
 from bench.model.cells import Cell, ClosedLoop, Sitting
 from bench.model.plan import Plan
-from bench.model.proxy import ways
 from bench.model.rotation import RotationTable
 from bench.model.scenarios import Scenario
 from bench.model.settings import parents
@@ -143,11 +142,11 @@ def why_not_side_by_side(
 def most_connections(plan: Plan, configurations: Collection[str]) -> int:
     """The most that a generator holds in a rotation: to every server at once, those of a control included.
 
-    Behind a proxy it holds as many once more, past it.
+    Behind a proxy it may hold as many once more, past it.
     """
     users = [count for loads in plan.scenarios.values() for count in loads.users or []]
     servers = sum(name in configurations for name in plan.configurations)
-    return max(users, default=0) * (servers if plan.aliases else servers + 1) * len(ways(plan.proxy))
+    return max(users, default=0) * (servers if plan.aliases else servers + 1) * len(plan.rotated_ways)
 
 
 def _bytes(plan: Plan, workers: int, configurations: Mapping[str, Configuration]) -> int:
@@ -198,7 +197,7 @@ class Sittings:
             for scenario in self.scenarios
             for users in self.plan.scenarios[scenario].users or []
             for name in self._served(workers)
-            for proxy in ways(self.plan.proxy)
+            for proxy in self.plan.rotated_ways
         )
         return Sitting(number, workers, repeat, cells)
 

@@ -87,7 +87,7 @@ def run(request: Request, console: Console) -> Result:
     gathering = generators.gathering(inputs.plan, request.address, launcher)
     split = _split(inputs, launcher, say)
     inputs = inputs.on(len(split.server))
-    proxy = proxies.find(inputs.plan, split.own)
+    proxy = proxies.find(inputs.plan, split.own, launcher.find_proxy)
     environments = make_environments(inputs, launcher, say)
     refused: dict[str, str] = {}
     if environments.suite:
@@ -167,7 +167,6 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
         request.port,
         plan.external,
         packages=plan.packages,
-        proxy=plan.proxy,
         server=plan.server,
         say=say,
     )

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self, Unpack
 from bench.launch import certificates
 from bench.launch.certificates import AUTHORITY, Certificate
 from bench.launch.network import Joined, Wanted
+from bench.launch.proxy import Found
 from bench.launch.server import (
     HOST,
     ORDINARY,
@@ -209,6 +210,18 @@ class Launcher(ABC):
         Raises:
             UserError: as ``start``.
         """
+
+    def has_proxy(self, kind: str) -> bool:  # noqa: ARG002
+        """Whether a proxy of that kind is at hand, to be put before its servers."""
+        return False
+
+    def find_proxy(self, kind: str) -> Found:
+        """A proxy to be put before its servers, fetched if need be.
+
+        Raises:
+            UserError: there is none, or it does not run.
+        """
+        raise AssertionError(f"no plan has {kind} before servers here")
 
     def set_sysctls(self, sysctls: Mapping[str, int]) -> None:
         """Have the network of the run these sysctls from now on, and otherwise those that it began with.

@@ -16,18 +16,18 @@ from typing import Any, Self, Unpack
 
 import psutil
 
-from bench.launch import network, own_packages, proxied, stacks
+from bench.launch import network, own_packages, stacks
 from bench.launch import workers as worker_events
 from bench.launch.launcher import ONCE_S, Launcher
 from bench.launch.network import Joined
-from bench.launch.proxied import RunningProxy
-from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer, own_log
-from bench.launch.serving import ServingLauncher
+from bench.launch.program import ProgramHere
+from bench.launch.proxied import FrontingLauncher
+from bench.launch.proxy import Found, Proxy, find_installed, installed
+from bench.launch.server import HOST, Serve, Server, ServerError, own_log
 from bench.launch.stacks import Environment, Say
-from bench.launch.starting import ServerRequest
 from bench.machine import host
 from bench.machine import network as machine_network
-from bench.machine.processes import Streams, outcome, spawn, uninterrupted, wait_or_kill
+from bench.machine.processes import Streams, outcome, spawn, tree_cpu_s, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
 from targets.configurations import Configuration
 from targets.readiness import free_port
@@ -71,15 +71,10 @@ class LocalPrograms(Launcher, ABC):
         return str(path)
 
     def cpu_s(self, process: subprocess.Popen[bytes]) -> float:
-        try:
-            guard = psutil.Process(process.pid)  # the program is below it
-            times = [found.cpu_times() for found in (guard, *guard.children(recursive=True))]
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(str(error)) from error
-        return float(sum(used.user + used.system for used in times))
+        return tree_cpu_s(process.pid)  # the guard, which the program is below
 
 
-class Processes(ServingLauncher, LocalPrograms):
+class Processes(FrontingLauncher, LocalPrograms):
     """The launcher of local processes: servers run in the virtual environments of their stacks."""
 
     name = "processes"
@@ -90,7 +85,6 @@ class Processes(ServingLauncher, LocalPrograms):
         self._given_port = port
         self._sysctls: dict[str, int] = {}  # of the run's own network, that are not those it began with
         self._entered = ExitStack()
-        self._fronts: dict[Serve, RunningProxy] = {}
 
     def __enter__(self) -> Self:
         """Make the network that is wanted."""
@@ -107,9 +101,6 @@ class Processes(ServingLauncher, LocalPrograms):
         try:
             super().__exit__(kind, error, trace)
         finally:
-            for front in self._fronts.values():
-                front.end()
-            self._fronts = {}
             self._entered.close()
             self._joined = Joined()
 
@@ -131,32 +122,28 @@ class Processes(ServingLauncher, LocalPrograms):
     def environment(self, stack: Stack, say: Say) -> Environment:
         return stacks.ensure(stack, say)
 
-    def start_all(self, requests: Sequence[ServerRequest]) -> list[Server | ServerError]:
-        """As any launcher; a server that is to have a proxy is ready when it answers through that."""
-        outcomes = super().start_all(requests)
-        for request, server in zip(requests, outcomes, strict=True):
-            proxy = request.options.proxy
-            if proxy is not None and isinstance(server, StartedServer):
-                threads = min(request.workers, len(proxy.cpus))
-                try:
-                    front = proxied.start(self, proxy, server, threads, self._port_of_front)
-                except BaseException:
-                    self.stop(server)
-                    raise
-                self._fronts[server.process] = front
-                server.front, server.url = front, front.url
-        return outcomes
+    def has_proxy(self, kind: str) -> bool:
+        return installed(kind) is not None
+
+    def find_proxy(self, kind: str) -> Found:
+        return find_installed(kind)
+
+    def start_proxy(self, proxy: Proxy, folder: Path, log: Path) -> "LocalProgram":
+        """Guarded: none of its processes outlives the suite, even if its first one is killed."""
+        with log.open("wb") as output:
+            child = spawn(
+                [proxy.program, *proxy.arguments(folder)],
+                proxy.cpus,
+                stdout=output,
+                stderr=output,
+                folder=folder,
+                network=self.namespace,
+                guarded=True,
+            )
+        return LocalProgram(child)
 
     def _port_of_front(self) -> int:
         return free_port() if self.namespace is None else next(self._ports)
-
-    def _settle(self, timeout_s: float) -> None:
-        """As any launcher; a proxy ends after its server, which it may still be the way to."""
-        ending = tuple(self._stopping)
-        super()._settle(timeout_s)
-        for process in ending:
-            if (front := self._fronts.pop(process, None)) is not None:
-                front.end()
 
     def _port(self, used: Collection[int]) -> int:
         if self.namespace is not None:
@@ -209,8 +196,8 @@ class Processes(ServingLauncher, LocalPrograms):
 
 
 @dataclass(eq=False)
-class LocalServe(Serve):
-    """A ``targets.serve`` that is a child of this process."""
+class LocalProgram(ProgramHere):
+    """A program that is a child of this process."""
 
     child: subprocess.Popen[bytes]
 
@@ -222,6 +209,13 @@ class LocalServe(Serve):
 
     def settle(self, timeout_s: float) -> None:
         wait_or_kill(self.child, timeout_s)
+
+    def cpu_s(self) -> float:
+        return tree_cpu_s(self.child.pid)
+
+
+class LocalServe(LocalProgram, Serve):
+    """A ``targets.serve`` that is a child of this process."""
 
     def kill(self, pid: int) -> float:
         moment = time.time()

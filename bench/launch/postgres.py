@@ -1,7 +1,6 @@
 """A private PostgreSQL server for one run, from programs of the system or of a wheel."""
 
 import contextlib
-import fcntl
 import os
 import pwd
 import re
@@ -11,7 +10,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any
 
 from bench.launch import stacks
 from bench.launch.server import HOST, last_lines
+from bench.machine import folders
 from bench.machine.processes import spawn, wait_or_kill
 from bench.model.errors import UserError
 from bench.model.files import ROOT
@@ -48,7 +47,6 @@ User = tuple[int, int]
 ELSEWHERE = Path("/var/tmp")
 
 _PREFIX = ".serve-postgres-"
-_NEW_S = 60.0
 _ROLE = "whichworker"
 # Two servers of several workers, with ten connections each, may overlap; PostgreSQL's own default is 100.
 _MAX_CONNECTIONS = 200
@@ -200,35 +198,11 @@ def _folder(run: Path, user: User | None) -> Iterator[Path]:
     place = run.resolve()
     if user is not None and not _open_to_all(run):
         place = ELSEWHERE
-        _sweep(place)
-    made = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=place)
-    folder = Path(made.name)
-    with _lock(folder), made:  # held until it is gone, or another suite would remove it as well
+        folders.sweep(place, _PREFIX)
+    with folders.held(place, _PREFIX) as folder:
         if user is not None:
             os.chown(folder, *user)
         yield folder
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold a folder unless another suite does; yields whether this one does."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)
-
-
-def _sweep(place: Path) -> None:
-    """Remove what killed suites left: folders that no suite holds and that are not just being made."""
-    for left in place.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError), _lock(left) as ours:  # another suite may be first
-            if ours and time.time() - left.stat().st_ctime > _NEW_S:
-                shutil.rmtree(left)
 
 
 def _open_to_all(folder: Path) -> bool:

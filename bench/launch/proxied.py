@@ -1,18 +1,23 @@
-"""A proxy that runs before one server, from its first answer until it is ended."""
+"""Proxies that run before one server each, and the launchers that can put them there."""
 
-import contextlib
+import itertools
 import subprocess
+import tempfile
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import psutil
+from types import TracebackType
 
 from bench.launch.launcher import Launcher
-from bench.launch.proxy import Proxy
-from bench.launch.server import HOST, Front, StartedServer, last_lines
-from bench.machine.processes import kill_tree, spawn, terminate, uninterrupted, wait_or_kill
+from bench.launch.program import ProgramHere
+from bench.launch.proxy import Proxy, upstream
+from bench.launch.server import HOST, Front, Options, Serve, Server, ServerError, StartedServer, last_lines
+from bench.launch.serving import ServingLauncher
+from bench.launch.starting import ServerRequest
+from bench.machine import folders
+from bench.machine.processes import kill_tree, uninterrupted
 from bench.model.errors import UserError
 
 _LOG = "proxy.log"
@@ -20,6 +25,9 @@ _ANSWER_S, _STOP_S = 20.0, 3.0
 _LOOK_EVERY_S = 0.02
 _PORT_TRIES = 3
 _TAKEN = "Address already in use"
+# Of 107 bytes that the kernel takes for the path of a socket Sanic adds 44 at first: a dot and a random name.
+_MOST_PATH_BYTES = 107 - 44
+_SOCKETS = "whichworker-sockets-"
 
 
 class RunningProxy(Front):
@@ -28,43 +36,44 @@ class RunningProxy(Front):
     def __init__(
         self,
         proxy: Proxy,
-        process: subprocess.Popen[bytes],
+        program: ProgramHere,
         listen: str,
         threads: int,
         log: Path,
         launcher: Launcher,
     ) -> None:
-        """``process`` guards the proxy, which ``listen`` says where to reach, ``HOST:PORT``."""
+        """``listen`` says where to reach it, ``HOST:PORT``."""
         self.proxy = proxy
         self.url = f"{'https' if proxy.tls else 'http'}://{listen}"
-        self._process = process
+        self.program = program
         self._listen = listen
         self._threads = threads
         self._log = log
         self._launcher = launcher
 
     def failure(self) -> str | None:
-        if self._process.poll() is None:
+        if self.program.poll() is None:
             return None
-        return f"{self.proxy.kind} ended by itself{last_lines(self._log)}"
+        cause = self.program.cause()
+        return f"{self.proxy.kind} ended by itself{f' ({cause})' if cause else ''}{last_lines(self._log)}"
 
     def cpu_s(self) -> float | None:
         try:
-            return self._launcher.cpu_s(self._process)
+            return self.program.cpu_s()
         except ProcessLookupError:
             return None
 
     def lead_to(self, url: str) -> None:
-        server, certificate = urlsplit(url).netloc, _certificate(self.proxy, self._log.parent, self._launcher)
-        self.proxy.configure(self._log.parent, server, self._listen, self._threads, certificate)
-        with contextlib.suppress(psutil.NoSuchProcess):  # ``failure`` tells of its end
-            for first in psutil.Process(self._process.pid).children():
-                first.send_signal(self.proxy.reload_signal)
+        folder = self._log.parent
+        certificate = _certificate(self.proxy, folder, self._launcher)
+        self.proxy.configure(folder, upstream(url), self._listen, self._threads, certificate)
+        self.program.signal(self.proxy.reload_signal)
 
     def end(self) -> None:
         """End it; returns when it is gone with all its processes."""
-        terminate(self._process)
-        wait_or_kill(self._process, _STOP_S)
+        if self.program.poll() is None:
+            self.program.terminate()
+        self.program.settle(_STOP_S)
 
     def await_answer(self) -> bool:
         """Wait until a real request is answered through it; ``False`` if it ends or lets that wait too long.
@@ -77,15 +86,109 @@ class RunningProxy(Front):
             stdout=subprocess.DEVNULL,
         )
         try:
-            while check.poll() is None and self._process.poll() is None:
+            while check.poll() is None and self.program.poll() is None:
                 time.sleep(_LOOK_EVERY_S)
-            return check.poll() == 0 and self._process.poll() is None
+            return check.poll() == 0 and self.program.poll() is None
         finally:
             kill_tree(check)
 
 
+class FrontingLauncher(ServingLauncher):
+    """A launcher that can put a proxy before each of its servers, which it ends after its server.
+
+    Where proxies reach servers by Unix sockets, these are in a folder of this launcher's own.
+    """
+
+    def __init__(self, packages: Path | None = None) -> None:
+        super().__init__(packages)
+        self._fronts: dict[Serve, RunningProxy] = {}
+        self._sockets = ExitStack()
+        self._socket_folder: Path | None = None
+        self._socket_numbers = itertools.count(1)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            for front in self._fronts.values():
+                front.end()
+            self._fronts = {}
+            self._socket_folder = None
+            self._sockets.close()
+
+    def start_all(self, requests: Sequence[ServerRequest]) -> list[Server | ServerError]:
+        """As any launcher; a server that is to have a proxy is ready when it answers through that."""
+        outcomes = super().start_all(requests)
+        for request, server in zip(requests, outcomes, strict=True):
+            proxy = request.options.proxy
+            if proxy is not None and isinstance(server, StartedServer):
+                threads = min(request.workers, len(proxy.cpus))
+                try:
+                    front = start(self, proxy, server, threads, self._port_of_front)
+                except BaseException:
+                    self.stop(server)
+                    raise
+                self._fronts[server.process] = front
+                server.front, server.url = front, front.url
+        return outcomes
+
+    @abstractmethod
+    def start_proxy(self, proxy: Proxy, folder: Path, log: Path) -> ProgramHere:
+        """Start a proxy that is configured in a folder; what it says is in ``log`` once it has ended.
+
+        Raises:
+            UserError: it cannot be started.
+        """
+
+    @abstractmethod
+    def _port_of_front(self) -> int:
+        """A port for the next proxy."""
+
+    def _settle(self, timeout_s: float) -> None:
+        """As any launcher; a proxy ends after its server, which it may still be the way to."""
+        ending = tuple(self._stopping)
+        super()._settle(timeout_s)
+        for process in ending:
+            if (front := self._fronts.pop(process, None)) is not None:
+                front.end()
+
+    def _further_places(self, options: Options, port: int) -> list[str]:
+        if options.proxy is None or options.proxy.socket == "tcp":
+            return super()._further_places(options, port)
+        second = ["--swap-unix", str(self._new_socket())] if options.swapped else []
+        return ["--unix", str(self._new_socket()), *second]
+
+    def _new_socket(self) -> Path:
+        """A path for a Unix socket that nobody has used, where servers and proxies see it.
+
+        Raises:
+            UserError: it is too long.
+        """
+        if self._socket_folder is None:
+            place = Path(tempfile.gettempdir())
+            folders.sweep(place, _SOCKETS)
+            self._socket_folder = self._sockets.enter_context(folders.held(place, _SOCKETS))
+            self._share(self._socket_folder)
+        path = self._socket_folder / f"{next(self._socket_numbers)}.sock"
+        if (length := len(str(path).encode())) > _MOST_PATH_BYTES:
+            raise UserError(
+                f"the path of a Unix socket has {length} bytes ({path}), servers take {_MOST_PATH_BYTES}: "
+                "set TMPDIR to a shorter folder, or leave out PROXY_SOCKET="
+            )
+        return path
+
+    def _share(self, folder: Path) -> None:
+        """Have servers and proxies see a folder of this machine from now on, where they do not already."""
+
+
 def start(
-    launcher: Launcher, proxy: Proxy, server: StartedServer, threads: int, next_port: Callable[[], int]
+    launcher: FrontingLauncher,
+    proxy: Proxy,
+    server: StartedServer,
+    threads: int,
+    next_port: Callable[[], int],
 ) -> RunningProxy:
     """Put a proxy before a server, at one of the ports that ``next_port`` gives; returns when it answers.
 
@@ -99,11 +202,11 @@ def start(
     for _ in range(_PORT_TRIES):
         listen = f"{HOST}:{next_port()}"
         certificate = _certificate(proxy, folder, launcher)
-        proxy.configure(folder, urlsplit(server.url).netloc, listen, threads, certificate)
+        proxy.configure(folder, upstream(server.url), listen, threads, certificate)
         # Not interrupted between its start and what ends it.
         with uninterrupted():
-            process = _spawn(proxy.command(folder), proxy.cpus, log, launcher)
-            running = RunningProxy(proxy, process, listen, threads, log, launcher)
+            program = launcher.start_proxy(proxy, folder, log)
+            running = RunningProxy(proxy, program, listen, threads, log, launcher)
         try:
             answers = running.await_answer()
         except BaseException:
@@ -111,7 +214,7 @@ def start(
             raise
         if answers:
             return running
-        ended = process.poll() is not None
+        ended = program.poll() is not None
         running.end()
         if not ended or _TAKEN not in log.read_text(errors="replace"):
             break
@@ -128,19 +231,3 @@ def _certificate(proxy: Proxy, folder: Path, launcher: Launcher) -> Path | None:
         return None
     assert launcher.certificate is not None  # the rig sees to it
     return launcher.certificate.with_key(folder)
-
-
-def _spawn(
-    command: Sequence[str], cpus: Sequence[int], log: Path, launcher: Launcher
-) -> subprocess.Popen[bytes]:
-    """Start a proxy, guarded: none of its processes outlives the suite, even if its first one is killed."""
-    with log.open("wb") as output:
-        return spawn(
-            command,
-            cpus,
-            stdout=output,
-            stderr=output,
-            folder=log.parent,
-            network=launcher.namespace,
-            guarded=True,
-        )

@@ -28,19 +28,17 @@ def choose_launcher(
     external: Deployed | None = None,
     environment: Mapping[str, str] = os.environ,
     packages: Path | None = None,
-    proxy: str | None = None,
     server: str | None = None,
     say: Say = lambda _: None,
 ) -> tuple[Launcher, str]:
     """The launcher of that name, or the one that the environment names, else the best there is; and why.
 
     ``external`` is a server that runs already, which needs the external launcher. ``packages`` is a
-    requirements file of what locustfiles import. ``proxy`` is what clients are to go through, which only
-    local processes have. ``server`` is the machine that servers run on, if it is another one; ``say`` hears
-    of what is copied there.
+    requirements file of what locustfiles import. ``server`` is the machine that servers run on, if it is
+    another one; ``say`` hears of what is copied there.
 
     Raises:
-        UsageError: there is no such launcher, or it cannot give servers a ``port`` or a ``proxy``.
+        UsageError: there is no such launcher, or it cannot give servers a ``port``.
         UserError: it cannot be used here, or the external server does not answer.
     """
     if external is not None:
@@ -49,15 +47,8 @@ def choose_launcher(
         return _remote(name, port, server, packages, say)
     by = "as asked" if name else f"as {VARIABLE} says"
     name = name or environment.get(VARIABLE)
-    if proxy is not None and name == Compose.name:
-        raise UsageError(
-            f"PROXY={proxy} is for local processes, there is none in containers: "
-            f"give LAUNCHER={Processes.name}, or leave out PROXY="
-        )
-    if not name and proxy is not None:
-        launcher: Launcher = Processes(packages, port)
-        why = f"launcher: local processes, as {proxy} is to be before the servers"
-    elif not name:
+    if not name:
+        launcher: Launcher
         launcher, why = _best(port, packages)
     elif name not in NAMES:
         raise UsageError(unknown("launcher", name, NAMES))

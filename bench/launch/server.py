@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch import workers as worker_events
+from bench.launch.program import Program
 from bench.launch.proxy import Proxy
 from targets import deploys
 from targets.configurations import NEVER, Recycling
@@ -74,24 +75,8 @@ def recycling_arguments(recycling: Recycling) -> list[str]:
     return [word for name, value in values.items() if value is not None for word in (name, str(value))]
 
 
-class Serve(ABC):
-    """A ``targets.serve`` that was started, as a process or in a container."""
-
-    @abstractmethod
-    def poll(self) -> int | None:
-        """Its exit status, ``-N`` if signal N ended it; ``None`` while it runs."""
-
-    @abstractmethod
-    def signal(self, number: int) -> None:
-        """Send serve itself a signal; it need not be running any more."""
-
-    def terminate(self) -> None:
-        """Ask it to end; it need not be running any more."""
-        self.signal(signal.SIGTERM)
-
-    @abstractmethod
-    def settle(self, timeout_s: float) -> None:
-        """Wait until it has ended; what takes longer is killed with all below it. Nothing is left of it."""
+class Serve(Program):
+    """A ``targets.serve`` that was started."""
 
     @abstractmethod
     def kill(self, pid: int) -> float:
@@ -103,11 +88,7 @@ class Serve(ABC):
             ProcessLookupError: there is no such process any more.
         """
 
-    def cause(self) -> str | None:
-        """What ended it, for people, where more is known than its exit status."""
-        return None
-
-    def fetch(self) -> None:  # noqa: B027  (where it runs here, they are)
+    def fetch(self) -> None:
         """Have its files here as they are now."""
 
     def host_rows(self, start: float) -> list[str] | None:  # noqa: ARG002

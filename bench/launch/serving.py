@@ -70,16 +70,16 @@ class ServingLauncher(Launcher):
 
     def _begin(self, attempt: Attempt) -> None:
         """Start a server at the next port."""
-        if attempt.request.configuration.tls and attempt.request.options.proxy is not None:
-            name = attempt.request.configuration.name
+        request = attempt.request
+        if request.configuration.tls and request.options.proxy is not None:
+            name = request.configuration.name
             attempt.outcome = ServerError(f"{name} speaks TLS, and the proxy asks servers without it")
             return
-        request, place, port = attempt.request, attempt.next_place(), self._port(self._running.values())
+        place, port = attempt.next_place(), self._port(self._running.values())
         arguments = serve_arguments(request.configuration.name, self.address, port, request.workers)
         arguments += [] if self._catalogue is None else ["--catalogue", self.at_servers(self._catalogue)]
         arguments += ["--metrics", str(place.resolve()), *request.options.arguments()]
-        if request.options.swapped:
-            arguments += ["--swap-port", str(self._port([port, *self._running.values()]))]
+        arguments += self._further_places(request.options, port)
         arguments += self._app_options(request.configuration)
         if request.configuration.tls:
             assert self.certificate is not None  # the rig sees to it
@@ -92,6 +92,10 @@ class ServingLauncher(Launcher):
         else:
             self._running[process] = port
             attempt.begun(process)
+
+    def _further_places(self, options: Options, port: int) -> list[str]:
+        """What tells serve where to listen beside or in place of a port."""
+        return ["--swap-port", str(self._port([port, *self._running.values()]))] if options.swapped else []
 
     def _certificate_options(self, certificate: Certificate) -> list[str]:
         """What tells serve of the certificate that it presents."""

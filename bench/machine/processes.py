@@ -182,6 +182,20 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def tree_cpu_s(pid: int) -> float:
+    """CPU seconds (user and system) of a process and of all below it, also of those that it has reaped.
+
+    Raises:
+        ProcessLookupError: there is no such process any more.
+    """
+    try:
+        first = psutil.Process(pid)
+        every = [found.cpu_times() for found in (first, *first.children(recursive=True))]
+    except psutil.NoSuchProcess as error:
+        raise ProcessLookupError(str(error)) from error
+    return float(sum(used.user + used.system + used.children_user + used.children_system for used in every))
+
+
 def _lives(process: psutil.Process) -> bool:
     """Whether a process has not ended, reaped or not."""
     try:

@@ -30,7 +30,7 @@ from bench.model.loads import Loads, check_recycled
 from bench.model.machines import machine
 from bench.model.own_app import BEFORE, OwnApp
 from bench.model.plan_errors import first
-from bench.model.proxy import ProxyKind, Setting, check_proxy
+from bench.model.proxy import Kind, ProxyKind, Setting, Socket, check_proxy, ways
 from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
@@ -112,6 +112,8 @@ class Plan(Table):
     """Does it send again what was not answered: `default` (as it comes) or `off`."""
     proxy_keepalive: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
     """Its connections to the server: `default` (kept), or `off` (one for each request)."""
+    proxy_socket: Socket | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How it reaches servers: `tcp`, or `unix`, a Unix socket, on which they then listen alone."""
     proxy_tls: bool = Field(default=False, exclude_if=lambda value: not value)
     """true: clients reach it by TLS; those past it do not."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -181,7 +183,10 @@ class Plan(Table):
             )
         if self.connections is not None and not self.settings:
             raise ValueError("[connections] belong to a plan of settings: it needs `settings = true`")
-        keys = {key: getattr(self, key) for key in ("proxy_retries", "proxy_keepalive", "proxy_tls")}
+        keys = {
+            key: getattr(self, key)
+            for key in ("proxy_retries", "proxy_keepalive", "proxy_socket", "proxy_tls")
+        }
         held = {"external": self.external is not None, "connections": self.connections is not None}
         check_proxy(self.proxy, keys, **held)
         if self.proxy is None and any(probe.kind == "swap" for probe in self.probes):
@@ -223,6 +228,11 @@ class Plan(Table):
     def packages(self) -> Path | None:
         """The requirements file of its locustfiles, if they need more than the suite has."""
         return None if self.locustfile_requirements is None else ROOT / self.locustfile_requirements
+
+    @property
+    def rotated_ways(self) -> tuple[Kind | None, ...]:
+        """The ways by which clients of a rotation reach each server, which listens in one place."""
+        return (self.proxy,) if self.proxy_socket == "unix" else ways(self.proxy)
 
     def original(self, configuration: str) -> str:
         """The configuration that a name of this plan stands for: an alias's or a baseline's, else itself."""

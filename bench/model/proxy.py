@@ -20,6 +20,8 @@ def _proxy(kind: object) -> object:
 ProxyKind = Annotated[Kind, BeforeValidator(_proxy)]
 # What it does by itself, or not.
 Setting = Literal["default", "off"]
+# How it reaches servers.
+Socket = Literal["tcp", "unix"]
 
 
 def ways(proxy: Kind | None) -> tuple[Kind | None, ...]:

@@ -72,23 +72,23 @@ packed() { # SYSTEM NAME: keep $scratch/SYSTEM as an archive under this name, wh
     mv "$kept/$2.tar.part" "$kept/$2-$state.tar"
 }
 
-bookworm() { # Python 3.11; then the same with PostgreSQL 15
+bookworm() { # Python 3.11; then the same with PostgreSQL 15, nginx and HAProxy
     debian bookworm
     packed bookworm bookworm
     local system=$scratch/bookworm
     mkdir -p "$system/etc/postgresql-common"
     echo 'create_main_cluster = false' >"$system/etc/postgresql-common/createcluster.conf"
     # The user's number is that of the official images on Alpine Linux.
-    chroot "$system" sh -e >"$scratch/postgresql.log" 2>&1 <<'END' || {
+    chroot "$system" sh -e >"$scratch/services.log" 2>&1 <<'END' || {
 groupadd --system --gid 70 postgres
 useradd --system --uid 70 --gid 70 --home-dir /var/lib/postgresql --shell /bin/sh postgres
 apt-get -q update
-DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends postgresql
+DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends postgresql nginx haproxy
 END
-        tail -n 5 "$scratch/postgresql.log" >&2
+        tail -n 5 "$scratch/services.log" >&2
         return 1
     }
-    packed bookworm postgresql
+    packed bookworm services
 }
 
 bullseye() { # Python 3.9
@@ -97,7 +97,7 @@ bullseye() { # Python 3.9
 }
 
 made() {
-    [ -e "$kept/bookworm-$state.tar" ] && [ -e "$kept/postgresql-$state.tar" ] && [ -e "$kept/bullseye-$state.tar" ]
+    [ -e "$kept/bookworm-$state.tar" ] && [ -e "$kept/services-$state.tar" ] && [ -e "$kept/bullseye-$state.tar" ]
 }
 
 if ! made; then
@@ -121,10 +121,10 @@ while IFS= read -r setting; do
     [ -z "$setting" ] || changes+=(--change "ENV ${setting%%=*}=\"${setting#*=}\"")
 done <<<"$settings"
 
-for name in bookworm bullseye postgresql; do
+for name in bookworm bullseye services; do
     docker import "${changes[@]}" "$kept/$name-$state.tar" "$image:$name" >/dev/null
 done
-docker build --build-arg "BASE=$image:postgresql" --tag "$postgres_image" tests/compose/postgres \
+docker build --build-arg "BASE=$image:services" --tag "$postgres_image" tests/compose/postgres \
     >"$scratch/build.log" 2>&1 || {
     cat "$scratch/build.log" >&2
     fail "the image of PostgreSQL could not be built, see above"
@@ -135,4 +135,5 @@ export WHICHWORKER_BASE_CURRENT=$image:bookworm WHICHWORKER_PYTHON_CURRENT=3.11
 export WHICHWORKER_BASE_SANIC_21_12=$image:bullseye WHICHWORKER_PYTHON_SANIC_21_12=3.9
 export WHICHWORKER_BASE_SUITE=$image:bookworm WHICHWORKER_PYTHON_SUITE=3.11
 export WHICHWORKER_POSTGRES=$postgres_image
+export WHICHWORKER_NGINX=$image:services WHICHWORKER_HAPROXY=$image:services
 END

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.model.proxy import PROXIES
 from targets.configurations import load
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,13 @@ CONTRACT = (ROOT / "docs/contracts.md").read_text().partition("\n### Compose\n")
 CATALOGUE = load()
 
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
-FOR_BENCH = {f"bench-{stack}" for stack in CATALOGUE.pinned} | {"bench-postgres", "loopback", "suite"}
+FOR_BENCH = {f"bench-{stack}" for stack in CATALOGUE.pinned} | {
+    "bench-postgres",
+    "bench-nginx",
+    "bench-haproxy",
+    "loopback",
+    "suite",
+}
 OTHERS = FOR_BENCH | {"postgres", "ui-target", "ui", "bench"}
 FIRST_PORT = 8001
 
@@ -156,6 +163,15 @@ def test_the_database_of_bench_is_that_of_people():
     for key in ("image", "command", "environment", "tmpfs", "mem_limit", "stop_signal"):
         assert ours[key] == theirs[key]
     assert "ports" not in theirs
+
+
+@pytest.mark.parametrize("kind", PROXIES)
+def test_a_proxy_is_an_image_as_it_comes_of_which_the_program_is_run(kind):
+    service = SERVICES[f"bench-{kind}"]
+    assert service["entrypoint"] == [kind] and "command" not in service and "build" not in service
+    assert service["image"].startswith(f"{kind}:")
+    chosen = services(**{f"WHICHWORKER_{kind.upper()}": "our-own:1"})
+    assert chosen[f"bench-{kind}"]["image"] == "our-own:1"
 
 
 def test_the_ui_loads_its_target_over_loopback():

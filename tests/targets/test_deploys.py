@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from targets.deploys import way_of
-from targets.readiness import get_whoami
+from targets.readiness import Place, get_whoami
 from tests.patience import wait_until
 from tests.ports import free_port
 
@@ -68,11 +68,11 @@ def test_a_second_copy_takes_up_the_release_and_the_first_one_ends_when_told(ser
     (second,) = announced(served).keys() - {first}
     assert standby.read_text() == f"http://127.0.0.1:{other}" and announced(served)[second] == "2"
     assert served.get_json("/whoami")["pid"] == first, "both serve"
-    assert get_whoami("127.0.0.1", other)["pid"] == second
+    assert get_whoami(Place("127.0.0.1", other))["pid"] == second
     served.process.send_signal(signal.SIGUSR1)
     wait_until(lambda: len(served.events("died")) == 2, "the first copy has ended, its manager too")
     assert {int(row["pid"]) for row in served.events("died")} == {first, served.server["pid"]}
-    assert get_whoami("127.0.0.1", other)["pid"] == second
+    assert get_whoami(Place("127.0.0.1", other))["pid"] == second
     assert served.server["deploys_by"] == "swap" and len(served.events("born", "manager")) == 2
     assert served.end() == (0, "") and not any(alive(pid) for pid in served.pids())
 

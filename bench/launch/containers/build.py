@@ -120,6 +120,14 @@ def compose_setting(name: str, root: Path = ROOT) -> str:
     return next((value.strip().strip("\"'") for key, _, value in pairs if key.strip() == name), "")
 
 
+def compose_value(name: str, root: Path = ROOT) -> str:
+    """The same, or else the default that the variable has there."""
+    text = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    default = re.search(rf"\$\{{{name}:-(.*?)\}}", text)
+    assert default is not None, f"docker-compose.yml has no {name}"
+    return compose_setting(name, root) or default[1]
+
+
 def _stages(text: str) -> dict[str, _Stage]:
     stages: dict[str, _Stage] = {}
     current = _Stage()

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Collection, Sequence
@@ -15,14 +14,16 @@ import psutil
 from bench.launch import own_packages
 from bench.launch import workers as worker_events
 from bench.launch.containers import cleanup, images
-from bench.launch.containers.containers import PYTHON, Attached, Containers, State, own_cpus
-from bench.launch.containers.engine import ClientError, Engine, EngineError
+from bench.launch.containers.containers import Attached, Containers, own_cpus
+from bench.launch.containers.engine import ClientError, Engine
+from bench.launch.containers.programs import ContainerProgram, ContainerServe
 from bench.launch.launcher import ONCE_S
 from bench.launch.network import Joined, facts
-from bench.launch.server import Serve, Server, ServerError, StartedServer, own_log
-from bench.launch.serving import ServingLauncher
+from bench.launch.proxied import FrontingLauncher
+from bench.launch.proxy import Found, Proxy
+from bench.launch.server import Server, ServerError, StartedServer, own_log
 from bench.launch.stacks import Environment, Say
-from bench.machine.processes import Streams, spawn
+from bench.machine.processes import Streams, tree_cpu_s
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.configurations import Configuration
@@ -36,17 +37,13 @@ _FIRST_PORT, _PORTS, _STRIDE = 20000, 10000, 50
 # Its image may have to be pulled first.
 _DATABASE_START_S, _DATABASE_READY_S = 600.0, 60.0
 _DATABASE_POLL_S = 0.2
-# How long Docker may take to end a container that was killed.
-_KILL_S = 20.0
-# Runs inside: the pid is one of the container's own, and images hold no `kill`.
-_KILL = "import os, sys, time; print(time.time(), flush=True); os.kill(int(sys.argv[1]), 9)"
 # As docker-compose.yml has them.
 _DATABASE_URL = "postgresql://whichworker:whichworker@127.0.0.1/whichworker"
 _DATABASE_READY = ("pg_isready", "--host=127.0.0.1", "--username=whichworker", "--dbname=whichworker")
 
 
-class Compose(ServingLauncher):
-    """The launcher of containers: servers, database and the suite's programs run in their images.
+class Compose(FrontingLauncher):
+    """The launcher of containers: servers, database, proxies and the suite's programs run in their images.
 
     Where locustfiles need packages, the suite's programs have an image with these as well.
     """
@@ -87,7 +84,7 @@ class Compose(ServingLauncher):
         # Where runs share a network after all (the tests' stand-in for Docker), they must not meet.
         first = os.getpid() * _STRIDE % _PORTS
         self._ports = (_FIRST_PORT + (first + count) % _PORTS for count in itertools.count())
-        self._measured: dict[str, list[psutil.Process]] = {}
+        self._main_pids: dict[str, int] = {}
         left = cleanup.remove_leftovers(self._engine)
         if left:
             self._say(f"removed {left} container{'s' if left > 1 else ''} of a run that was killed")
@@ -134,6 +131,27 @@ class Compose(ServingLauncher):
             ) from error
         return ContainerServe(self._containers, name, own_log(place))
 
+    def has_proxy(self, kind: str) -> bool:
+        return images.is_here(self._engine, images.of_proxy(kind))
+
+    def find_proxy(self, kind: str) -> Found:
+        return images.find_proxy(self._engine, kind)
+
+    def start_proxy(self, proxy: Proxy, folder: Path, log: Path) -> ContainerProgram:
+        try:
+            name = self._containers.start(images.service(proxy.kind), proxy.arguments(folder), proxy.cpus)
+        except ClientError as error:
+            raise UserError(
+                f"{proxy.kind} ({proxy.program}) did not start, Docker says:\n{_indented(error)}"
+            ) from error
+        return ContainerProgram(self._containers, name, log)
+
+    def _port_of_front(self) -> int:
+        return next(self._ports)
+
+    def _share(self, folder: Path) -> None:
+        self._containers.mounts[folder] = True
+
     def pids(self, server: Server) -> list[int]:
         """Serve wrote down the numbers in its container; the suite's programs know those of the host."""
         assert isinstance(server, StartedServer) and isinstance(server.process, ContainerServe)
@@ -160,17 +178,12 @@ class Compose(ServingLauncher):
         return str(whole)
 
     def cpu_s(self, process: subprocess.Popen[bytes]) -> float:
-        """Counts the processes that the program had when this was first asked for."""
         assert isinstance(process, Attached)
         name = process.container
-        try:
-            if name not in self._measured:
-                main = psutil.Process(self._containers.main_pid(name))
-                self._measured[name] = [main, *main.children(recursive=True)]
-            times = [measured.cpu_times() for measured in self._measured[name]]
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(f"no process of the container {name} can be seen from here") from error
-        return float(sum(used.user + used.system for used in times))
+        pid = self._main_pids.get(name) or self._containers.main_pid(name)
+        used = tree_cpu_s(pid)
+        self._main_pids[name] = pid  # to ask for it takes longer
+        return used
 
     def once(
         self, stack: str, arguments: Sequence[str], timeout_s: float = ONCE_S
@@ -209,74 +222,6 @@ class Compose(ServingLauncher):
         return True
 
 
-class ContainerServe(Serve):
-    """A ``targets.serve`` in a container, whose end a client of Docker waits for."""
-
-    def __init__(self, containers: Containers, name: str, log: Path) -> None:
-        """``log`` takes what serve itself printed, when it has ended."""
-        self._containers = containers
-        self._name = name
-        self._log = log
-        self._status: int | None = None
-        self._cause: str | None = None
-        self._client = self._wait()
-
-    def poll(self) -> int | None:
-        if self._status is None and self._client.poll() is not None:
-            state = self._containers.state(self._name)
-            if state is not None and state.running:  # only the client has ended
-                self._client = self._wait()
-            else:
-                self._note_end(state)
-        return self._status
-
-    def main_pid(self) -> int:
-        """The number that its container's first process has on this host; 0 if it does not run."""
-        return self._containers.main_pid(self._name)
-
-    def signal(self, number: int) -> None:
-        self._containers.signal(self._name, number)
-
-    def settle(self, timeout_s: float) -> None:
-        if not self._ends(timeout_s):
-            self._containers.signal(self._name, signal.SIGKILL)
-            if not self._ends(_KILL_S):
-                raise EngineError(f"Docker does not end the container {self._name}; remove it by hand")
-        self._containers.remove(self._name)
-
-    def cause(self) -> str | None:
-        return self._cause
-
-    def kill(self, pid: int) -> float:
-        try:
-            return float(self._containers.execute(self._name, PYTHON, "-ISc", _KILL, str(pid)))
-        except ClientError as error:
-            if "ProcessLookupError" in str(error) or cleanup.is_gone(error):
-                raise ProcessLookupError(f"{self._name} has no process {pid}") from error
-            raise
-
-    def _wait(self) -> subprocess.Popen[bytes]:
-        return spawn(["docker", "wait", self._name], own_cpus())
-
-    def _ends(self, timeout_s: float) -> bool:
-        """Whether it has ended at the latest after so many seconds."""
-        try:
-            self._client.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return self.poll() is not None
-
-    def _note_end(self, state: State | None) -> None:
-        if state is None:
-            self._status, self._cause = -signal.SIGKILL, "its container was removed"
-            return
-        # A program that a signal ended has 128 and the signal's number, of serve's own none is as high.
-        self._status = state.status if state.status <= 128 else 128 - state.status
-        if state.out_of_memory:
-            self._cause = f"killed: out of memory (limit {_size(state.limit_bytes)})"
-        self._log.write_text(self._containers.log(self._name), encoding="utf-8")
-
-
 def _inner_pid(pid: int) -> int | None:
     """The number that a process has in its own pid namespace, from proc(5); ``None`` if it is gone."""
     try:
@@ -284,11 +229,6 @@ def _inner_pid(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)
-
-
-def _size(count: int) -> str:
-    """A memory limit as Docker is told it."""
-    return f"{count >> 30}g" if count % (1 << 30) == 0 else f"{count / (1 << 20):.0f}m"
 
 
 def _is_in_image(path: Path) -> bool:

@@ -49,7 +49,7 @@ class Containers:
     """
 
     engine: Engine
-    mounts: Mapping[Path, bool] = field(default_factory=dict)
+    mounts: dict[Path, bool] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     network: str | None = None
     host_pids: bool = False

@@ -6,22 +6,24 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.launch import own_packages
+from bench.launch import own_packages, proxy
 from bench.launch.containers import cleanup
 from bench.launch.containers.build import (
     SOURCES_LABEL,
     BuildError,
     build,
     compose_setting,
+    compose_value,
     made_from,
     sources_digest,
 )
 from bench.launch.containers.containers import PYTHON
-from bench.launch.containers.engine import Engine
+from bench.launch.containers.engine import CLIENT_S, ClientError, Engine
+from bench.launch.proxy import Found
 from bench.launch.stacks import (
     FACTS,
     Environment,
@@ -37,6 +39,8 @@ from targets.configurations import load as load_catalogue
 from targets.stack import Stack
 
 SUITE = "suite"
+# How long it may take to pull a small image.
+_PULL_S = 600.0
 _NOTHING: Mapping[str, str] = {}
 
 _DOCKERFILE = ROOT / "targets" / "own.Dockerfile"
@@ -48,7 +52,7 @@ _HEEDED = ("wheels", "certificates")
 
 
 def service(name: str) -> str:
-    """The service of docker-compose.yml that bench starts for a stack, or for the suite.
+    """The service of docker-compose.yml that bench starts for a stack or a proxy, or for the suite.
 
     What is behind a "+", of a stack that a variant needs, is no part of its name there (`Containers`).
     """
@@ -88,6 +92,39 @@ def ensure(engine: Engine, stack: Stack, say: Say) -> Environment:
         return _with_own(engine, stack.name, stack.own, None, say)
     except BuildError as error:
         raise not_both(stack, str(error)) from error
+
+
+def find_proxy(engine: Engine, kind: str) -> Found:
+    """The image of a proxy, pulled if need be.
+
+    Raises:
+        UserError: it cannot be had, or its program does not run.
+    """
+    image = of_proxy(kind)
+    try:  # by a terminal, which takes what nginx says on stderr as well
+        said = _run_in(engine, image, kind, "-v", options=["--tty"], timeout_s=_PULL_S)
+    except ClientError as error:
+        said = str(error)
+    if (version := proxy.version_in(said)) is None:
+        # Docker's own word is among lines about pulling, and where to read about `docker run`.
+        lines = said.splitlines() or ["it says no version"]
+        words = next((line for line in lines if line.startswith("docker: ")), lines[-1])
+        raise UserError(
+            f"no {kind} from the image {image}: {words}\nName one that is here or can be pulled with "
+            f"WHICHWORKER_{_variable(kind)} (docs/compose.md), take that of this machine "
+            "(LAUNCHER=processes), or leave out PROXY="
+        )
+    return Found(image, version)
+
+
+def of_proxy(kind: str) -> str:
+    """The image of a kind of proxy."""
+    return compose_value(f"WHICHWORKER_{_variable(kind)}")
+
+
+def is_here(engine: Engine, image: str) -> bool:
+    """Whether this engine has an image, so that none need be pulled."""
+    return made_from(engine, image) is not None
 
 
 def suite(engine: Engine, say: Say, own: Path | None = None) -> Environment:
@@ -220,16 +257,22 @@ def _image(name: str) -> str:
 
 def _look_into(engine: Engine, image: str) -> Environment:
     """The environment in an image."""
-    printed = engine.docker(
-        "run",
-        "--rm",
-        "--network=none",
-        *("--label", f"{cleanup.CHECKOUT_LABEL}={cleanup.this_checkout()}"),
-        *("--label", f"{cleanup.BENCH_LABEL}={cleanup.this_bench()}"),
-        *("--entrypoint", PYTHON, image, "-c", FACTS),
-    )
+    printed = _run_in(engine, image, PYTHON, "-c", FACTS)
     facts = json.loads(printed)
     return Environment(Path(PYTHON), facts["python"], facts["packages"])
+
+
+def _run_in(
+    engine: Engine,
+    image: str,
+    program: str,
+    *arguments: str,
+    options: Sequence[str] = (),
+    timeout_s: float = CLIENT_S,
+) -> str:
+    """Run a program of an image, without a network, to its end; returns what it printed."""
+    words = ["run", "--rm", "--network=none", *options, *cleanup.labels(), "--entrypoint", program, image]
+    return engine.docker(*words, *arguments, timeout_s=timeout_s)
 
 
 def _not_built(name: str, error: BuildError) -> UserError:

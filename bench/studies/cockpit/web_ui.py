@@ -15,7 +15,6 @@ from bench.experiment.ceiling import FULL
 from bench.experiment.dialogue import END_S, GOODBYE_S, Dialogue, Event, ignored_settings
 from bench.launch import proxy
 from bench.launch.launcher import Launcher
-from bench.launch.local import Processes
 from bench.launch.proxy import Proxy
 from bench.launch.stacks import Say
 from bench.machine import host
@@ -90,16 +89,16 @@ def offered_configurations(
 
 
 def offered_proxies(launcher: Launcher, cpus: Sequence[int], say: Say) -> dict[str, Proxy]:
-    """The proxies that can be put before servers here, by their kind, to run on some CPUs.
+    """The proxies at hand that can be put before servers, by their kind, to run on some CPUs.
 
-    ``say`` hears of one that is installed and does not run.
+    ``say`` hears of one that does not run.
     """
     found: dict[str, Proxy] = {}
-    for kind in PROXIES if launcher.name == Processes.name else ():
-        if proxy.installed(kind) is None:
+    for kind in PROXIES:
+        if not launcher.has_proxy(kind):
             continue
         try:
-            found[kind] = proxy.as_it_comes(kind, cpus, most_users())
+            found[kind] = proxy.as_it_comes(kind, cpus, most_users(), launcher.find_proxy)
         except UserError as error:
             say(f"not offered: {error}")
     return found

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from state import LONG_S, PYTHON, ROOT, STATE, FailError, answer, facts, python, say, text
+from state import LONG_S, PYTHON, ROOT, STATE, FailError, answer, facts, installed, python, say, text
 
 _INIT = Path(__file__).with_name("init.py")
 
@@ -91,7 +91,7 @@ def _check_network(service):
 def _check_paths(arguments, mounts):
     """Whether a program in a container could see what it is told to read, and write to what it is told to."""
     for option, path in itertools.pairwise(arguments):
-        writable = option == "--metrics"
+        writable = option in ("--metrics", "--unix", "--swap-unix", "-p")
         if writable or (option in ("--scenario", "--catalogue") and not path.startswith("/whichworker/")):
             modes = [mode for host, _, mode in mounts if Path(path).is_relative_to(host)]
             if not modes or (writable and "rw" not in modes):
@@ -102,6 +102,8 @@ def _program(service, options, arguments):
     """The command of a service."""
     if service in ("loopback", "bench-postgres"):
         return [sys.executable, "-c", "import signal; signal.pause()"]
+    if (proxy := installed(service.removeprefix("bench-"))) is not None:
+        return [proxy, *arguments]
     interpreter = python(service.removeprefix("bench-"))
     arguments = [re.sub("^/whichworker", str(ROOT), argument) for argument in arguments]
     if options.get("--entrypoint") == PYTHON or service == "suite":

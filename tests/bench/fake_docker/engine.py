@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from state import PYTHON, STATE, FailError, exit_status, facts, place, python, say, tell, text
+from state import PYTHON, STATE, FailError, exit_status, facts, installed, place, python, say, tell, text
 
 # How long a container may take to note its end; one that is killed with its client never does.
 _REMOVE_S = 5.0
@@ -138,16 +138,20 @@ def info(option, shown):
 
 
 def run(*words):
-    """Only what looks into an image, `run … --entrypoint PYTHON IMAGE -c PROGRAM`, and what steers."""
+    """Only what looks into an image, `run … --entrypoint PROGRAM IMAGE …`, and what steers."""
     if "--cap-add=NET_ADMIN" in words:
         return _steer(*words)
     at = words.index("--entrypoint")
-    assert words[at + 1] == PYTHON and {"--rm", "--network=none"} <= set(words)
-    name = words[at + 2]
+    assert {"--rm", "--network=none"} <= set(words)
+    program, name, *arguments = words[at + 1 :]
     if not (STATE / "images" / name).exists():
-        raise FailError(f"Unable to find image '{name}' locally")
+        refused = f"docker: Error response from daemon: pull access denied for {name}."
+        raise FailError(f"Unable to find image '{name}' locally\n{refused}\nSee 'docker run --help'.")
+    if program != PYTHON:
+        assert "--tty" in words
+        return subprocess.run([installed(program), *arguments], stderr=subprocess.STDOUT).returncode
     stack = name.removeprefix("whichworker-").partition(":")[0]
-    return subprocess.run([python(stack), *words[at + 3 :]]).returncode
+    return subprocess.run([python(stack), *arguments]).returncode
 
 
 def _steer(*words):

@@ -12,6 +12,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,6 +65,12 @@ def exit_status(name):
 def tell(name, number):
     with contextlib.suppress(ProcessLookupError):
         os.kill(facts(name)["pid"], number)
+
+
+def installed(proxy):
+    """The program that stands for the image of a proxy; None for other services."""
+    known = proxy in ("nginx", "haproxy")
+    return shutil.which(proxy, path=f"{os.environ['PATH']}:/usr/sbin") if known else None
 
 
 def python(stack):

@@ -30,7 +30,7 @@ def test_clients_that_trust_the_authority_of_the_run_meet_its_servers(tmp_path, 
 
 
 def test_a_server_that_speaks_tls_is_not_asked_through_a_proxy(tmp_path, current, catalogue):
-    options = Options(proxy=Proxy("nginx", tmp_path / "nginx", "1.26", (0,)))
+    options = Options(proxy=Proxy("nginx", "nginx", "1.26", (0,)))
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         launcher.certify(tmp_path / "tls")
         with pytest.raises(

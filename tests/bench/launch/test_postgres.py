@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bench.launch import postgres
+from bench.machine import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from tests.bench.commands import gone
@@ -100,7 +101,7 @@ def test_what_a_suite_that_was_killed_left_elsewhere_is_removed_by_the_next(tmp_
         (folder / "data").mkdir(parents=True)
     with postgres._folder(tmp_path, (0, 0)) as first:
         assert left.exists(), "it may be one that is just being made"
-        monkeypatch.setattr(postgres, "_NEW_S", -1.0)
+        monkeypatch.setattr(folders, "_NEW_S", -1.0)
         with postgres._folder(tmp_path, (0, 0)) as second:
             assert first.exists() and first != second
             assert not left.exists() and other.exists()
@@ -110,14 +111,14 @@ def test_what_a_suite_that_was_killed_left_elsewhere_is_removed_by_the_next(tmp_
 def test_one_that_is_being_removed_is_left_to_its_own_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(postgres, "ELSEWHERE", tmp_path)
     monkeypatch.setattr(postgres, "_open_to_all", lambda folder: False)
-    monkeypatch.setattr(postgres, "_NEW_S", -1.0)
+    monkeypatch.setattr(folders, "_NEW_S", -1.0)
     held = []
     clean = tempfile.TemporaryDirectory.cleanup
 
     def cleanup(folder):
-        with postgres._lock(Path(folder.name)) as free:
+        with folders._lock(Path(folder.name)) as free:
             held.append(not free)
-        postgres._sweep(tmp_path)  # as another suite does
+        folders.sweep(tmp_path, postgres._PREFIX)  # as another suite does
         assert Path(folder.name).exists()
         clean(folder)
 
@@ -132,7 +133,7 @@ def test_one_that_another_suite_has_just_removed_is_passed_over(tmp_path, monkey
         def glob(self, pattern):
             return [tmp_path / ".serve-postgres-gone"]
 
-    postgres._sweep(Place())
+    folders.sweep(Place(), postgres._PREFIX)
 
 
 def test_which_folders_are_open_to_all(tmp_path):
@@ -148,6 +149,7 @@ def test_nothing_outlives_a_suite_that_is_killed(tmp_path):
 import sys, time
 from pathlib import Path
 from bench.launch import postgres
+from bench.machine import folders
 with postgres.private(Path({str(programs())!r}), Path({str(tmp_path)!r}), {CPUS}) as server:
     print(server.url, flush=True)
     time.sleep(600)

@@ -4,20 +4,24 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
 import threading
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import psutil
 import pytest
 
 from bench.launch import proxied, proxy
 from bench.launch.local import Processes
-from bench.launch.proxy import Proxy
-from bench.launch.selection import choose_launcher
+from bench.launch.proxy import Proxy, find_installed
 from bench.launch.server import Options
-from bench.model.errors import UsageError, UserError
+from bench.launch.starting import ServerRequest
+from bench.machine import folders
+from bench.model.errors import UserError
 from targets.answering import lacking, main
 from tests.bench.commands import gone
 from tests.patience import LONG_S, wait_until
@@ -41,14 +45,14 @@ def program(tmp_path):
         path = tmp_path / "program"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        return Proxy("nginx", path, "0", (CPU,))
+        return Proxy("nginx", str(path), "0", (CPU,))
 
     return make
 
 
-def written(kind, folder, **keys):
-    made = Proxy(kind, folder / kind, "1", (0,), **keys)
-    made.configure(folder, "127.0.0.1:8123", "127.0.0.1:8124", 2)
+def written(kind, folder, server="127.0.0.1:8123", **keys):
+    made = Proxy(kind, kind, "1", (0,), **keys)
+    made.configure(folder, server, "127.0.0.1:8124", 2)
     return (folder / made._file).read_text()
 
 
@@ -94,6 +98,19 @@ def test_connections_to_the_server_are_kept_or_not(kind, kept, off, tmp_path):
     assert off in none and kept not in none
 
 
+@pytest.mark.parametrize(
+    ("kind", "stated", "shown"),
+    [
+        ("nginx", "server unix:/tmp/x/1.sock;", "server unix:/run/app/server.sock;"),
+        ("haproxy", "server app unix@/tmp/x/1.sock ", "server app unix@/run/app/server.sock "),
+    ],
+)
+def test_it_reaches_a_server_by_its_socket(kind, stated, shown, tmp_path):
+    assert stated in written(kind, tmp_path, proxy.upstream("unix:/tmp/x/1.sock"))
+    assert proxy.upstream("http://127.0.0.1:80") == "127.0.0.1:80"
+    assert shown in Proxy(kind, kind, "1", (0,), socket="unix").snippet
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_snippet_is_what_one_copies(kind):
     made = Proxy(kind, "there", "1.2", (0, 1))
@@ -109,11 +126,11 @@ def test_the_snippet_is_what_one_copies(kind):
 def test_one_that_is_not_installed_says_how_to_have_it(make_plan, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(proxy, "_FOLDERS", ())
-    assert proxy.find(make_plan("sanic"), [0]) is None
+    assert proxy.find(make_plan("sanic"), [0], find_installed) is None
     with pytest.raises(
         UserError, match=r"there is no haproxy on this machine: install it .*apt install haproxy"
     ):
-        proxy.find(make_plan("sanic", proxy="haproxy"), [0])
+        proxy.find(make_plan("sanic", proxy="haproxy"), [0], find_installed)
 
 
 @pytest.mark.parametrize(
@@ -121,25 +138,18 @@ def test_one_that_is_not_installed_says_how_to_have_it(make_plan, monkeypatch):
     [("exit 3", "says no version: exit status 3"), ("echo hello", "says no version: hello")],
 )
 def test_one_that_does_not_run(script, reason, make_plan, monkeypatch, program, tmp_path):
-    program(script).program.rename(tmp_path / "nginx")
+    Path(program(script).program).rename(tmp_path / "nginx")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(UserError, match=reason):
-        proxy.find(make_plan("sanic", proxy="nginx"), [0])
+        proxy.find(make_plan("sanic", proxy="nginx"), [0], find_installed)
 
 
 @pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
 def test_the_installed_one_is_found(kind, make_plan):
-    found = proxy.find(make_plan("sanic", users=(3000,), proxy=kind, proxy_retries="off"), [0, 2])
+    asked = make_plan("sanic", users=(3000,), proxy=kind, proxy_retries="off", proxy_socket="unix")
+    found = proxy.find(asked, [0, 2], find_installed)
     assert (found.kind, found.retries, found.cpus, found.connections) == (kind, "off", (0, 2), 6064)
-    assert found.version[0].isdigit() and found.program.name == kind
-
-
-def test_it_is_for_local_processes():
-    launcher, why = choose_launcher(None, environment={}, proxy="nginx")
-    assert launcher.name == "processes" and "nginx is to be before the servers" in why
-    for name, environment in (("compose", {}), (None, {"WHICHWORKER_LAUNCHER": "compose"})):
-        with pytest.raises(UsageError, match=r"PROXY=nginx is for local processes.* LAUNCHER=processes"):
-            choose_launcher(name, environment=environment, proxy="nginx")
+    assert found.version[0].isdigit() and Path(found.program).name == kind and found.socket == "unix"
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +179,19 @@ def before(served, tmp_path):
 
 
 def found(kind, make_plan):
-    return proxy.find(make_plan("sanic", proxy=kind), [CPU])
+    return proxy.find(make_plan("sanic", proxy=kind), [CPU], find_installed)
 
 
 @pytest.mark.parametrize("kind", [needing(kind) for kind in KINDS])
 def test_requests_go_through_it_until_it_ends(kind, make_plan, before):
     front = before(found(kind, make_plan))
     assert lacking(front.url) is None and front.failure() is None and front.cpu_s() > 0
-    tree = [psutil.Process(front._process.pid), *psutil.Process(front._process.pid).children(recursive=True)]
+    tree = [
+        psutil.Process(front.program.child.pid),
+        *psutil.Process(front.program.child.pid).children(recursive=True),
+    ]
     assert {tuple(process.cpu_affinity()) for process in tree} == {(CPU,)} and len(tree) > 1
-    (first,) = (process for process in tree if process.ppid() == front._process.pid)
+    (first,) = (process for process in tree if process.ppid() == front.program.child.pid)
     os.kill(first.pid, signal.SIGKILL)
     assert gone(tree), "its processes end with its first one"
     assert front.failure().startswith(f"{kind} ended by itself") and front.cpu_s() is None
@@ -197,7 +210,7 @@ def test_a_port_that_is_taken_is_left_to_whoever_has_it(kind, make_plan, before)
 def test_it_speaks_tls_and_is_led_to_another_server_without_losing_a_request(kind, make_plan, served, before):
     launcher, _ = served
     launcher.certify(launcher._folder / f"tls-{kind}")
-    chosen = proxy.find(make_plan("sanic", proxy=kind, proxy_tls=True), [CPU])
+    chosen = proxy.find(make_plan("sanic", proxy=kind, proxy_tls=True), [CPU], find_installed)
     front = before(chosen)
     trusting = ssl.create_default_context(cafile=launcher.certificate.authority)
 
@@ -259,7 +272,7 @@ def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, curren
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         server = launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0], options)
         assert server.url == server.front.url != server.facts["url"] and server.failure() is None
-        tree = [psutil.Process(server.front._process.pid), psutil.Process(server.process.child.pid)]
+        tree = [psutil.Process(server.front.program.child.pid), psutil.Process(server.process.child.pid)]
         os.kill(server.facts["pid"], signal.SIGKILL)
         launcher.stop(server)
         assert server.front.failure() is None, "it stays until its server is gone"
@@ -270,6 +283,51 @@ def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, curren
         assert another.failure().startswith("nginx ended by itself") and another.running
         tree += [psutil.Process(another.process.child.pid)]
     assert gone(tree)
+
+
+@pytest.mark.parametrize("kind", [needing("haproxy")])
+def test_servers_on_unix_sockets_are_served_through_it_and_the_sockets_go(
+    kind, make_plan, current, catalogue, tmp_path
+):
+    options = Options(proxy=replace(found(kind, make_plan), socket="unix"))
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        requests = [
+            ServerRequest(catalogue.get(name), 1, tmp_path / name, (0,), options)
+            for name in ("sanic-single", "uvicorn")
+        ]
+        servers = launcher.start_all(requests)
+        assert [lacking(server.url) for server in servers] == [None, None]
+        paths = {Path(server.facts["url"].removeprefix("unix:")) for server in servers}
+        assert len(paths) == 2 and all(path.is_socket() for path in paths)
+    assert not any(path.parent.exists() for path in paths)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_told(make_plan, current, catalogue, tmp_path, monkeypatch):
+    deep = tmp_path / ("long" * 10)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    options = Options(proxy=Proxy("nginx", "nginx", "1", (CPU,), socket="unix"))
+    with (
+        Processes().open({"current": current}, tmp_path, print) as launcher,
+        pytest.raises(UserError, match=r"the path of a Unix socket has \d+ bytes .* set TMPDIR to a shorter"),
+    ):
+        launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0], options)
+    assert not list(deep.iterdir())
+
+
+def test_sockets_that_a_killed_run_left_go_with_the_next(
+    make_plan, current, catalogue, tmp_path, monkeypatch
+):
+    left = tmp_path / "whichworker-sockets-left"
+    left.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(folders, "_NEW_S", -1.0)
+    monkeypatch.setattr(proxied, "_MOST_PATH_BYTES", 1000)
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        place = launcher._new_socket().parent
+        assert not left.exists() and place.parent == tmp_path
+        assert launcher._new_socket().parent == place
+    assert not place.exists()
 
 
 def test_no_answer_in_time(capsys):

@@ -400,6 +400,8 @@ def test_nothing_is_started_at_a_url(write):
         ({"proxy_retries": "off"}, "proxy_retries (PROXY_RETRIES=) is of a proxy: give PROXY=nginx"),
         ({"proxy": "nginx", "proxy_retries": "no"}, 'key "proxy_retries": input should be'),
         ({"proxy_keepalive": "off"}, "proxy_keepalive (PROXY_KEEPALIVE=) is of a proxy: give PROXY=nginx"),
+        ({"proxy_socket": "unix"}, "proxy_socket (PROXY_SOCKET=) is of a proxy: give PROXY=nginx"),
+        ({"proxy": "nginx", "proxy_socket": "udp"}, 'key "proxy_socket": input should be'),
         ({"proxy_tls": True}, "proxy_tls (PROXY_TLS=) is of a proxy: give PROXY=nginx"),
         (
             {"proxy": "nginx", "settings": True, "connections": {}},

@@ -48,7 +48,8 @@ def stranger(built):
 
 
 def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_left):
-    with checkout.benching(results, "--plan", checkout.plan("long-cells")) as process:
+    options = ("--plan", checkout.plan("long-cells"), "--proxy", "nginx")
+    with checkout.benching(results, *options) as process:
         second_cell_runs(process, results)
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=CONTAINERS_S)
@@ -59,7 +60,7 @@ def test_ctrl_c_leaves_nothing_but_finished_cells(checkout, results, nothing_lef
 
 
 def test_the_next_run_removes_what_a_killed_one_left(checkout, results, stranger, nothing_left):
-    plan = ("--plan", checkout.plan("long-cells"))
+    plan = ("--plan", checkout.plan("long-cells"), "--proxy", "haproxy")
     with checkout.benching(results, *plan) as process:
         second_cell_runs(process, results)
         kept = {path: path.read_text() for path in results.rglob("cell.json")}

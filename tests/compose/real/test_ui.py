@@ -44,10 +44,10 @@ def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, re
         url = address(ui)
         listening = psutil.Process(ui.pid).net_connections("tcp")
         assert [each.laddr.ip for each in listening if each.status == "LISTEN"] == ["127.0.0.1"]
-        assert ask(url, "/swarm", {**FORM, "configuration": "uvicorn"})["success"] is True
+        assert ask(url, "/swarm", {**FORM, "configuration": "uvicorn", "proxy": "nginx"})["success"] is True
         wait_until(lambda: measured(live(url)), "it is measured", CONTAINERS_S)
         ours = containers(f"whichworker.checkout={checkout.hash}", running=True)
-        assert len(ours) == 3, "the network, the web UI and the server"
+        assert len(ours) == 4, "the network, the web UI, the server and the proxy"
         assert not any(inspect(each)["NetworkSettings"]["Ports"] for each in ours), "nothing is published"
         ask(url, "/stop", {})
         wait_until(lambda: cells(results), "the cell is recorded", CONTAINERS_S)
@@ -60,7 +60,7 @@ def test_what_is_chosen_runs_in_containers_that_nobody_else_reaches(checkout, re
     finally:
         end(ui)
     recorded = {(cell["configuration"], cell["scenario"]): cell for cell in cells(results)}
-    assert set(recorded) == {("uvicorn", "slow"), ("gunicorn-sanic", "db")}
+    assert set(recorded) == {("uvicorn-nginx", "slow"), ("gunicorn-sanic", "db")}
     assert {cell["status"] for cell in recorded.values()} == {"finished"}
     (run,) = results.glob("*/run.json")
     assert json.loads(run.read_text())["database"]["where"] == "compose"
