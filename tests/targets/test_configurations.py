@@ -74,6 +74,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "reload": None,
         "output": "file",
         "sysctls": {},
+        "unix_argv": (),
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
