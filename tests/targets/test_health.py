@@ -56,7 +56,7 @@ def test_an_app_that_fails_is_not(server, tmp_path, capsys):
 def test_nobody_is_not(tmp_path, capsys):
     port = free_port()
     assert health.main(described(tmp_path, port)) == 1
-    assert f"no answer from 127.0.0.1:{port}" in capsys.readouterr().out
+    assert f"no answer from http://127.0.0.1:{port}" in capsys.readouterr().out
 
 
 def test_a_server_that_is_not_ready_is_not(tmp_path, capsys):
