@@ -22,6 +22,8 @@ is readiness. While it serves, it appends whole lines to `processes.csv`, `worke
   A worker reads its release from the file that `WHICHWORKER_RELEASE` names when it imports the app, and
   announces it (`ready.csv`: time, pid, release). With `--swap-port P` a second copy takes it up at P
   instead; `standby` has its URL once it answers, and SIGUSR1 again ends the first copy.
+* Unix sockets. With `--unix FILE` the server listens there and on no port (what a killed one left is removed
+  first), its second copy at `--swap-unix FILE`; its URL is `unix:FILE`.
 * The end. SIGTERM and SIGINT are forwarded; serve returns when the whole tree is gone (killed after a grace
   period). If serve is killed, the kernel ends the server.
 
