@@ -1,4 +1,4 @@
-"""What the claims are answered from: the runs of one machine, and what its replay says (docs/replay.md)."""
+"""What the claims are answered from: the runs of one machine, and what its replay says."""
 
 import os
 from collections.abc import Sequence

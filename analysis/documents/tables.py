@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from analysis.documents.deploys import by_scenario
 from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
 from analysis.rates import CapacityTable
 from analysis.reproduction import command
@@ -17,6 +18,10 @@ from analysis.words import MIB, MISSING, counted, figures, with_workers
 from bench.model.documents import markdown_table, shown_command
 from bench.model.records.run import Run
 
+# Columns of what clients meet behind a proxy that the report has: what their ratios are of, and what the name
+# of a scenario says as well.
+_LEFT_OUT = ("method", "connections", "latency, ", "requests/s, ", "p99 ms, ")
+
 
 def of_run(
     study: Study, figures_shown: Mapping[str, str], *, brief: bool = False, only: Listing | None = None
@@ -28,17 +33,19 @@ def of_run(
     run that compares servers as well: a longer one tells it, in docs/recycling.md.
     """
     if only is not None:
-        yield from (f"**{only.finding}**", "", only.basis, "", *markdown(only), "")
+        columns = [name for name in only.columns if not name.startswith(_LEFT_OUT)]
+        yield from (f"**{only.finding}**", "", only.basis, "", *markdown(only, columns), "")
         yield from _measured(study)
         return
     yield f"**{study.verdict.finding}**"
     yield ""
     recycling = study.recycling
     ranked = bool(study.verdict.tables)
-    listings: tuple[Listing | None, ...] = () if brief or ranked else (recycling, study.deploys)
-    for listing in listings:
-        if listing is not None and listing.rows:
-            yield from (f"**{listing.title}.** {listing.basis}", "", *markdown(listing), "")
+    if not brief and not ranked:
+        if recycling is not None and recycling.rows:
+            yield from (f"**{recycling.title}.** {recycling.basis}", "", *markdown(recycling), "")
+        if study.deploys is not None and study.deploys.rows:
+            yield from (study.deploys.basis, "", *by_scenario(study.deploys), "")
     for address, what in figures_shown.items():
         yield from (f"![{what}]({address})", "")
     if not brief:

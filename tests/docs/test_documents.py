@@ -11,8 +11,8 @@ from tests.bench.commands import told
 
 ROOT = Path(__file__).parents[2]
 OF_ROOMS = (
-    "README.md", "CONTRIBUTING.md", "bench/studies/README.md", "deploy/kubernetes/README.md",
-    "locustfiles/README.md", "swarm/README.md", "targets/README.md",
+    "README.md", "CONTRIBUTING.md", "bench/studies/README.md", "bench/studies/replay/README.md",
+    "deploy/kubernetes/README.md", "locustfiles/README.md", "swarm/README.md", "targets/README.md",
 )  # fmt: skip
 DOCUMENTS = [*(ROOT / name for name in OF_ROOMS), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -27,7 +27,7 @@ from targets.configurations import load as load_catalogue
 
 app = typer.Typer()
 
-DOCUMENT = ROOT / "docs" / "replay.md"
+DOCUMENT = ROOT / "bench" / "studies" / "replay" / "README.md"
 BLOCK = "make replay"
 
 
@@ -50,7 +50,7 @@ def replay(
     docs: Annotated[
         bool,
         typer.Option(
-            "--docs", help="Measure nothing: put the latest, or that of --show, into docs/replay.md."
+            "--docs", help="Measure nothing: put the latest, or that of --show, into bench/studies/replay."
         ),
     ] = False,
 ) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 import pytest
 
 from analysis.charts import probes
+from analysis.documents.deploys import by_scenario
 from analysis.recommend import selection
 from analysis.recycling.deploys import FRAME
 from analysis.study import Study
@@ -129,6 +130,14 @@ def test_both_ways_and_two_copies_stand_side_by_side(told):
     for name, part in vars(Study).items():
         if isinstance(part, cached_property):
             getattr(behind, name)  # raises nothing
+
+
+def test_a_document_has_a_row_for_each_way_and_a_column_for_each_scenario(deployed):
+    _, _, head, _, *lines = by_scenario(deployed.deploys)
+    assert head == "| configuration | workers | told by | index |" and len(lines) == 3
+    assert lines[0].startswith("| sanic | 2 | SIGHUP | 0; 1.37 s; ")
+    told = "\n".join(lines)
+    assert "| hypercorn | 2 | SIGHUP | 0; no: the old one; " in told and " (0.500 ran); 1.37 s; " in told
 
 
 @pytest.mark.parametrize("kinds", [["deploy"], ["swap"], ["deploy", "swap"]])
