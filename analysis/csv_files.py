@@ -62,7 +62,7 @@ def _together(
     bodies = [content[len(begin) :] for content in contents]
     lengths = [body.count(b"\n") for body in bodies]
     try:
-        frame = _frame(b"".join([begin, *bodies]), file.types)
+        frame = _frame(b"".join([begin, *bodies]), file)
     except (ValueError, OverflowError):
         return None
     whole = len(frame) == sum(lengths) and set(file.types) <= set(frame.columns)
@@ -88,7 +88,7 @@ def one(path: Path, file: CsvFile, within: Path, digest: str | None = None) -> p
     if not content.strip():
         raise UserError(f"{path} is empty; {_again(path, within)}")
     try:
-        frame = _frame(content, file.types)
+        frame = _frame(content, file)
     except (ValueError, OverflowError) as error:  # pandas' errors of parsing are ValueErrors
         raise UserError(
             f"{path}{_wrong(content, file) or f': {shortened(error)}'}; {_again(path, within)}"
@@ -120,10 +120,15 @@ def _again(path: Path, within: Path) -> str:
     return f"remove {path.parent} and resume the run" if of_cell else "restore it, or measure again"
 
 
-def _frame(content: bytes, columns: Mapping[str, str]) -> pd.DataFrame:
-    types = {column: "object" if kind == "id" else kind for column, kind in columns.items()}
+def _frame(content: bytes, file: CsvFile) -> pd.DataFrame:
+    """A file as it is, and what one of an older run lacks."""
+    types = {column: "object" if kind == "id" else kind for column, kind in file.types.items()}
     with np.errstate(invalid="ignore"):  # of an infinite integer pandas warns before it raises
-        return pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
+    for column, value in file.older.items():
+        if column not in frame.columns:
+            frame[column] = pd.Series(value, index=frame.index).astype(types[column])
+    return frame
 
 
 def _is_other(content: bytes, digest: str | None) -> bool:

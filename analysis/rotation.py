@@ -40,9 +40,14 @@ def spoiled(slices: pd.DataFrame) -> pd.Series:
     return slices["in_flight"] > 0
 
 
+def missed(slices: pd.DataFrame) -> pd.Series:
+    """Whether a process of the generator came too late for each slice, which had fewer users then."""
+    return slices["absent"] > 0
+
+
 def good(slices: pd.DataFrame) -> pd.DataFrame:
     """The slices that count, with their `seconds`."""
-    counted = slices[~(spoiled(slices) | off_timetable(slices))]
+    counted = slices[~(spoiled(slices) | off_timetable(slices) | missed(slices))]
     return counted.assign(seconds=counted["end"] - counted["start"])
 
 
@@ -50,13 +55,15 @@ def sums(results: Results) -> pd.DataFrame:
     """What the good slices of each rotated cell come to, by its number.
 
     `slices` counts them, `seconds` is how long they were; `metered_requests` and `metered_s` are those of
-    slices of which the CPU time of the server is known. `begun_s` is how long all slices were, good or not:
-    latencies are of requests that were begun in any. The rest are sums of columns of slices.csv, NaN where
+    slices of which the CPU time of the server is known. `begun_s` is how long all slices were, good or not,
+    where users were absent by the share that was there: latencies are of requests begun in any. The rest are sums of columns of slices.csv, NaN where
     every slice lacks it. A cell without a good slice has zeros.
     """
     slices = results.slices
     summed = _summed(good(slices), ["cell"]).reindex(_rotated(results))
-    summed["begun_s"] = (slices["end"] - slices["start"]).clip(lower=0.0).groupby(slices["cell"]).sum()
+    there = 1 - slices["absent"] / slices["users"]
+    begun_s = (slices["end"] - slices["start"]).clip(lower=0.0) * there
+    summed["begun_s"] = begun_s.groupby(slices["cell"]).sum()
     return summed.fillna({"slices": 0, "seconds": 0.0, "requests": 0, "failures": 0, "opened": 0})
 
 

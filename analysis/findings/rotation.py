@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.findings.bottleneck import ranked_by
 from analysis.findings.finding import Finding, Group, Kind, Measurements, at_loads, by_configuration, finds
-from analysis.rotation import MANNERS, Control, controls, off_timetable, spoiled, valued
+from analysis.rotation import MANNERS, Control, controls, missed, off_timetable, spoiled, valued
 from analysis.summary import LOAD
 from analysis.words import Value, counted, duration, figures
 from bench.stats.comparison import MATERIAL, Ratio, compare
@@ -70,8 +70,8 @@ OFF_TIMETABLE = Kind(
 )  # fmt: skip
 SKIPPED = Kind(
     "skipped-slices", "number", "Does the rotation hold?", "slices skipped",
-    "any that never began; a note up to `LEFT_OUT` of a cell's slices",
-    "the generator came too late for them",
+    "any that never began, or not in every process of the generator; a note up to `LEFT_OUT` of a cell's slices",
+    "the generator came too late for them: they are left out",
     topics=("circumstances",),
 )  # fmt: skip
 RECONNECTED = Kind(
@@ -157,7 +157,7 @@ def _moved(polls: pd.DataFrame, sleeps: pd.DataFrame, name: str, best: str) -> R
 def unsteered(measured: Measurements) -> Iterator[Finding]:
     """Whether servers paid for waking the generator."""
     network = measured.results.run.network
-    if network is None or network.steered_to is not None or network.wire is not None:
+    if network is None or network.steered_to is not None or measured.results.run.over_wire:
         return
     cells = _rotated(measured)
     alone = len(cells) > 0 and cells["throughput_polls"].isna().all()
@@ -233,18 +233,19 @@ def left_out(measured: Measurements) -> Iterator[Finding]:
 
 @finds(SKIPPED)
 def skipped(measured: Measurements) -> Iterator[Finding]:
-    """Slices of the timetable that never began."""
+    """Slices of the timetable that never began, or not for all users."""
     cells = _rotated(measured).join(measured.results.finished["rounds"])
     if cells.empty:
         return
-    begun = measured.results.slices.groupby("cell").size().reindex(cells.index).fillna(0)
+    slices = measured.results.slices
+    begun = slices[~missed(slices)].groupby("cell").size().reindex(cells.index).fillna(0)
     cells = cells.assign(skipped=cells["rounds"] - begun)
     for scenario, group in cells[cells["skipped"] > 0].groupby("scenario"):
         every = cells.loc[cells["scenario"] == scenario, "rounds"].sum()
         share = (group["skipped"] / group["rounds"]).max()
         yield SKIPPED.found(
-            f"{group['skipped'].sum():,.0f} of {counted(int(every), 'slice')} never began, as their time was "
-            "over: " + by_configuration(group, lambda rows: f"{rows['skipped'].sum():,.0f}"),
+            f"{group['skipped'].sum():,.0f} of {counted(int(every), 'slice')} never began, or not in every "
+            "process of the generator, as their time was over: " + by_configuration(group, lambda rows: f"{rows['skipped'].sum():,.0f}"),
             spoils="little, as long as few slices are missing",
             advice="see whether the machine was suspended or had too much to do, and run again",
             scenario=scenario,

@@ -64,7 +64,7 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
 def softirq(measured: Measurements) -> Iterator[Finding]:
     """CPU time of the servers' machine that is no process's."""
     run = measured.results.run
-    if run.server_host is None and run.generators is None:
+    if not run.over_wire:
         return
     share = counters.softirq(measured.results)
     for scenario, group in measured.summary[share > SOFTIRQ_SHARE].groupby("scenario"):

@@ -27,6 +27,8 @@ class Column(NamedTuple):
     name: str
     kind: Kind
     meaning: str = ""
+    older: str | None = None
+    """The value of every row of runs from before the column; ``None``: all have it."""
 
     @property
     def least(self) -> float:
@@ -59,6 +61,11 @@ class CsvFile:
     def types(self) -> dict[str, Kind]:
         """The kind of each column, in their order."""
         return {column.name: column.kind for column in self.columns}
+
+    @property
+    def older(self) -> dict[str, str]:
+        """The values of columns that files of older runs lack."""
+        return {column.name: column.older for column in self.columns if column.older is not None}
 
     @property
     def least(self) -> dict[str, float]:
@@ -302,6 +309,13 @@ FILES = {
                 "in_flight",
                 "int64",
                 "requests of all candidates when the slice began: above 0 this one is spoiled",
+            ),
+            Column(
+                "absent",
+                "int64",
+                "users of the cell whose process of the generator came too late for the slice: above 0 it does "
+                "not count; missing in older runs, where such slices had no row",
+                older="0",
             ),
         ),
         of_rotation=True,

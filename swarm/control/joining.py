@@ -22,7 +22,7 @@ from .clocks import Reading
 from .process import PROJECT
 from .segments import Segments
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Of this conversation, and of what messages hold; a generator of another one is refused."""
 
 PORT: Final = 5557

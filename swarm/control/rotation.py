@@ -20,7 +20,7 @@ from ..engine.stage import MANNERS
 from ..engine.timetable import Timetable, settling_order
 from ..recording.batch import SERVICE
 from ..recording.files import write_exceptions
-from ..recording.slices import Loaded, Part, Slice, metered, share_of, whole_slices, write_loaded
+from ..recording.slices import Loaded, Part, Slice, merged_slices, metered, share_of, write_loaded
 from ..recording.summary import Window, percentiles
 from .cell import RAMP_PAUSE_S, CellFailed, LoadOptions, prepare_load, rate_of, step_of
 from .crew import Crew, Pending
@@ -290,7 +290,7 @@ class Rotation:
         """Write the files of all targets; returns the `finished` event. Raises CellFailed and OSError."""
         table = self._table
         assert table is not None
-        slices = self._metered(whole_slices(parts))
+        slices = self._metered(merged_slices(parts))
         loaded = {
             each.name: Loaded.merged([part.loaded[each.name] for part in parts])
             for each in self._order.candidates

@@ -133,7 +133,8 @@ class Rotor:
 
     def _part(self, rounds: Rounds) -> Part:
         loaded = {name: Loaded(gate.histograms(), gate.failures.rows()) for name, gate in self._gates.items()}
-        return Part(list(rounds.slices(self._to_unix_ns)), loaded, self._rows)
+        users = {name: len(gate.agents) for name, gate in self._gates.items()}
+        return Part(list(rounds.slices(self._to_unix_ns)), loaded, self._rows, users)
 
     # -- What Locust tells
 

@@ -40,6 +40,7 @@ SLICE_COLUMNS: Final = (
     "steal_s",
     "busy_s",
     "in_flight",
+    "absent",
 )
 
 
@@ -59,7 +60,8 @@ class Slice:
     """A slice of one target. Times are Unix seconds, of its window.
 
     `cpu_s` has the CPU seconds of each target's processes, None where they could not be read; it is empty,
-    and the last two are None, of a process that does not read them.
+    and `busy_s` and `steal_s` are None, of a process that does not read them. `absent` are the users of the
+    target whose process came too late for it.
     """
 
     round: int
@@ -79,15 +81,16 @@ class Slice:
     cpu_s: dict[str, float | None]
     busy_s: float | None
     steal_s: float | None
+    absent: int = 0
 
     @classmethod
-    def merged(cls, parts: Sequence[Slice]) -> Slice:
-        """The same slice in all processes: counts and seconds are added, times are averaged."""
+    def merged(cls, parts: Sequence[Slice], absent: int = 0) -> Slice:
+        """The same slice in all processes that had it: counts and seconds are added, times are averaged."""
         first = next((each for each in parts if each.cpu_s), parts[0])
         added = ("requests", "failures", "opened", "generator_s", "spin_s", "in_flight")
         figures: dict[str, Any] = {name: sum(getattr(each, name) for each in parts) for name in added}
         times = {name: fmean(getattr(each, name) for each in parts) for name in ("start", "end")}
-        return cls(**{**asdict(first), **figures, **times})
+        return cls(**{**asdict(first), **figures, **times, "absent": absent})
 
     @property
     def length_s(self) -> float:
@@ -198,11 +201,12 @@ class Loaded:
 
 @dataclass
 class Part:
-    """What one process has of a rotation; `loaded` is by target."""
+    """What one process has of a rotation; `loaded`, and how many `users` it has, are by target."""
 
     slices: list[Slice]
     loaded: dict[str, Loaded]
     generator: list[dict[str, Any]]
+    users: dict[str, int] = field(default_factory=dict)
 
     def packed(self) -> dict[str, Any]:
         """Plain values and bytes, as msgpack (Locust's wire format) takes them."""
@@ -215,6 +219,7 @@ class Part:
             ],
             "failures": {target: [astuple(row) for row in of.failures] for target, of in self.loaded.items()},
             "generator": self.generator,
+            "users": self.users,
         }
 
     @classmethod
@@ -226,7 +231,8 @@ class Part:
         }
         for target, method, name, buckets, counts in data["latencies"]:
             loaded[target].latencies[method, name] = unpacked_histogram(buckets, counts)
-        return cls([Slice(*each) for each in data["slices"]], loaded, list(data["generator"]))
+        slices = [Slice(*each) for each in data["slices"]]
+        return cls(slices, loaded, list(data["generator"]), dict(data["users"]))
 
 
 def share_of(parts: Sequence[Part]) -> dict[str, Any]:
@@ -239,13 +245,24 @@ def share_of(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def whole_slices(parts: Sequence[Part]) -> list[Slice]:
-    """The slices that all processes have, in their order."""
-    found: defaultdict[tuple[int, int], list[Slice]] = defaultdict(list)
-    for part in parts:
+def merged_slices(parts: Sequence[Part]) -> list[Slice]:
+    """The slices that any process with users has, in their order.
+
+    Latencies are of all that a process was in time for. So a slice that another one missed is kept, with the
+    users that were absent: without its seconds these latencies would be too many for the rest.
+    """
+    found: defaultdict[tuple[int, int], dict[int, Slice]] = defaultdict(dict)
+    for number, part in enumerate(parts):
         for each in part.slices:
-            found[each.round, each.place].append(each)
-    return [Slice.merged(found[key]) for key in sorted(found) if len(found[key]) == len(parts)]
+            found[each.round, each.place][number] = each
+    merged = []
+    for _, had in sorted(found.items()):
+        target = next(iter(had.values())).target
+        users = [part.users.get(target, 0) for part in parts]
+        present = sum(users[number] for number in had)
+        if present:
+            merged.append(Slice.merged(list(had.values()), absent=sum(users) - present))
+    return merged
 
 
 def write_loaded(

@@ -34,7 +34,9 @@ def elsewhere(run):
         path = folder / "run.json"
         reading = {"generator": "a", "window": {"start": 1, "end": 2}, "before": before, "after": after}
         told = {"machines": [{**MACHINE, "lost": lost}], "clocks": [reading]}
-        path.write_text(json.dumps({**json.loads(path.read_text()), "generators": told}))
+        network = {"namespace": False, "steered_to": None, "note": "generators of other machines"}
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps({**document, "generators": told, "network": network}))
         for cell in folder.glob("*/*/*/*/cell.json"):
             record = json.loads(cell.read_text())
             if record["generator"] is None:
@@ -48,9 +50,9 @@ def elsewhere(run):
     return make
 
 
-def test_clocks_that_agree_are_no_finding(elsewhere):
+def test_clocks_that_agree_are_no_finding_nor_is_a_loopback_device_that_has_no_load(elsewhere):
     made = elsewhere()
-    assert made.found(machines.CLOCKS.name) == made.found(machines.LOST.name) == []
+    assert made.found(machines.CLOCKS.name) == made.found(machines.LOST.name) == made.found("unsteered") == []
 
 
 @pytest.mark.parametrize(

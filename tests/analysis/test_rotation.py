@@ -66,6 +66,23 @@ def test_a_slice_that_began_with_requests_in_flight_does_not_count(rotated):
     assert summary["little"].tolist() == pytest.approx([1] * 4, rel=0.001)
 
 
+def test_a_slice_that_a_process_of_the_generator_missed_does_not_count(rotated):
+    loaded = rotated(missed=3)
+    summary = summarise(loaded)
+    assert summary["loaded_s"].tolist() == pytest.approx([9 * 0.05] * 4)
+    # The latencies here are those of all users in 12 slices, in three of which half of them were absent.
+    assert summary["little"].tolist() == pytest.approx([12 / 10.5] * 4, rel=0.001)
+
+
+def test_in_older_runs_nobody_was_absent(rotated):
+    folder = rotated().directory
+    for path in folder.rglob("slices.csv"):
+        lines = (line.rpartition(",")[0] for line in path.read_text().splitlines())
+        path.write_text("\n".join(lines) + "\n")
+    loaded = results.load(folder)
+    assert not loaded.slices["absent"].any() and loaded.slices["absent"].dtype == "int64"
+
+
 def test_a_sitting_without_a_good_slice_leaves_its_figures_to_the_others(rotated):
     loaded = rotated()
     first = loaded.slices["cell"] == loaded.slices["cell"].iloc[0]

@@ -138,6 +138,11 @@ def test_slices_that_never_began_are_counted(rotated):
     assert "10 of 240 slices" in finding.message and "uvicorn 10" in finding.message
 
 
+def test_slices_that_a_process_missed_are_told(rotated):
+    (finding,) = rotated(missed=1, rounds=48).found("skipped-slices")
+    assert finding.group == "note" and "20 of 960 slices" in finding.message
+
+
 @pytest.mark.parametrize("reached", [0.7, 1.4])
 def test_a_server_that_had_not_settled_is_told(rotated, reached):
     (finding,) = rotated(cold={"sanic": reached}, rounds=16).findings

@@ -20,7 +20,7 @@ from swarm.engine.gates import BUCKETED, Gate
 from swarm.engine.meters import Meters, servers_of
 from swarm.engine.timetable import Timetable, settling_order
 from swarm.recording.batch import FAILURE_ROWS_PER_SECOND
-from swarm.recording.slices import FailureBook, Loaded, Part, Slice, whole_slices
+from swarm.recording.slices import FailureBook, Loaded, Part, Slice, merged_slices
 
 
 def drawn(seed=1, targets=("a", "b", "c"), manners=("polls",), load_s=1.0, slice_s=None, latency_s=0.001):
@@ -201,12 +201,14 @@ def a_slice(**fields):
 def test_slices_of_several_processes_are_added():
     first = a_slice(start=1.0, end=2.0, requests=3, in_flight=1, cpu_s={"a": 0.5, "b": None}, busy_s=0.9)
     second = a_slice(start=1.2, end=2.2, requests=4, failures=2)
-    alone = a_slice(round=1)
-    parts = [Part([first], {}, []), Part([second, alone], {}, [])]
-    [whole] = whole_slices([Part.unpacked(part.packed()) for part in reversed(parts)])
+    alone, unloaded = a_slice(round=1, requests=5), a_slice(round=2)
+    parts = [Part([first], {}, [], {"a": 3}), Part([second, alone], {}, [], {"a": 2}), Part([unloaded], {}, [])]
+    whole, missed = merged_slices([Part.unpacked(part.packed()) for part in reversed(parts)])
     assert (whole.requests, whole.failures, whole.in_flight, whole.busy_s) == (7, 2, 1, 0.9)
     assert (whole.start, whole.end) == pytest.approx((1.1, 2.1))
     assert whole.row()[10:12] == [0.5, None]
+    # Its latencies are among those of the rest: so it has a row, with the users of who came too late.
+    assert (missed.round, missed.requests, missed.absent, whole.absent) == (1, 5, 3, 0)
 
 
 def test_what_was_loaded_travels_whole():

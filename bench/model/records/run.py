@@ -402,6 +402,11 @@ class Run(Record):
         return None if external is None else str(external.get("url"))
 
     @property
+    def over_wire(self) -> bool:
+        """Whether servers and generator are on several machines."""
+        return self.server_host is not None or self.generators is not None
+
+    @property
     def served_by(self) -> Host:
         """The machine of the servers."""
         return self.host if self.server_host is None else self.server_host
