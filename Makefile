@@ -32,7 +32,8 @@ PROXY_RETRIES ?=
 PROXY_KEEPALIVE ?=
 PROXY_SOCKET ?=
 PROXY_TLS ?=
-# Other machines that make the load, and the address of this one that they reach (docs/machines.md).
+# user@a,user@b: the load is made there. Or other machines that join, and the address of this one that they reach (docs/machines.md).
+GENERATORS =
 EXPECT_GENERATORS ?=
 LOST_GENERATOR ?=
 ADDRESS ?=
@@ -100,7 +101,8 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(call option,sittings,$(SITTINGS)) $(call option,precision,$(PRECISION)) $(call option,time-limit,$(TIME_LIMIT)) \
 	$(if $(BLOCKS),--blocks) \
 	$(call option,max-requests,$(MAX_REQUESTS)) $(call option,replacements,$(REPLACEMENTS)) \
-	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) $(call option,expect-generators,$(EXPECT_GENERATORS)) \
+	$(call option,launcher,$(LAUNCHER)) $(call option,resume,$(RUN)) \
+	$(call option,generators,$(GENERATORS)) $(call option,expect-generators,$(EXPECT_GENERATORS)) \
 	$(call option,lost-generator,$(LOST_GENERATOR)) $(call option,address,$(ADDRESS)) \
 	$(call option,server,$(SERVER)) $(call option,proxy,$(PROXY)) $(call option,proxy-retries,$(PROXY_RETRIES)) \
 	$(call option,proxy-keepalive,$(PROXY_KEEPALIVE)) $(call option,proxy-socket,$(PROXY_SOCKET)) \
@@ -119,7 +121,7 @@ help: ## List what can be made.
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
 		echo 'SITTINGS= PRECISION= TIME_LIMIT= BLOCKS= MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
-		echo 'SERVER=user@host: servers on another machine (docs/machines.md), PROXY=nginx or haproxy before servers here (docs/proxy.md),'; \
+		echo 'SERVER=user@host: servers on another machine, GENERATORS=user@a,user@b: the load (docs/machines.md), PROXY=nginx or haproxy before servers here (docs/proxy.md),'; \
 		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \

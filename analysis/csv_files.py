@@ -127,7 +127,7 @@ def _frame(content: bytes, file: CsvFile) -> pd.DataFrame:
         frame = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
     for column, value in file.older.items():
         if column not in frame.columns:
-            frame[column] = pd.Series(value, index=frame.index).astype(types[column])
+            frame[column] = np.full(len(frame), value)
     return frame
 
 

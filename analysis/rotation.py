@@ -56,8 +56,9 @@ def sums(results: Results) -> pd.DataFrame:
 
     `slices` counts them, `seconds` is how long they were; `metered_requests` and `metered_s` are those of
     slices of which the CPU time of the server is known. `begun_s` is how long all slices were, good or not,
-    where users were absent by the share that was there: latencies are of requests begun in any. The rest are sums of columns of slices.csv, NaN where
-    every slice lacks it. A cell without a good slice has zeros.
+    where users were absent by the share that was there: latencies are of requests that were begun in any. The
+    rest are sums of columns of slices.csv, NaN where every slice lacks it. A cell without a good slice has
+    zeros.
     """
     slices = results.slices
     summed = _summed(good(slices), ["cell"]).reindex(_rotated(results))

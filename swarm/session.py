@@ -38,6 +38,7 @@ from .control.process import QuitOutcome, claim, commands, emit, end_process, en
 from .control.rotation import Order, Rotation
 from .control.rotor import rotor_of
 from .control.scenarios import LoadError, Scenario, Scenarios
+from .control.segments import segments
 from .control.spawner import Spawner
 from .control.workers import (
     LIMIT_S,
@@ -81,6 +82,7 @@ class Session:
         self._ending = False
         self._rotation: Rotation | None = None
         self._expected = 0  # users of a rotation that must go on running, once all have been counted
+        self._carried = segments()  # when the load began
         scenarios.open(self._environment, self._runner)
         self._coordinator: Coordinator = coordinator_of(self._environment)
         self._apart = Apart()
@@ -154,7 +156,7 @@ class Session:
                 self._expected = 0
                 self._stop()
             self._check()
-            return rotation.finish(parts, self._why_silent)
+            return {**rotation.finish(parts, self._why_silent), "segments": segments().since(self._carried)}
         finally:
             self._rotation = None
 
@@ -184,11 +186,12 @@ class Session:
         event = {"event": "finished", "window": {"start": window[0], "end": window[1]}, **asdict(figures)}
         if self._workers is not None:
             event |= self._workers.report(lambda clients: self._apart.figures(clients, *window))
-        return event
+        return {**event, "segments": segments().since(self._carried)}
 
     def _begin_load(self) -> None:
         self._aborted = None
         self._stopped_by_file = self._quit_by_file = False
+        self._carried = segments()
         if self._workers is not None:
             self._workers.check()
             self._workers.begin_load()

@@ -70,7 +70,8 @@ OFF_TIMETABLE = Kind(
 )  # fmt: skip
 SKIPPED = Kind(
     "skipped-slices", "number", "Does the rotation hold?", "slices skipped",
-    "any that never began, or not in every process of the generator; a note up to `LEFT_OUT` of a cell's slices",
+    "any that never began, or not in every process of the generator; a note up to `LEFT_OUT` of a cell's "
+    "slices",
     "the generator came too late for them: they are left out",
     topics=("circumstances",),
 )  # fmt: skip
@@ -245,7 +246,8 @@ def skipped(measured: Measurements) -> Iterator[Finding]:
         share = (group["skipped"] / group["rounds"]).max()
         yield SKIPPED.found(
             f"{group['skipped'].sum():,.0f} of {counted(int(every), 'slice')} never began, or not in every "
-            "process of the generator, as their time was over: " + by_configuration(group, lambda rows: f"{rows['skipped'].sum():,.0f}"),
+            "process of the generator, as their time was over: "
+            + by_configuration(group, lambda rows: f"{rows['skipped'].sum():,.0f}"),
             spoils="little, as long as few slices are missing",
             advice="see whether the machine was suspended or had too much to do, and run again",
             scenario=scenario,

@@ -1,18 +1,23 @@
 """What it does to figures that servers and generator are on two machines."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 
 from analysis import counters
-from analysis.findings.finding import Finding, Kind, Measurements, finds
+from analysis.findings.finding import Finding, Kind, Measurements, at_loads, finds
+from analysis.words import listed
+from bench.model.records.run import Run, Wire
 
 # How well the clock of the other machine must be known, and keep, in milliseconds.
 CLOCK_MS = 5.0
+# Of what the network carries raw, beyond which it was the limit.
+LIMIT_SHARE = 0.8
 # Of the servers' CPUs, spent on the network and in no process.
 SOFTIRQ_SHARE = 0.05
 
 WIRE = Kind(
     "wire", "note", "What else happened?", "another machine",
-    "the servers are on another machine",
+    "servers and load are on several machines",
     "latencies hold the network; such runs are not compared with runs over loopback",
 )  # fmt: skip
 CLOCKS = Kind(
@@ -31,15 +36,30 @@ SOFTIRQ = Kind(
 )  # fmt: skip
 
 
+LIMIT = Kind(
+    "network-limit", "number", "Whose number is it?", "the network's limit",
+    f"`LIMIT_SHARE` = {LIMIT_SHARE:g} of what one connection carried before the run, into a generator's "
+    "machine or out of it, on average while there was load",
+    "a raw transfer is measured once, of all generators at the same time; all that their machines carry is "
+    "counted",
+    topics=("throughput",), note="the network was the limit",
+)  # fmt: skip
+
+
 @finds(WIRE)
 def wire(measured: Measurements) -> Iterator[Finding]:
-    """Servers on another machine."""
-    network = measured.results.run.network
-    if network is None or network.wire is None:
+    """Servers and load on several machines, and how far these are from each other."""
+    run = measured.results.run
+    ways = _ways(run)
+    if run.server_host is None and not ways:
         return
+    there = None if run.network is None or run.network.wire is None else run.network.wire.host
+    where = "the load comes from other machines"
+    if there is not None:
+        where = f"the servers are on another machine, {there}"
+    told = [f"{_way(each)}{f' from {name}' if name else ''}" for name, each in ways.items()]
     yield WIRE.found(
-        f"the servers are on another machine, {network.wire.host}: a connection takes "
-        f"{network.wire.connect_us.median:,.0f} µs to open, {network.wire.connect_us.max:,.0f} µs at most",
+        f"{where}: to open a connection takes {listed(told)}" if told else where,
         spoils="latencies as figures of the server alone, for they hold the way to it",
         advice="compare them with those of runs over the same network",
     )
@@ -58,6 +78,46 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
         spoils="CPU time per request, and what was lost at which replacement; latencies are by one clock",
         advice="have both machines keep their time (chrony, systemd-timesyncd), and measure again",
     )
+
+
+def _ways(run: Run) -> dict[str, Wire]:
+    """The ways to the servers that are known, by generator; "" is the machine of bench."""
+    machines = () if run.generators is None else run.generators.machines
+    if machines:
+        return {each.name: each.wire for each in machines if each.wire is not None}
+    return {} if run.network is None or run.network.wire is None else {"": run.network.wire}
+
+
+def _way(wire: Wire) -> str:
+    mtu = "" if wire.mtu is None else f", packets have up to {wire.mtu:,} bytes"
+    times = wire.connect_us
+    return f"{times.median:,.0f} µs ({times.min:,.0f} to {times.max:,.0f}{mtu})"
+
+
+@finds(LIMIT)
+def limit(measured: Measurements) -> Iterator[Finding]:
+    """Cells during which the network carried about as much as it can."""
+    ways = _ways(measured.results.run)
+    speeds = measured.results.finished["speeds"].reindex(measured.summary.index)
+    share = speeds.map(lambda of_each: _share_of_limit(of_each, ways))
+    for scenario, group in measured.summary[share > LIMIT_SHARE].groupby("scenario"):
+        yield LIMIT.found(
+            f"the network carried up to {share[group.index].max():.0%} of what it can at {at_loads(group)}",
+            spoils="throughput and latency there, which are the network's",
+            advice="have a faster network between the machines, or compare CPU per request",
+            scenario=scenario,
+            cells=group,
+        )
+
+
+def _share_of_limit(speeds: Mapping[str, tuple[float, float]], ways: Mapping[str, Wire]) -> float:
+    """What the busiest way carried, as a share of what it can; NaN where neither is known."""
+    shares = [
+        max(speeds[name][0] / way.raw.from_bytes_per_s, speeds[name][1] / way.raw.to_bytes_per_s)
+        for name, way in ways.items()
+        if way.raw is not None and name in speeds
+    ]
+    return max(shares, default=math.nan)
 
 
 @finds(SOFTIRQ)

@@ -137,12 +137,22 @@ def _asked(
             rich_help_panel=_BEHIND,
         ),
     ] = None,
+    generators: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER@HOST,…",
+            help="Have the load made on these machines, which `ssh USER@HOST` reaches without a password: "
+            "the suite starts a generator on each (docs/machines.md).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
     expect_generators: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Have the load made by so many other machines, which join by `bench worker --master`.",
+            help="Have the load made by so many other machines in all: those of --generators, and others "
+            "that join by `bench worker --master`.",
             rich_help_panel=_ELSEWHERE,
         ),
     ] = None,
@@ -158,8 +168,8 @@ def _asked(
         str | None,
         typer.Option(
             metavar="HOST[:PORT]",
-            help="The address of this machine that they reach; servers listen there, too. 127.0.0.1:5557 if "
-            "left out.",
+            help="The address of this machine that they reach; servers listen there, too. If left out, the "
+            "one that --generators were reached from, else 127.0.0.1; port 5557.",
             rich_help_panel=_ELSEWHERE,
         ),
     ] = None,
@@ -234,7 +244,7 @@ def _asked(
         "server": server,
         "proxy": proxy,
         "proxy_retries": proxy_retries,
-        "generators": _generators(expect_generators, lost_generator),
+        "generators": _generators(words(generators), expect_generators, lost_generator),
         "proxy_keepalive": proxy_keepalive,
         "proxy_socket": proxy_socket,
         "proxy_tls": proxy_tls or None,
@@ -290,9 +300,9 @@ def succeeded(result: Result, command: str) -> bool:
     return not result.outcome.failed and unserved is None
 
 
-def _generators(expected: int | None, lost: str | None) -> dict[str, Any] | None:
+def _generators(machines: list[str] | None, expected: int | None, lost: str | None) -> dict[str, Any] | None:
     """What these options change in ``[generators]``; ``None``: nothing."""
-    given = {"expected": expected, "lost": lost}
+    given = {"machines": machines, "expected": expected, "lost": lost}
     return {key: value for key, value in given.items() if value is not None} or None
 
 

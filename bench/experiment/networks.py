@@ -45,11 +45,9 @@ def wanted(
     It is one of its own, unless something outside of it is needed.
 
     Raises:
-        UsageError: what was asked for contradicts itself, or what else was asked for.
+        UsageError: as ``check``.
     """
-    _check(launcher, asked)
-    if plan.generators is not None:
-        _check_generators(plan, launcher, asked)
+    check(plan, launcher, asked)
     if plan.external is not None or launcher == Remote.name:
         return None
     if launcher == Compose.name:
@@ -58,6 +56,13 @@ def wanted(
     if asked.network == OWN or (because is None and not asked.steer_host):
         return Wanted(split.generator, steered=asked.steered)
     return Wanted(split.generator, own=False, because=because, steer_host=asked.steer_host)
+
+
+def check(plan: Plan, launcher: str, asked: Asked) -> None:
+    """Raise ``UsageError`` where what was asked for contradicts itself, the launcher, or the plan."""
+    _check(launcher, asked)
+    if plan.generators is not None:
+        _check_generators(plan, launcher, asked)
 
 
 def _check(launcher: str, asked: Asked) -> None:

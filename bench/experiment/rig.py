@@ -141,6 +141,8 @@ class Rig:
             if self.database is not None:
                 stack.enter_context(self.database)
             if self._session is not None:
+                if (generators := self._session.generators) is not None:
+                    stack.enter_context(generators.at_work(self.launcher, self.folder))
                 stack.enter_context(self._session)
                 self._session.gather()
             self._entered = stack.pop_all()
@@ -178,4 +180,5 @@ def _session(
         folder=locustfiles.folder_of_users(plan) or ROOT,
         import_s=plan.import_s,
         generators=generators,
+        apart=not launcher.servers_here,
     )

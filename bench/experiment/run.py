@@ -84,8 +84,10 @@ def run(request: Request, console: Console) -> Result:
     resumed = None if request.resume is None else results.find(request.results, request.resume)
     _check_load(inputs.plan, request)
     launcher = _launcher(request, resumed, inputs.plan, say)
-    gathering = generators.gathering(inputs.plan, request.address, launcher)
-    split = _split(inputs, launcher, say)
+    asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
+    networks.check(inputs.plan, launcher.name, asked)
+    gathering = generators.gathering(inputs.plan, request.address, launcher, say)
+    split = gathering.beside(_split(inputs, launcher, say), launcher, say)
     inputs = inputs.on(len(split.server))
     proxy = proxies.find(inputs.plan, split.own, launcher.find_proxy)
     environments = make_environments(inputs, launcher, say)
@@ -97,12 +99,12 @@ def run(request: Request, console: Console) -> Result:
     inputs, sittings, rotating = arrange(
         inputs, environments, refused, split, _held(request, resumed, launcher), say
     )
-    asked = networks.Asked(request.network, request.steer_host, request.port, request.steered)
     wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
     host.allow_open_files(inputs.plan.most_users, split.processes)
     plan, described = inputs.plan, describe(inputs, split, environments, proxy)
     if not sittings and not _planned(inputs, rotating, environments, seed=0):
         raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")
+    gathering.equip(plan, inputs.paths(without=environments.lacking))
     with RunFolder(_folder(request, resumed, described, say)) as folder:
         record = begin(folder, described, request.seed)
         rotation = begin_rotation(record, folder, sittings, rotating)
@@ -178,7 +180,8 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
 
 def _launcher_of(plan: Plan) -> str | None:
     """The only launcher that a plan may have, if that is so: generators elsewhere reach no container."""
-    return Processes.name if plan.generators is not None and plan.external is None else None
+    started_here = plan.external is None and plan.server is None
+    return Processes.name if plan.generators is not None and started_here else None
 
 
 def _held(request: Request, resumed: Path | None, launcher: Launcher) -> dict[str, Any]:

@@ -133,12 +133,14 @@ class Session:
         folder: Path = ROOT,
         import_s: float = IMPORT_S,
         generators: Generators | None = None,
+        apart: bool = False,
     ) -> None:
         """``start`` starts ``command`` as ``processes.spawn`` or ``Launcher.start_program`` does.
 
         ``log`` takes its standard error; ``say`` gets notes for people. ``folder`` is the working folder of
         its users. Each of its processes may take ``import_s`` seconds to import the scenarios, and a cell
         ``slack_s`` seconds beyond its load. ``generators`` are those of other machines that make its load.
+        ``apart``: the servers are on another machine, and what the network to it carries is of interest.
         """
         self._spawn = start
         self._command = command
@@ -149,8 +151,9 @@ class Session:
         self._folder = folder
         self._import_s = import_s
         self.generators = generators
+        self._apart = apart
         self._machines: list[dict[str, Any]] | None = None  # of the last load
-        self._segments: dict[str, int] | None = None  # likewise
+        self._segments: dict[str, Any] | None = None  # likewise
         self._settings_noted = False
         self._dialogue: Dialogue | None = None
         self._ready: Event | None = None
@@ -229,15 +232,15 @@ class Session:
             self._end()
             raise
         if event["event"] == "failed":
-            if self.generators is not None:
-                self.generators.lose(event.get("lost", ()))
+            why = "" if self.generators is None else self.generators.lose(event.get("lost", ()))
             if event.get("over"):
                 self._end()
             where = f"; see {shown(self._log)}" if event.get("see_log") else ""
             # The generator may notice a dying server before we do: the better reason wins.
-            raise CellError(watch() or f"{event['reason']}{where}")
+            raise CellError(watch() or f"{event['reason']}{why}{where}")
         if self.generators is not None:
             self._machines = self.generators.finished(event)
+        if self._apart or self.generators is not None:
             self._segments = event["segments"]
         return event
 
@@ -291,7 +294,8 @@ class Session:
             processes = sum(len(each["processes"]) for each in self._machines)
             elsewhere = {"machines": self._machines, "segments": self._segments}
             return {"cpus": [], "processes": processes, "engine": engine, **elsewhere}
-        return {"cpus": list(self._cpus), "processes": self._ready["processes"], "engine": engine}
+        here = {"cpus": list(self._cpus), "processes": self._ready["processes"], "engine": engine}
+        return here | ({"segments": self._segments} if self._apart else {})
 
     def _start(self) -> None:
         self._end()
@@ -307,6 +311,8 @@ class Session:
         def check() -> None:
             if (reason := watch()) is not None:
                 raise CellError(reason)
+            if self.generators is not None:
+                self.generators.check_started()
 
         if self._dialogue is None or not self._dialogue.running:
             self._start()

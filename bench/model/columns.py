@@ -27,7 +27,7 @@ class Column(NamedTuple):
     name: str
     kind: Kind
     meaning: str = ""
-    older: str | None = None
+    older: int | None = None
     """The value of every row of runs from before the column; ``None``: all have it."""
 
     @property
@@ -63,7 +63,7 @@ class CsvFile:
         return {column.name: column.kind for column in self.columns}
 
     @property
-    def older(self) -> dict[str, str]:
+    def older(self) -> dict[str, int]:
         """The values of columns that files of older runs lack."""
         return {column.name: column.older for column in self.columns if column.older is not None}
 
@@ -313,9 +313,9 @@ FILES = {
             Column(
                 "absent",
                 "int64",
-                "users of the cell whose process of the generator came too late for the slice: above 0 it does "
-                "not count; missing in older runs, where such slices had no row",
-                older="0",
+                "users of the cell whose process of the generator came too late for the slice: above 0 it "
+                "does not count; missing in older runs, where such slices had no row",
+                older=0,
             ),
         ),
         of_rotation=True,

@@ -53,6 +53,8 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
         )
     if "generators" in changed:
         before = {} if plan.generators is None else plan.generators.model_dump()
+        if "machines" in changed["generators"]:  # which are counted anew
+            before.pop("expected", None)
         changed["generators"] = {**before, **changed["generators"]}
     names = changed.pop("scenarios", None) or plan.loaded
     probed = {probe.scenario for probe in plan.probes}

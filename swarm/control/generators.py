@@ -34,7 +34,7 @@ from .joining import (
     clock_here,
     why_unlike,
 )
-from .segments import Segments, segments
+from .segments import Segments
 from .workers import LIMIT_S, Figures, LocalWorkers, NotReadyError, Workers
 
 JOIN_S: Final = 600.0
@@ -96,7 +96,6 @@ class Generators(Workers):
         self._lost: list[str] = []
         self._told: list[str] = []  # of those
         self._is_closed = False
-        self._sent = segments()
         self._asked: dict[int, AsyncResult[Mapping[str, Any]]] = {}
         locust.runners.HEARTBEAT_LIVENESS = 2 * SILENT_S
         self.runner = environment.create_master_runner(host, port)
@@ -289,7 +288,6 @@ class Generators(Workers):
 
     def begin_load(self) -> None:
         """Read all clocks, and have all generators keep to the ones here in the load that comes."""
-        self._sent = segments()
         shown = self._look_at_all()
         here = clock_here()
         for each in self.present:
@@ -302,7 +300,7 @@ class Generators(Workers):
         self.round_trip_s = max((each.clocks.most for each in shown.values()), default=0) / 1e9
 
     def report(self, figures: Figures) -> dict[str, Any]:
-        """The generators, what each of them did, its clock before and after the load, and what TCP sent."""
+        """The generators, what each did, its clock before and after the load, and what its TCP sent."""
         after = self._look_at_all()
         told = []
         for each in self.present:
@@ -313,7 +311,7 @@ class Generators(Workers):
             }
             sent = None if first is None or last is None else last.segments.since(first.segments)
             told.append({**each.record(), **figures(each.clients), "segments": sent, "clock": clock})
-        return {"generators": told, "segments": segments().since(self._sent)}
+        return {"generators": told}
 
     def _look_at(self, generator: Generator) -> Showing | None:
         trips: list[RoundTrip] = []

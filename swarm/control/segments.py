@@ -1,26 +1,41 @@
-"""What TCP has sent on this machine, and sent again."""
+"""What the network of this machine has carried, and what TCP has sent again."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
 
-SNMP = Path("/proc/self/net/snmp")
+TABLES: Final = Path("/proc/self/net")
 
 
 class Segments(NamedTuple):
-    """Segments of this network namespace so far; `retransmitted` ones were sent again."""
+    """What this network namespace has carried so far, its loopback device included.
+
+    TCP's segments `sent`, of which some were `retransmitted`; bytes of all IP packets; and when that was, by
+    the engine's clock (ns).
+    """
 
     sent: int
     retransmitted: int
+    in_bytes: int
+    out_bytes: int
+    at_ns: int
 
-    def since(self, before: Segments) -> dict[str, int]:
-        """What came since then."""
-        return {name: now - then for name, now, then in zip(self._fields, self, before, strict=True)}
+    def since(self, before: Segments) -> dict[str, Any]:
+        """What came since then, in so many `seconds`."""
+        grown = {name: now - then for name, now, then in zip(self._fields, self, before, strict=True)}
+        seconds = grown.pop("at_ns") / 1e9
+        return {**grown, "seconds": round(seconds, 3)}
 
 
-def segments(table: Path = SNMP) -> Segments:
-    """What the kernel counts by now (proc_net(5)). Raises OSError."""
-    names, values = (line.split() for line in table.read_text().splitlines() if line.startswith("Tcp: "))
-    counts = dict(zip(names, values, strict=True))
-    return Segments(int(counts["OutSegs"]), int(counts["RetransSegs"]))
+def segments(tables: Path = TABLES) -> Segments:
+    """What the kernel counts by now (proc_net(5), its `netstat` and `snmp`). Raises OSError."""
+    tcp, ip = _row(tables / "snmp", "Tcp:"), _row(tables / "netstat", "IpExt:")
+    sent, again = int(tcp["OutSegs"]), int(tcp["RetransSegs"])
+    return Segments(sent, again, int(ip["InOctets"]), int(ip["OutOctets"]), perf_counter_ns())
+
+
+def _row(table: Path, name: str) -> dict[str, str]:
+    names, values = (line.split() for line in table.read_text().splitlines() if line.startswith(f"{name} "))
+    return dict(zip(names, values, strict=True))

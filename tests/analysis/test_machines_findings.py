@@ -73,6 +73,21 @@ def test_a_move_that_the_round_trips_explain_is_none(elsewhere):
     assert elsewhere(clock(0.0, least=4.0), clock(1.9, least=4.0)).found(machines.CLOCKS.name) == []
 
 
+def test_the_way_of_each_generator_to_the_servers_is_noted(elsewhere):
+    folder = elsewhere().results.directory
+    path = folder / "run.json"
+    document = json.loads(path.read_text())
+    times = {"min": 90.0, "median": 120.0, "max": 300.0}
+    way = {"host": "a", "address": "192.0.2.1", "mtu": 1400, "connect_us": times}
+    document["generators"]["machines"][0]["wire"] = way
+    path.write_text(json.dumps(document))
+    (note,) = study(folder).found(wire.WIRE.name)
+    assert note.message == (
+        "the load comes from other machines: to open a connection takes 120 µs (90 to 300, packets have up "
+        "to 1,400 bytes) from a"
+    )
+
+
 def test_a_lost_generator_is_named(elsewhere):
     (finding,) = elsewhere(lost=True).found(machines.LOST.name)
     assert finding.message == "a generator was lost during the run: a"

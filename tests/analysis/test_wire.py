@@ -51,7 +51,10 @@ def kinds(folder):
 
 def test_that_latencies_hold_the_network_is_noted(over_wire):
     found = kinds(over_wire())
-    assert found[wire.WIRE.name].severity == "note" and "me@there" in found[wire.WIRE.name].message
+    noted = found[wire.WIRE.name]
+    assert noted.severity == "note" and noted.message.endswith(
+        "me@there: to open a connection takes 100 µs (90 to 1,000, packets have up to 1,500 bytes)"
+    )
     assert wire.CLOCKS.name not in found and "unsteered" not in found
 
 
@@ -88,6 +91,23 @@ def test_what_the_network_takes_of_the_servers_machine_is_told(over_wire):
 
     assert with_share(0.02) is None
     assert "up to 10% of the servers' CPUs" in with_share(0.1).message
+
+
+@pytest.mark.parametrize(("in_bytes", "told"), [(70_000_000, None), (90_000_000, "90% of what it can")])
+def test_a_network_that_carries_what_it_can_is_told(over_wire, in_bytes, told):
+    folder = over_wire()
+    path = folder / "run.json"
+    document = json.loads(path.read_text())
+    document["network"]["wire"]["raw"] = {"from_bytes_per_s": 5e7, "to_bytes_per_s": 1e9}
+    path.write_text(json.dumps(document))
+    for cell in folder.glob("*/*/*/*/cell.json"):
+        record = json.loads(cell.read_text())
+        if record["generator"] is not None:
+            carried = {"in_bytes": in_bytes, "out_bytes": 1, "seconds": 2.0}
+            record["generator"]["segments"] = {"sent": 1, "retransmitted": 0, **carried}
+            cell.write_text(json.dumps(record))
+    found = kinds(folder).get(wire.LIMIT.name)
+    assert (found is None) if told is None else (told in found.message and found.configurations)
 
 
 def test_both_machines_and_the_way_are_named(over_wire):

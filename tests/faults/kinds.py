@@ -20,7 +20,7 @@ from bench.machine.network import STATE
 from bench.model.files import ROOT
 from tests import plans
 from tests.bench.commands import LIGHT, start_run
-from tests.bench.launch.remote.wire import Wire, kept, namespace, why_not
+from tests.bench.launch.remote.wire import Elsewhere, Wire, kept, namespace, why_not
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
 from tests.compose.real.engine import containers
 from tests.patience import LONG_S, wait_until
@@ -82,7 +82,7 @@ def _here(_folder: Path) -> Iterator[Where]:
 def _wired(folder: Path) -> Iterator[Where]:
     """With servers on another machine, at the other end of a wire."""
     cpus = sorted(os.sched_getaffinity(0))
-    with Wire(folder, kept(folder / "cache"), cpus[:1]) as wire:
+    with Wire(folder, there=Elsewhere(kept(folder / "cache"), cpus[:1])) as wire:
         os.environ.update(wire.environment)
         yield Where(wire.here("taskset", "-c", str(cpus[-1])), changes=["--server", "there"])
 

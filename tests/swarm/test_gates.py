@@ -202,7 +202,8 @@ def test_slices_of_several_processes_are_added():
     first = a_slice(start=1.0, end=2.0, requests=3, in_flight=1, cpu_s={"a": 0.5, "b": None}, busy_s=0.9)
     second = a_slice(start=1.2, end=2.2, requests=4, failures=2)
     alone, unloaded = a_slice(round=1, requests=5), a_slice(round=2)
-    parts = [Part([first], {}, [], {"a": 3}), Part([second, alone], {}, [], {"a": 2}), Part([unloaded], {}, [])]
+    reader = Part([unloaded], {}, [])
+    parts = [Part([first], {}, [], {"a": 3}), Part([second, alone], {}, [], {"a": 2}), reader]
     whole, missed = merged_slices([Part.unpacked(part.packed()) for part in reversed(parts)])
     assert (whole.requests, whole.failures, whole.in_flight, whole.busy_s) == (7, 2, 1, 0.9)
     assert (whole.start, whole.end) == pytest.approx((1.1, 2.1))

@@ -129,15 +129,19 @@ def test_what_each_recorded_is_counted_apart_within_the_window():
     assert apart.figures(["a"], 5, 7)["requests"] == 0
 
 
-def test_what_tcp_has_sent_is_what_the_kernel_counts(tmp_path):
-    table = tmp_path / "snmp"
+def test_what_was_carried_is_what_the_kernel_counts(tmp_path):
+    table, octets = tmp_path / "snmp", tmp_path / "netstat"
+    octets.write_text("TcpExt: SyncookiesSent\nTcpExt: 3\nIpExt: InOctets OutOctets\nIpExt: 500 700\n")
     table.write_text(
         "Ip: Forwarding DefaultTTL\nIp: 1 64\n"
         "Tcp: ActiveOpens OutSegs RetransSegs InErrs\nTcp: 7 1000 20 0\n"
         "Udp: OutDatagrams\nUdp: 5\n"
     )
-    before = segments(table)
-    assert before == (1000, 20)
+    before = segments(tmp_path)
+    assert before[:4] == (1000, 20, 500, 700)
     table.write_text(table.read_text().replace("1000 20", "1600 23"))
-    assert segments(table).since(before) == {"sent": 600, "retransmitted": 3}
-    assert segments().sent > 0
+    octets.write_text(octets.read_text().replace("500 700", "1500 701"))
+    grown = segments(tmp_path).since(before)
+    assert grown.pop("seconds") >= 0
+    assert grown == {"sent": 600, "retransmitted": 3, "in_bytes": 1000, "out_bytes": 1}
+    assert segments().sent > 0 and segments().in_bytes > 0

@@ -39,6 +39,15 @@ def of_suite() -> dict[str, Path]:
     return {str(path.relative_to(ROOT)): path for path in found}
 
 
+def of_generator(home: Path) -> dict[str, Path]:
+    """The files of the suite that a generator needs, and those of its scenarios' folder, if that is here."""
+    found = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "swarm").rglob("*.py"))}
+    found |= {str(path.relative_to(ROOT)): path for path in (ROOT / "requirements").glob("constraints.txt")}
+    if home.is_relative_to(ROOT):
+        found |= {str(home.relative_to(ROOT) / name): path for name, path in of_folder(home).items()}
+    return found
+
+
 def in_suite(path: Path) -> str | None:
     """Where a file lies in the suite's copy; ``None`` if it is none of that."""
     whole = path.resolve()

@@ -6,6 +6,7 @@ import itertools
 import secrets
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from bench.launch.remote import reach
 from bench.launch.remote.link import Link
 from bench.launch.remote.machine import Machine
 from bench.launch.remote.program import RemoteProgram
+from bench.launch.remote.reach import Listening
 from bench.launch.remote.serve import RemoteServe
 from bench.launch.remote.sharing import split_apart
 from bench.launch.remote.ssh import FAILED, RemoteError
@@ -92,10 +94,15 @@ class Remote(ServingLauncher, LocalPrograms):
         """See that clients reach what listens there, and how far away it is."""
         self._ports = self._every_port()
         self._prepare()
-        wire = reach.measure(self.machine.link, self.address, self._ports)
+        with self.reachable() as listening:
+            wire = reach.measure(listening)
         sysctls = self.machine.facts["sysctls"]
         self._joined = Joined(None, facts((), _NOT_STEERED, sysctls, namespace=False) | {"wire": wire})
         return self
+
+    def reachable(self) -> AbstractContextManager[Listening]:
+        """Have a port listened at there, where servers will be; raises ``RemoteError``."""
+        return reach.there(self.machine.link, self.address, self._ports)
 
     def _prepare(self) -> None:
         """Have the agent keep to its CPUs, and servers as many open files as they would have here."""

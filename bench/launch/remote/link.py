@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from bench.launch.remote.clock import Clock
 from bench.launch.remote.mirror import Mirror
-from bench.launch.remote.ssh import Host, RemoteError
+from bench.launch.remote.ssh import NOT_RESPONDING, SILENCE_S, Host, RemoteError
 from bench.machine.processes import uninterrupted, wait_or_kill
 
 # More often than the agent's own limit: it ends where no command comes.
@@ -103,13 +103,21 @@ class Link:
         Raises:
             RemoteError: there is none: the connection is lost, or the time over.
         """
+        return self.asked(do, timeout_s=timeout_s, **fields)()
+
+    def asked(self, do: str, /, timeout_s: float = _ANSWER_S, **fields: Any) -> Callable[[], dict[str, Any]]:
+        """Send a command; what is returned waits for its answer, and raises as ``ask`` does."""
         with self._news:
             self._number += 1
             number = self._number
         self.send(do, id=number, **fields)
-        self._await(lambda: number in self._answers, timeout_s)
-        with self._news:
-            return self._answers.pop(number)
+
+        def answer() -> dict[str, Any]:
+            self._await(lambda: number in self._answers, timeout_s)
+            with self._news:
+                return self._answers.pop(number)
+
+        return answer
 
     def ping(self) -> None:
         """Note a round trip; raises as ``ask``."""
@@ -151,8 +159,9 @@ class Link:
         listener = threading.Thread(target=_keep_last, args=(self._process.stderr, said), daemon=True)
         listener.start()
         why: RemoteError | None = None
+        heard = time.monotonic()
         for line in self._process.stdout:
-            now = time.time()
+            now, heard = time.time(), time.monotonic()
             try:
                 self._take(json.loads(line), now)
             except ValueError:  # no event: what a shell says when it starts
@@ -162,8 +171,10 @@ class Link:
                 self._process.kill()
         self._process.wait()
         listener.join(1.0)
+        # ssh tells that of itself only where it tells much else as well.
+        silent = time.monotonic() - heard > SILENCE_S - _PING_S
         with self._news:
-            self._lost = why or self.host.lost(b"".join(said))
+            self._lost = why or self.host.lost(b"".join(said) or (NOT_RESPONDING if silent else b""))
             for mirror in self._mirrors.values():
                 mirror.ended.set()
             self._news.notify_all()

@@ -1,4 +1,4 @@
-"""A machine that serves: what is copied to it, what is made there, and how programs are run there."""
+"""Another machine: what is copied to it, what is made there, and how programs are run there."""
 
 import atexit
 import contextlib
@@ -33,14 +33,16 @@ if sys.version_info >= (3, 11): print(sys.executable)' 2>/dev/null) || continue
 done
 printf '%s\\n' '' "$(python3 --version 2>&1)" "$(uname -s)" "$(uname -m)"
 """
-_MAKE_OWN_ENVIRONMENT = """
+_MAKE_ENVIRONMENT = """
 set -eu
-test -e "$1/whole" && "$1/bin/python" -c 'import psutil' 2>/dev/null && exit
+made="$1" python="$2"
+shift 2
+test -e "$made/whole" && "$made/bin/python" -c '' 2>/dev/null && exit
 echo made
-mkdir -p "$(dirname "$1")"
-"$2" -m venv --clear "$1" >&2
-"$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$3" >&2
-: > "$1/whole"
+mkdir -p "$(dirname "$made")"
+"$python" -m venv --clear "$made" >&2
+"$made/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" >&2
+: > "$made/whole"
 """
 _MOST_BYTES = 512 << 20
 
@@ -60,9 +62,13 @@ class Machine:
         self.host = host
         self._say = say
         self._copied: set[str] = set()
-        self._base, self._cache = self._find_python()
-        self.suite = self._copy(files.of_suite(), "suite", "the programs of the suite that run there")
-        self._python = self._own_environment()
+        self._base, self._cache, self._architecture = self._find_python()
+        self.suite = self.copy(files.of_suite(), "suite", "the programs of the suite that run there")
+        # psutil is what programs there have beside the standard library.
+        psutil = files.pinned("psutil")
+        self._python = self.interpreter(
+            f"agent-{psutil.replace('==', '-')}", [psutil], "what watches programs there"
+        )
         self._link: Link | None = None
         atexit.register(self.close)
         self.facts: dict[str, Any] = self.link.hello["facts"]
@@ -86,17 +92,15 @@ class Machine:
             self._link.close()
             self._link = None
 
-    def _find_python(self) -> tuple[str, str]:
-        """The interpreter there for programs of the suite, and the folder of what is kept there."""
+    def _find_python(self) -> tuple[str, str, str]:
+        """The interpreter there for programs of the suite, the folder of what is kept, the architecture."""
         done = self.host.run(["sh", "-s"], _FIND_PYTHON.encode(), timeout_s=60.0)
         lines = done.stdout.decode(errors="replace").splitlines()
         if done.returncode != 0 or len(lines) < 4:
             raise self.host.failed(done, "looking for a Python there")
         python, cache, system, architecture = lines[-4:]
         if system != "Linux":
-            raise RemoteError(
-                f"{self.host} runs {system} ({architecture}): only on Linux can servers be metered"
-            )
+            raise RemoteError(f"{self.host} runs {system} ({architecture}): what runs there needs Linux")
         if not python:
             least = ".".join(map(str, _LEAST_PYTHON))
             found = cache if cache.startswith("Python ") else "there is no python3"
@@ -104,15 +108,21 @@ class Machine:
                 f"{self.host} has no Python {least} or newer with venv ({found}): install one there "
                 "(Debian: apt install python3-venv; or pyenv)"
             )
-        return python, cache
+        return python, cache, architecture
 
-    def _own_environment(self) -> str:
-        """The interpreter of what runs there; psutil is what it has beside the standard library."""
-        pinned = files.pinned("psutil")
-        folder = f"{self._cache}/venvs/agent-{pinned.replace('==', '-')}"
-        words = ["sh", "-c", _MAKE_OWN_ENVIRONMENT, "sh", folder, self._base, pinned]
-        if b"made" in self.host.check(words, f"making an environment with {self._base}").split():
-            self._say(f"{self.host}: made an environment for what meters there (once)")
+    def interpreter(self, name: str, wanted: Sequence[str], what: str) -> str:
+        """The interpreter of an environment there, made if it is not there; ``what`` it is for is for people.
+
+        ``wanted`` are arguments of ``pip install``, and ``name`` is to tell it from all that have others.
+
+        Raises:
+            RemoteError: it cannot be made; with pip's last line.
+        """
+        folder = f"{self._cache}/venvs/{name}"
+        words = ["sh", "-c", _MAKE_ENVIRONMENT, "sh", folder, self._base, *wanted]
+        made = self.host.check(words, f"making an environment with {self._base} ({self._architecture})")
+        if b"made" in made.split():
+            self._say(f"{self.host}: made an environment for {what} (once)")
         return f"{folder}/bin/python"
 
     def _in_suite(self, module: str, *arguments: str) -> list[str]:
@@ -205,7 +215,7 @@ class Machine:
         """Where a file is there, beside others that it names by relative paths; raises as ``put``."""
         whole = [file.resolve() for file in (path, *others)]
         common = Path(os.path.commonpath([file.parent for file in whole]))
-        folder = self._copy({str(file.relative_to(common)): file for file in whole}, "files")
+        folder = self.copy({str(file.relative_to(common)): file for file in whole}, "files")
         return f"{folder}/{whole[0].relative_to(common)}"
 
     def put(self, path: Path) -> str:
@@ -214,18 +224,25 @@ class Machine:
             return f"{self.suite}/{place}"
         if path.is_file():
             return self.put_together(path, ())
-        content = files.of_folder(path)
-        size = sum(file.stat().st_size for file in content.values())
-        if size > _MOST_BYTES:
-            raise UsageError(
-                f"{path} has {size >> 20} MiB, more than is copied to {self.host} ({_MOST_BYTES >> 20} MiB): "
-                "name the folder of the app alone (APP_DIR=)"
-            )
-        return self._copy(content, "apps", str(path))
+        return self.copy(files.of_folder(path), "apps", str(path))
 
-    def _copy(self, content: Mapping[str, Path], kind: str, what: str | None = None) -> str:
+    def copy(self, content: Mapping[str, Path], kind: str, what: str | None = None) -> str:
+        """Where files are there in a folder of their own, by their paths in it, copied if need be.
+
+        ``kind`` names the folder that it lies in; ``what`` it is is said, if anything.
+
+        Raises:
+            RemoteError: as ``Host.copy_tree``.
+            UsageError: it is more than a run copies.
+        """
         folder = f"{self._cache}/{kind}/{digest(content)}"
         if folder not in self._copied:
+            size = sum(file.stat().st_size for file in content.values())
+            if size > _MOST_BYTES:
+                raise UsageError(
+                    f"{what or kind}: {size >> 20} MiB are more than is copied to {self.host} "
+                    f"({_MOST_BYTES >> 20} MiB): name the folder of the app alone (APP_DIR=)"
+                )
             if self.host.copy_tree(content, folder) and what is not None:
                 self._say(f"{self.host}: copied {what}, {len(content)} files (once)")
             self._copied.add(folder)

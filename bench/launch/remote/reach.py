@@ -1,77 +1,138 @@
-"""Whether clients here reach what listens on another machine, and how far away it is."""
+"""Whether clients reach what listens on another machine, how far away it is, and what the network carries."""
 
 import itertools
-import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from bench.launch.remote.link import Link
 from bench.launch.remote.ssh import RemoteError
+from bench.launch.remote.there import wire
 
-_CONNECT_S = 5.0
-_CONNECTS = 30
 _PORT_TRIES = 20
-_IP_MTU, _DISCARD = 14, 9  # <linux/in.h>, ip(7); nothing is sent
 
 
-def measure(link: Link, address: str, ports: Iterator[int]) -> dict[str, Any]:
-    """Connect to one of the ports there; returns ``wire`` of the ``network`` of ``run.json``, but its clock.
+@dataclass(frozen=True)
+class Listening:
+    """Where something takes connections for a moment, and on which machine that is, for people."""
+
+    machine: str
+    address: str
+    port: int
+
+
+@contextmanager
+def there(link: Link, address: str, ports: Iterator[int]) -> Iterator[Listening]:
+    """Have one of the ports there listened at.
 
     Raises:
-        RemoteError: nothing can listen there, or it cannot be reached.
+        RemoteError: nothing can listen there.
     """
-    port = _listening(link, address, itertools.islice(ports, _PORT_TRIES))
+    why = None
+    for port in itertools.islice(ports, _PORT_TRIES):
+        why = link.ask("listen", address=address, port=port)["why"]
+        if why is None:
+            try:
+                yield Listening(str(link.host), address, port)
+            finally:
+                link.ask("unlisten")
+            return
+    raise RemoteError(f"{link.host}: nothing can listen at {address} there: {why}")
+
+
+@contextmanager
+def here(address: str, port: int = 0) -> Iterator[Listening]:
+    """Have a port of this machine listened at, any free one unless it is given.
+
+    Raises:
+        RemoteError: nothing can listen there.
+    """
     try:
-        times_s = [_connect_s(link, address, port) for _ in range(_CONNECTS)]
-    finally:
-        link.ask("unlisten")
-    ordered = sorted(times_s)
+        listener = wire.Listener(address, port)
+    except OSError as error:
+        at = f"{address}:{port}" if port else address
+        why = (error.strerror or str(error)).partition(" (")[0]
+        raise RemoteError(
+            f"nothing can listen at {at} on this machine: {why}; "
+            "name one of its addresses, which generators reach, and a free port: --address (ADDRESS=)"
+        ) from error
+    with listener:
+        yield Listening("this machine", address, listener.port)
+
+
+def measure(listening: Listening) -> dict[str, Any]:
+    """The way from here to another machine: ``wire`` of the ``network`` of ``run.json``, but its clock.
+
+    Raises:
+        RemoteError: it cannot be reached.
+    """
+    address, port = listening.address, listening.port
+    try:
+        connected, carried = wire.connect(address, port), wire.transfer(address, port)
+    except OSError as error:
+        raise RemoteError(
+            f"{listening.machine}: what listens at {address}:{port} there is not reached from here "
+            f"({error.strerror or 'no answer'}); open ports from {port} on between the two "
+            "machines, or name others with --port"
+        ) from error
+    return {"host": listening.machine, **_described(listening, connected), "raw": carried}
+
+
+def measure_from(links: Mapping[str, Link], listening: Listening) -> dict[str, dict[str, Any]]:
+    """The same from other machines, by names: one connects after the other, then all transfer at once.
+
+    So each has what the network leaves it when all make load.
+
+    Raises:
+        RemoteError: one of them does not reach it.
+    """
+    found = {name: _answer(link, listening, _ask(link, "connect", listening)) for name, link in links.items()}
+    under_way = {name: _ask(link, "transfer", listening) for name, link in links.items()}
     return {
-        "host": str(link.host),
-        "address": address,
-        "mtu": _mtu_towards(address),
+        name: {
+            "host": str(link.host),
+            **_described(listening, found[name]),
+            "raw": _answer(link, listening, under_way[name]),
+        }
+        for name, link in links.items()
+    }
+
+
+def check_from(link: Link, listening: Listening) -> None:
+    """Raise ``RemoteError`` if another machine does not reach what listens."""
+    _answer(link, listening, _ask(link, "connect", listening))
+
+
+def _ask(link: Link, do: str, listening: Listening) -> Callable[[], dict[str, Any]]:
+    return link.asked(do, address=listening.address, port=listening.port)
+
+
+def _answer(link: Link, listening: Listening, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    found = answer()
+    if found["why"] is not None:
+        address, port = listening.address, listening.port
+        raise RemoteError(
+            f"{link.host}: what listens at {address}:{port} ({listening.machine}) is not reached from there "
+            f"({found['why']}); open ports from {port} on between the two, or name another address of this "
+            "machine (ADDRESS=)"
+        )
+    result: dict[str, Any] = found["found"]
+    return result
+
+
+def _described(listening: Listening, connected: Mapping[str, Any]) -> dict[str, Any]:
+    ordered = sorted(connected["times_s"])
+    return {
+        "address": listening.address,
+        "mtu": connected["mtu"],
         "connect_us": {
             "min": _us(ordered[0]),
             "median": _us(median(ordered)),
             "max": _us(ordered[-1]),
         },
     }
-
-
-def _listening(link: Link, address: str, ports: Iterator[int]) -> int:
-    """A port there that the agent listens on."""
-    why = None
-    for port in ports:
-        why = link.ask("listen", address=address, port=port)["why"]
-        if why is None:
-            return port
-    raise RemoteError(f"{link.host}: nothing can listen at {address} there: {why}")
-
-
-def _connect_s(link: Link, address: str, port: int) -> float:
-    """How long it takes until a connection is there: a round trip of the network."""
-    begun = time.perf_counter()
-    try:
-        with socket.create_connection((address, port), _CONNECT_S):
-            return time.perf_counter() - begun
-    except OSError as error:
-        raise RemoteError(
-            f"{link.host}: what listens at {address}:{port} there is not reached from here "
-            f"({error.strerror or 'no answer'}); open ports from {port} on between the two "
-            "machines, or name others with --port"
-        ) from error
-
-
-def _mtu_towards(address: str) -> int | None:
-    """The largest packet, in bytes, that goes to an address in one piece; ``None`` where it is not told."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((address, _DISCARD))
-            return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
-        except OSError:
-            return None
 
 
 def _us(seconds: float) -> float:

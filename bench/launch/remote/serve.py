@@ -26,13 +26,15 @@ class RemoteServe(Serve):
         command: Sequence[str],
         environment: Mapping[str, str],
         cpus: Sequence[int],
+        **more: bool,
     ) -> None:
-        """Start it; ``place`` and ``log`` are here, the rest is there."""
+        """Start it; ``place`` and ``log`` are here, the rest is there. ``more`` are fields of ``start``."""
         self._link = link
         self.key = key
         self._log = log
         self._mirror = link.mirror(key, place, log)
-        link.send("start", key=key, command=list(command), environment=dict(environment), cpus=list(cpus))
+        fields = {"command": list(command), "environment": dict(environment), "cpus": list(cpus), **more}
+        link.send("start", key=key, **fields)
 
     def poll(self) -> int | None:
         if not self._mirror.ended.is_set():

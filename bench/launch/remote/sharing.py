@@ -18,9 +18,9 @@ def split_apart(there: Mapping[str, Any], workers: int, where: str) -> tuple[Cpu
     generator's, but one CPU of three or more, for the suite's own work.
     """
     places = dict(zip(there["usable"], map(Place, there["cores"]), strict=True))
-    ordered = _allowed(cpus.first_threads_first(places, places), there["quota"])
+    ordered = allowed(cpus.first_threads_first(places, places), there["quota"])
     servers = tuple(ordered[:workers])
-    usable = _allowed(sorted(os.sched_getaffinity(0)), cpus.quota())
+    usable = allowed(sorted(os.sched_getaffinity(0)), cpus.quota())
     generator, spare = (usable[:-1], usable[-1:]) if len(usable) > 2 else (usable, [])
     shared = there["boot"] == boot() and bool({*servers} & {*generator})
     note = f"{where} is this machine: its servers run on the generator's CPUs" if shared else None
@@ -28,6 +28,6 @@ def split_apart(there: Mapping[str, Any], workers: int, where: str) -> tuple[Cpu
     return found, tuple(ordered[workers:]) or servers
 
 
-def _allowed(usable: Sequence[int], quota: float | None) -> Sequence[int]:
+def allowed(usable: Sequence[int], quota: float | None) -> Sequence[int]:
     """The CPUs of which control groups allow the time."""
     return usable if quota is None else usable[: max(1, int(quota))]

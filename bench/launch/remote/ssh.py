@@ -44,6 +44,8 @@ _OPTIONS = (
 )
 # What ssh ends with where it could not connect, or was cut off; else it ends as the command there did.
 FAILED = 255
+NOT_RESPONDING = b"not responding"
+"""What ssh(1) says of such a one."""
 # What ssh(1) says, and what that comes to. {host} is without a user, {target} with it.
 _MEANINGS = (
     ("Could not resolve hostname", "there is no host {host}: is the name right (ssh_config, DNS)?"),
@@ -61,7 +63,7 @@ _MEANINGS = (
     ("timed out", "{host} does not answer: is it on, and is its ssh port open to this machine?"),
     ("No route to host", "there is no way from here to {host}: is it on, and in a network of this machine?"),
     ("Network is unreachable", "there is no way from here to {host}: has this machine a network?"),
-    ("not responding", "{host} has not answered for {silence:g} s, and was given up"),
+    (NOT_RESPONDING.decode(), "{host} has not answered for {silence:g} s, and was given up"),
 )
 # What programs there say.
 _FULL = ("No space left on device", "Disk quota exceeded")

@@ -101,10 +101,23 @@ class Server(Record):
 
 
 class Segments(Record):
-    """What TCP of a machine sent during a load, and what of it again."""
+    """What the network of a machine carried during a load, which lasted `seconds`, and what TCP sent again.
+
+    Its users' start and end are in it.
+    """
 
     sent: int
     retransmitted: int
+    in_bytes: int | None = None
+    out_bytes: int | None = None
+    seconds: float | None = None
+
+    @property
+    def speeds(self) -> tuple[float, float] | None:
+        """Bytes per second that came in and went out; None where they were not recorded."""
+        if not self.seconds or self.in_bytes is None or self.out_bytes is None:
+            return None
+        return self.in_bytes / self.seconds, self.out_bytes / self.seconds
 
 
 class Machine(Record):
@@ -120,7 +133,7 @@ class Machine(Record):
     lateness_us: dict[str, float | None] | None = None
     """Of its arrivals, in open loops: as in `latency_us`."""
     segments: Segments | None = None
-    """What TCP sent there."""
+    """What was carried there."""
     work_s: float | None = None
     """In a rotation: CPU seconds of work in the windows of all targets, whose requests these are."""
 
@@ -135,9 +148,10 @@ class Generator(Record):
     """`swarm` or `locust`."""
     machines: list[Machine] | None = None
     """Only where it was on others: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`,
-    `failures`, `lateness_us`, `segments` (TCP's: `sent`, `retransmitted`), `work_s` (in a rotation)."""
+    `failures`, `lateness_us`, `segments` (TCP's: `sent`, `retransmitted`; `in_bytes`, `out_bytes` of all,
+    in `seconds`), `work_s` (in a rotation)."""
     segments: Segments | None = None
-    """Only there: of this machine."""
+    """Where these or the servers are on other machines: of this one."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
@@ -150,6 +164,12 @@ class Generator(Record):
         """Share of the segments that were sent again, on the worst machine; None where there is but one."""
         sent = [each for each in (self.segments, *(each.segments for each in self.machines or ())) if each]
         return max((each.retransmitted / each.sent for each in sent if each.sent), default=None)
+
+    @property
+    def speeds(self) -> dict[str, tuple[float, float]]:
+        """Bytes per second that came in and went out during the load, by generator; "" is this machine."""
+        told = {"": self.segments, **{each.name: each.segments for each in self.machines or ()}}
+        return {name: each.speeds for name, each in told.items() if each is not None and each.speeds}
 
     @property
     def usable(self) -> int:
@@ -208,6 +228,11 @@ class Rotation(Record):
     manners: list[Literal["polls", "sleeps"]]
     """How the generator waited, by round."""
 
+    @property
+    def duty(self) -> float:
+        """The share of its time in which there is load."""
+        return 1 - self.gap_s / (self.warm_s + self.slice_s + self.gap_s)
+
 
 class Front(Record):
     """The proxy that clients of a cell went through."""
@@ -262,6 +287,13 @@ class Cell(Record):
             *(self.configuration, self.scenario, self.load, self.search, self.workers, self.repeat),
             *(self.recycling, self.probe and self.probe.kind, self.proxy is None),
         )
+
+    @property
+    def speeds(self) -> dict[str, tuple[float, float]]:
+        """Bytes per second that its network carried while there was load (in, out), as `Generator.speeds`."""
+        of_load = {} if self.generator is None else self.generator.speeds
+        duty = 1.0 if self.rotation is None else self.rotation.duty
+        return {name: (into / duty, out / duty) for name, (into, out) in of_load.items()}
 
     @property
     def treatment(self) -> str:

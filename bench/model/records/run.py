@@ -185,17 +185,28 @@ class Connecting(Record):
     max: float
 
 
+class Raw(Record):
+    """What one connection carried between two machines, without HTTP, measured once before the load."""
+
+    from_bytes_per_s: float = Field(gt=0)
+    """From the servers' machine."""
+    to_bytes_per_s: float = Field(gt=0)
+    """To it."""
+
+
 class Wire(Record):
     """The network between the machine of the generator and that of the servers."""
 
     host: str
-    """As ssh was told it."""
+    """The other machine, as ssh was told it."""
     address: str
     """Where servers listened."""
     mtu: int | None
     """The largest packet in bytes."""
     connect_us: Connecting
     """`min`, `median` and `max` of 30 connections, before the run."""
+    raw: Raw | None = None
+    """What one connection carried before the run; of several generators' all at once."""
     clock: Clock | None = None
     """That of the servers' machine."""
 
@@ -213,8 +224,9 @@ class Network(Record):
     """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`."""
     wire: Wire | None = None
     """Only where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
-    `connect_us` (how long a connection takes to open: `min`, `median`, `max` of 30), `clock` (the one there:
-    `ahead_ms`, `uncertain_ms`, `moved_ms`, `round_trip_us`)."""
+    `connect_us` (how long a connection takes to open: `min`, `median`, `max` of 30), `raw` (what one carries:
+    `from_bytes_per_s`, `to_bytes_per_s`), `clock` (the one there: `ahead_ms`, `uncertain_ms`, `moved_ms`,
+    `round_trip_us`)."""
 
 
 class RoundTrips(Record):
@@ -253,13 +265,16 @@ class GeneratorMachine(Record):
     cpus: list[int]
     processes: list[int]
     lost: bool
+    wire: Wire | None = None
+    """Its way to the servers, where the suite has started it."""
 
 
 class Generators(Record):
     """The generators of a run on other machines."""
 
     machines: list[GeneratorMachine]
-    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`."""
+    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`, and of
+    those that the suite has started `wire`, the way to the servers, as in `network`."""
     clocks: list[ClockReading]
     """`before` and `after` the load of each `window`: `offset_ms` (how far ahead a `generator` was) and
     `round_trip_ms` (`least`, `usual`, `most`)."""

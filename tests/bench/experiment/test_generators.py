@@ -53,6 +53,7 @@ def test_the_command_line_narrows_a_plan():
         (["--expect-generators", "1", "--address", "10.0.0.1:http"], "write the address of this machine"),
         (["--expect-generators", "1", "--network", "own"], "do not reach --network own"),
         (["--expect-generators", "1", "--launcher", "compose"], ""),
+        (["--generators", "a", "--network", "own"], "do not reach --network own"),
     ],
 )
 def test_what_cannot_be_is_said(arguments, words, tmp_path):

@@ -7,7 +7,8 @@ with the ``facts`` of this machine and the ``scratch`` folder below FOLDER, whic
 * ``prepare``: it runs on some ``cpus`` from now on, and its servers may have so many ``open_files``.
 * ``ping``: the answer has the Unix times at which it was ``received`` and ``sent``.
 * ``start``: the words of serve's ``command``, its ``environment`` beside this one's, and its ``cpus``.
-  ``key`` is its name from then on, and that of the folder below ``scratch`` for its metrics.
+  ``key`` is its name from then on, and that of the folder below ``scratch`` for its metrics. It may be
+  another program, which runs other people's code: a ``guarded`` one leaves nothing that it started.
 * ``signal`` sends one (``number``) to a serve, ``end`` kills all of it, ``kill`` kills one of its server's
   processes (``pid``): that answer has the ``time`` when it was done, or null where there is no such process.
 * ``fetch`` sends what is new in a server's files, ``drop`` removes them.
@@ -18,7 +19,7 @@ with the ``facts`` of this machine and the ``scratch`` folder below FOLDER, whic
   or null.
 * ``write``: a file (``name``, ``data``) for servers, below ``scratch``.
 * ``listen``: take connections at ``address`` and ``port`` until ``unlisten``; the answer has ``why`` not, or
-  null.
+  null. ``connect`` and ``transfer`` are the other side (``wire``): the answer has what is ``found`` as well.
 
 ``grown`` is the event of a file of a server, with what it grew by (``data``, base64). What is small is sent
 as it grows, all when it is fetched. ``ended``, with serve's ``status``, follows the last of them.
@@ -34,16 +35,16 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.launch.remote.there import wire
 from bench.launch.remote.there.clocks import read_clocks
 from bench.launch.remote.there.facts import facts
 from bench.launch.remote.there.relay import Lines
@@ -64,7 +65,7 @@ class Agent:
     def __init__(self, scratch_folder: Path) -> None:
         self._scratch = scratch_folder
         self._served: dict[str, Served] = {}
-        self._listener: socket.socket | None = None
+        self._listener: wire.Listener | None = None
         self._host = HostSampler()
         self._heard = time.monotonic()
         self._sent_at = 0.0
@@ -117,6 +118,7 @@ class Agent:
                 stdout=log,
                 stderr=log,
                 environment=command["environment"],
+                guarded=command.get("guarded", False),
             )
         self._served[key] = Served(key, process, place, own_log)
 
@@ -170,10 +172,16 @@ class Agent:
 
     def _do_listen(self, command: dict[str, Any]) -> dict[str, Any]:
         try:
-            self._listener = socket.create_server((command["address"], command["port"]))
+            self._listener = wire.Listener(command["address"], command["port"])
         except OSError as error:
             return {"why": error.strerror}
         return {"why": None}
+
+    def _do_connect(self, command: dict[str, Any]) -> dict[str, Any]:
+        return _tried(wire.connect, command)
+
+    def _do_transfer(self, command: dict[str, Any]) -> dict[str, Any]:
+        return _tried(wire.transfer, command)
 
     def _do_unlisten(self, _: dict[str, Any]) -> None:
         if self._listener is not None:
@@ -212,6 +220,14 @@ class Agent:
         deadline = time.monotonic() + _END_S
         for served in self._served.values():
             wait_or_kill(served.process, deadline - time.monotonic())
+
+
+def _tried(ask: Callable[[str, int], dict[str, Any]], command: dict[str, Any]) -> dict[str, Any]:
+    """What is found at an address and port, or why nothing."""
+    try:
+        return {"why": None, "found": ask(command["address"], command["port"])}
+    except OSError as error:
+        return {"why": error.strerror or str(error)}
 
 
 _sending = threading.Lock()

@@ -11,13 +11,13 @@ from bench.machine import cpus, host, loopback, memory, topology
 def facts() -> dict[str, Any]:
     """The machine as in ``run.json``, and what its CPUs are shared out by; sizes in bytes.
 
-    ``address`` is the one that this connection came to, as sshd says (``SSH_CONNECTION``, ssh(1)); ``boot``
-    tells it from every other machine; ``open_files`` is the most that a process may have, null without a
-    limit.
+    ``address`` is the one that this connection came to, and ``client`` the one that it came from, as sshd
+    says (``SSH_CONNECTION``, ssh(1)); ``boot`` tells it from every other machine; ``open_files`` is the most
+    that a process may have, null without a limit.
     """
     usable = sorted(os.sched_getaffinity(0))
     allowed = host.open_file_limits()[1]
-    address = os.environ.get("SSH_CONNECTION", "").split()[2:3]
+    connection = os.environ.get("SSH_CONNECTION", "").split()
     return {
         "host": host.facts(),
         "architecture": platform.machine(),
@@ -27,6 +27,7 @@ def facts() -> dict[str, Any]:
         "available_bytes": memory.available_bytes(),
         "open_files": None if allowed == resource.RLIM_INFINITY else allowed,
         "sysctls": loopback.sysctls(),
-        "address": address[0] if address else None,
+        "address": connection[2] if connection else None,
+        "client": connection[0] if connection else None,
         "boot": host.boot(),
     }

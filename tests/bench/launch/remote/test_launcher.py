@@ -15,6 +15,7 @@ from bench.launch.nullserver import NullServer
 from bench.launch.remote import reach
 from bench.launch.remote.launcher import Remote
 from bench.launch.remote.ssh import RemoteError
+from bench.launch.remote.there import wire
 from bench.launch.selection import choose_launcher
 from bench.launch.server import Options, ServerError
 from bench.model.errors import UsageError
@@ -124,18 +125,26 @@ def test_a_network_that_lets_nobody_through_is_told(machine, monkeypatch):
     def refused(*_):
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(reach.socket, "create_connection", refused)
-    with pytest.raises(RemoteError, match=r"^there: what listens at 127.0.0.1:20500 there is not reached"):
-        reach.measure(machine.link, "127.0.0.1", iter([20500]))
-    with pytest.raises(RemoteError, match=r"^there: nothing can listen at 192.0.2.9 there: "):
-        reach.measure(machine.link, "192.0.2.9", iter([20500]))
+    monkeypatch.setattr(wire.socket, "create_connection", refused)
+    with (
+        reach.there(machine.link, "127.0.0.1", iter([20500])) as listening,
+        pytest.raises(RemoteError, match=r"^there: what listens at 127.0.0.1:20500 there is not reached"),
+    ):
+        reach.measure(listening)
+    with (
+        pytest.raises(RemoteError, match=r"^there: nothing can listen at 192.0.2.9 there: "),
+        reach.there(machine.link, "192.0.2.9", iter([20500])),
+    ):
+        pass
 
 
 def test_a_run_records_what_is_between(remote):
-    wire = remote.network["wire"]
-    assert (wire["host"], wire["address"]) == ("there", "127.0.0.1") and wire["mtu"] >= 1280
-    assert 0 < wire["connect_us"]["min"] <= wire["connect_us"]["median"] <= wire["connect_us"]["max"]
-    assert abs(wire["clock"]["ahead_ms"]) <= wire["clock"]["uncertain_ms"] < 1000
+    between = remote.network["wire"]
+    assert (between["host"], between["address"]) == ("there", "127.0.0.1") and between["mtu"] >= 1280
+    times = between["connect_us"]
+    assert 0 < times["min"] <= times["median"] <= times["max"]
+    assert min(between["raw"].values()) > 0
+    assert abs(between["clock"]["ahead_ms"]) <= between["clock"]["uncertain_ms"] < 1000
     assert networks.shown(remote.network).startswith("to there (127.0.0.1), a connection takes ")
     assert remote.server_host["cpus"] == remote.server_cpus == len(os.sched_getaffinity(0))
 

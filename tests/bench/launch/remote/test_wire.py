@@ -1,11 +1,10 @@
-"""A run whose servers are on another machine: a network namespace with a real sshd in it."""
+"""Runs whose servers, or generators, are on other machines: network namespaces with a real sshd in each."""
 
 import csv
 import os
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from bench.model.files import ROOT
@@ -13,7 +12,7 @@ from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
 from tests.bench.commands import gone
-from tests.bench.launch.remote.wire import THERE, Wire, why_not
+from tests.bench.launch.remote.wire import Elsewhere, Wire, why_not
 from tests.patience import LONG_S, wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -45,6 +44,26 @@ users = [4]
 rates_per_s = [100]
 users = 8
 """
+ROUND = """
+summary = "a moment of a rotation"
+configurations = ["uvicorn"]
+workers = [1]
+repeats = 1
+warmup_s = 0.2
+measured_s = 1
+
+[aliases]
+again = "uvicorn"
+
+[rotation]
+sittings = 1
+load_s = 0.6
+settle_s = 0.2
+slice_s = 0.2
+
+[scenarios.index]
+users = [4]
+"""
 LONG = """
 summary = "two cells, of which the first is cut short"
 configurations = ["uvicorn"]
@@ -63,20 +82,23 @@ users = 4
 def wire(tmp_path_factory, make_cache):
     if (lacking := why_not()) is not None:
         pytest.skip(lacking)
-    with Wire(tmp_path_factory.mktemp("wire"), make_cache(), CPUS[:1]) as made:
+    first, last = CPUS[:1], CPUS[-1:]
+    machines = {"there": first, "one": last, "two": last}
+    each = {name: Elsewhere(make_cache(), cpus) for name, cpus in machines.items()}
+    with Wire(tmp_path_factory.mktemp("wire"), **each) as made:
         yield made
 
 
 @pytest.fixture
 def begin(wire, tmp_path):
-    """Begins a run of a plan with its servers there; its results are in `results`."""
+    """Begins a run of a plan with its servers, or load, elsewhere; its results are in `results`."""
     begun = []
 
-    def start(text):
+    def start(text, *elsewhere):
         plan = tmp_path / "plan.toml"
         plan.write_text(text)
         words = [sys.executable, "-m", "tests.bench.without_ceilings", "run", "--no-report"]
-        words += ["--plan", str(plan), "--server", "there", "--results", str(tmp_path / "results")]
+        words += ["--plan", str(plan), "--results", str(tmp_path / "results"), *elsewhere]
         words = wire.here("taskset", "-c", str(CPUS[-1]), *words)
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         environment = {**os.environ, **wire.environment, "COLUMNS": "200"}
@@ -90,9 +112,12 @@ def begin(wire, tmp_path):
         run.communicate()
 
 
-def at_work(wire):
-    """What sshd has running for runs: its sessions, agents, serves and servers."""
-    return psutil.Process(wire.sshd.pid).children(recursive=True)
+def measured(run, tmp_path):
+    """The folder of a run, when it has measured all, and what it said."""
+    output, _ = run.communicate(timeout=LONG_S)
+    assert run.returncode == 0, output
+    (folder,) = (tmp_path / "results").iterdir()
+    return folder, output
 
 
 def rows(path):
@@ -101,12 +126,11 @@ def rows(path):
 
 
 def test_a_plan_is_measured_with_its_servers_on_another_machine(wire, begin, tmp_path):
-    run = begin(PLAN)
-    output, _ = run.communicate(timeout=LONG_S)
-    assert run.returncode == 0, output
-    (folder,) = (tmp_path / "results").iterdir()
+    there = wire.machines["there"]
+    folder, output = measured(begin(PLAN, "--server", "there"), tmp_path)
     found = schema.read(folder / "run.json", Run)
-    assert (found.launcher, found.plan["server"], found.network.wire.address) == ("ssh", "there", THERE)
+    assert (found.launcher, found.plan["server"]) == ("ssh", "there")
+    assert found.network.wire.address == there.address
     assert found.server_host.cpus == 1 and found.cpu_split.server == CPUS[:1]
     assert found.network.steered_to is None and found.network.wire.clock.uncertain_ms < 1000
     cells = [(path.parent, schema.read(path, Cell)) for path in folder.glob("*/*/*/*/cell.json")]
@@ -115,7 +139,8 @@ def test_a_plan_is_measured_with_its_servers_on_another_machine(wire, begin, tmp
     recycled = [(path, cell) for path, cell in cells if cell.treatment == "recycled"]
     assert (len(rotated), len(recycled), len(cells)) == (2, 1, 4)
     for path, cell in rotated:
-        assert cell.rotation.manners == ["polls"] and cell.server.url.startswith(f"http://{THERE}:20")
+        assert cell.rotation.manners == ["polls"] and cell.server.url.startswith(f"http://{there.address}:20")
+        assert cell.generator.speeds[""][0] > 0
         slices = rows(path / "slices.csv")
         # On a busy machine an edge may be read too late.
         known = [float(row["cpu_s"]) for row in slices if row["cpu_s"]]
@@ -125,28 +150,103 @@ def test_a_plan_is_measured_with_its_servers_on_another_machine(wire, begin, tmp
     assert len(deaths) >= 2 and all(cell.started - 1 < float(row["time"]) < cell.ended + 1 for row in deaths)
     for name in ("processes", "requests", "trace", "latency"):
         assert len(rows(path / f"{name}.csv")) > 1
-    assert gone(at_work(wire))
+    assert gone(there.at_work)
 
 
 def test_a_lost_connection_fails_its_cell_alone_and_a_killed_suite_leaves_nothing(wire, begin, tmp_path):
-    run = begin(LONG)
+    run, there = begin(LONG, "--server", "there"), wire.machines["there"]
     loaded = lambda rate: list((tmp_path / "results").glob(f"*/uvicorn/index/o{rate}-*/r1"))  # noqa: E731
 
     def serving():
         assert run.poll() is None, run.communicate()
-        return [each for each in at_work(wire) if "targets.serve" in " ".join(each.cmdline())]
+        return [each for each in there.at_work if "targets.serve" in " ".join(each.cmdline())]
 
     wait_until(lambda: loaded(20) and serving(), "the first cell is loaded")
-    before = at_work(wire)
+    before = there.at_work
     (agent,) = [each for each in before if any("there.agent" in word for word in each.cmdline()[2:])][-1:]
     session = next(each for each in agent.parents() if each.name().startswith("sshd"))
-    assert session.pid != wire.sshd.pid
+    assert session.pid != there.sshd.pid
     session.kill()
     assert gone([each for each in before if each.pid != session.pid])
     wait_until(lambda: loaded(30) and serving(), "the second cell is loaded, by another connection")
     (first,) = loaded(20)
     failed = schema.read(first / "cell.json", Cell)
     assert failed.status == "failed" and "there: the connection was lost" in failed.reason
-    after = at_work(wire)
+    after = there.at_work
     run.kill()
     assert gone(after)
+
+
+def test_generators_are_started_elsewhere_and_go_by_one_timetable(wire, begin, tmp_path):
+    names = {"one", "two"}
+    folder, output = measured(begin(ROUND, "--server", "there", "--generators", "one,two"), tmp_path)
+    found = schema.read(folder / "run.json", Run)
+    assert found.plan["generators"] == {"machines": ["one", "two"], "expected": 2, "lost": "end"}
+    machines = {each.name: each for each in found.generators.machines}
+    assert set(machines) == names and all(each.cpus == CPUS[-1:] for each in machines.values())
+    for each in machines.values():
+        assert each.wire.address == wire.machines["there"].address and each.wire.mtu == 1500
+        assert each.wire.raw.from_bytes_per_s > 0 and each.wire.connect_us.min > 0
+    assert "generators: 2 of 2 are there: " in output
+    cells = [(path.parent, schema.read(path, Cell)) for path in folder.glob("*/*/*/*/cell.json")]
+    assert {cell.status for _, cell in cells} == {"finished"} and len(cells) == 2, output
+    for path, cell in cells:
+        assert {each.name for each in cell.generator.machines} == names
+        assert set(cell.generator.speeds) == {"", *names}
+        requests = sum(int(row["requests"]) for row in rows(path / "slices.csv"))
+        assert requests == cell.measured.requests > 0
+    for name in (*names, "there"):
+        assert gone(wire.machines[name].at_work)
+
+
+def test_a_frozen_generator_fails_its_cell_alone_and_a_killed_suite_leaves_nothing(wire, begin, tmp_path):
+    run = begin(LONG, "--generators", "one,two", "--lost-generator", "go on")
+    loaded = lambda rate: list((tmp_path / "results").glob(f"*/uvicorn/index/o{rate}-*/r1"))  # noqa: E731
+
+    def under_load(rate):
+        assert run.poll() is None, run.communicate()
+        return loaded(rate)
+
+    wait_until(lambda: under_load(20), "the first cell is loaded")
+    with wire.machines["two"].frozen():
+        wait_until(lambda: under_load(30), "the second cell is loaded, by those that are left")
+        (first,) = loaded(20)
+        failed = schema.read(first / "cell.json", Cell)
+        assert failed.status == "failed" and "the generator two was lost" in failed.reason
+        left = [*wire.machines["one"].at_work, *wire.machines["two"].at_work]
+        run.kill()
+    assert gone(left)
+
+
+def test_a_cable_that_is_pulled_ends_the_run_and_what_is_there(wire, begin, tmp_path):
+    one = wire.machines["one"]
+    run = begin(LONG, "--server", "there", "--generators", "one")
+    loaded = lambda: list((tmp_path / "results").glob("*/uvicorn/index/o20-*/r1"))  # noqa: E731
+    wait_until(loaded, "the first cell is loaded")
+    # Whatever is there has nobody to hear it any more, and sshd does not know for long.
+    alone = [each for each in one.at_work if not each.name().startswith("sshd")]
+    one.pull(plugged=False)
+    try:
+        output, _ = run.communicate(timeout=LONG_S)
+        assert gone(alone)
+    finally:
+        one.pull(plugged=True)
+    assert run.returncode == 1 and "no generator is left: one was lost" in output
+    (first,) = loaded()
+    assert "the generator one was lost" in schema.read(first / "cell.json", Cell).reason
+    assert gone(wire.machines["there"].at_work)
+
+
+def test_a_frozen_host_of_servers_ends_the_run_and_has_nothing_left(wire, begin, tmp_path):
+    there = wire.machines["there"]
+    run = begin(LONG, "--server", "there")
+    loaded = lambda: list((tmp_path / "results").glob("*/uvicorn/index/o20-*/r1"))  # noqa: E731
+    wait_until(loaded, "the first cell is loaded")
+    left = there.at_work
+    with there.frozen():
+        output, _ = run.communicate(timeout=LONG_S)
+    assert run.returncode == 1 and "Finished cells are kept: give the same command again" in output
+    (first,) = loaded()
+    failed = schema.read(first / "cell.json", Cell)
+    assert failed.status == "failed" and "there has not answered for 15 s" in failed.reason
+    assert gone(left)
