@@ -6,13 +6,14 @@
 #
 # Prints the variables that name them (docs/contracts.md, Compose). Containers reach the package index as this
 # machine does: they get its certificates and what its pip is told about index and proxy. What was made is kept
-# in .cache/bases and taken from there until this script or those settings change.
+# in ~/.cache/whichworker/bases, for every checkout, and taken from there until the month is over, or this script
+# or those settings change.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 image=whichworker-test-base
 postgres_image=whichworker-test-postgres
-kept=.cache/bases
+kept=${XDG_CACHE_HOME:-$HOME/.cache}/whichworker/bases
 certificates=/etc/ssl/certs/ca-certificates.crt
 
 fail() {
@@ -39,7 +40,7 @@ pip_settings() {
 }
 
 settings=$(pip_settings)
-state=$({ cat tests/compose/bases.sh "$certificates" 2>/dev/null; echo "$settings"; } | sha256sum | head -c 16)
+state=$({ cat tests/compose/bases.sh "$certificates" 2>/dev/null; date +%Y-%m; echo "$settings"; } | sha256sum | head -c 16)
 
 scratch=$(mktemp -d)
 cleanup() {
@@ -100,8 +101,10 @@ made() {
     [ -e "$kept/bookworm-$state.tar" ] && [ -e "$kept/services-$state.tar" ] && [ -e "$kept/bullseye-$state.tar" ]
 }
 
+mkdir -p "$kept"
+exec {lock}>"$kept/.lock"
+flock "$lock" # another checkout may be making the same
 if ! made; then
-    mkdir -p "$kept"
     rm -f "$kept"/*.tar "$kept"/*.part
     echo "making the base images by debootstrap (once) …" >&2
     set -m # a process group for each, so that an interruption ends all that they started
