@@ -1,13 +1,14 @@
 """The `make` command that measures what a run measured: its plan, and to what that was narrowed."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.loads import Loads, OpenLoads
+from bench.model.loads import Loads
 from bench.model.narrowing import every_load
 from bench.model.plan import PLANS, Plan, load
 from bench.model.records.run import Run
@@ -134,39 +135,48 @@ def _loaded(plan: Recorded) -> list[str]:
 
 
 def _loads(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, Any]]:
-    """The loads that took the place of a plan's own: the same in every scenario."""
+    """The loads that took the place of a plan's own: they do in every scenario.
+
+    If they differ in some scenarios only, the plan was another one when it was measured. No variable says so.
+    """
     planned = {} if written is None else written.scenarios
-    for name, recorded in plan.get("scenarios", {}).items():
-        now = Loads.model_validate(recorded)
-        if _other_users(plan, written):
-            before = {"search": None, **every_load(planned.values())}
-        elif name in planned:
-            before = planned[name].model_dump(exclude={"recycling"})
-        else:
-            continue
-        if now.model_dump(exclude={"recycling"}) == before:
-            continue
-        if plan.get("settings"):
-            yield from _of_settings(now, before)
-            return
-        for loop in now.open:
-            yield "RATES", loop.rates_per_s
-            yield "ARRIVALS", loop.arrivals
-            yield "USERS", loop.users
-        yield "USERS", now.users
+    now = {
+        name: Loads.model_validate(loads).model_dump(exclude={"recycling"})
+        for name, loads in plan.get("scenarios", {}).items()
+    }
+    if _other_users(plan, written):
+        every = {"search": None, **every_load(planned.values())}
+        before = dict.fromkeys(now, every)
+    else:
+        before = {name: planned[name].model_dump(exclude={"recycling"}) for name in now if name in planned}
+    if plan.get("settings") or (written is not None and written.both and plan.get("recycling")):
+        # Loads under which workers are replaced stay as they are.
+        yield from _rates(_instead(now, before, _staying))
+        closed = {name: loads for name, loads in now.items() if loads["users"] is not None}
+        yield "USERS", _instead(closed, before, itemgetter("users"))
         return
+    instead = _instead(now, before, dict)
+    if instead is not None and instead["search"] is None:
+        yield from _rates(instead["open"])
+        yield "USERS", instead["users"] or next((loop["users"] for loop in instead["open"]), None)
 
 
-def _of_settings(now: Loads, before: Recorded) -> Iterator[tuple[str, Any]]:
-    """What took the place of loads of a plan of settings: rates only under which workers stay."""
-    given = [loop for loop in now.open if not loop.recycled]
-    planned = [loop for loop in before.get("open") or [] if not loop.get("recycled", True)]
-    if given != [OpenLoads.model_validate(loop) for loop in planned]:
-        for loop in given:
-            yield "RATES", loop.rates_per_s
-            yield "ARRIVALS", loop.arrivals
-    if now.users != before.get("users"):
-        yield "USERS", now.users
+def _instead(now: Recorded, before: Recorded, part: Callable[[Any], Any]) -> Any:
+    """A part of the loads that differs from before, and is the same in every scenario; None without any."""
+    parts = [part(loads) for loads in now.values()]
+    differs = any(part(now[name]) != part(before[name]) for name in now if name in before)
+    return parts[0] if differs and all(each == parts[0] for each in parts) else None
+
+
+def _staying(loads: Recorded) -> list[Recorded]:
+    """The open loops under which workers are not replaced."""
+    return [loop for loop in loads["open"] if not loop.get("recycled", True)]
+
+
+def _rates(loops: Sequence[Recorded] | None) -> Iterator[tuple[str, Any]]:
+    for loop in loops or []:
+        yield "RATES", loop["rates_per_s"]
+        yield "ARRIVALS", loop["arrivals"]
 
 
 def _text(value: Any) -> str:

@@ -107,6 +107,32 @@ def test_a_variant_and_other_loads_are_named(narrowed):
     assert narrowed(scenarios=both).endswith(" RATES=1000,2500.5 ARRIVALS=poisson USERS=32")
 
 
+def test_what_a_plan_said_otherwise_in_one_scenario_is_no_load_of_all(narrowed):
+    """The plan has changed since: no variable of `make` says that of one scenario."""
+    loads = {"index": {"open": [opened(500, 256)]}, "sleep": {"open": [opened(9, 16)]}}
+    assert narrowed(scenarios=loads) == "make recycle PLAN=busy"
+    assert narrowed(scenarios={"sleep": loads["sleep"]}, probes=[]).endswith(
+        " SCENARIOS=sleep RATES=9 ARRIVALS=constant USERS=16"
+    )
+
+
+def test_users_of_one_scenario_of_a_plan_with_both_are_none_of_all(recorded_run):
+    run = Run.model_validate(recorded_run)
+    plan = json.loads(narrowed_plan("quick", {}).plan.model_dump_json())
+
+    def of(**users):
+        scenarios = {
+            name: loads | ({"users": users[name]} if name in users else {})
+            for name, loads in plan["scenarios"].items()
+        }
+        return command(run.model_copy(update={"plan": {"name": "quick", **plan, "scenarios": scenarios}}))
+
+    closed = [name for name, loads in plan["scenarios"].items() if loads["users"]]
+    assert len(closed) > 1 and of() == "make bench PLAN=quick"
+    assert of(**{closed[0]: [3]}) == "make bench PLAN=quick"
+    assert of(**{name: [3] for name in closed}) == "make bench PLAN=quick USERS=3"
+
+
 def test_of_a_plan_that_has_no_file_everything_is_named(narrowed):
     assert narrowed(name="mine") == (
         "make recycle PLAN=mine CONFIGURATIONS=one,two SCENARIOS=index,sleep,long WORKERS=1,2 REPEATS=3 "
