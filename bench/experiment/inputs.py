@@ -92,7 +92,7 @@ def recorded(results_folder: Path, run: str, changes: Mapping[str, Any]) -> Inpu
         raise UsageError(f"--resume goes on with the plan of its run; it cannot change: {', '.join(others)}")
     folder = results.find(results_folder, run)
     plan, where = {**results.read_run(folder)["plan"], **changes}, f"{folder}/run.json"
-    return Inputs.of(plan.pop("name"), plans.validate(plan, where), where)
+    return Inputs.of(plan.pop("name", ""), plans.validate(plan, where), where)
 
 
 def catalogue_file(plan: Plan) -> Path | None:

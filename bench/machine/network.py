@@ -13,11 +13,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from bench.machine import host, loopback
 from bench.machine.processes import outcome, spawn, uninterrupted, wait_or_kill
-from bench.model.files import ROOT, write_text
+from bench.model.errors import UserError
+from bench.model.files import ROOT, read_text, write_text
 
 PROGRAM = Path(loopback.__file__)
 # The steering that a run has changed on this machine's own device; outside of results, which may be moved.
@@ -44,6 +47,16 @@ class Namespace:
     def path(self) -> Path:
         """Where other processes of this machine can open it."""
         return Path(f"/proc/{os.getpid()}/fd/{self.descriptor}")
+
+
+class _Left(BaseModel):
+    """What a run notes before it steers this machine's own device: where that is, and what was set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    boot: str
+    namespace: str
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*$")]
 
 
 class NoNamespaceError(Exception):
@@ -113,7 +126,10 @@ def steered_here(cpus: Sequence[int], state: Path = STATE) -> Iterator[str | Non
         if not ours:
             yield "another run of this checkout steers it at this moment"
             return
-        _put_back(state)
+        left = _put_back(state)
+        if left is not None and state.exists():  # else what is set now would be taken for what was before
+            yield left
+            return
         if os.geteuid() != 0:
             yield f"{_NEEDS_ROOT}: run as root (sudo), or once: {command(cpus)}"
             return
@@ -144,17 +160,23 @@ def command(cpus: Sequence[int]) -> str:
 def _put_back(state: Path) -> str | None:
     if not state.exists():
         return None
-    left = json.loads(state.read_text())
+    try:
+        left = _Left.model_validate_json(read_text(state))
+    except (UserError, ValidationError):
+        return (
+            f"{state} is damaged: nobody knows how this machine's loopback device was steered before a run.\n"
+            f"To have it not steered: echo 0 | sudo tee {loopback.STEERING}; then remove that file"
+        )
     here = _here()
-    if left["boot"] != here["boot"]:  # the device is another since
+    if left.boot != here["boot"]:  # the device is another since
         state.unlink()
         return None
-    if left["namespace"] != here["namespace"]:  # of a container with the same checkout, say
+    if left.namespace != here["namespace"]:  # of a container with the same checkout, say
         return None
-    if (why := loopback.steer(left["value"])) is not None:
+    if (why := loopback.steer(left.value)) is not None:
         return (
             f"a run that was killed has left this machine's loopback device steered, and {why}.\n"
-            f"To put it back: echo {left['value']} | sudo tee {loopback.STEERING}"
+            f"To put it back: echo {left.value} | sudo tee {loopback.STEERING}"
         )
     state.unlink()
     return "put back the steering of this machine's loopback device, which a killed run had changed"

@@ -233,7 +233,7 @@ class Replay(_Record):
             UserError: it cannot be read, or another version of the suite wrote it.
         """
         try:
-            return cls.model_validate_json(read_text(folder / FILE))
+            return cls.model_validate_json(read_text(folder / FILE, folder))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from rich.console import Console
 
 from analysis.results import load
@@ -23,6 +23,10 @@ from bench.model.files import read_text, shortened, write_text
 FILE = "series.json"
 
 
+# It leads to no other folder than those below the series'.
+RunName = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*$")]
+
+
 class Record(BaseModel):
     """``series.json``: which question, what was asked for, and the runs by what each is for."""
 
@@ -31,7 +35,7 @@ class Record(BaseModel):
     question: str
     settings: dict[str, int | float]
     finished: bool = False
-    runs: dict[str, str] = {}
+    runs: dict[str, RunName] = {}
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Series:
             UserError: it cannot be read, or another version of the suite wrote it.
         """
         try:
-            return cls(folder, Record.model_validate_json(read_text(folder / FILE)))
+            return cls(folder, Record.model_validate_json(read_text(folder / FILE, folder)))
         except ValidationError as error:
             said = shortened(error.errors()[0]["msg"])
             raise UserError(

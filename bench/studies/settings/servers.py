@@ -45,7 +45,7 @@ def _verdicts(results_folder: Path) -> "Iterator[tuple[Path, Verdict]]":
 
     for path in _latest_first([*results_folder.glob(_FILE), *results_folder.glob(f"*/report/{_FILE}")]):
         try:
-            yield path, Verdict.model_validate_json(read_text(path))
+            yield path, Verdict.model_validate_json(read_text(path, path.parent))
         except (UserError, ValidationError):  # of another version of the suite, or not whole
             continue
 

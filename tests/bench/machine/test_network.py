@@ -203,6 +203,14 @@ def test_after_a_kill_the_next_that_steers_knows_what_was_before(machine, tmp_pa
     assert machine.read_text() == "0"
 
 
+def test_with_a_damaged_note_nothing_is_steered_before_somebody_has_looked(machine, tmp_path):
+    state = tmp_path / "state.json"
+    state.write_text("{")
+    with network.steered_here([CPU], state) as why:
+        assert "state.json is damaged" in why and "sudo tee" in why
+    assert machine.read_text() == "0\n" and state.read_text() == "{"
+
+
 @pytest.mark.parametrize("key", ["boot", "namespace"])
 def test_another_devices_steering_is_left_alone(machine, tmp_path, key):
     state = tmp_path / "state.json"

@@ -1,20 +1,27 @@
 """Plans, catalogues and what else people write or earlier runs left: an error that names the file."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.experiment.ceilings import Cache
+from bench.experiment.inputs import recorded
 from bench.launch.own_packages import check_lines
 from bench.launch.stacks import requirements_hash
+from bench.machine import loopback, network
 from bench.model import plan, replay, scenarios
 from bench.model.errors import UserError
 from bench.studies.rotation.series import Series
+from bench.studies.settings import servers
 from targets import configurations
 from targets.tables import ConfigurationError
+from tests.bench.variants import KNOWN
 from tests.damage import damaged, damaged_json, damaged_toml, examples
+from tests.fixtures.make_replay import replayed
+from tests.fixtures.make_run import EPOCH, Spec, run_record
 
 PLANS = sorted(plan.PLANS.glob("*.toml"))
 CATALOGUES = [configurations.CONFIGURATIONS, configurations.CONFIGURATIONS.with_name("variants.toml")]
@@ -79,16 +86,100 @@ def test_a_fuzzed_locustfile_is_refused_in_a_line(tmp_path_factory, content):
     refused(scenarios.load, path)
 
 
-@examples(30)
+SERIES = {"question": "planted", "settings": {"runs": 3}, "runs": {"pilot": "20261130-080000-planted"}}
+REPLAY = replayed(0.5).model_dump_json(by_alias=True).encode()
+RECORDS = {
+    "replay.json": (REPLAY, replay.Replay.read),
+    "series.json": (json.dumps(SERIES).encode(), Series.read),
+}
+
+
+@examples(40)
 @given(st.data())
 def test_fuzzed_records_of_other_studies_are_refused_in_a_line(tmp_path_factory, data):
+    name = data.draw(st.sampled_from(sorted(RECORDS)), label="file")
+    content, read = RECORDS[name]
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(data.draw(st.one_of(damaged(content), damaged_json(content))))
+    refused(lambda path: read(path.parent), path)
+    path.write_bytes(content)
+    assert not refused(lambda path: read(path.parent), path)
+
+
+@pytest.mark.parametrize("run", ["../elsewhere", "/etc", "..", "a/b", ""])
+def test_a_series_has_no_runs_but_its_own(tmp_path, run):
+    (tmp_path / "series.json").write_text(json.dumps(SERIES | {"runs": {"pilot": run}}))
+    assert refused(lambda path: Series.read(path.parent), tmp_path / "series.json")
+
+
+@examples(30)
+@given(st.data())
+def test_a_run_with_a_fuzzed_record_goes_on_or_is_refused_in_a_line(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "going-on"
+    folder.mkdir(exist_ok=True)
+    run = run_record(folder.name, Spec(), EPOCH + 9.0, 8)
+    run["plan"] = {"name": "smoke", **plan.load("smoke").model_dump(mode="json")}
+    content = json.dumps(run).encode()
+    (folder / "run.json").write_bytes(data.draw(st.one_of(damaged(content), damaged_json(content))))
+    try:
+        recorded(folder.parent, str(folder), {})
+    except (UserError, ConfigurationError) as error:
+        assert len(str(error).splitlines()) <= 2, error
+
+
+VERDICT = {
+    "schema": 1, "decision": "recommended", "finding": "Use a.", "recommended": ["a"], "commands": [],
+    "caveats": [], "method": "", "not_covered": [], "measure": [], "requirements": {}, "runs": [],
+    "candidates": [
+        {
+            "configuration": name, "outcome": outcome, "rank": None, "performance": None, "why": "",
+            "judgements": [],
+        }
+        for name, outcome in (("a", "passed"), ("b-preload", "likely"))
+    ],
+}  # fmt: skip
+
+
+@examples(40)
+@given(st.data())
+def test_a_fuzzed_verdict_names_known_configurations_or_none(tmp_path_factory, data):
+    """Its names choose what is measured."""
+    folder = tmp_path_factory.getbasetemp() / "verdicts"
+    folder.mkdir(exist_ok=True)
+    content = json.dumps(VERDICT).encode()
+    (folder / "verdict.json").write_bytes(data.draw(st.one_of(damaged(content), damaged_json(content))))
+    found = servers.chosen(folder, KNOWN)
+    assert found is None or set(found[0]) <= set(KNOWN)
+    (folder / "verdict.json").write_bytes(content)
+    assert servers.chosen(folder, KNOWN)[0] == ["a", "b"]
+
+
+def test_a_verdict_elsewhere_is_not_read(tmp_path):
+    (tmp_path / "elsewhere.json").write_text(json.dumps(VERDICT))
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "verdict.json").symlink_to(tmp_path / "elsewhere.json")
+    assert servers.chosen(results, KNOWN) is None
+    (results / "verdict.json").unlink()
+    os.mkfifo(results / "verdict.json")
+    assert servers.chosen(results, KNOWN) is None
+
+
+@examples(20)
+@given(st.data())
+def test_fuzzed_notes_of_steering_end_no_run(tmp_path_factory, data):
+    """A killed run has left them; what they say is written to the device of this machine."""
     folder = tmp_path_factory.getbasetemp()
-    content = json.dumps({"question": "planted", "settings": {"runs": 3}, "runs": {"pilot": "x"}}).encode()
-    new = data.draw(st.one_of(damaged(content), damaged_json(content)))
-    for name, read in (("replay.json", replay.Replay.read), ("series.json", Series.read)):
-        path = folder / name
-        path.write_bytes(new)
-        refused(lambda path, read=read: read(path.parent), path)
+    state, device = folder / "loopback.json", folder / "rps_cpus"
+    content = json.dumps({**network._here(), "value": "0"}).encode()
+    state.write_bytes(data.draw(st.one_of(damaged(content), damaged_json(content))))
+    device.write_text("3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loopback, "STEERING", device)
+        said = network.put_back(state)
+    assert int(device.read_text().replace(",", ""), 16) >= 0
+    if said is not None and "is damaged" in said:
+        assert state.exists() and "sudo tee" in said
 
 
 @examples(20)
