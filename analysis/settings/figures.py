@@ -16,8 +16,8 @@ _NOTHING = Ratio(UNKNOWN, UNKNOWN, UNKNOWN, 0)
 class Figures:
     """A column of cells, load by load: of several loads a repeat's figure is their geometric mean.
 
-    All configurations of a load share their scatter (`comparison.Field`), and in both manners of the
-    generator, where it had two, they are compared in each.
+    Configurations of a load lend each other some of their scatter (`comparison.Field`). In both manners of
+    the generator, where it had two, they are compared in each.
     """
 
     def __init__(self, loads: Sequence[pd.DataFrame], metric: str) -> None:

@@ -172,7 +172,7 @@ def test_unlike_hosts_are_refused_unless_told(runs, change, words):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("methodology", 4, "methodology 3 and 4"),
+        ("methodology", 5, "methodology 4 and 5"),
         ("launcher", "compose", "launcher processes and compose"),
         (
             "network",

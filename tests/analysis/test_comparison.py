@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from bench.stats.comparison import (
+    PRIOR,
     Field,
     Ratio,
     compare,
@@ -100,41 +101,77 @@ def _side_by_side(seed, scatter, repeats=5):
     )
 
 
-def test_many_side_by_side_share_their_scatter():
-    """Against the textbook: a randomised complete block design, and Fisher's least significant difference."""
-    values = _side_by_side(1, dict.fromkeys("abcdefghij", 0.05))
-    logs = np.log(values)
-    left = logs.sub(logs.mean(axis=1), axis=0) - logs.mean() + logs.to_numpy().mean()
-    mean_square = (left**2).to_numpy().sum() / (4 * 9)
-    half = scipy.stats.t.ppf(0.975, 36) * math.sqrt(2 * mean_square / 5)
+def _grubbs(logs):
+    """The variances of Grubbs' estimators for several instruments, of the variances of their differences."""
+    count = logs.shape[1]
+    apart = np.array([[(one - other).var(ddof=1) for other in logs.T] for one in logs.T])
+    return (apart.sum(axis=1) - apart.sum() / 2 / (count - 1)) / (count - 2)
+
+
+def test_many_side_by_side_moderate_their_scatter():
+    """Against the books: Grubbs' variances, Smyth's moderated ones, Satterthwaite's degrees of freedom."""
+    values = _side_by_side(1, {name: 0.02 + place / 100 for place, name in enumerate("abcdefgh")})
+    logs = np.log(values).to_numpy()
+    left = logs - logs.mean(axis=1, keepdims=True) - logs.mean(axis=0) + logs.mean()
+    of_all = (left**2).sum() / (4 * 7)
+    freedom = 4 * 7 / 9
+    own, share = np.maximum(_grubbs(logs), 0), freedom / (PRIOR + freedom)
+    weights = np.full(8, 2 * (1 - share) / 8)
+    weights[[2, 0]] += share
+    variance = 2 * (1 - share) * of_all + share * own[[2, 0]].sum()
+    known = variance**2 / ((weights * own) ** 2 / freedom).sum()
+    half = scipy.stats.t.ppf(0.975, known) * math.sqrt(variance / 5)
     versus = Field(values).compare("c", "a")
-    assert math.log(versus.ratio) == pytest.approx((logs["c"] - logs["a"]).mean())
+    assert math.log(versus.ratio) == pytest.approx(logs[:, 2].mean() - logs[:, 0].mean())
     assert math.log(versus.high / versus.ratio) == pytest.approx(half)
     assert math.log(versus.ratio / versus.low) == pytest.approx(half)
     assert versus.rounds == 5
 
 
-def test_two_alone_have_their_own_scatter():
-    values = _side_by_side(2, {"a": 0.05, "b": 0.05})
+def test_the_variances_of_three_add_up_to_those_of_their_pairs():
+    logs = np.log(_side_by_side(1, dict.fromkeys("abc", 0.05)).to_numpy())
+    assert _grubbs(logs)[:2].sum() == pytest.approx((logs[:, 0] - logs[:, 1]).var(ddof=1))
+
+
+@pytest.mark.parametrize("names", ["ab", "abcde"])
+def test_a_pair_among_few_has_its_own_scatter(names):
+    values = _side_by_side(2, dict.fromkeys(names, 0.05))
     assert Field(values).compare("a", "b") == compare(values["a"], values["b"])
 
 
 def test_one_that_scatters_more_than_the_rest_answers_for_itself():
     values = _side_by_side(3, dict.fromkeys("abcdefgh", 0.02) | {"wild": 0.5})
     field = Field(values)
-    assert field.compare("wild", "a") == compare(values["wild"], values["a"])
-    assert field.compare("a", "b") != compare(values["a"], values["b"])
+
+    def width(one, other):
+        versus = field.compare(one, other)
+        return math.log(versus.high / versus.low)
+
+    alone = compare(values["wild"], values["a"])
+    assert 0.7 < width("wild", "a") / math.log(alone.high / alone.low) < 1.1
+    # The others pay for it a little, and far less than it does.
+    assert width("a", "b") < width("wild", "a") / 2
+
+
+def test_repeats_that_are_all_equal_are_certain_side_by_side():
+    machine = pd.Series([1.0, 2.0, 4.0, 8.0])
+    field = Field(pd.DataFrame({name: 2**place * machine for place, name in enumerate("abcdef")}))
+    versus = field.compare("b", "a")
+    assert (versus.low, versus.high) == pytest.approx((2, 2)) and not versus.tie
 
 
 def test_a_repeat_that_one_lacks_takes_nothing_from_the_others():
-    values = _side_by_side(4, dict.fromkeys("abcdef", 0.05))
-    whole = Field(values.drop(columns="f")).compare("a", "b")
-    values.loc[2, "f"] = math.nan
+    values = _side_by_side(4, dict.fromkeys("abcdefg", 0.05))
+    whole = Field(values.drop(columns="g")).compare("a", "b")
+    values.loc[2, "g"] = math.nan
     assert Field(values).compare("a", "b") == whole
-    assert Field(values).compare("f", "b").rounds == 4
+    lacking = Field(values).compare("g", "b")
+    assert lacking.rounds == 4
+    # The others lend it some of their scatter nevertheless.
+    assert lacking != compare(values["g"], values["b"])
 
 
-def test_shared_scatter_covers_the_truth_as_often_as_it_says():
+def test_moderated_scatter_covers_the_truth_as_often_as_it_says():
     missed = 0
     for seed in range(400):
         field = Field(_side_by_side(seed, dict.fromkeys("abcdefgh", 0.06)))

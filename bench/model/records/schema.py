@@ -14,7 +14,7 @@ from bench.model.files import plain, read_text, shortened
 
 SCHEMA = 3
 """The version of the format."""
-METHODOLOGY = 3
+METHODOLOGY = 4
 """The version of what the numbers mean."""
 MOST_NUMBER = 1 << 53
 """Beyond it floats skip integers, and nothing that is measured is so large."""

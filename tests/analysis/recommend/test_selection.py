@@ -76,7 +76,7 @@ def test_two_runs_of_a_kind_are_one_too_many(root):
     [
         ({"host": {"machine_id": "1", "hostname": "other"}}, "host synthetic and other"),
         ({"host": {"cpu": "Faster CPU"}}, "CPU Imagined CPU and Faster CPU"),
-        ({"methodology": 4}, "methodology 3 and 4"),
+        ({"methodology": 5}, "methodology 4 and 5"),
     ],
 )
 def test_unlike_runs_are_refused_unless_one_insists(root, changes, told):

@@ -6,20 +6,27 @@ import pytest
 from bench.stats import comparison
 from bench.studies.self_check.coverage import (
     DESIGNS,
+    UNEVEN,
     Design,
     coverage,
     coverage_of_counts,
     coverage_of_runs,
+    coverage_of_uneven,
     tables,
 )
 
-CHOSEN = (DESIGNS[0], DESIGNS[2], DESIGNS[3], DESIGNS[6])
+CHOSEN = (DESIGNS[0], DESIGNS[2], DESIGNS[3], DESIGNS[7])
 
 
 @pytest.mark.parametrize("design", CHOSEN, ids=lambda design: design.words)
 def test_ratios_are_covered(design):
     found = coverage(design, 300 if design.configurations > 3 else 1000, seed=2)
     assert found.held, f"{found.share:.1%} of {found.intervals}"
+
+
+def test_ratios_are_covered_where_one_scatters_twice_as_much():
+    its, others = coverage_of_uneven(UNEVEN[0], 1000, seed=2)
+    assert its.held and others.held, f"{its.share:.1%}, {others.share:.1%}"
 
 
 def test_ratios_of_two_runs_are_covered():
