@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis import results
 from analysis.capacity import searches, uncertainty
+from analysis.findings.completeness import damages
 from analysis.findings.finding import Load
 from analysis.results import Results
 from analysis.summary import summarise
@@ -104,6 +105,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     only_one: tuple[Key, ...]
     only_other: tuple[Key, ...]
+    damaged: tuple[str, ...] = ()
+    """What is left out of either, in sentences."""
 
     @property
     def regressions(self) -> list[Difference]:
@@ -137,6 +140,7 @@ class Comparison:
             ],
             "only_one": [_document(key) for key in self.only_one],
             "only_other": [_document(key) for key in self.only_other],
+            "damaged": list(self.damaged),
         }
 
 
@@ -169,6 +173,7 @@ def compare(one: Path, other: Path, *, margin: float = MARGIN, across: bool = Fa
         tuple(differences),
         tuple(key for key in before if key not in after),
         tuple(key for key in after if key not in before),
+        tuple(f"{run.run.run}: {each.message}" for run in (first, second) for each in damages(run)),
     )
 
 

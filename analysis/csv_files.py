@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.damage import DamagedError
 from bench.model.columns import NEVER_MISSING, CsvFile
 from bench.model.errors import UserError
 from bench.model.files import check_plain, shortened
@@ -29,29 +30,43 @@ def several(
 ) -> tuple[list[pd.DataFrame], list[int]]:
     """The files, one below the other in one or in several frames, and how many rows each file has.
 
-    Arguments and errors are those of `one`. Those that can be read as one are; any that is odd, or wrong,
-    has them all read one by one, which finds and names it. So are those with ids, which are large and are
-    looked at file by file.
+    Arguments are those of `one`. Those that can be read as one are; any that is odd, or wrong, has them all
+    read one by one, which finds and names it. So are those with ids, which are large and are looked at file
+    by file.
+
+    Raises:
+        DamagedError: the files that are not as `one` wants them, all of them.
     """
-    for path in paths:
-        check_plain(path, within)
-    together = None if "id" in file.types.values() else _together(paths, file, digests)
+    together = None if "id" in file.types.values() else _together(paths, file, within, digests)
     if together is not None:
         return together
+
+    def read(path: Path, digest: str | None) -> pd.DataFrame | UserError:
+        try:
+            return one(path, file, within, digest)
+        except UserError as error:
+            return error
+
     with ThreadPoolExecutor(max_workers=4) as pool:
-        parts = list(pool.map(lambda path, digest: one(path, file, within, digest), paths, digests))
+        found = list(pool.map(read, paths, digests))
+    parts = [part for part in found if not isinstance(part, UserError)]
+    if len(parts) < len(paths):
+        both = zip(paths, found, strict=True)
+        raise DamagedError({path: str(part) for path, part in both if isinstance(part, UserError)})
     return parts, [len(part) for part in parts]
 
 
 def _together(
-    paths: Sequence[Path], file: CsvFile, digests: Sequence[str | None]
+    paths: Sequence[Path], file: CsvFile, within: Path, digests: Sequence[str | None]
 ) -> tuple[list[pd.DataFrame], list[int]] | None:
     """As `several` in one frame; None if files are large, of unlike columns, or not plainly a row a line."""
     try:
+        for path in paths:
+            check_plain(path, within)
         if sum(path.stat().st_size for path in paths) > TOGETHER_BYTES:
             return None
         contents = [path.read_bytes() for path in paths]
-    except OSError:
+    except (OSError, UserError):
         return None
     header, _, _ = contents[0].partition(b"\n")
     begin = header + b"\n"
@@ -82,25 +97,24 @@ def one(path: Path, file: CsvFile, within: Path, digest: str | None = None) -> p
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; {_again(path, within)}") from error
+        raise UserError(f"{path} is missing{_advice(path, within)}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     if not content.strip():
-        raise UserError(f"{path} is empty; {_again(path, within)}")
+        raise UserError(f"{path} is empty{_advice(path, within)}")
     try:
         frame = _frame(content, file)
     except (ValueError, OverflowError) as error:  # pandas' errors of parsing are ValueErrors
-        raise UserError(
-            f"{path}{_wrong(content, file) or f': {shortened(error)}'}; {_again(path, within)}"
-        ) from error
+        wrong = _wrong(content, file) or f": {shortened(error)}"
+        raise UserError(f"{path}{wrong}{_advice(path, within)}") from error
     missing = [column for column in file.types if column not in frame.columns]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; see docs/contracts.md")
     if not (_is_possible(frame, file) and _is_whole(content)):
-        raise UserError(f"{path}{_wrong(content, file) or ' is damaged'}; {_again(path, within)}")
+        raise UserError(f"{path}{_wrong(content, file) or ' is damaged'}{_advice(path, within)}")
     if _is_other(content, digest):
         raise UserError(
-            f"{path} was changed after it was measured (its SHA-256 is another); {_again(path, within)}"
+            f"{path} was changed after it was measured (its SHA-256 is another){_advice(path, within)}"
         )
     return frame
 
@@ -114,10 +128,9 @@ def line_of(path: Path, row: int) -> int:
     return lines.line_num
 
 
-def _again(path: Path, within: Path) -> str:
-    """What to do about a file: one of the run itself is not measured again."""
-    of_cell = path.parent != within
-    return f"remove {path.parent} and resume the run" if of_cell else "restore it, or measure again"
+def _advice(path: Path, within: Path) -> str:
+    """What to do about a file of the run itself, which is not measured again, as a cell is."""
+    return "; restore it, or measure again" if path.parent == within else ""
 
 
 def _frame(content: bytes, file: CsvFile) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from analysis import csv_files
+from analysis.damage import DamagedError
 from bench.model.columns import FILES, TIMES
 from bench.model.errors import UserError
 from bench.model.files import check_plain, plain, shortened
@@ -59,7 +60,7 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     """One kind of file of all `cells`, one below the other, with the dimensions of each cell in front.
 
     Raises:
-        UserError: a file is missing, empty or malformed; the text names it.
+        DamagedError: files are missing, empty, malformed, or not those that were measured.
     """
     file = FILES[name]
     # Files of recycling have too many rows for any dimension but `cell`.
@@ -84,7 +85,7 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
     for column, kind in file.types.items():
         pieces = [part[column] for part in parts]
         if kind == "id":
-            columns[column] = _ids([_numbers(piece, path) for piece, path in zip(pieces, paths, strict=True)])
+            columns[column] = _ids(_numbers(pieces, paths))
         else:
             joined = _texts(pieces) if kind == "category" else np.concatenate(pieces)
             columns[names.get(column, column)] = joined
@@ -94,20 +95,23 @@ def read(directory: Path, cells: pd.DataFrame, name: str) -> pd.DataFrame:
 def _check_times(
     parts: list[pd.DataFrame], rows: Ints, lengths: list[int], paths: list[Path], cells: pd.DataFrame
 ) -> None:
-    """Raise `UserError` for a row that is nowhere near the time of its cell, and would count for nothing."""
+    """Raise `DamagedError` for rows nowhere near the time of their cell, which would count for nothing."""
     started, ended = (cells[edge].to_numpy(dtype=float)[rows] for edge in ("started", "ended"))
     for column in TIMES:
         if column in parts[0]:
             times = np.concatenate([part[column] for part in parts])
             far = ~((times >= started - NEAR_S) & (times <= ended + NEAR_S))
-            if far.any():
-                row = int(far.argmax())
+            damaged = {}
+            # The first of each file.
+            for row in np.flatnonzero(far)[np.unique(rows[far], return_index=True)[1]].tolist():
                 number = int(rows[row])
                 line = csv_files.line_of(paths[number], row - sum(lengths[:number]))
-                raise UserError(
+                damaged[paths[number]] = (
                     f"{paths[number]}, line {line}: {column} is {times[row]:.0f}, and the cell was measured "
-                    f"at {started[row]:.0f}; restore it, or remove {paths[number].parent} and resume the run"
+                    f"at {started[row]:.0f}"
                 )
+            if damaged:
+                raise DamagedError(damaged)
 
 
 @cache
@@ -126,9 +130,18 @@ def empty(columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
 
 
-def _numbers(ids: pd.Series, path: Path) -> Ints:
-    """The ids of one file as numbers: a run may have ten million."""
-    texts = ids.tolist()
+def _numbers(pieces: list[pd.Series], paths: list[Path]) -> list[Ints]:
+    """The ids of each file as numbers: a run may have ten million."""
+    found = [_as_numbers(piece.tolist()) for piece in pieces]
+    damaged = [path for path, numbers in zip(paths, found, strict=True) if numbers is None]
+    if damaged:
+        what = "a request has no id of the form PROCESS-SERIAL"
+        raise DamagedError({path: f"{path}: {what}; see docs/contracts.md" for path in damaged})
+    return [numbers for numbers in found if numbers is not None]
+
+
+def _as_numbers(texts: list[str]) -> Ints | None:
+    """Ids as numbers; None if any is of another form."""
     if not texts:
         return np.array([], dtype=np.int64)
     try:
@@ -143,7 +156,7 @@ def _numbers(ids: pd.Series, path: Path) -> Ints:
         or parts[::2].max() >= _PROCESSES
         or parts.max() >= _SERIALS
     ):
-        raise UserError(f"{path}: a request has no id of the form PROCESS-SERIAL; see docs/contracts.md")
+        return None
     numbers: Ints = parts[::2] * _SERIALS + parts[1::2]
     return numbers
 
@@ -193,11 +206,21 @@ def read_exceptions(directory: Path, cells: pd.DataFrame) -> pd.DataFrame:
     older versions may have left, have no rows: of these nothing is known.
 
     Raises:
-        UserError: such a file is none; the text names it.
+        DamagedError: such files are none.
     """
-    paths = zip(cells.index.to_list(), cells["path"], strict=True)
-    found = [(cell, _of_cell(directory / path / EXCEPTIONS_FILE, directory)) for cell, path in paths]
-    parts = [part.assign(cell=cell) for cell, part in found if part is not None]
+    parts: list[pd.DataFrame] = []
+    damaged: dict[Path, str] = {}
+    for cell, path in zip(cells.index.to_list(), cells["path"], strict=True):
+        file = directory / path / EXCEPTIONS_FILE
+        try:
+            part = _of_cell(file, directory)
+        except UserError as error:
+            damaged[file] = str(error)
+            continue
+        if part is not None:
+            parts.append(part.assign(cell=cell))
+    if damaged:
+        raise DamagedError(damaged)
     if not parts:
         return _no_exceptions().copy()
     frame = pd.concat(parts, ignore_index=True).join(cells[DIMENSIONS[1:]], on="cell")
@@ -218,7 +241,7 @@ def _of_cell(path: Path, within: Path) -> pd.DataFrame | None:
         content = path.read_bytes() if path.exists() else _NOTHING
         found = None if content.strip() == _NOTHING else _exceptions(content)
     except (ValueError, OverflowError, OSError) as error:  # pandas' errors of parsing are ValueErrors
-        raise UserError(f"{path}: {shortened(error)}; remove {path.parent} and resume the run") from error
+        raise UserError(f"{path}: {shortened(error)}") from error
     return None if found is None or found.empty else found
 
 

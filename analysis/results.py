@@ -1,7 +1,7 @@
 """results/<run>/ as tidy frames. Reads files only; knows nothing of how they were measured."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from analysis import frames
+from analysis.damage import Damage, DamagedError, below, recorded
 from analysis.words import UNKNOWN, counted
 from bench.model.columns import FILES, CsvFile
 from bench.model.errors import UserError
-from bench.model.files import ROOT, shortened
+from bench.model.files import ROOT
 from bench.model.records import schema
 from bench.model.records.cell import Cell, ClosedLoad, OpenLoad
 from bench.model.records.run import Run
 from targets.own_app import SUITES_APP, named
 
 RESULTS_ROOT = ROOT / "results"
-Recorded = tuple[Path, Cell]
-"""The folder of a cell, and what its cell.json says."""
+# What cells say, by their folders below the run's.
+_Found = Mapping[Path, Cell]
 # Columns of `Results.cells` that may be missing in every cell.
 _NUMBERS = [
     "rate_per_s", "search_p99_ms", "search_attempt", "max_requests", "max_requests_jitter",
@@ -56,7 +57,9 @@ class Results:
     `handled` (requests.csv) have rows in cells of recycling only, cell after cell, warm-up included.
     `exceptions` is what users' own code raised. `apart` says that the servers were on another machine, whose
     CPUs `server_host` has; `host` has the generator's.
-    Only finished cells have rows outside `cells`.
+    Only finished cells have rows outside `cells`. `damage` says which cells are left out, because a file of
+    theirs is not what was measured. Of a run behind a proxy, `direct` has the cells whose clients went past
+    it; None where none of these finished.
     """
 
     directory: Path
@@ -75,8 +78,8 @@ class Results:
     slices: pd.DataFrame
     exceptions: pd.DataFrame
     notes: tuple[str, ...]
-    past: tuple[Recorded, ...] = ()
-    """What the cells say whose clients went past the run's proxy; `load_direct` reads their files."""
+    damage: Damage
+    direct: "Results | None" = None
 
     @property
     def configurations(self) -> list[str]:
@@ -92,16 +95,17 @@ class Results:
 class NothingFinished(UserError):
     """All cells of a run failed: there is nothing to analyse, only to explain.
 
-    `directory`, `run` and `cells` are as in `Results`, `finding` says so in a sentence.
+    `directory`, `run`, `cells` and `damage` are as in `Results`, `finding` says so in a sentence.
     """
 
-    def __init__(self, directory: Path, run: Run, cells: pd.DataFrame) -> None:
+    def __init__(self, directory: Path, run: Run, cells: pd.DataFrame, damage: Damage) -> None:
         super().__init__(
             f"all {len(cells)} cells of {directory} failed; the first: {cells['reason'].iloc[0]}"
         )
         self.directory = directory
         self.run = run
         self.cells = cells
+        self.damage = damage
         self.finding = f"Nothing could be measured: {counted(len(cells), 'cell')} tried, none finished."
         self.notes = tuple(_notes(run, cells))
 
@@ -135,65 +139,101 @@ def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, Run]]:
 def load(directory: Path) -> Results:
     """Read a run; its cost grows with the number of cells and histogram rows, not with the requests.
 
-    Of a run behind a proxy these are the cells whose clients went through it.
+    Cells with a damaged file are left out, and noted in its `damage`. Of a run behind a proxy these are the
+    cells whose clients went through it.
 
     Raises:
-        UserError: no run there, no cell in it yet, another schema, or a file that is missing, empty or
-            malformed; the text names the file.
+        UserError: no run there, no whole cell in it, another schema, or a run.json that is damaged; the text
+            names the file.
         NothingFinished: all of its cells failed.
     """
+    run = _run(directory)
+    through, past, damage = _sound(directory, run)
+    if through is None and damage.cells:
+        first = next(iter(damage.cells.values()))
+        raise UserError(f"{directory} has no whole cell: {first}; resume the run, which measures them again")
+    if through is None:
+        raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
+    if through.finished.empty:
+        raise NothingFinished(directory, run, through.cells, damage)
+    direct = None if past is None or past.finished.empty else _results(directory, run, past, damage)
+    return replace(_results(directory, run, through, damage), direct=direct)
+
+
+def damage(directory: Path) -> Damage:
+    """The cells of a run that an analysis leaves out; reads all of it, and raises as `load`."""
+    return _sound(directory, _run(directory))[2]
+
+
+def _run(directory: Path) -> Run:
     if not (directory / "run.json").is_file():
         raise UserError(f"no results in {directory}: run `make bench` first")
-    run = schema.read(directory / "run.json", Run)
-    every = _every(directory, run)
-    # From the web UI one load may go through a proxy, and the next one past it: it has no way of its own.
-    records = [record for record in every if run.behind is None or record[1].proxy is not None]
-    if not records:
-        raise UserError(f"{directory} has no finished cell yet ({run.status}): resume the run first")
-    past = tuple(record for record in every if run.behind is not None and record[1].proxy is None)
-    return replace(_loaded(directory, run, records), past=past)
+    return schema.read(directory / "run.json", Run)
 
 
-def load_direct(behind: Results) -> Results | None:
-    """Of a run behind a proxy the cells whose clients went past it; None where none of them finished."""
-    if not any(cell.status == "finished" for _, cell in behind.past):
-        return None
-    return _loaded(behind.directory, behind.run, behind.past)
+@dataclass(frozen=True)
+class _Read:
+    """Cells, and the frames of their files by name."""
+
+    cells: pd.DataFrame
+    files: Mapping[str, pd.DataFrame]
+    exceptions: pd.DataFrame
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """The cells that have measurements."""
+        return self.cells[self.cells["status"] == "finished"]
 
 
-def _every(directory: Path, run: Run) -> list[Recorded]:
-    """The folder of each cell and what it says.
+def _sound(directory: Path, run: Run) -> tuple[_Read | None, _Read | None, Damage]:
+    """The sound cells whose clients went as those of the run did, those that went past its proxy, the rest.
+
+    A cell that turns out to be damaged takes others with it, so all is read again without these.
+    """
+    found, damaged = recorded(directory, run)
+    while True:
+        damage = Damage.of(damaged, found)
+        lost = set(damage.places)
+        sound = {place: cell for place, cell in found.items() if place not in lost}
+        # From the web UI one load may go through a proxy, and the next one past it: it has no way of its own.
+        past = {place: cell for place, cell in sound.items() if run.behind and cell.proxy is None}
+        through = {place: cell for place, cell in sound.items() if place not in past}
+        try:
+            return _files(directory, run, through), _files(directory, run, past), damage
+        except DamagedError as error:
+            for path, why in error.files.items():
+                damaged.setdefault(path.parent.relative_to(directory), below(directory, why))
+
+
+def _files(directory: Path, run: Run, found: _Found) -> _Read | None:
+    """The files of some cells of a run; None of no cells.
 
     Raises:
-        UserError: a cell cannot be read, is there twice, or of a configuration that the run does not know.
+        DamagedError: all files that are damaged, as far as one reading can tell.
     """
-    paths = sorted(directory.glob("*/*/*/*/cell.json"))
-    found = [(path.parent, schema.read(path, Cell, directory)) for path in paths]
-    known = {configuration.name for configuration in run.configurations}
-    places: dict[tuple[object, ...], Path] = {}
-    for place, cell in found:
-        if cell.configuration not in known:
-            raise UserError(
-                f"{place / 'cell.json'}: configuration: run.json knows no {shortened(cell.configuration)!r}; "
-                f"restore it, or remove {place} and resume the run"
-            )
-        earlier = places.setdefault(cell.identity, place)
-        if earlier != place:
-            raise UserError(
-                f"{place} and {earlier} are the same cell: remove the one that does not belong there"
-            )
-    return found
-
-
-def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
-    """The results of some cells of a run; raises as ``load``."""
-    cells = pd.DataFrame([_row(path.relative_to(directory), cell) for path, cell in records])
+    if not found:
+        return None
+    cells = pd.DataFrame([_row(place, cell) for place, cell in found.items()])
     cells = cells.rename_axis("cell").assign(apart=run.server_host is not None)
     cells = cells.astype({"arrivals": "str"} | dict.fromkeys(_NUMBERS, float))
-    finished = cells[cells["status"] == "finished"]
-    if finished.empty:
-        raise NothingFinished(directory, run, cells)
-    read = {name: frames.read(directory, cells[_has(cells, file)], name) for name, file in FILES.items()}
+    read: dict[str, pd.DataFrame] = {}
+    damaged: dict[Path, str] = {}
+    for name, file in FILES.items():
+        try:
+            read[name] = frames.read(directory, cells[_has(cells, file)], name)
+        except DamagedError as error:
+            damaged |= error.files
+    try:
+        exceptions = frames.read_exceptions(directory, cells[cells["status"] == "finished"])
+    except DamagedError as error:
+        damaged |= error.files
+    if damaged:
+        raise DamagedError(damaged)
+    return _Read(cells, read, exceptions)
+
+
+def _results(directory: Path, run: Run, found: _Read, damage: Damage) -> Results:
+    cells, read, finished = found.cells, found.files, found.finished
     return Results(
         directory=directory,
         run=run,
@@ -209,8 +249,9 @@ def _loaded(directory: Path, run: Run, records: Sequence[Recorded]) -> Results:
         trace=read["trace"],
         handled=read["requests"],
         slices=read["slices"],
-        exceptions=frames.read_exceptions(directory, finished),
+        exceptions=found.exceptions,
         notes=tuple(_notes(run, cells)),
+        damage=damage,
     )
 
 

@@ -102,7 +102,7 @@ class Study:
     @cached_property
     def direct(self) -> "Study | None":
         """Of a run behind a proxy the cells whose clients went past it; None where there are none."""
-        beside = results.load_direct(self.results)
+        beside = self.results.direct
         return None if beside is None else Study(beside)
 
     @cached_property

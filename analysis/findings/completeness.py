@@ -10,10 +10,19 @@ from analysis.results import NothingFinished, Results
 from analysis.summary import LOAD
 from analysis.words import counted, listed
 
+# Of many damaged cells as many say what is wrong with them.
+_TOLD = 3
+
 ONE_REPEAT = Kind(
     "one-repeat", "answer", "What else happened?", "one repeat",
     "every cell was measured once",
     "there are no intervals, so nothing can be ranked",
+    topics=("circumstances",),
+)  # fmt: skip
+DAMAGED = Kind(
+    "damaged", "answer", "What else happened?", "damaged",
+    "any file of a cell that is not what was measured",
+    "the cell is left out, and with it the sitting or the search that it belongs to",
     topics=("circumstances",),
 )  # fmt: skip
 FAILED = Kind(
@@ -49,6 +58,12 @@ UNMETERED = Kind(
 def missing(measured: Measurements) -> Iterator[Finding]:
     """Cells that were not run, and what could not be measured here."""
     yield from lacking(measured.results)
+
+
+@finds(DAMAGED)
+def damaged(measured: Measurements) -> Iterator[Finding]:
+    """Cells that cannot be used."""
+    yield from damages(measured.results)
 
 
 @finds(FAILED)
@@ -112,6 +127,22 @@ def lacking(results: Results | NothingFinished) -> Iterator[Finding]:
             advice=absent.remedy,
             cells=absentee,
         )
+
+
+def damages(results: Results | NothingFinished) -> Iterator[Finding]:
+    """The cells of a run that are left out because a file of theirs is damaged, in one finding."""
+    cells, others = results.damage.cells, results.damage.others
+    if not cells:
+        return
+    told = list(cells.values())[:_TOLD]
+    more = f" and {len(cells) - _TOLD} more" if len(cells) > _TOLD else ""
+    beside = f", and {counted(len(others), 'cell')} of the same sittings or searches" if others else ""
+    verb = "is" if len(cells) == 1 else "are"
+    yield DAMAGED.found(
+        f"{counted(len(cells), 'cell')} {verb} damaged: {'; '.join(told)}{more}",
+        spoils=f"the comparisons that these belong to: they are left out{beside}",
+        advice="resume the run: it measures them again, and keeps what is there now apart",
+    )
 
 
 def failures(results: Results | NothingFinished) -> Iterator[Finding]:

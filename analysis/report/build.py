@@ -108,7 +108,8 @@ def _shared(progress: Callable[[str, float], None]) -> Callable[[str], None]:
 
 def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:
     """The report of a run in which every cell failed."""
-    findings = [*completeness.failures(failed), *completeness.lacking(failed)]
+    checks = (completeness.damages, completeness.failures, completeness.lacking)
+    findings = [finding for check in checks for finding in check(failed)]
 
     def fill(folder: Path) -> None:
         (folder / "report.html").write_text(page_of_nothing(run_dir, failed, findings), encoding="utf-8")

@@ -130,6 +130,8 @@ def _show(compared: "Comparison") -> None:
     if compared.unlike:
         warning = "[yellow]warning[/yellow] compared across unlike conditions: "
         console.print(f"{warning}{escape('; '.join(compared.unlike))}\n", soft_wrap=True)
+    for damaged in compared.damaged:
+        console.print(f"[yellow]warning[/yellow] left out of {escape(damaged)}\n", soft_wrap=True)
     console.print(f"{escape(compared.other)} (B) over {escape(compared.one)} (A)", soft_wrap=True)
     by_load: dict[str, list[Difference]] = {}
     for each in compared.differences:

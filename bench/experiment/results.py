@@ -7,15 +7,15 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import IO, Any, Self
 
 from bench.machine.processes import uninterrupted
 from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.files import shortened, write_json
+from bench.model.files import check_plain, shortened, write_json
 from bench.model.matching import differences, same_machine
 from bench.model.records import schema
 from bench.model.records.cell import Cell as CellRecord
@@ -28,6 +28,10 @@ _DETAIL = 120
 # Folders of sittings: those that are being measured, and those that only have to be moved to their places.
 _HALF, _WHOLE = ".sitting-", ".whole-"
 _LOCK = ".lock"
+# Where damaged cells are kept when they are measured again.
+_ASIDE = "damaged"
+# Of a cell's folder below the run's: configuration, scenario, load, repeat.
+_LEVELS = 4
 
 
 class RunFolder:
@@ -38,26 +42,53 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        """Lock the folder; raises ``UserError`` when another run has it."""
-        self._lock = (self.path / _LOCK).open("w")
+        """Lock the folder; raises ``UserError`` when another run has it, or links lie in the way."""
+        self._lock = self._locked()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._clear()
+        except BaseException:
             self._lock.close()
+            raise
+        return self
+
+    def _locked(self) -> IO[str]:
+        path = self.path / _LOCK
+        try:
+            # A stranger may have left a link there: what is behind it is not to be emptied.
+            lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "w")
+        except OSError as error:
+            raise UserError(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
             raise UserError(
                 f"another run is writing to {self.path}; wait for it, or leave out --resume to start anew"
             ) from None
+        return lock
+
+    def _clear(self) -> None:
+        """Remove what a killed run has left, and take in the sittings that it had measured."""
         for pattern in (".serve-*", f"{_HALF}*", f"{_WHOLE}*"):
             for link in filter(
                 Path.is_symlink, self.path.glob(pattern)
             ):  # none of ours: nothing is moved there
                 link.unlink()
+        self._check_links()
         for pattern in (".serve-*", f"{_HALF}*"):  # of a run that was killed
             for scratch in self.path.glob(pattern):
                 shutil.rmtree(scratch)
         for whole in self.path.glob(f"{_WHOLE}*"):
             self._move_in(whole)
-        return self
+
+    def _check_links(self) -> None:
+        """Raise ``UserError`` for a link on the way to a cell: what is written must stay in the folder."""
+        level = [self.path]
+        for _ in range(_LEVELS):
+            level = [entry for folder in level if folder.is_dir() for entry in folder.iterdir()]
+            for entry in level:
+                if entry.is_symlink():
+                    raise UserError(f"{entry} is a link, which no run makes: replace it by what it leads to")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,9 +118,27 @@ class RunFolder:
         self.check()
         write_json(self.path / "run.json", run)
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether anything has been measured."""
+        return next(self.path.glob("*/*/*/*/cell.json"), None) is not None
+
     def cell(self, cell: Cell) -> Path:
         """The folder of a cell."""
         return self.path / cell.path
+
+    def set_aside(self, cells: Iterable[PurePath]) -> Path:
+        """Move the folders of cells, so that these are measured again; returns where they are kept."""
+        place = self.path / _ASIDE
+        for cell in cells:
+            target = place / cell
+            number = 1
+            while target.exists():
+                number += 1
+                target = place / cell.with_name(f"{cell.name}-{number}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self.path / cell).rename(target)
+        return place
 
     def begin_sitting(self, number: int) -> Path:
         """An empty folder for the cells of a sitting, which ``keep_sitting`` takes into the run.
@@ -241,21 +290,20 @@ def none_succeeded(folder: Path) -> str | None:
     if not unserved:
         return None
     cells = f"{len(unserved)} cell{'s' if len(unserved) > 1 else ''}"
-    return (
-        f"no request succeeded: all {failed:,} in {cells} failed, most often with {_commonest(unserved[0])}; "
-        f"see {unserved[0]}"
-    )
+    how = _commonest(unserved[0], folder)
+    return f"no request succeeded: all {failed:,} in {cells} failed, most often with {how}; see {unserved[0]}"
 
 
-def _commonest(failures: Path) -> str:
+def _commonest(failures: Path, within: Path) -> str:
     """How most requests of a failures.csv failed: the kind and the detail."""
     csv.field_size_limit(sys.maxsize)  # a check may say whatever it likes
     counts: Counter[tuple[str, str]] = Counter()
     try:
+        check_plain(failures, within)
         with failures.open(newline="", encoding="utf-8", errors="replace") as stream:
             for row in csv.DictReader(stream):
                 counts[row["kind"], row["detail"]] += int(row["count"])
-    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+    except (UserError, OSError, KeyError, TypeError, ValueError, csv.Error):
         return "what cannot be read"
     if not counts:
         return "what is not there"

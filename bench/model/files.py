@@ -28,7 +28,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it, so that a file that exists is whole."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        # Of a process that was killed; or a link that a stranger left, behind which is somebody's own.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as stream:
+            stream.write(text)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from analysis import csv_files, frames, results
+from analysis.damage import DamagedError
 from analysis.results import load
 from bench.model.columns import FILES
-from bench.model.errors import UserError
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_file_that_is_wrong_is_named(run):
     cells = load(folder).finished
     place = folder / cells["path"].iloc[2] / "host.csv"
     place.write_text(place.read_text().replace("\n", "\nx", 1))
-    with pytest.raises(UserError, match=str(place)):
+    with pytest.raises(DamagedError, match=str(place)):
         frames.read(folder, cells, "host")
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -16,6 +17,14 @@ def edit(path, **changes):
 
 def cell_folder(run):
     return run / "sanic" / "index" / "c64-w1" / "r1"
+
+
+def wrong(folder):
+    """What is wrong with the damaged cells of a run, of which others are left."""
+    loaded = results.load(folder)
+    assert set(loaded.finished["configuration"]) == {"uvicorn"}
+    (why,) = loaded.damage.cells.values()
+    return why
 
 
 def test_every_frame_carries_the_dimensions_of_its_cell(small):
@@ -78,8 +87,7 @@ def test_latest_goes_by_the_start_of_the_run(run, tmp_path):
 def test_a_missing_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").unlink()
-    with pytest.raises(UserError, match=rf"r1/{name}\.csv is missing; remove .* and resume"):
-        results.load(folder)
+    assert wrong(folder) == f"sanic/index/c64-w1/r1/{name}.csv is missing"
 
 
 @pytest.mark.parametrize(
@@ -89,8 +97,7 @@ def test_a_missing_file_is_named(run, name):
 def test_an_empty_file_is_named(run, name):
     folder = run(repeats=1)
     (cell_folder(folder) / f"{name}.csv").write_text("")
-    with pytest.raises(UserError, match=rf"r1/{name}\.csv is empty"):
-        results.load(folder)
+    assert wrong(folder) == f"sanic/index/c64-w1/r1/{name}.csv is empty"
 
 
 def test_a_broken_value_and_a_missing_column_are_named(run):
@@ -98,14 +105,11 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
     latency = cell_folder(folder) / "latency.csv"
     whole = latency.read_text()
     latency.write_text(whole + "later,GET,/index,service,1.0,1\n")
-    with pytest.raises(UserError, match=r"latency\.csv, line \d+: second is no whole number: 'later'"):
-        results.load(folder)
+    assert re.search(r"latency\.csv, line \d+: second is no whole number: 'later'$", wrong(folder))
     latency.write_text(whole.replace("bucket_us", "bucket", 1))
-    with pytest.raises(UserError, match=r"latency\.csv has no column bucket_us"):
-        results.load(folder)
+    assert "latency.csv has no column bucket_us" in wrong(folder)
 
 
-@pytest.mark.parametrize("which", ["run.json", "sanic/index/c64-w1/r1/cell.json"])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -116,21 +120,25 @@ def test_a_broken_value_and_a_missing_column_are_named(run):
         ('{"schema": 3}', "Field required"),
     ],
 )
-def test_broken_json_is_named(run, which, text, message):
+def test_broken_json_is_named(run, text, message):
+    """Without run.json there is no run, without a cell.json there are the other cells."""
     folder = run(repeats=1)
-    (folder / which).write_text(text)
-    with pytest.raises(UserError, match=f"{which}.*{message}"):
+    path = cell_folder(folder) / "cell.json"
+    whole = path.read_text()
+    path.write_text(text)
+    assert re.search(f"^sanic/index/c64-w1/r1/cell.json.*{message}", wrong(folder))
+    path.write_text(whole)
+    (folder / "run.json").write_text(text)
+    with pytest.raises(UserError, match=f"run.json.*{message}"):
         results.load(folder)
 
 
 def test_a_finished_cell_must_have_a_window(run):
     folder = run(repeats=1)
     edit(cell_folder(folder) / "cell.json", window=None)
-    with pytest.raises(UserError, match="a finished cell needs window, server, generator and measured"):
-        results.load(folder)
+    assert "a finished cell needs window, server, generator and measured" in wrong(folder)
     edit(cell_folder(folder) / "cell.json", window={"start": 2, "end": 2})
-    with pytest.raises(UserError, match="ends before it starts"):
-        results.load(folder)
+    assert "ends before it starts" in wrong(folder)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])
@@ -241,8 +249,7 @@ def test_a_second_without_an_answer_counts_as_none(run):
 def test_a_load_that_makes_no_sense_is_named(run, changes, message):
     folder = run(repeats=1)
     edit(cell_folder(folder) / "cell.json", **changes)
-    with pytest.raises(UserError, match=rf"cell\.json: .*{message}"):
-        results.load(folder)
+    assert re.search(rf"cell\.json: .*{message}", wrong(folder))
 
 
 def test_ceilings_are_read(run):

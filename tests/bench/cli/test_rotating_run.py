@@ -8,6 +8,7 @@ import signal
 import psutil
 import pytest
 
+from analysis.results import damage
 from bench.experiment import run as experiment
 from bench.model.columns import FILES
 from bench.model.records import schema
@@ -130,6 +131,25 @@ def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny
     assert {path.parent.name for path in folder.glob("*/index/c4-w1/*/cell.json")} == {"r1", "r2", "r3", "r4"}
     resumed = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
     assert "nothing is left to measure" in resumed.output
+    _measured_again_once_damaged(results, folder)
+
+
+def _measured_again_once_damaged(results, folder):
+    """A sitting with a damaged cell is measured again as a whole, and what was there is kept."""
+    damaged = folder / "uvicorn/index/c4-w1/r2/slices.csv"
+    damaged.write_text(damaged.read_text().replace(",", ";", 1))
+    whole = {path: path.read_bytes() for path in folder.glob("*/*/*/*/cell.json")}
+    again = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
+    assert again.exit_code == 0, again.output
+    assert "measured again: 1 damaged cell and 2 of the same sittings or searches, now in" in again.output
+    assert "uvicorn/index/c4-w1/r2/slices.csv" in again.output
+    after = {path: path.read_bytes() for path in folder.glob("*/*/*/*/cell.json")}
+    changed = {path.parent for path in whole if after[path] != whole[path]}
+    assert changed == {folder / f"{name}/index/c4-w1/r2" for name in NAMES}
+    assert {path.parent for path in folder.glob("damaged/*/*/*/*/cell.json")} == {
+        folder / "damaged" / f"{name}/index/c4-w1/r2" for name in NAMES
+    }
+    assert not damage(folder).cells
 
 
 def test_blocks_are_measured_where_that_is_asked(tmp_path, tiny):

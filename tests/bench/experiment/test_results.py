@@ -201,6 +201,44 @@ def test_links_that_a_stranger_left_are_not_followed(tmp_path):
     assert (cell / "cell.json").exists()
 
 
+@pytest.mark.parametrize("name", ["sanic", "sanic/index", "sanic/index/c8-w1", "sanic/index/c8-w1/r2"])
+def test_links_on_the_way_to_a_cell_are_refused(tmp_path, name):
+    """What is written and removed there would be somebody's own."""
+    own, run = tmp_path / "own", tmp_path / "run"
+    own.mkdir()
+    (run / name).parent.mkdir(parents=True)
+    (run / name).symlink_to(own)
+    with pytest.raises(UserError, match=f"{name} is a link, which no run makes"), results.RunFolder(run):
+        pass
+    (run / name).unlink()
+    with results.RunFolder(run):
+        pass
+
+
+def test_a_link_in_place_of_the_lock_or_of_a_new_file_empties_nothing(tmp_path):
+    own, run = tmp_path / "own", tmp_path / "run"
+    own.write_text("mine")
+    run.mkdir()
+    (run / ".lock").symlink_to(own)
+    (run / ".run.json.tmp").symlink_to(own)
+    with pytest.raises(UserError, match=r"\.lock cannot be opened"), results.RunFolder(run):
+        pass
+    write_json(run / "run.json", {"one": 1})
+    assert own.read_text() == "mine" and json.loads((run / "run.json").read_text()) == {"one": 1}
+
+
+def test_cells_that_are_set_aside_are_kept_however_often(tmp_path):
+    place = CELL.path
+    with results.RunFolder(tmp_path) as folder:
+        for number in range(3):
+            (tmp_path / place).mkdir(parents=True)
+            (tmp_path / place / "cell.json").write_text(str(number))
+            assert folder.has_cells and folder.set_aside([place]) == tmp_path / "damaged"
+            assert not folder.has_cells
+    kept = {path.parent.name: path.read_text() for path in (tmp_path / "damaged").rglob("cell.json")}
+    assert kept == {"r2": "0", "r2-2": "1", "r2-3": "2"}
+
+
 def test_a_broken_or_foreign_run_is_told(tmp_path):
     path = make(tmp_path, "run", schema=99)
     with pytest.raises(UserError, match="has results schema 99, this version of Whichworker reads 3"):
