@@ -124,7 +124,7 @@ def coverage(design: Design, runs: int, seed: int) -> Covered:
 
 def coverage_of_uneven(design: Design, runs: int, seed: int) -> tuple[Covered, Covered]:
     """The same of the pair with the configuration that scatters more, and of the pairs without it."""
-    first = _pairs(design, runs, seed, range(1))
+    first = _pairs(design, 4 * runs, seed, range(1))
     others = _pairs(design, runs, seed, range(1, design.configurations - 1, 2))
     return _covered(f"{design.words}: its ratios", first), _covered(f"{design.words}: other ratios", others)
 
