@@ -10,9 +10,6 @@ from analysis.results import NothingFinished, Results
 from analysis.summary import LOAD
 from analysis.words import counted, listed
 
-# Of many damaged cells as many say what is wrong with them.
-_TOLD = 3
-
 ONE_REPEAT = Kind(
     "one-repeat", "answer", "What else happened?", "one repeat",
     "every cell was measured once",
@@ -134,8 +131,8 @@ def damages(results: Results | NothingFinished) -> Iterator[Finding]:
     cells, others = results.damage.cells, results.damage.others
     if not cells:
         return
-    told = list(cells.values())[:_TOLD]
-    more = f" and {len(cells) - _TOLD} more" if len(cells) > _TOLD else ""
+    told = list(cells.values())[:3]
+    more = f" and {len(cells) - len(told)} more" if len(cells) > len(told) else ""
     beside = f", and {counted(len(others), 'cell')} of the same sittings or searches" if others else ""
     verb = "is" if len(cells) == 1 else "are"
     yield DAMAGED.found(

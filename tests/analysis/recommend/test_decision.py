@@ -35,12 +35,12 @@ def test_the_requirement_decides_between_twins_of_which_one_cannot_recycle():
     verdict = decide(TWINS, Requirements())
     assert (verdict.decision, verdict.recommended) == ("recommended", ("sanic",))
     assert verdict.finding == (
-        "Use sanic: it meets the requirements; uvicorn, the next that does, has 0.500x (0.497 to 0.503) the "
+        "Use sanic: it meets the requirements; uvicorn, the next that does, has 0.500x (0.500 to 0.500) the "
         "requests per second of sanic over index."
     )
     assert why(verdict) == {
         "sanic": "recommended",
-        "uvicorn": "0.500x (0.497 to 0.503) the requests per second of sanic",
+        "uvicorn": "0.500x (0.500 to 0.500) the requests per second of sanic",
         "sanic-single": "restart: has no way to replace workers",
     }
     assert [each.configuration for each in verdict.candidates] == ["sanic", "uvicorn", "sanic-single"]
