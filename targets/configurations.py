@@ -166,7 +166,7 @@ class Configuration:
         with_app = [word for word in recorded if word != FACTORY_FLAG.get(recorded[0])]
         return any(
             len(argv) == len(with_app) and all(map(_fills, with_app, argv))
-            for begin in (self.argv, self._argv_on_socket)
+            for begin in [self.argv, *([self._argv_on_socket] if self.unix_argv else [])]
             for recycled in ((), self.recycle_argv)
             for patient in ((), self.startup_argv)
             for argv in [begin + recycled + patient]
