@@ -74,6 +74,8 @@ TURNS ?=
 # Of an app that leaks: sizes such as 50kB and 500MB.
 LEAK ?=
 ALLOWANCE ?=
+# Of a soak.
+HOURS ?=
 
 VENV := .venvs/suite
 PYTHON := $(VENV)/bin/python
@@ -114,7 +116,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings soak report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -137,6 +139,10 @@ recycle: $(VENV)/.suite ## Replace workers after N requests, and see what client
 
 settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): twenty minutes.
 	@$(PYTHON) -m bench settings $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
+
+soak: $(VENV)/.suite ## Load servers side by side for HOURS=2 and say what grows: a leak, or caches (ALLOWANCE=500MB MAX_REQUESTS=).
+	@$(PYTHON) -m bench soak $(if $(RUN),,$(call option,plan,$(PLAN)) $(call option,hours,$(HOURS)) $(call option,allowance,$(ALLOWANCE))) \
+		$(narrowing) $(ARGUMENTS)
 
 report: $(VENV)/.suite ## Make the report of the latest run (or of RUN=) again, from its files.
 	@$(PYTHON) -m bench report --results "$(RESULTS)" $(RUN)

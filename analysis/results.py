@@ -123,16 +123,16 @@ def latest(root: Path = RESULTS_ROOT) -> Path:
 
 
 def finished(root: Path, pattern: str = "*") -> Iterator[tuple[Path, Run]]:
-    """The finished runs in the folders under `root` that match, those left out that cannot be read.
+    """The finished runs in the folders under `root` that match, but soaks, which have no cells.
 
-    These are of another version of the suite, or not whole.
+    Left out are also those that cannot be read: of another version of the suite, or not whole.
     """
     for path in root.glob(f"{pattern}/run.json"):
         try:
             run = schema.read(path, Run)
         except UserError:
             continue
-        if run.status == "finished":
+        if run.status == "finished" and not run.plan.get("soak"):
             yield path.parent, run
 
 
@@ -148,6 +148,9 @@ def load(directory: Path) -> Results:
         NothingFinished: all of its cells failed.
     """
     run = _run(directory)
+    if run.plan.get("soak"):
+        shows = f"make report RUN={directory.name}"
+        raise UserError(f"{directory} is a soak, which has no cells: {shows} shows it")
     through, past, damage = _sound(directory, run)
     if through is None and damage.cells:
         first = next(iter(damage.cells.values()))

@@ -8,13 +8,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, List, TextIO, Tuple
+from typing import Iterable, List, NamedTuple, TextIO, Tuple
 
 import psutil
 
 from targets.exits import DEAD, PARENT, START, STATE, ExitWatch, stat_of
 
-PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes")
+PROCESSES = ("time", "pid", "role", "cpu_s", "rss_bytes", "pss_bytes", "descriptors", "threads")
 WORKERS = ("time", "event", "pid", "role", "exit_status")
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -25,6 +25,15 @@ _Row = Tuple[TextIO, "_Process", List[object]]
 
 class MeteringError(Exception):
     """The metrics cannot be written; the message says which file and why."""
+
+
+class _Holdings(NamedTuple):
+    """Memory (bytes), open files and threads of a process."""
+
+    rss: int | None = None
+    pss: int | None = None
+    descriptors: int | None = None
+    threads: int | None = None
 
 
 @dataclass
@@ -43,13 +52,14 @@ class _Process:
         """
         return time.clock_gettime((~self.pid << 3) | 2)
 
-    def memory(self) -> tuple[int | None, int | None]:
-        """RSS and PSS in bytes, None where the system does not tell."""
+    def holdings(self) -> _Holdings:
+        """What it holds; None where the system does not tell."""
         try:
-            memory = psutil.Process(self.pid).memory_full_info()
+            process = psutil.Process(self.pid)
+            memory = process.memory_full_info()
+            return _Holdings(memory.rss, memory.pss, process.num_fds(), process.num_threads())
         except psutil.Error:
-            return None, None
-        return memory.rss, memory.pss
+            return _Holdings()
 
 
 class Meter:
@@ -63,7 +73,7 @@ class Meter:
     def __init__(self, folder: Path, memory_interval: float = 1.0) -> None:
         """Create the files in `folder`; raises `FileExistsError` if they are there already.
 
-        Memory is read in the first sample after every `memory_interval` seconds.
+        Memory, open files and threads are read in the first sample after every `memory_interval` seconds.
         """
         self._memory_interval = memory_interval
         self.announcements = folder / "ready.csv"
@@ -88,7 +98,7 @@ class Meter:
         return {process.pid for process in self._known.values() if process.role == "worker"}
 
     def sample(self, pids: Iterable[int]) -> None:
-        """Append a row for each living process; with its memory, if it is time for that."""
+        """Append a row for each living process; with what it holds, if it is time for that."""
         self._look_for_deaths_and_births(pids)
         self.read_announcements()
         now = time.time()
@@ -103,8 +113,8 @@ class Meter:
                 self.died(process.pid)
         # All clocks are read before any memory, which takes a hundred times as long.
         for process, cpu_s in cpu_times:
-            rss, pss = process.memory() if with_memory else (None, None)
-            self._record(self._processes, process, [f"{now:.6f}", process.pid, f"{cpu_s:.6f}", rss, pss])
+            holdings = process.holdings() if with_memory else _Holdings()
+            self._record(self._processes, process, [f"{now:.6f}", process.pid, f"{cpu_s:.6f}", *holdings])
 
     def read_announcements(self) -> None:
         """Record the workers that have announced themselves since."""

@@ -1,4 +1,4 @@
-"""What `targets.serve` has an app do by its environment: recycle, log requests, collect garbage, wait."""
+"""What `targets.serve` has an app do by its environment: recycle, log, collect garbage, wait, leak."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
+from targets import leaks
 from targets.in_app import BACKLOG, GC_FREEZE, GC_THRESHOLD, MINIMUM_AGE_S
 from targets.recycle import recycle_after
 
@@ -35,6 +36,8 @@ def apply_settings(app: Sanic) -> None:
         app.register_listener(tune_collections, "before_server_start")
     if "WHICHWORKER_REQUEST_LOG" in os.environ:
         log_requests(app, os.environ["WHICHWORKER_REQUEST_LOG"])
+    if leaks.VARIABLE in os.environ:
+        leaks.leak(app, os.environ[leaks.VARIABLE])
 
 
 async def lengthen_backlog(app: Sanic, *_: Any) -> None:

@@ -30,6 +30,7 @@ Section = Literal[
     "How long an answer takes",
     "What an open loop shows",
     "What a request costs",
+    "What lasts",
 ]
 # Those that the page shows before its rankings, and those that follow them.
 BEFORE: tuple[Section, ...] = (

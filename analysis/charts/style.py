@@ -22,6 +22,7 @@ from PIL import Image, ImageColor
 from PIL.PngImagePlugin import PngInfo
 
 from analysis.results import Results
+from bench.model.records.run import Run
 
 # Okabe & Ito, "Color Universal Design" (2008); their yellow is too faint on white, so it comes darkened,
 # and a grey makes nine. The markers tell apart what printing without colour does not.
@@ -100,7 +101,11 @@ def styled() -> Iterator[None]:
 
 def footer(results: Results) -> str:
     """Where the numbers come from: launcher, machine and day."""
-    run = results.run
+    return source(results.run)
+
+
+def source(run: Run) -> str:
+    """The same of a run that has no cells."""
     day = datetime.fromtimestamp(run.started, UTC).strftime("%Y-%m-%d %H:%M UTC")
     host = f"{run.host.hostname} ({run.host.cpu}, {run.host.cpus} CPUs)"
     incomplete = "" if run.status == "finished" else f" · run {run.status}"

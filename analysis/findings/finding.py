@@ -24,10 +24,11 @@ Section = Literal[
     "Did the open loop happen?",
     "What else happened?",
     "Recycling",
+    "A soak",
 ]
 SECTIONS: tuple[Section, ...] = (
     "Does the rotation hold?", "Whose number is it?", "Was it steady?", "Did the open loop happen?",
-    "What else happened?", "Recycling",
+    "What else happened?", "Recycling", "A soak",
 )  # fmt: skip
 
 
@@ -164,13 +165,18 @@ CHECKS: list[Check] = []
 
 def finds(*kinds: Kind) -> Callable[[Check], Check]:
     """Register a check, and the kinds of findings that it may give."""
+    know(*kinds)
 
     def register(check: Check) -> Check:
-        KINDS.update({kind.name: kind for kind in kinds})
         CHECKS.append(check)
         return check
 
     return register
+
+
+def know(*kinds: Kind) -> None:
+    """Register kinds of findings that no check of cells gives."""
+    KINDS.update({kind.name: kind for kind in kinds})
 
 
 def names(group: pd.DataFrame) -> tuple[str, ...]:

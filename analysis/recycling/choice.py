@@ -131,9 +131,17 @@ def _choice(base: Price, same: Sequence[Price], leak: Leak) -> Choice:
 
 
 def _most(price: Price, leak: Leak) -> int:
-    """The largest N, to two digits, with which workers end before they have had what is allowed."""
-    served = (leak.allowance_bytes - price.memory_bytes) / price.workers / leak.leak_bytes
-    n = (served - _beyond(price, leak)) / (1 + JITTER)
+    """The largest N with which workers end before they have had what is allowed."""
+    spare = (leak.allowance_bytes - price.memory_bytes) / price.workers
+    return largest(spare, leak.leak_bytes, _beyond(price, leak))
+
+
+def largest(spare_bytes: float, leak_bytes: float, beyond: float = 0.0) -> int:
+    """The largest N, to two digits, with which a worker leaks no more than it has to spare; 0: there is none.
+
+    It serves up to `JITTER` of N more, and `beyond` requests besides.
+    """
+    n = (spare_bytes / leak_bytes - beyond) / (1 + JITTER)
     if n < 1:
         return 0
     step = 10 ** max(0, math.floor(math.log10(n)) - 1)

@@ -10,12 +10,18 @@ from pathlib import Path
 
 from analysis.before import Before, before
 from analysis.findings import Finding, completeness
+from analysis.findings.soak import check as check_soak
 from analysis.overview import overview
 from analysis.recommend import Verdict, of_run
 from analysis.report.execute import execute, notebooks, step_of
 from analysis.report.page import page, page_of_nothing
+from analysis.report.soak import write as write_soak
 from analysis.results import NothingFinished
 from analysis.settings.table import tables
+from analysis.soak.judging import judge
+from analysis.soak.reading import Soak
+from analysis.soak.reading import load as load_soak
+from analysis.soak.table import Lasting
 from analysis.study import Study, study
 from analysis.table import Listing
 from analysis.thresholds import Violation
@@ -60,6 +66,8 @@ def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) 
     """
     say = _shared(progress) if progress else lambda _: None
     say(_READING)
+    if (soak := load_soak(run_dir)) is not None:
+        return _render_soak(soak, say)
     try:
         analysed = study(run_dir)
     except NothingFinished as failed:
@@ -115,6 +123,15 @@ def _render_nothing(run_dir: Path, failed: NothingFinished) -> Rendered:
         (folder / "report.html").write_text(page_of_nothing(run_dir, failed, findings), encoding="utf-8")
 
     return Rendered(_write(run_dir, fill), failed.finding, (), findings, [], nothing=True)
+
+
+def _render_soak(soak: Soak, say: Callable[[str], None]) -> Rendered:
+    """The report of a soak, which may still go on."""
+    lasting = Lasting(soak, judge(soak))
+    findings = check_soak(soak, lasting.verdicts)
+    say(_WRITING)
+    html = _write(soak.directory, lambda folder: write_soak(lasting, findings, folder))
+    return Rendered(html, lasting.finding, (lasting,), findings, [])
 
 
 def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:

@@ -111,13 +111,13 @@ def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     changes = before(analysed)
     if changes is not None:
         answers.insert(0, changes.finding)
-    pictures = [_picture(folder, each) for each in drawn if each is not lead]
+    pictures = [picture(folder, each) for each in drawn if each is not lead]
     return document(
         title=f"{run.run}: which worker?",
-        kicker=_kicker(run),
+        kicker=kicker(run),
         heading=answers[0],
         more=answers[1:],
-        lead=None if lead is None else _picture(folder, lead),
+        lead=None if lead is None else picture(folder, lead),
         sections=list(_sections(analysed, pictures, drawn, judged)),
         footer=f"Made from the files in {run.run}. {FOOTER}",
     )
@@ -129,7 +129,7 @@ def page_of_nothing(directory: Path, failed: NothingFinished, findings: Sequence
     cells = Section("Cells that failed", "failures", facts.failures(directory, failed.cells))
     return document(
         title=f"{run.run}: which worker?",
-        kicker=_kicker(run),
+        kicker=kicker(run),
         heading=failed.finding,
         sections=[
             Section("Summary", "summary", nothing(failed, found, cells.anchor)),
@@ -240,7 +240,8 @@ def _illustrated(sections: Sequence[registry.Section], pictures: list[Picture]) 
         yield Section(section, "pictures", [each for each in pictures if each.drawn.section == section])
 
 
-def _picture(folder: Path, drawn: registry.Drawn) -> Picture:
+def picture(folder: Path, drawn: registry.Drawn) -> Picture:
+    """A chart that was drawn into a folder, as a page embeds it."""
     data = base64.b64encode((folder / f"{drawn.name}.png").read_bytes()).decode("ascii")
     return Picture(drawn, f"data:image/png;base64,{data}")
 
@@ -252,6 +253,7 @@ def _numbers(tables: Sequence[Listing]) -> dict[str, int]:
     return {path: number for number, path in enumerate(paths, 1)}
 
 
-def _kicker(run: Run) -> str:
+def kicker(run: Run) -> str:
+    """The line above the answer: which run it is, when and where it was."""
     date = datetime.fromtimestamp(run.started, UTC).strftime("%d %B %Y, %H:%M UTC")
     return f"{run.run} · {date} · {run.host.hostname} · launcher: {run.launcher}"

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bench.cli.options import ResultsOption, words
 from bench.cli.terminal import console, reports_errors, say, show_listing
 from bench.experiment import results
 from bench.machine import host
 from bench.model.errors import UsageError, unknown
+from bench.model.tables import size_bytes
 
 if TYPE_CHECKING:
     from analysis.recycling.choice import Choices
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_SIZE = TypeAdapter(ByteSize)
 _MEASURE = "make recycle PLAN=price measures it (make bench at one N)"
 
 
@@ -78,12 +77,9 @@ def choose_n(
 def _bytes(option: str, text: str) -> int:
     """A size such as 50kB or 1GiB."""
     try:
-        size = int(_SIZE.validate_python(text))
-    except ValidationError:
-        size = 0
-    if size < 1:
-        raise UsageError(f'{option} takes a size such as 50kB, 500MB or 1GiB, not "{text}"')
-    return size
+        return size_bytes(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from error
 
 
 def _study(results_folder: Path, name: str | None) -> "Study":

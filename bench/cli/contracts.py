@@ -8,17 +8,19 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bench.model import documents
-from bench.model.columns import CONNECTIONS, FILES, Column, CsvFile
+from bench.model.columns import CONNECTIONS, FILES, INTERVALS, Column, CsvFile
 from bench.model.files import ROOT
 from bench.model.loads import Loads, OpenLoads, Search
 from bench.model.own_app import OwnApp
 from bench.model.plan import Plan
 from bench.model.records.cell import Cell
+from bench.model.records.lane import Lane
 from bench.model.records.run import Run
 from bench.model.recycling import Probe, RecyclingTable
 from bench.model.requirements import Requirements, about
 from bench.model.rotation import RotationTable
 from bench.model.settings import ConnectionsTable
+from bench.model.soak import SoakTable
 
 CONTRACTS = ROOT / "docs" / "contracts.md"
 
@@ -40,6 +42,8 @@ def parts() -> dict[str, str]:
         "probes": _keys(Probe),
         "rotation": _keys(RotationTable),
         "connections": f"{_keys(ConnectionsTable)}\n\n{_file('connections', CONNECTIONS)}",
+        "soak": _keys(SoakTable),
+        "lane.json": f"{_keys(Lane, nested=True)}\n\n{_file('intervals', INTERVALS)}",
         "requirements": _judged(),
         "ranking": _others("ranking"),
         "command": _others("command"),

@@ -14,6 +14,7 @@ from bench.cli import (
     run,
     serve,
     settings,
+    soak,
     ui,
     verdict,
     worker,
@@ -33,7 +34,7 @@ app = typer.Typer(
 # The commands as --help groups them.
 _GROUPS = {
     "Before you measure": (doctor, listings),
-    "Measure": (run, settings, ui, serve, worker),
+    "Measure": (run, settings, soak, ui, serve, worker),
     "What the measurements say": (report, verdict, compare, claims, choose_n),
     "How far to trust the suite": (known_answers, coverage, ceiling, rotation, self_check, replay),
 }

@@ -31,6 +31,8 @@ from bench.experiment.run import Request, Result
 from bench.model.errors import UsageError
 from bench.model.records.schema import MOST_NUMBER
 
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended."""
 # Groups of --help.
 _ROTATING = "Rotation: closed loops of servers that are all alive at once"
 _BEHIND = "Behind a proxy, as in production"
@@ -287,7 +289,7 @@ def interrupted(result: Result, command: str) -> typer.Exit:
     console.print(f"interrupted; {result.outcome.finished} cells were finished in this sitting and are kept")
     console.print(f"go on:  make {command} RUN={name}   (or give the same command again)")
     console.print(f"report: make report RUN={name}")
-    return typer.Exit(130)
+    return typer.Exit(INTERRUPTED)
 
 
 def succeeded(result: Result, command: str) -> bool:

@@ -127,6 +127,8 @@ def why_none(plan: Plan) -> str | None:
     """Why no ceiling of a plan can be measured, if that is known before anything is started."""
     if plan.external is not None and urlsplit(plan.external.url).scheme == "https":
         return "the null server speaks no TLS"
+    if plan.soak is not None:
+        return "a soak loads far below it"
     return None
 
 

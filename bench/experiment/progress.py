@@ -123,13 +123,18 @@ class RunProgress(Progress):
     """The cells of a run, with a line for each sitting and for each block."""
 
     def __init__(
-        self, console: Console, blocks: Sequence[Block], plan: Plan, ahead: Ahead = _NOTHING
+        self,
+        console: Console,
+        blocks: Sequence[Block],
+        plan: Plan,
+        ahead: Ahead = _NOTHING,
+        unit: str = "cells",
     ) -> None:
-        """``ahead``, and then ``blocks`` of ``plan``, are what will be done."""
+        """``ahead``, and then ``blocks`` of ``plan``, are what will be done, in cells or another ``unit``."""
         # How many steps a search takes is known at its end; until then it is a guess.
         self._of_blocks = sum(block.expected_cells for block in blocks)
         seconds = sum(block_s(plan, block) for block in blocks) + ahead.seconds
-        super().__init__(console, "cells", self._of_blocks + ahead.cells, seconds)
+        super().__init__(console, unit, self._of_blocks + ahead.cells, seconds)
         self._ahead = ahead
         self._sittings_done = 0
         self._plan = plan

@@ -1,7 +1,7 @@
 """The measuring rig: all that runs while something is measured, entered once and ended in order."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,7 @@ class Rig:
         folder: Path,
         *,
         session: Session | None = None,
+        another: Callable[[str], Session] | None = None,
         database: Database | None = None,
         suite: Mapping[str, Any] | None = None,
         tls: bool = False,
@@ -49,6 +50,7 @@ class Rig:
     ) -> None:
         """Nothing of it may have been entered.
 
+        ``another`` makes further generators, of one process, by the names of their logs.
         ``suite`` are the versions of what the generator runs on, as in ``run.json``. ``tls``: some servers
         speak TLS, or the proxy does. ``proxy`` is what clients of the servers go through. ``say`` hears of
         what a killed run has left.
@@ -63,6 +65,7 @@ class Rig:
         self.machine = host.facts()
         self.host = HostSampler()
         self._session = session
+        self._another = another
         self._say = say
         self._entered = ExitStack()
 
@@ -107,11 +110,17 @@ class Rig:
             database = Database(
                 source, launcher, inputs.needing_database, next(iter(ready)), folder, split.own
             )
+
+        def session(log: str, processes: int, elsewhere: Generators | None = None) -> Session:
+            return _session(inputs, launcher, paths, split, folder / log, say, processes, elsewhere)
+
+        processes = len(split.generator) if generators is None else 1
         return cls(
             launcher,
             split,
             folder,
-            session=_session(inputs, launcher, paths, split, folder, say, generators) if generator else None,
+            session=session("generator.log", processes, generators) if generator else None,
+            another=lambda log: session(log, 1),
             database=database,
             suite=environments.suite,
             tls=plan.proxy_tls or any(each.tls for each in environments.available(inputs).values()),
@@ -124,6 +133,16 @@ class Rig:
         """The load generator."""
         assert self._session is not None
         return self._session
+
+    @property
+    def generators(self) -> Generators | None:
+        """Those of other machines, if they make the load."""
+        return None if self._session is None else self._session.generators
+
+    def another_session(self, log: str) -> Session:
+        """A further load generator of one process, with a log of its own in the run's folder; not entered."""
+        assert self._another is not None
+        return self._another(log)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -159,22 +178,23 @@ def _session(
     launcher: Launcher,
     paths: Mapping[str, Path],
     split: CpuSplit,
-    folder: Path,
+    log: Path,
     say: Say,
+    processes: int,
     generators: Generators | None,
 ) -> Session:
-    """The load generator for the scenarios at some paths."""
+    """A load generator for the scenarios at some paths."""
     plan = inputs.plan
     command = session.arguments(
         [launcher.inside(path) for path in paths.values()],
-        len(split.generator) if generators is None else 1,
+        processes,
         locustfiles.session_arguments(launcher, plan),
         plan.import_s,
     )
     return Session(
         command,
         split.generator,
-        folder / "generator.log",
+        log,
         start=launcher.start_program,
         say=say,
         folder=locustfiles.folder_of_users(plan) or ROOT,

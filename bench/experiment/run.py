@@ -23,6 +23,8 @@ from bench.experiment.rig import Rig
 from bench.experiment.rotation import Rotating, in_blocks
 from bench.experiment.runner import Outcome, Runner, remaining, steps_taken
 from bench.experiment.sittings import Rotation, arrange, begin_rotation
+from bench.experiment.soak import soak as soaks
+from bench.experiment.soak.soak import Soak
 from bench.launch import proxy as proxies
 from bench.launch.database import Database
 from bench.launch.launcher import Launcher
@@ -110,14 +112,19 @@ def run(request: Request, console: Console) -> Result:
         record = begin(folder, described, request.seed)
         rotation = begin_rotation(record, folder, sittings, rotating)
         planned = _planned(inputs, rotating, environments, record["seed"])
-        todo = remaining(planned, folder)
+        available, held = environments.available(inputs), _held(request, resumed, launcher)
+        soak = soaks.arrange(plan, planned, available, held, record["load_s"])
+        todo = remaining(planned, folder) if soak is None else []
         record["cells_planned"] = _known_cells(planned, folder)
-        say(_announcement(folder, plan, planned, todo, rotation))
+        about = None if soak is None else f"{folder.path}: {soak.announcement}"
+        say(about or _announcement(folder, plan, planned, todo, rotation))
         further = connections.arrange(plan, environments.available(inputs), folder)
         if further is not None:
             say(further.announcement)
-        ahead = Ahead() if rotation is None else rotation.ahead
-        with RunProgress(console, todo, plan, ahead) as progress:
+        ahead, unit = (Ahead() if rotation is None else rotation.ahead), "cells"
+        if soak is not None:
+            ahead, unit = soak.ahead, "min"
+        with RunProgress(console, todo, plan, ahead, unit) as progress:
             paths = inputs.paths(without=environments.lacking)
             rig = Rig.of(
                 inputs,
@@ -130,11 +137,12 @@ def run(request: Request, console: Console) -> Result:
                 source=source,
                 proxy=proxy,
                 wanted=wanted,
+                generator=soak is None,
                 generators=gathering.expected(record.get("generators"), progress.say),
             )
             configurations = environments.available(inputs)
             runner = Runner(folder, plan, record["seed"], configurations, paths, rig, progress)
-            return _carry_out(runner, rotation, todo, further, record)
+            return _carry_out(runner, rotation, todo, further, record, soak)
 
 
 def _inputs(request: Request) -> Inputs:
@@ -238,8 +246,9 @@ def _carry_out(
     todo: Sequence[Block],
     further: Connections | None,
     record: dict[str, Any],
+    soak: Soak | None = None,
 ) -> Result:
-    """Run sittings, blocks and connections, and keep ``run.json`` up to date, whatever happens."""
+    """Run sittings, blocks and connections, or a soak, and keep ``run.json`` up to date, whatever happens."""
     folder = runner.folder
     started = time.monotonic()
     before = {key: record[key] for key in ("wall_s", "load_s")}
@@ -255,7 +264,7 @@ def _carry_out(
         }
         if rotation is not None:
             measured["rotation"] = rotation.facts
-        if (elsewhere := runner.rig.session.generators) is not None:
+        if (elsewhere := runner.rig.generators) is not None:
             measured["generators"] = elsewhere.facts
         if (network := runner.rig.launcher.network) is not None:  # the clock of another machine moves
             record["network"] = dict(network)
@@ -264,7 +273,8 @@ def _carry_out(
     status = "failed"
     try:
         save("running")
-        if todo or further or not (rotation is None or rotation.is_over):
+        soaks_on = soak is not None and soak.left_s > 0
+        if todo or further or soaks_on or not (rotation is None or rotation.is_over):
             with runner.rig as rig:
                 networks.note(rig.launcher.network, record, runner.progress.say)
                 if rig.database is not None:
@@ -275,6 +285,8 @@ def _carry_out(
                 runner.run(todo, after_block=lambda: save("running"))
                 if further is not None:
                     further.run(runner)
+                if soak is not None:
+                    soak.run(runner, save=lambda: save("running"))
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"

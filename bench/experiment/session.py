@@ -182,6 +182,14 @@ class Session:
         if self.generators is not None:
             self._await_ready(lambda: None)
 
+    def await_ready(self) -> None:
+        """Wait until it can run cells.
+
+        Raises:
+            CellError: it cannot, as ``run`` would say.
+        """
+        self._await_ready(lambda: None)
+
     def run(self, load: Load, watch: Callable[[], str | None], on_progress: Callable[[Event], None]) -> Event:
         """Run one cell and return its ``finished`` event.
 

@@ -1,4 +1,4 @@
-"""What serve's workers.csv says while a server runs: workers that were replaced, serve, or ended."""
+"""What serve's files say while a server runs: above all which workers were replaced, serve, or ended."""
 
 import csv
 from collections.abc import Iterable
@@ -17,6 +17,22 @@ class Event:
     pid: int
     role: str
     exit_status: int | None
+
+
+class Tail:
+    """The whole lines that a growing file got since it was last looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def lines(self) -> list[str]:
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset)
+            grown = stream.read()
+        whole = grown[: grown.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.decode().splitlines()
 
 
 def read(directory: Path) -> list[Event]:

@@ -29,6 +29,8 @@ class Column(NamedTuple):
     meaning: str = ""
     older: int | None = None
     """The value of every row of runs from before the column; ``None``: all have it."""
+    since_later: bool = False
+    """Older runs have none, and no analysis of cells reads it."""
 
     @property
     def least(self) -> float:
@@ -59,8 +61,8 @@ class CsvFile:
 
     @property
     def types(self) -> dict[str, Kind]:
-        """The kind of each column, in their order."""
-        return {column.name: column.kind for column in self.columns}
+        """The kind of each column that is read, in their order."""
+        return {column.name: column.kind for column in self.columns if not column.since_later}
 
     @property
     def older(self) -> dict[str, int]:
@@ -100,6 +102,35 @@ CONNECTIONS = CsvFile(
     ),
 )
 """The one CSV file that a run has as a whole."""
+
+INTERVALS_FILE = "intervals.csv"
+INTERVALS = CsvFile(
+    "An interval of the load on one server. Older ones are longer (`[soak]`). Gaps in the load have none.",
+    (
+        Column("start", "int64", "a multiple of `span_s`"),
+        Column("span_s", "int64", "its length"),
+        Column("leg", "int64", "the start of the server: 1, 2, … (`legs` of lane.json)"),
+        Column("loaded_s", "int64", "seconds of load in it"),
+        Column("requests", "int64", "successes, those of warm-ups included"),
+        Column("failures", "int64", "requests that were lost or rejected, likewise"),
+        Column("replaced", "int64", "workers that ended"),
+        Column("samples", "int64", "of the server's processes; where there are none what follows is empty"),
+        Column("memory_bytes", "float64", "of all its processes together, the mean: PSS, RSS without it"),
+        Column("memory_most_bytes", "float64", "the most in a sample"),
+        Column("heaviest_bytes", "float64", "of the largest process, the mean"),
+        Column("descriptors", "float64", "open files of the process with most, the mean"),
+        Column("descriptors_most", "float64", "the most in a sample"),
+        Column("threads", "float64", "of all processes together, the mean"),
+        Column("threads_most", "float64", "the most in a sample"),
+        Column(
+            "latency",
+            "category",
+            "successes by their latency from the schedule, `bucket_us:count` with spaces between; a bucket "
+            "is at most 1.6 % wide",
+        ),
+    ),
+)
+"""The one CSV file of a server in a soak."""
 
 _METHOD = Column("method", "category")
 _NAME = Column("name", "category")
@@ -217,6 +248,8 @@ FILES = {
             Column("cpu_s", "float64", "user and system time, cumulative"),
             Column("rss_bytes", "float64", "empty in samples of CPU alone"),
             Column("pss_bytes", "float64", "empty in samples of CPU alone"),
+            Column("descriptors", "float64", "open files; empty in samples of CPU alone", since_later=True),
+            Column("threads", "float64", "that it has; empty in samples of CPU alone", since_later=True),
         ),
         of_server=True,
     ),

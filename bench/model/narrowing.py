@@ -10,6 +10,7 @@ from bench.model.rotation import RotationTable
 
 _LOADS = ("users", "rates_per_s", "arrivals")
 _RECYCLING = ("max_requests", "replacements")
+_SOAK = ("hours", "allowance")
 _ROTATION = ("sittings", "precision", "limit_s", "blocks")
 # Of another server, another load, or by other rates: what replaces no workers, or cannot say at which rate.
 _WITHOUT_RECYCLING = ("external", "locustfiles", "rates_per_s")
@@ -23,8 +24,9 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     ``changes`` maps the keys of a plan to their values, except that ``scenarios`` is a list of names;
     that ``users``, ``rates_per_s`` and ``arrivals`` are loads that take the place of those of every
     scenario; that ``max_requests`` and ``replacements`` are those of every scenario's recycling; and that
-    ``sittings``, ``precision``, ``limit_s`` and ``blocks`` are those of the rotation. Without ``precision``,
-    so many ``sittings`` are meant exactly. ``repeats`` and ``measured_s`` narrow a rotation as well.
+    ``sittings``, ``precision``, ``limit_s`` and ``blocks`` are those of the rotation, ``hours`` and
+    ``allowance`` those of a soak. Without ``precision``, so many ``sittings`` are meant exactly. ``repeats``
+    and ``measured_s`` narrow a rotation as well.
     A scenario the plan does not name gets every closed and open loop the plan has, unless it is that of a
     probe; probes stay with their scenarios.
 
@@ -44,6 +46,11 @@ def narrow(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     recycling = {key: changed.pop(key) for key in _RECYCLING if key in changed}
     if recycling:
         changed["recycling"] = _recycling(plan, recycling)
+    soak = {key: changed.pop(key) for key in _SOAK if key in changed}
+    if soak:
+        if plan.soak is None:
+            raise UsageError(f"{_options(soak)} narrow a plan with [soak], and this has none: --plan soak")
+        changed["soak"] = plan.soak.model_dump() | soak
     rotation = {key: changed.pop(key) for key in _ROTATION if key in changed}
     if plan.rotation is not None and "external" not in changed:
         changed["rotation"] = _rotation(plan.rotation, changed, rotation)

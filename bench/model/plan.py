@@ -35,6 +35,7 @@ from bench.model.recycling import Probe, RecyclingTable, check_probes
 from bench.model.requirements import Requirements
 from bench.model.rotation import RotationTable
 from bench.model.settings import ConnectionsTable, beside_variants, check_variants, having_variants
+from bench.model.soak import NOT_WITH_SOAK, SoakTable, check_soak
 from bench.model.tables import Counts, Names, Table, Window
 from targets.configurations import Configuration
 
@@ -94,6 +95,8 @@ class Plan(Table):
     """Closed loops [go round](methodology.md#rotation) among all."""
     connections: ConnectionsTable | None = Field(default=None, exclude_if=lambda value: value is None)
     """In plans of settings: pauses, bursts and overload."""
+    soak: SoakTable | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Its open loops [last for hours](soak.md), on all servers at once."""
     requirements: Requirements | None = Field(default=None, exclude_if=lambda value: value is None)
     """What is required of a configuration."""
     own_app: OwnApp | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -171,6 +174,8 @@ class Plan(Table):
             self._check_without_recycling()
         else:
             self._check_recycling()
+        if self.soak is not None:
+            check_soak({key: getattr(self, key) for key in NOT_WITH_SOAK}, self.scenarios.values())
         if not self.scenarios and not self.probes:
             raise ValueError("[scenarios] names none")
         if self.scenario_options and self.locustfiles is None:

@@ -134,3 +134,18 @@ def test_no_descriptor_is_left_open(tmp_path):
         meter.sample([alive.pid])
         meter.close()
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_sample_has_what_a_process_holds(meter, tmp_path):
+    with process() as root:
+        meter.settle([root.pid], root.pid)
+        meter.sample([root.pid])
+        meter.sample([root.pid])
+    first, second = [
+        row
+        for row in csv.DictReader((tmp_path / "processes.csv").read_text().splitlines())
+        if row["role"] == "manager"
+    ]
+    assert int(first["descriptors"]) >= 3 and int(first["threads"]) == 1
+    assert 0 < int(first["pss_bytes"]) <= int(first["rss_bytes"])
+    assert [second[name] for name in ("rss_bytes", "pss_bytes", "descriptors", "threads")] == [""] * 4

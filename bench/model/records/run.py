@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bench.model.records.schema import Cpus, Record
+from bench.model.tables import Size
 
 
 class Host(Record):
@@ -309,6 +310,11 @@ class _Precision(Record):
     precision: float | None = None
 
 
+class _Soak(Record):
+    hours: float = Field(gt=0)
+    allowance: Size | None = None
+
+
 class _OwnApp(Record):
     app: str
     folder: str
@@ -333,6 +339,7 @@ class _Planned(Record):
     probes: list[_Kind] = Field(default_factory=list)
     recycling: dict[str, Any] | None = None
     rotation: _Precision | None = None
+    soak: _Soak | None = None
     requirements: dict[str, Any] | None = None
     own_app: _OwnApp | None = None
     external: _Url | None = None

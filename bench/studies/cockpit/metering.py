@@ -29,22 +29,6 @@ class _Row:
     rss_bytes: int | None
 
 
-class _Tail:
-    """The whole lines that a growing file got since it was last looked at."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def lines(self) -> list[str]:
-        with self._path.open("rb") as stream:
-            stream.seek(self._offset)
-            grown = stream.read()
-        whole = grown[: grown.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.decode().splitlines()
-
-
 Curve = list[tuple[float, float]]
 
 
@@ -55,7 +39,7 @@ class Meter:
         """``count`` is its number of workers; the first whole second is that after ``since`` (Unix)."""
         self._directory = directory
         self._count = count
-        self._tail = _Tail(directory / "processes.csv")
+        self._tail = workers.Tail(directory / "processes.csv")
         self._next = ceil(since)
         self._curves: dict[int, Curve] = {}
         self._memory: list[tuple[float, dict[int, int]]] = []
@@ -159,7 +143,7 @@ def deaths(events: list[workers.Event], count: int) -> list[dict[str, Any]]:
 
 def _parsed(line: str) -> _Row | None:
     """A row of the table; ``None`` for its header."""
-    time, pid, role, cpu_s, rss, _ = line.split(",")
+    time, pid, role, cpu_s, rss, *_ = line.split(",")
     if time == "time":
         return None
     return _Row(float(time), int(pid), role, float(cpu_s), int(rss) if rss else None)

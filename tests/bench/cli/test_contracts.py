@@ -62,7 +62,7 @@ def test_what_two_keys_hold_is_told_at_the_first():
 
 
 def test_serve_writes_the_columns_that_are_listed():
-    assert list(FILES["processes"].types) == list(metering.PROCESSES)
+    assert [column.name for column in FILES["processes"].columns] == list(metering.PROCESSES)
     assert list(FILES["workers"].types) == list(metering.WORKERS)
 
 

@@ -346,6 +346,8 @@ def test_the_plans_that_come_with_the_suite(name):
     elif name == "price":
         told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
         assert seconds <= 33 * 60 and told == {None, 500, 2000, 8000}
+    elif name == "soak":
+        assert chosen.soak is not None and [len(block.cells) for block in blocks] == [1] * 8
     elif name == "price-long":
         told = {cell.recycling.max_requests for block in blocks for cell in block.cells}
         assert seconds <= 21 * 60 and told == {None, 10_000, 50_000} and len(measured) == 3
