@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis import results
-from analysis.capacity import searches, uncertainty
+from analysis.cells.capacity import searches, uncertainty
+from analysis.cells.summary import summarise
 from analysis.findings.completeness import damages
 from analysis.findings.finding import Load
-from analysis.results import Results
-from analysis.summary import summarise
+from analysis.reading import results
+from analysis.reading.results import Results
 from analysis.words import with_workers, workers_of
 from bench.model import matching
 from bench.model.errors import UserError

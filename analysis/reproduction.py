@@ -8,12 +8,12 @@ from typing import Any
 
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.loads import Loads
-from bench.model.narrowing import every_load
-from bench.model.plan import PLANS, Plan, load
+from bench.model.plans.loads import Loads
+from bench.model.plans.narrowing import every_load
+from bench.model.plans.plan import PLANS, Plan, load
+from bench.model.plans.settings import without_variants
 from bench.model.records.run import Run
-from bench.model.settings import without_variants
-from targets import configurations
+from targets.catalogue import configurations
 
 Recorded = Mapping[str, Any]
 

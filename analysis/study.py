@@ -7,21 +7,21 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import findings as checks
-from analysis import results
-from analysis.aliases import Alike, alike
-from analysis.capacity import capacity, searches
-from analysis.overview import Rankings, rankings
-from analysis.proxied import Proxied, View, proxied
-from analysis.proxy_cost import ProxyCost, proxy_cost
+from analysis.cells.capacity import capacity, searches
+from analysis.cells.sittings import Sittings, sittings
+from analysis.cells.summary import closed_loads, open_loads, summarise
+from analysis.cells.thresholds import Violation, violations
+from analysis.proxy.cost import ProxyCost, proxy_cost
+from analysis.proxy.losses import Proxied, View, proxied
+from analysis.rankings.aliases import Alike, alike
+from analysis.rankings.overview import Rankings, rankings
+from analysis.reading import results
 from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
 from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, seconds, settings
-from analysis.sittings import Sittings, sittings
-from analysis.summary import closed_loads, open_loads, summarise
-from analysis.thresholds import Violation, violations
 from bench.model.files import ROOT
-from targets import configurations
-from targets.configurations import Catalogue
+from targets.catalogue import configurations
+from targets.catalogue.configurations import Catalogue
 
 RUN_VARIABLE = "WHICHWORKER_RUN"
 REPORT_VARIABLE = "WHICHWORKER_REPORT"

@@ -37,7 +37,7 @@ from gevent.event import AsyncResult
 from locust.rpc import Message, rpc
 from locust.runners import WorkerRunner
 
-from .control.joining import (
+from .control.elsewhere.joining import (
     CLOCK_MESSAGE,
     HELLO,
     JOINED,

@@ -16,7 +16,7 @@ no integer or out of range is answered with 400 and `{"error": ...}`, what does 
 | `GET /leak?bytes=`         | keeps so many bytes (1 to 16 MiB) for ever: `{"leaked_bytes", "pid"}` |
 | `GET /db?ids=1,2,3`        | the items with these keys (1 to 100), in their order: `{"items"}`    |
 | `POST /db/write`           | inserts an order, `{"item", "quantity"}`: that and its number `order` |
-| `GET /whoami`              | who serves this, see `targets.identity`                              |
+| `GET /whoami`              | who serves this, see `targets.inside.identity`                              |
 
 `targets.serve` sets `WHICHWORKER_MAX_REQUESTS` and `WHICHWORKER_MAX_REQUESTS_JITTER` to have workers
 recycled by the app, and `WHICHWORKER_REQUEST_LOG` to have requests logged. Without them nothing is
@@ -40,9 +40,9 @@ from sanic import Request, Sanic
 from sanic.exceptions import InvalidUsage
 from sanic.response import HTTPResponse, json, raw, text
 
-from targets.identity import identify
-from targets.refusals import NoDatabaseError, RefusedError
-from targets.settings import apply_settings
+from targets.inside.identity import identify
+from targets.inside.refusals import NoDatabaseError, RefusedError
+from targets.inside.settings import apply_settings
 
 INDEX = "Hello, world!"
 DOCUMENT = {

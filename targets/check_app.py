@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Sequence
 
-from targets.loading import AppError, ServesItselfError, load_app, place_of
-from targets.own_app import LATE, SERVES_ITSELF, OwnApp
+from targets.inside.loading import AppError, ServesItselfError, load_app, place_of
+from targets.inside.own_app import LATE, SERVES_ITSELF, OwnApp
 
 _OURS = "targets"
 

@@ -24,7 +24,7 @@ from typing import Any, Sequence
 
 import asyncpg
 
-from targets.refusals import MissingError, NoDatabaseError
+from targets.inside.refusals import MissingError, NoDatabaseError
 
 CONNECTIONS = 10
 """Of each worker, all opened before it serves. While a worker is replaced its successor has as many."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Sequence
 from urllib.parse import urlsplit
 
-from targets.readiness import NotReadyError, Place, get_whoami
+from targets.serving.readiness import NotReadyError, Place, get_whoami
 
 METRICS = Path("/tmp/metrics")  # as the entry point of targets/Dockerfile says
 

@@ -1,5 +1,5 @@
 # An image with requirements of somebody's own over it, an app's over a stack's or a locustfile's over the suite's;
-# bench/launch/containers/own_image.py builds it, in a folder that has `requirements` (with all files that they include),
+# bench/launch/containers/images.py builds it, in a folder that has `requirements` (with all files that they include),
 # install.sh, `wheels` and `certificates`, and pinned.txt if there are versions that stay.
 # BASE is the image below, REQUIREMENTS the file to be installed, SOURCES what it was made from.
 

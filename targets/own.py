@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from targets.identity import attest
-from targets.loading import load_app
-from targets.settings import apply_settings
+from targets.inside.identity import attest
+from targets.inside.loading import load_app
+from targets.inside.settings import apply_settings
 
 app, _name = load_app(os.environ["WHICHWORKER_APP"])
 attest(app, _name)

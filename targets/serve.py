@@ -46,15 +46,15 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.configurations import CONFIGURATIONS, WATCHDOG_S, Recycling, load
-from targets.deploys import DeployError
-from targets.metering import Meter, MeteringError
-from targets.own_app import OWN_APP, SUITES_APP, OwnApp, reserved
-from targets.processes import SUPPORTED, ProcessTree
-from targets.readiness import Place
-from targets.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
-from targets.stack import Stack
-from targets.tables import ConfigurationError
+from targets.catalogue.configurations import CONFIGURATIONS, WATCHDOG_S, Recycling, load
+from targets.catalogue.stack import Stack
+from targets.catalogue.tables import ConfigurationError
+from targets.inside.own_app import OWN_APP, SUITES_APP, OwnApp, reserved
+from targets.serving.deploys import DeployError
+from targets.serving.metering import Meter, MeteringError
+from targets.serving.processes import SUPPORTED, ProcessTree
+from targets.serving.readiness import Place
+from targets.serving.server import WATCHED_SIGNALS, EndedError, NeverReadyError, Order, Server
 
 WRONG_ARGUMENTS, NEVER_READY, PORT_IN_USE, SERVER_ENDED, NOT_METERED, NOT_DEPLOYED = range(2, 8)
 

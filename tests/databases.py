@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from bench.launch import postgres
+from bench.launch.databases import postgres
 from tests.patience import LONG_S
 
 ROOT = Path(__file__).parents[1]

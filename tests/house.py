@@ -9,7 +9,7 @@ PACKAGES = ("bench", "analysis", "swarm", "targets", "locustfiles")
 
 
 def room(module: str) -> str:
-    """The folder of a module, two levels at most: `bench.model.plan` is in `bench/model`."""
+    """The folder of a module, two levels at most: `bench.model.plans.plan` is in `bench/model`."""
     return "/".join(module.split(".")[:-1][:2]) or module
 
 
@@ -45,6 +45,7 @@ def report() -> list[str]:
         if room(name) != room(other)
     )
     largest = max(lines, key=lambda name: lines[name])
+    long = [f"{paths[name]} ({count})" for name, count in lines.items() if count > 400]
     contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     exceptions = sum(len(contract.get("ignore_imports", [])) for contract in contracts)
     folders = Counter(str(paths[name].parent) for name in modules)
@@ -55,6 +56,7 @@ def report() -> list[str]:
         f"{'all':24} {len(modules):7} {sum(lines.values()):6} {across.total():8}",
         "",
         f"largest file: {paths[largest]}, {lines[largest]} lines",
+        f"files of more than 400 lines: {', '.join(long) or 'none'}",
         f"folders of more than 15 modules: {', '.join(crowded) or 'none'}",
         f"import contracts: {len(contracts)}, exceptions: {exceptions}",
         f"README.md: {len(Path('README.md').read_text(encoding='utf-8').splitlines())} lines",

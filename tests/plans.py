@@ -1,6 +1,6 @@
 """Plans of a few seconds, as tests have them."""
 
-from targets.tables import toml
+from targets.catalogue.tables import toml
 
 INDEX = """
 [scenarios.index]

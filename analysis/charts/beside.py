@@ -5,10 +5,10 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
+from analysis.cells.rotation import Control
+from analysis.charts.drawing import style
 from analysis.charts.registry import chart
-from analysis.ranking import Row, Table
-from analysis.rotation import Control
+from analysis.rankings.ranking import Row, Table
 from analysis.study import Study
 from analysis.words import Value, figures
 from bench.stats.comparison import MATERIAL

@@ -12,11 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import ceilings, style
+from analysis.charts.drawing import ceilings, style
 from analysis.charts.registry import chart
 from analysis.findings.bottleneck import LOOP_WAIT
 from analysis.findings.finding import Load
-from analysis.ranking import Table
+from analysis.rankings.ranking import Table
 from analysis.study import Study
 from analysis.words import MARK, figures, listed, with_workers
 from bench.model.thresholds import SATURATED

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.charts import style
-from analysis.charts.naming import answered, heading, in_order, is_leak
+from analysis.charts.drawing import style
+from analysis.charts.drawing.naming import answered, heading, in_order, is_leak
 from analysis.charts.registry import chart
 from analysis.recycling import stalls
 from analysis.study import Study

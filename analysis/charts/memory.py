@@ -8,10 +8,10 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
-from analysis.charts.naming import answered, is_leak
+from analysis.cells.counters import server_memory
+from analysis.charts.drawing import style
+from analysis.charts.drawing.naming import answered, is_leak
 from analysis.charts.registry import chart
-from analysis.counters import server_memory
 from analysis.study import Study
 from analysis.words import MIB, counted
 from analysis.words import figures as digits

@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.capacity import last_attempts
-from analysis.charts import style
+from analysis.cells.capacity import last_attempts
+from analysis.cells.summary import OPEN_LOAD, aggregate
 from analysis.charts.closed_loop import marked, marked_reading
+from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.findings.open_loop import REACHED
-from analysis.rates import LADDER
+from analysis.rankings.rates import LADDER
 from analysis.study import Study
-from analysis.summary import OPEN_LOAD, aggregate
 from analysis.words import Workers, figures, with_workers, workers_of
 
 # From-schedule p99 beyond this many times that of the service time is drawn as hidden by the latter.

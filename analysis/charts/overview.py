@@ -9,10 +9,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.charts import style
+from analysis.charts.drawing import style
 from analysis.charts.registry import chart
-from analysis.overview import Overview, overview
-from analysis.ranking import Table
+from analysis.rankings.overview import Overview, overview
+from analysis.rankings.ranking import Table
 from analysis.study import Study
 from analysis.words import MISSING, counted, with_workers
 

@@ -7,7 +7,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
+from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.recycling.price import GRID, Price, computed
 from analysis.study import Study

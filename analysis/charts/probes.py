@@ -9,8 +9,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
-from analysis.charts.naming import answered
+from analysis.charts.drawing import style
+from analysis.charts.drawing.naming import answered
 from analysis.charts.registry import chart
 from analysis.study import Study
 from analysis.words import listed

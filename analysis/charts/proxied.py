@@ -5,10 +5,10 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
+from analysis.charts.drawing import style
 from analysis.charts.recycling import LINEAR
 from analysis.charts.registry import chart
-from analysis.proxied import per_1000
+from analysis.proxy.losses import per_1000
 from analysis.recycling.requests import DIRECT
 from analysis.study import Study
 from analysis.words import figures

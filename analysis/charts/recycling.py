@@ -12,8 +12,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
-from analysis.charts.naming import base, is_leak
+from analysis.charts.drawing import style
+from analysis.charts.drawing.naming import base, is_leak
 from analysis.charts.registry import chart
 from analysis.study import Study
 from analysis.words import counted, duration, figures, listed

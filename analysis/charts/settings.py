@@ -10,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
+from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.settings import MEASURES, Judged, Measure, Setting, Settings
 from analysis.study import Study

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import style
+from analysis.charts.drawing import style
 from analysis.soak.judging import Verdict
 from analysis.soak.reading import Soak
 from analysis.words import MIB, figures

@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.charts import ceilings, style
+from analysis.cells.counters import server_memory
+from analysis.cells.summary import LOAD
+from analysis.charts.drawing import ceilings, style
 from analysis.charts.registry import chart
-from analysis.counters import server_memory
 from analysis.findings.steadiness import UNSTEADY
 from analysis.study import Study
-from analysis.summary import LOAD
 from analysis.words import MIB, counted, figures
 from bench.stats.histograms import describe
 

@@ -15,7 +15,7 @@ from analysis.claims.speed import sanic_is_the_fastest, sanic_worker_is_faster, 
 from analysis.recycling import Recycling
 from analysis.study import Study
 from analysis.words import counted, listed, span
-from bench.model.replay import Steps
+from bench.model.records.replay import Steps
 
 UVICORN, SANIC = "uvicorn", "sanic"
 NO_RECYCLING = Answer("not measured", "There is no run of recycling: `make recycle` measures it.")

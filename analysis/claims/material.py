@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import results
+from analysis.reading import results
 from analysis.recommend import latest
 from analysis.recommend.evidence import Evidence, Known, Price
 from analysis.recommend.reading import of_kind, read
@@ -14,9 +14,9 @@ from analysis.settings import measured
 from analysis.study import RUN_VARIABLE, Study, study
 from bench.model.errors import UserError
 from bench.model.records import schema
+from bench.model.records.replay import Replay
+from bench.model.records.replay import latest as latest_replay
 from bench.model.records.run import Run
-from bench.model.replay import Replay
-from bench.model.replay import latest as latest_replay
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from analysis.claims.material import Material
 from analysis.claims.model import Answer, Claim, Outcome
 from analysis.settings import Judged
 from analysis.study import Study
-from bench.model import plan
+from bench.model.plans import plan
 from bench.model.records.run import Variant
-from targets import configurations
-from targets.configurations import Configuration
+from targets.catalogue import configurations
+from targets.catalogue.configurations import Configuration
 
 
 def of_settings(material: Material) -> Iterator[Claim]:

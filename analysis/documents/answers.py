@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.claims import Claims
-from analysis.ranking import RATIO, THROUGHPUT, Table
+from analysis.rankings.ranking import RATIO, THROUGHPUT, Table
 from analysis.recommend import Command, Verdict, judge, stated
 from analysis.recommend.evidence import Source
 from analysis.recommend.reading import of_kind

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.documents.tables import provenance
-from analysis.ranking import Row, Table
+from analysis.rankings.ranking import Row, Table
 from analysis.study import Study, study
 from analysis.words import MISSING, UNKNOWN, Value, listed
 from bench.model.documents import TRUST, markdown_table, replace

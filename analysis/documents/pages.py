@@ -23,7 +23,7 @@ from analysis.study import Study, study
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.replay import latest as latest_replay
+from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
 
 README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling.md"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from analysis.documents.deploys import by_scenario
-from analysis.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
-from analysis.rates import CapacityTable
+from analysis.rankings.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
+from analysis.rankings.rates import CapacityTable
 from analysis.reproduction import command
 from analysis.settings.table import CONNECTIONS, NOT_SHOWN
 from analysis.settings.table import Row as SettingsRow

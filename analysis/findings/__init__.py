@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis.findings.finding import CHECKS, GROUPS, SECTIONS, Finding, Kind, Measurements, Topic
 from analysis.findings.finding import KINDS as _KINDS
+from analysis.reading.results import Results
 from analysis.recycling import Recycling
-from analysis.results import Results
 
 __all__ = ["KINDS", "Finding", "Kind", "Topic", "check"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import counters, places
+from analysis.cells import counters
 from analysis.findings.errors import ERROR_RATE
 from analysis.findings.finding import (
     Finding,
@@ -13,6 +13,7 @@ from analysis.findings.finding import (
     at_loads,
     by_configuration,
     finds,
+    generator_log,
     shares,
     worst,
 )
@@ -202,7 +203,7 @@ def little(measured: Measurements) -> Iterator[Finding]:
     own = (
         sound["generator_busy"].fillna(0) * finished["generator_usable"].reindex(sound.index) / sound["users"]
     )
-    log = places.generator_log(measured.results.directory)
+    log = generator_log(measured.results.directory)
     for scenario, group in sound[sound["little"] < 1 - IDLE_USERS - edges - own].groupby("scenario"):
         yield IDLE.found(
             "users spent part of their time outside of requests at "

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import counters, places
-from analysis.findings.finding import Finding, Kind, Measurements, finds
-from analysis.results import NothingFinished, Results
-from analysis.summary import LOAD
+from analysis.cells import counters
+from analysis.cells.summary import LOAD
+from analysis.findings.finding import Finding, Kind, Measurements, finds, logs
+from analysis.reading.results import NothingFinished, Results
 from analysis.words import counted, listed
 
 ONE_REPEAT = Kind(
@@ -146,11 +146,13 @@ def failures(results: Results | NothingFinished) -> Iterator[Finding]:
     """The failed cells of a run, by configuration and scenario."""
     broken = results.cells[results.cells["status"] == "failed"]
     for (configuration, scenario), group in broken.groupby(["configuration", "scenario"]):
-        logs = places.logs(results.directory, group)
+        written = logs(results.directory, group)
         yield FAILED.found(
             f"{configuration}: {counted(len(group), 'cell')} failed: {_commonest(group)}",
             spoils="its interval, or its whole place in the ranking",
-            advice=f"read {listed(logs)}, then resume the run" if logs else "mend that, then resume the run",
+            advice=f"read {listed(written)}, then resume the run"
+            if written
+            else "mend that, then resume the run",
             scenario=scenario,
             cells=group,
         )

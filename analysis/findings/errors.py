@@ -6,9 +6,19 @@ from pathlib import PurePath
 
 import pandas as pd
 
-from analysis import frames, places
-from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds, names
-from analysis.results import Results
+from analysis.findings.finding import (
+    Finding,
+    Kind,
+    Measurements,
+    by_configuration,
+    finds,
+    generator_log,
+    in_first,
+    names,
+    server_log,
+)
+from analysis.reading import frames
+from analysis.reading.results import Results
 from analysis.words import counted, listed, quoted
 from bench.model.thresholds import ERROR_RATE as ERROR_RATE
 
@@ -96,8 +106,8 @@ def raised(measured: Measurements) -> Iterator[Finding]:
             f"{source}s raised {counted(int(group['count'].sum()), 'exception')} in {len(spoilt)} of "
             f"{counted(of_scenario[scenario], 'cell')}{whose}, {_most_often(group)}",
             spoils=SPOILT[str(source)],
-            advice=f"read {places.in_first(results.directory, spoilt)}/{frames.EXCEPTIONS_FILE}, which has "
-            f"every traceback, and {places.generator_log(results.directory)}",
+            advice=f"read {in_first(results.directory, spoilt)}/{frames.EXCEPTIONS_FILE}, which has "
+            f"every traceback, and {generator_log(results.directory)}",
             scenario=scenario,
             cells=spoilt,
         )
@@ -120,7 +130,7 @@ def died(measured: Measurements) -> Iterator[Finding]:
             f"workers died although nothing replaced or stopped them: {by_configuration(group, _ends)}",
             spoils="throughput and latency there, which hold the time with a worker fewer and the start of "
             "the next",
-            advice=f"read {places.in_first(results.directory, group)}/server.log; the kernel sends SIGKILL "
+            advice=f"read {in_first(results.directory, group)}/server.log; the kernel sends SIGKILL "
             "where memory runs out",
             scenario=scenario,
             cells=group,
@@ -172,7 +182,7 @@ def _most_often(group: pd.DataFrame) -> str:
 def _read(results: Results, group: pd.DataFrame) -> str:
     """Where failures and what the server printed are, of the first of some cells."""
     first = results.cells.loc[group.index]
-    folder, log = places.in_first(results.directory, first), places.server_log(results.directory, first)
+    folder, log = in_first(results.directory, first), server_log(results.directory, first)
     return f"read {folder}/failures.csv and {log}"
 
 

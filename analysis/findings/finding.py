@@ -1,14 +1,15 @@
-"""What a finding is, how a check is registered, and the words that findings are made of."""
+"""What a finding is, how a check is registered, and the words and paths that findings are made of."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, Self
 
 import pandas as pd
 
+from analysis.reading.results import Results
 from analysis.recycling import Recycling
-from analysis.results import Results
 from analysis.words import UNKNOWN, Workers, workers_of
 
 # What a finding spoils: the answer (who is ranked, and how), one number, or nothing that is read with care.
@@ -222,3 +223,35 @@ def shares(values: pd.Series) -> str:
         return UNKNOWN
     low, high = f"{values.min():.0%}", f"{values.max():.0%}"
     return low if low == high else f"{low} to {high}"
+
+
+def _where(path: Path) -> str:
+    """`path` relative to the working directory, where it lies below that."""
+    whole, here = path.absolute(), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
+def in_first(directory: Path, cells: pd.DataFrame) -> str:
+    """The folder of the first of some cells (rows of `Results.cells`) of the run in `directory`."""
+    return _where(directory / str(cells["path"].iloc[0]))
+
+
+def server_log(directory: Path, cells: pd.DataFrame) -> str:
+    """What the server of the first of some cells has printed; an external one did so elsewhere."""
+    if (cells["workers"] == UNKNOWN).all():
+        return "what that server itself has logged"
+    return f"{in_first(directory, cells)}/server.log"
+
+
+def generator_log(directory: Path) -> str:
+    """What the load generator and users' own code had to say in the run in `directory`."""
+    return _where(directory / "generator.log")
+
+
+def logs(directory: Path, cells: pd.DataFrame) -> list[str]:
+    """The logs that there are of some cells, whose servers may never have started, and of their generator."""
+    written = [directory / str(path) / "server.log" for path in cells["path"]]
+    own = [_where(path) for path in written if path.is_file()][:1]
+    external = (cells["workers"] == UNKNOWN).all()
+    server = [server_log(directory, cells)] if external else own
+    return server + [generator_log(directory)] * (directory / "generator.log").is_file()

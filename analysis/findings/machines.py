@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from analysis.findings.finding import Finding, Kind, Measurements, finds
 from analysis.words import counted, listed
-from bench.model.records.run import ClockReading, GeneratorClock
+from bench.model.records.hosts import ClockReading, GeneratorClock
 
 # How far the clocks of two machines may be apart, and how far that may move while a load runs.
 APART_MS = 5.0

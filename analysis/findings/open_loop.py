@@ -4,9 +4,17 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import places
 from analysis.findings.bottleneck import GENERATOR_BUSY, nearly_full
-from analysis.findings.finding import Finding, Kind, Measurements, at_loads, by_configuration, finds, shares
+from analysis.findings.finding import (
+    Finding,
+    Kind,
+    Measurements,
+    at_loads,
+    by_configuration,
+    finds,
+    server_log,
+    shares,
+)
 from analysis.words import figures
 from bench.model.thresholds import SATURATED
 
@@ -91,7 +99,7 @@ def unreached(measured: Measurements) -> Iterator[Finding]:
             f"the rate was not reached at {at_loads(group)}{explanation}: "
             + by_configuration(group, lambda rows: f"{shares(rows['achieved'])} of the arrivals"),
             spoils="latency from the schedule there, which grows for as long as one measures",
-            advice=advice.format(log=places.server_log(results.directory, results.cells.loc[group.index])),
+            advice=advice.format(log=server_log(results.directory, results.cells.loc[group.index])),
             scenario=scenario,
             cells=group,
         )

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from analysis import places
-from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds
+from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds, in_first
 from analysis.recycling.price import APART, prices
 
 # The trace may have so many requests more or fewer than were counted, for what ends with a second.
@@ -64,7 +63,7 @@ def lossy_control(measured: Measurements) -> Iterator[Finding]:
     cells = recycling.cells
     lossy = cells[(cells["treatment"] == "control") & (cells["lost"] > 0)]
     for scenario, group in lossy.groupby("scenario"):
-        folder = places.in_first(results.directory, results.cells.loc[group.index])
+        folder = in_first(results.directory, results.cells.loc[group.index])
         yield LOSSY_CONTROL.found(
             "requests were lost although no worker was to be replaced: "
             + by_configuration(group, lambda rows: f"{rows['lost'].sum():,} of {rows['requests'].sum():,}"),

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.cells.rotation import MANNERS, Control, controls, missed, off_timetable, spoiled, valued
+from analysis.cells.summary import LOAD
 from analysis.findings.bottleneck import ranked_by
 from analysis.findings.finding import Finding, Group, Kind, Measurements, at_loads, by_configuration, finds
-from analysis.rotation import MANNERS, Control, controls, missed, off_timetable, spoiled, valued
-from analysis.summary import LOAD
 from analysis.words import Value, counted, duration, figures
 from bench.stats.comparison import MATERIAL, Ratio, compare
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from analysis.cells.rotation import good
+from analysis.cells.summary import LOAD
 from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds
 from analysis.findings.steadiness import WARMUP
-from analysis.rotation import good
-from analysis.summary import LOAD
 from bench.stats.comparison import interval
 
 # The share of the rounds that are the first ones, ...

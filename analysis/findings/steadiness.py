@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.cells.summary import LOAD
 from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds, worst
 from analysis.findings.trends import CHANCE, DRIFT, STEP, Floats, apart, settled, trend
-from analysis.summary import LOAD
 from bench.stats.comparison import interval
 
 # A window needs this many whole seconds for a trend to be told from chance: five are the fewest in which a

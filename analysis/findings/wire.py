@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from analysis import counters
+from analysis.cells import counters
 from analysis.findings.finding import Finding, Kind, Measurements, at_loads, finds
 from analysis.words import listed
-from bench.model.records.run import Run, Wire
+from bench.model.records.hosts import Wire
+from bench.model.records.run import Run
 
 # How well the clock of the other machine must be known, and keep, in milliseconds.
 CLOCK_MS = 5.0

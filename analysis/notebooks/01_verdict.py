@@ -16,7 +16,7 @@
 # This notebook reads one run: the folder named by `WHICHWORKER_RUN`, else the latest under `results/`.
 
 # %%
-from analysis import exports, publish
+from analysis.report import exports, publish
 from analysis.study import open_study
 
 study = open_study()

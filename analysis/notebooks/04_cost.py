@@ -14,7 +14,7 @@
 # # What a request costs
 
 # %%
-from analysis import exports, publish
+from analysis.report import exports, publish
 from analysis.study import open_study
 
 study = open_study()

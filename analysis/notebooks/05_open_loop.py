@@ -18,7 +18,7 @@
 # latency counts from the moment a request was due. A plan without open loads leaves this notebook empty.
 
 # %%
-from analysis import exports, publish
+from analysis.report import exports, publish
 from analysis.study import open_study
 
 study = open_study()

@@ -18,7 +18,7 @@
 # never send again. A plan without recycling leaves this notebook empty.
 
 # %%
-from analysis import exports, publish
+from analysis.report import exports, publish
 from analysis.study import open_study
 
 study = open_study()

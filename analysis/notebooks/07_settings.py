@@ -18,7 +18,7 @@
 # cancels in their ratio. A run without variants leaves this notebook empty.
 
 # %%
-from analysis import exports, publish
+from analysis.report import exports, publish
 from analysis.study import open_study
 
 study = open_study()

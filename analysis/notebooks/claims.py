@@ -22,9 +22,9 @@
 # answers it.
 
 # %%
-from analysis import publish
 from analysis.claims import claims, model
 from analysis.claims.material import open_material
+from analysis.report import publish
 
 material = open_material()
 answered = claims(material)

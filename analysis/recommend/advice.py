@@ -12,8 +12,8 @@ from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Command
 from analysis.words import assignments, counted, listed
 from bench.model.requirements import Requirements
-from targets import in_app
-from targets.configurations import NEVER, WATCHDOG_S, Configuration, Recycling
+from targets.catalogue.configurations import NEVER, WATCHDOG_S, Configuration, Recycling
+from targets.inside import in_app
 
 # What stands for the suite's app where no other was measured: the app of whoever copies the command.
 YOURS = "app:app"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.model.requirements import First
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 # "likely": all that was seen keeps the requirement, and more would have to be seen to show it.
 Outcome = Literal["passed", "likely", "failed", "not shown"]

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.cells.rotation import valued
 from analysis.findings.open_loop import REACHED
-from analysis.ranking import Table
+from analysis.rankings.ranking import Table
 from analysis.recommend.evidence import Performance
-from analysis.rotation import valued
 from analysis.study import Study
 from analysis.words import MIB
 from bench.model.thresholds import ERROR_RATE

@@ -32,7 +32,7 @@ from analysis.study import Study
 from analysis.words import MIB, MISSING, counted
 from bench.model.records.run import Configuration, Run
 from bench.model.requirements import First
-from targets import configurations as targets
+from targets.catalogue import configurations as targets
 
 # What a variant that a request can tell from its parent is expected to change.
 _OF_REQUESTS = {"throughput", "cpu", "tail"}

@@ -6,17 +6,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from analysis.reading.results import finished
 from analysis.recommend.decision import decide
 from analysis.recommend.evidence import Kind
 from analysis.recommend.reading import kinds, of_kind, read
 from analysis.recommend.tuning import runs_of_settings
 from analysis.recommend.verdict import Behind, Verdict
-from analysis.results import finished
 from analysis.study import Study, study
 from bench.model import matching
 from bench.model.errors import UserError
+from bench.model.plans.recycling import DEPLOYS
 from bench.model.records.run import Run
-from bench.model.recycling import DEPLOYS
 from bench.model.requirements import Requirements, combined
 
 # Repeats, from which on more of them only narrow intervals.

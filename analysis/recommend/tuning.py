@@ -10,9 +10,9 @@ from analysis.study import Study, study
 from bench.model.errors import UserError
 from bench.model.records.run import Run
 from bench.model.requirements import First
-from targets import configurations
-from targets.configurations import Catalogue, Configuration
-from targets.variants import Together, together
+from targets.catalogue import configurations
+from targets.catalogue.configurations import Catalogue, Configuration
+from targets.catalogue.variants import Together, together
 
 
 def runs_of_settings(root: Path, like: Run) -> list[Study]:

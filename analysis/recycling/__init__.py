@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from analysis.frames import DIMENSIONS
+from analysis.reading.frames import DIMENSIONS
+from analysis.reading.results import Results
 from analysis.recycling import answers
 from analysis.recycling.cells import cells_of, with_stalls
 from analysis.recycling.deploys import Deploys, beside, deploys
@@ -10,7 +11,6 @@ from analysis.recycling.judge import Case, judge
 from analysis.recycling.lives import lives, replacements
 from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, Row
 from analysis.recycling.requests import by_cell, followed, losses
-from analysis.results import Results
 
 __all__ = ["QUESTIONS", "Answer", "Deploys", "Recycling", "Row", "analyse", "beside", "deploys"]
 

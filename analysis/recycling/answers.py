@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from analysis.reading.results import Results
 from analysis.recycling.cells import Bound, leaks
 from analysis.recycling.limits import LONG_S, SHORT_S
 from analysis.recycling.model import Answer, Row
 from analysis.recycling.requests import rate
-from analysis.results import Results
 from analysis.words import MIB, MISSING, counted, duration, figures, listed, span
-from bench.model.recycling import DEPLOYS
+from bench.model.plans.recycling import DEPLOYS
 
 UNKNOWN = Answer(MISSING, "unknown")
 # What replaces workers, when it works, by the configuration's `recycle`.

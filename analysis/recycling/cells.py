@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import counters
-from analysis.frames import DIMENSIONS, processes_of
+from analysis.cells import counters
+from analysis.reading.frames import DIMENSIONS, processes_of
+from analysis.reading.results import Results
 from analysis.recycling import stalls
 from analysis.recycling.limits import BOUND, KEEP_ALIVE, LEAK, OF_LEAK, OLD_CODE_S
 from analysis.recycling.requests import by_cell, rate, unanswered, within
-from analysis.results import Results
-from bench.model.recycling import DEPLOYS
+from bench.model.plans.recycling import DEPLOYS
 
 
 def memory(results: Results, cells: pd.DataFrame) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.reading.results import Results
 from analysis.recycling.limits import LONG_S, SHORT_S
 from analysis.recycling.requests import DIRECT, HTTP_5XX, ran_twice, rate
-from analysis.results import Results
 from analysis.table import Cell, TableRow, Verdict, number, words
 from analysis.words import MISSING, Value, duration, figures, listed
-from bench.model.recycling import DEPLOYS
+from bench.model.plans.recycling import DEPLOYS
 
 # The verdicts on a cell, the one that is wanted last.
 VERDICTS = ("ends", "ignores", "old code", "in part", "unknown", "deploys")

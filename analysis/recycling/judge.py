@@ -18,7 +18,7 @@ from analysis.recycling.limits import (
     TIMES_N,
 )
 from analysis.words import MIB, counted, figures, span
-from bench.model.recycling import DEPLOYS
+from bench.model.plans.recycling import DEPLOYS
 
 Judgement = tuple[str, str]
 

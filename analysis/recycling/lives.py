@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from analysis.frames import DIMENSIONS
+from analysis.reading.frames import DIMENSIONS
+from analysis.reading.results import Results
 from analysis.recycling.limits import LINGER_S
 from analysis.recycling.model import LIVES, REPLACEMENTS
-from analysis.results import Results
-from bench.model.recycling import DEPLOYS
+from bench.model.plans.recycling import DEPLOYS
 
 EVENTS = ["born", "ready", "died"]
 # How exactly a birth is known.

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import counters
+from analysis.cells import counters
+from analysis.reading.results import Results
 from analysis.recycling.limits import LEAK
 from analysis.recycling.model import Recycling
 from analysis.recycling.requests import rate
-from analysis.results import Results
 from analysis.words import Value
 from bench.stats.comparison import UNKNOWN, arithmetic
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaincinv
 
-from analysis.frames import DIMENSIONS
+from analysis.reading.frames import DIMENSIONS
+from analysis.reading.results import Results
 from analysis.recycling.limits import NEAR_S
 from analysis.recycling.model import LOSSES
-from analysis.results import Results
 from bench.stats.comparison import CONFIDENCE
 
 Ints = npt.NDArray[np.int64]

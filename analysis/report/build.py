@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from analysis.before import Before, before
+from analysis.cells.thresholds import Violation
 from analysis.findings import Finding, completeness
 from analysis.findings.soak import check as check_soak
-from analysis.overview import overview
+from analysis.rankings.overview import overview
+from analysis.reading.results import NothingFinished
 from analysis.recommend import Verdict, of_run
+from analysis.report.before import Before, before
 from analysis.report.execute import execute, notebooks, step_of
 from analysis.report.page import page, page_of_nothing
 from analysis.report.soak import write as write_soak
-from analysis.results import NothingFinished
 from analysis.settings.table import tables
 from analysis.soak.judging import judge
 from analysis.soak.reading import Soak
@@ -24,7 +25,6 @@ from analysis.soak.reading import load as load_soak
 from analysis.soak.table import Lasting
 from analysis.study import Study, study
 from analysis.table import Listing
-from analysis.thresholds import Violation
 from bench.model.errors import UserError
 
 _READING, _WRITING = "reading the run", "writing the page"

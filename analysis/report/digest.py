@@ -8,16 +8,17 @@ from textwrap import shorten
 
 import pandas as pd
 
+from analysis.cells.sittings import network
 from analysis.findings import Finding
 from analysis.findings.finding import at_loads
-from analysis.ranking import Table
+from analysis.rankings.ranking import Table
+from analysis.reading.results import NothingFinished
 from analysis.recycling import QUESTIONS
 from analysis.report.facts import cpus, launcher, reasons
-from analysis.results import NothingFinished
-from analysis.sittings import network
 from analysis.study import Study
 from analysis.words import counted, listed
-from bench.model.records.run import Host, Run
+from bench.model.records.hosts import Host
+from bench.model.records.run import Run
 from bench.stats.comparison import half_width
 
 NOTHING = "Nothing, as far as the checks can tell."

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis import sittings
+from analysis.cells import sittings
 from analysis.study import Study
 from analysis.words import assignments
-from bench.model.records.run import CpuSplit, Database, Host, Run
+from bench.model.records.hosts import CpuSplit, Host
+from bench.model.records.run import Database, Run
 from bench.model.records.schema import SCHEMA
 
 # Where a command says its port: "127.0.0.1:8000", "--port 8000".

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from analysis.before import before
 from analysis.charts import registry
 from analysis.findings import Finding
 from analysis.findings.finding import GROUPS, Group
-from analysis.overview import FEW as FEW_RANKINGS
-from analysis.ranking import Table
-from analysis.rates import CapacityTable, RateTable
+from analysis.rankings.overview import FEW as FEW_RANKINGS
+from analysis.rankings.ranking import Table
+from analysis.rankings.rates import CapacityTable, RateTable
+from analysis.reading.results import NothingFinished
 from analysis.recommend import Verdict
 from analysis.report import facts
+from analysis.report.before import before
 from analysis.report.digest import FEW, Noted, digest, noted, nothing
 from analysis.report.document import Entry, Section, document
 from analysis.report.tabular import Shown, shown
-from analysis.results import NothingFinished
 from analysis.settings.table import tables
 from analysis.study import Study
 from analysis.table import Listing

@@ -22,7 +22,7 @@ def write(lasting: Lasting, findings: Sequence[Finding], folder: Path) -> None:
     """Write the page into an empty folder, with its chart and soak.csv."""
     # Here: matplotlib takes a second to load, and the pages of other runs need none of it.
     from analysis.charts import soak as chart
-    from analysis.charts import style
+    from analysis.charts.drawing import style
 
     lasting.frame.to_csv(folder / f"{TABLE}.csv", index=False)
     figure = chart.figure(lasting.soak, lasting.verdicts, lasting.headline)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import csv_files
+from analysis.reading import csv_files
 from analysis.settings.figures import Figures
 from analysis.settings.model import Measure
-from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
+from bench.model.records.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
 from bench.stats.comparison import Ratio, compare_counts
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.rotation import columns_of
+from analysis.cells.rotation import columns_of
 from bench.stats.comparison import UNKNOWN, Field, Ratio
 
 # A load that fewer than this share of the repeats tell of than of another says too little to be waited for.

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.cells.summary import OPEN_LOAD, failed_share
 from analysis.findings.bottleneck import generator_bound
+from analysis.reading.results import Results
 from analysis.recycling import Recycling
-from analysis.results import Results
 from analysis.settings.connections import Connections
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
-from analysis.summary import OPEN_LOAD, failed_share
+from bench.model.plans.recycling import DEPLOYS
+from bench.model.plans.settings import COMBINED
 from bench.model.records.run import Variant
-from bench.model.recycling import DEPLOYS
-from bench.model.settings import COMBINED
 from bench.model.thresholds import ERROR_RATE, SATURATED
 from bench.stats.comparison import Ratio, compare_counts, compare_unpaired
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analysis.results import finished
+from analysis.reading.results import finished
 from bench.model.records.run import Run
 
 

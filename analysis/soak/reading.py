@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import csv_files
+from analysis.reading import csv_files
 from analysis.words import counted
-from bench.model.columns import INTERVALS, INTERVALS_FILE
 from bench.model.errors import UserError
 from bench.model.files import shortened
 from bench.model.records import schema
+from bench.model.records.columns import INTERVALS, INTERVALS_FILE
 from bench.model.records.lane import Lane as LaneRecord
 from bench.model.records.run import Run
 from bench.model.soak import histogram

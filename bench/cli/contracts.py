@@ -8,18 +8,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bench.model import documents
-from bench.model.columns import CONNECTIONS, FILES, INTERVALS, Column, CsvFile
 from bench.model.files import ROOT
-from bench.model.loads import Loads, OpenLoads, Search
-from bench.model.own_app import OwnApp
-from bench.model.plan import Plan
+from bench.model.plans.loads import Loads, OpenLoads, Search
+from bench.model.plans.own_app import OwnApp
+from bench.model.plans.plan import Plan
+from bench.model.plans.recycling import Probe, RecyclingTable
+from bench.model.plans.rotation import RotationTable
+from bench.model.plans.settings import ConnectionsTable
 from bench.model.records.cell import Cell
+from bench.model.records.columns import CONNECTIONS, FILES, INTERVALS, Column, CsvFile
 from bench.model.records.lane import Lane
 from bench.model.records.run import Run
-from bench.model.recycling import Probe, RecyclingTable
 from bench.model.requirements import Requirements, about
-from bench.model.rotation import RotationTable
-from bench.model.settings import ConnectionsTable
 from bench.model.soak import SoakTable
 
 CONTRACTS = ROOT / "docs" / "contracts.md"

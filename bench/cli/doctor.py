@@ -15,14 +15,15 @@ from rich.markup import escape
 from bench.cli import machines
 from bench.cli.options import ResultsOption
 from bench.cli.terminal import console, reports_errors, say
-from bench.launch import database, network, proxy, stacks
+from bench.launch import network, proxy, stacks
 from bench.launch.containers import engine as docker
+from bench.launch.databases import database
 from bench.launch.network import Wanted
 from bench.machine import cpus, host, topology
 from bench.model.errors import UsageError
-from bench.model.proxy import PROXIES
-from targets.configurations import Catalogue
-from targets.configurations import load as load_catalogue
+from bench.model.plans.proxy import PROXIES
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 app = typer.Typer()
 

@@ -15,12 +15,12 @@ from bench.cli.terminal import console, reports_errors
 from bench.experiment import results
 from bench.experiment.blocks import duration, estimate_s, expand, possible
 from bench.experiment.inputs import Inputs
-from bench.experiment.rotation import Sittings, in_blocks, planned_s, rotating, with_control
-from bench.model import plan
+from bench.experiment.rotation.schedule import Sittings, in_blocks, planned_s, rotating, with_control
 from bench.model import scenarios as scenario_files
 from bench.model.files import ROOT
-from targets.configurations import Catalogue
-from targets.configurations import load as load_catalogue
+from bench.model.plans import plan
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 app = typer.Typer()
 

@@ -9,11 +9,11 @@ from rich.table import Table
 
 from bench.cli.terminal import console, say
 from bench.experiment.inputs import Inputs
-from bench.experiment.rotation import most_connections
+from bench.experiment.rotation.schedule import most_connections
 from bench.machine import cpus, host, topology
 from bench.machine.cpus import CpuSplit
 from bench.machine.topology import Topology
-from bench.model import plan as plans
+from bench.model.plans import plan as plans
 
 # Whose loads decide how many files are open: what `make bench` runs.
 _PLAN = "quick"

@@ -4,21 +4,8 @@ import sys
 
 import typer
 
-from bench.cli import (
-    choose_n,
-    claims,
-    compare,
-    doctor,
-    listings,
-    report,
-    run,
-    serve,
-    settings,
-    soak,
-    ui,
-    verdict,
-    worker,
-)
+from bench.cli import doctor, listings, run, serve, settings, soak, ui, worker
+from bench.cli.results import choose_n, claims, compare, report, verdict
 from bench.cli.trust import ceiling, coverage, known_answers, replay, rotation, self_check
 
 app = typer.Typer(

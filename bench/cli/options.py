@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.model.errors import UsageError
-from bench.model.plan import IMPORT_S, STARTUP_S
+from bench.model.plans.plan import IMPORT_S, STARTUP_S
 
 # The group of --help.
 _OWN = "Your own app and locustfile"

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from bench.cli import measuring
-from bench.cli import report as report_command
 from bench.cli.measuring import with_request
 from bench.cli.options import NoReportOption
+from bench.cli.results import report as report_command
 from bench.cli.terminal import console, reports_errors
 from bench.experiment import run as experiment
 from bench.experiment.run import Request
-from bench.model import deployed
 from bench.model.errors import UsageError
+from bench.model.plans import deployed
 
 app = typer.Typer()
 

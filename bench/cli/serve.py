@@ -13,9 +13,9 @@ from bench.launch import certificates, stacks
 from bench.launch.server import HOST, recycling_arguments, serve_arguments
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT
-from targets.configurations import Configuration, Recycling
-from targets.configurations import load as load_catalogue
-from targets.tables import ConfigurationError
+from targets.catalogue.configurations import Configuration, Recycling
+from targets.catalogue.configurations import load as load_catalogue
+from targets.catalogue.tables import ConfigurationError
 
 app = typer.Typer()
 

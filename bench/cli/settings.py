@@ -10,21 +10,21 @@ import typer
 from rich.markup import escape
 
 from bench.cli import measuring
-from bench.cli import report as report_command
 from bench.cli.measuring import with_request
 from bench.cli.options import NoReportOption
+from bench.cli.results import report as report_command
 from bench.cli.terminal import console, reports_errors, say, show_listing
 from bench.experiment import inputs, results
 from bench.experiment import run as experiment
 from bench.experiment.inputs import Inputs
 from bench.experiment.run import Request, Result
-from bench.model import plan
 from bench.model.errors import UsageError
 from bench.model.files import shown
+from bench.model.plans import plan
 from bench.model.requirements import First, of_options
 from bench.studies.settings import combination, second, servers
 from bench.studies.settings.combination import Combination
-from targets import in_app
+from targets.inside import in_app
 
 if TYPE_CHECKING:
     from analysis.settings import Settings
@@ -167,7 +167,7 @@ def _worth_it(folder: Path, found: "Settings", first: First | None) -> list[Comb
 
 def _settings(folder: Path) -> "Settings | None":
     """What is known of each setting; ``None`` where nothing could be measured."""
-    from analysis.results import NothingFinished
+    from analysis.reading.results import NothingFinished
     from analysis.study import study
 
     try:

@@ -6,16 +6,16 @@ from typing import Annotated
 import typer
 
 from bench.cli import measuring
-from bench.cli import report as report_command
 from bench.cli.measuring import with_request
 from bench.cli.options import NoReportOption
+from bench.cli.results import report as report_command
 from bench.cli.terminal import console, reports_errors, say
 from bench.experiment import inputs, results
 from bench.experiment import run as experiment
 from bench.experiment.blocks import duration
 from bench.experiment.run import Request, Result
-from bench.model import plan
 from bench.model.errors import UsageError
+from bench.model.plans import plan
 
 app = typer.Typer()
 

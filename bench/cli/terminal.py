@@ -14,7 +14,7 @@ from rich.table import Table as TableInTerminal
 
 from bench.model.documents import NOTES, Table
 from bench.model.errors import UserError
-from targets.tables import ConfigurationError
+from targets.catalogue.tables import ConfigurationError
 
 if TYPE_CHECKING:
     from analysis.table import Listing
@@ -66,7 +66,7 @@ def show_listing(listing: "Listing") -> None:
 
     A narrow one has no notes, and no intervals but those of ratios; the report has them.
     """
-    from analysis.ranking import RATIO  # loaded by now; bench starts without it
+    from analysis.rankings.ranking import RATIO  # loaded by now; bench starts without it
 
     wide = console.width >= _WIDE
     columns = [column for column in listing.columns if wide or column != NOTES]

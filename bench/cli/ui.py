@@ -19,8 +19,8 @@ from bench.cli.options import (
 )
 from bench.cli.terminal import reports_errors, say
 from bench.launch.local import Processes
-from bench.model import deployed
 from bench.model.errors import UsageError
+from bench.model.plans import deployed
 from bench.studies.cockpit import cost, serve
 from bench.studies.cockpit.serve import Options
 

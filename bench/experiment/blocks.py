@@ -7,13 +7,13 @@ from itertools import product
 from typing import NamedTuple
 
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
-from bench.model.plan import Plan
-from bench.model.proxy import ways
-from bench.model.recycling import Probe
+from bench.model.plans.plan import Plan
+from bench.model.plans.proxy import ways
+from bench.model.plans.recycling import Probe
+from bench.model.plans.settings import TAIL, expecting
 from bench.model.search import expected_steps
-from bench.model.settings import TAIL, expecting
-from targets.configurations import NEVER, Configuration, Recycling
-from targets.variants import REPLACED
+from targets.catalogue.configurations import NEVER, Configuration, Recycling
+from targets.catalogue.variants import REPLACED
 
 
 class _Task(NamedTuple):

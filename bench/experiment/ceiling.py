@@ -19,16 +19,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.experiment.generator.session import CellError, Load
 from bench.experiment.rig import Rig
-from bench.experiment.session import CellError, Load
 from bench.launch.nullserver import NullServer, NullServerError
 from bench.launch.server import ServerError
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, cpu_times
-from bench.model.plan import Plan
+from bench.model.plans.plan import Plan
 from bench.model.records.cell import Generator
 from bench.stats.counters import growth, rate
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 WARMUP_S, MEASURED_S = 0.3, 1
 # A generator that is busier than this share of its CPUs has reached what it can do.

@@ -15,7 +15,7 @@ from bench.machine import host
 from bench.model.files import ROOT, is_full, write_text
 from bench.model.matching import MACHINE
 from bench.model.scenarios import Scenario
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 Say = Callable[[str], None]
 

@@ -23,12 +23,12 @@ from bench.launch.starting import ServerRequest
 from bench.machine import host
 from bench.machine.loopback import SOMAXCONN
 from bench.machine.processes import outcome
-from bench.model.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
 from bench.model.errors import UserError
 from bench.model.files import ROOT, check_space, read_text, write_text
-from bench.model.plan import Plan
-from bench.model.settings import BURSTS, OVERLOAD, PAUSES, ConnectionsTable, expecting
-from targets.configurations import NEVER, Configuration
+from bench.model.plans.plan import Plan
+from bench.model.plans.settings import BURSTS, OVERLOAD, PAUSES, ConnectionsTable, expecting
+from bench.model.records.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
+from targets.catalogue.configurations import NEVER, Configuration
 
 PROGRAM = ROOT / "swarm" / "connections.py"
 

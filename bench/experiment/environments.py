@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.experiment.inputs import Inputs
-from bench.launch import app_check, database, own_packages, stacks
+from bench.launch import stacks
+from bench.launch.databases import database
 from bench.launch.launcher import Launcher
 from bench.launch.local import Processes
+from bench.launch.own import app_check, own_packages
 from bench.launch.remote.launcher import Remote
 from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UsageError
-from bench.model.own_app import OwnApp
-from targets.configurations import Configuration
-from targets.stack import Stack
+from bench.model.plans.own_app import OwnApp
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.stack import Stack
 
 
 @dataclass(frozen=True)

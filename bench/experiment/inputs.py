@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.experiment import results
-from bench.launch.database import needing
-from bench.model import narrowing
-from bench.model import plan as plans
+from bench.launch.databases.database import needing
 from bench.model import scenarios as scenario_files
 from bench.model.errors import UsageError
 from bench.model.files import ROOT
-from bench.model.own_app import BEFORE
-from bench.model.plan import Plan
+from bench.model.plans import narrowing
+from bench.model.plans import plan as plans
+from bench.model.plans.own_app import BEFORE
+from bench.model.plans.plan import Plan
 from bench.model.scenarios import Scenario
-from targets.configurations import Catalogue, Configuration
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import Catalogue, Configuration
+from targets.catalogue.configurations import load as load_catalogue
 
 
 @dataclass(frozen=True)

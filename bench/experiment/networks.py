@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.launch.containers.compose import Compose
-from bench.launch.database import Given, Source
+from bench.launch.databases.database import Given, Source
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
 from bench.launch.remote.launcher import Remote
@@ -13,7 +13,7 @@ from bench.launch.stacks import Say
 from bench.machine.cpus import CpuSplit
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.matching import same_network
-from bench.model.plan import Plan
+from bench.model.plans.plan import Plan
 
 OWN, HOST = "own", "host"
 NAMES = (OWN, HOST)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from bench.experiment.dialogue import Event
-from bench.experiment.session import Session
+from bench.experiment.generator.dialogue import Event
+from bench.experiment.generator.session import Session
 from bench.launch import workers
 from bench.launch.launcher import Launcher
 from bench.launch.proxy import Proxy

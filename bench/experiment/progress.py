@@ -12,8 +12,8 @@ from rich.progress import Progress as Bar
 
 from bench.experiment.blocks import block_s, cell_s
 from bench.model.cells import Block, Cell, OpenLoop, Sitting
-from bench.model.loads import Search
-from bench.model.plan import Plan
+from bench.model.plans.loads import Search
+from bench.model.plans.plan import Plan
 from bench.model.search import Attempt, Found, expected_steps
 
 

@@ -18,11 +18,11 @@ from bench.machine import host as machine
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, HostSampler
 from bench.model.cells import Cell
-from bench.model.columns import FILES
 from bench.model.files import ROOT, sha256, write_json, write_text
-from bench.model.plan import Plan
+from bench.model.plans.plan import Plan
+from bench.model.records.columns import FILES
 from bench.model.records.schema import METHODOLOGY, SCHEMA
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 _TABLES = ("processes.csv", "workers.csv", "requests.csv")
 _LOG = "server.log"

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.experiment import locustfiles, session
 from bench.experiment.environments import Environments
-from bench.experiment.generators import Generators
+from bench.experiment.generator import locustfiles, session
+from bench.experiment.generator.generators import Generators
+from bench.experiment.generator.session import Session
 from bench.experiment.inputs import Inputs, catalogue_file
-from bench.experiment.session import Session
-from bench.launch.database import Database, Source
+from bench.launch.databases.database import Database, Source
 from bench.launch.launcher import Launcher
 from bench.launch.network import Wanted
 from bench.launch.proxy import Proxy

@@ -9,24 +9,25 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.experiment import connections, generators, locustfiles, networks, results
+from bench.experiment import connections, networks, results
 from bench.experiment.blocks import duration, estimate_s, expand, load_s, possible
 from bench.experiment.ceiling import subjects, why_none
 from bench.experiment.ceilings import Cache, kept_or_measured, note
 from bench.experiment.connections import Connections
 from bench.experiment.environments import Environments, database_source, make_environments
+from bench.experiment.generator import generators, locustfiles
 from bench.experiment.inputs import Inputs, narrowed, recorded
 from bench.experiment.progress import Ahead, RunProgress
 from bench.experiment.record import begin, describe
 from bench.experiment.results import RunFolder
 from bench.experiment.rig import Rig
-from bench.experiment.rotation import Rotating, in_blocks
+from bench.experiment.rotation.schedule import Rotating, in_blocks
+from bench.experiment.rotation.sittings import Rotation, arrange, begin_rotation
 from bench.experiment.runner import Outcome, Runner, remaining, steps_taken
-from bench.experiment.sittings import Rotation, arrange, begin_rotation
 from bench.experiment.soak import soak as soaks
 from bench.experiment.soak.soak import Soak
 from bench.launch import proxy as proxies
-from bench.launch.database import Database
+from bench.launch.databases.database import Database
 from bench.launch.launcher import Launcher
 from bench.launch.local import Processes
 from bench.launch.selection import choose_launcher
@@ -35,9 +36,9 @@ from bench.machine import host
 from bench.machine.cpus import CpuSplit
 from bench.model import files
 from bench.model.cells import Block
-from bench.model.deployed import check_permission
 from bench.model.errors import UsageError, UserError
-from bench.model.plan import Plan
+from bench.model.plans.deployed import check_permission
+from bench.model.plans.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _set_damaged_aside(folder: RunFolder, say: Say) -> None:
     if not folder.has_cells:
         return
     # Imported here: it brings pandas, which a new run does not need yet.
-    from analysis.results import damage
+    from analysis.reading.results import damage
 
     found = damage(folder.path)
     if found.cells:

@@ -8,20 +8,20 @@ from typing import Any
 
 from bench.experiment import observe
 from bench.experiment.blocks import longest_window_s
-from bench.experiment.dialogue import Event
+from bench.experiment.generator.dialogue import Event
+from bench.experiment.generator.session import CellError, Load
 from bench.experiment.observe import Observer
 from bench.experiment.progress import RunProgress
 from bench.experiment.record import CellRecord
 from bench.experiment.results import RunFolder
 from bench.experiment.rig import Rig
-from bench.experiment.session import CellError, Load
 from bench.launch.server import Options, Server, ServerError
 from bench.model.cells import Block, Cell
 from bench.model.files import check_space
-from bench.model.loads import Search
-from bench.model.plan import Plan
+from bench.model.plans.loads import Search
+from bench.model.plans.plan import Plan
 from bench.model.search import Step, found, judge, next_attempt
-from targets.configurations import Configuration, Recycling
+from targets.catalogue.configurations import Configuration, Recycling
 
 # Why configurations could not be started, by name and recycling.
 Broken = dict[tuple[str, Recycling], str]

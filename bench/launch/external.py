@@ -19,10 +19,10 @@ from bench.launch.stacks import Environment, Say
 from bench.launch.starting import ServerRequest
 from bench.machine import cpus
 from bench.machine.cpus import CpuSplit
-from bench.model.deployed import Deployed
 from bench.model.errors import UserError
-from targets.configurations import Configuration
-from targets.stack import Stack
+from bench.model.plans.deployed import Deployed
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.stack import Stack
 
 _CONNECT_S = 5.0
 # A connection that is opened and closed costs a server tens of microseconds.

@@ -31,10 +31,10 @@ from bench.launch.starting import ServerRequest
 from bench.machine import cpus, memory
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import Streams
-from bench.model.own_app import BEFORE, OwnApp
-from bench.model.plan import STARTUP_S
-from targets.configurations import Configuration
-from targets.stack import Stack
+from bench.model.plans.own_app import BEFORE, OwnApp
+from bench.model.plans.plan import STARTUP_S
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.stack import Stack
 
 # A program of the suite's own that is run to its end.
 ONCE_S = 60.0

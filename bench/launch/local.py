@@ -16,10 +16,11 @@ from typing import Any, Self, Unpack
 
 import psutil
 
-from bench.launch import network, own_packages, stacks
+from bench.launch import network, stacks
 from bench.launch import workers as worker_events
 from bench.launch.launcher import ONCE_S, Launcher
 from bench.launch.network import Joined
+from bench.launch.own import own_packages
 from bench.launch.program import ProgramHere
 from bench.launch.proxied import FrontingLauncher
 from bench.launch.proxy import Found, Proxy, find_installed, installed
@@ -29,9 +30,9 @@ from bench.machine import host
 from bench.machine import network as machine_network
 from bench.machine.processes import Streams, outcome, spawn, tree_cpu_s, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
-from targets.configurations import Configuration
-from targets.readiness import free_port
-from targets.stack import Stack
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.stack import Stack
+from targets.serving.readiness import free_port
 
 # In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
 _FIRST_PORT = 20000

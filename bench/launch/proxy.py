@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import jinja2
 
 from bench.model.errors import UserError
-from bench.model.plan import Plan
+from bench.model.plans.plan import Plan
 
 # Debian keeps them where only root's PATH leads.
 _FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")

@@ -13,8 +13,8 @@ from bench.launch.remote.launcher import Remote
 from bench.launch.remote.machine import Machine
 from bench.launch.remote.ssh import Host
 from bench.launch.stacks import Say
-from bench.model.deployed import Deployed
 from bench.model.errors import UsageError, UserError, unknown
+from bench.model.plans.deployed import Deployed
 
 VARIABLE = "WHICHWORKER_LAUNCHER"
 NAMES = (Processes.name, Compose.name, External.name, Remote.name)

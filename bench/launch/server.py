@@ -11,8 +11,8 @@ from typing import Any
 from bench.launch import workers as worker_events
 from bench.launch.program import Program
 from bench.launch.proxy import Proxy
-from targets import deploys
-from targets.configurations import NEVER, Recycling
+from targets.catalogue.configurations import NEVER, Recycling
+from targets.serving import deploys
 
 HOST = "127.0.0.1"
 # How often serve samples its process tree: the CPU time of a window is exact to one sample at each end.

@@ -11,7 +11,7 @@ from bench.launch.certificates import Certificate
 from bench.launch.launcher import Launcher
 from bench.launch.server import ORDINARY, Options, Serve, Server, ServerError, StartedServer, serve_arguments
 from bench.launch.starting import LOOK_EVERY_S, Attempt, ServerRequest
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.machine.processes import outcome, spawn
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT, check_plain, shortened
-from targets.stack import Stack
+from targets.catalogue.stack import Stack
 
 VENVS = ROOT / ".venvs"
 MARKER = ".whichworker-stack"

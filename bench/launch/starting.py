@@ -16,7 +16,7 @@ from bench.launch.server import (
     ready_facts,
     why_not_ready,
 )
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 # Between two looks at servers that are being started.
 LOOK_EVERY_S = 0.02

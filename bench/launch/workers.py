@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from targets.deploys import FIRST
+from targets.serving.deploys import FIRST
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.model.columns import FILES
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.records.columns import FILES
 
 HOST_FIELDS = tuple(FILES["host"].types)
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from bench.model.loads import Search
-from bench.model.recycling import Probe
+from bench.model.plans.loads import Search
+from bench.model.plans.recycling import Probe
 from bench.model.search import Attempt, expected_steps
-from targets.configurations import Recycling
+from targets.catalogue.configurations import Recycling
 
 # What is done to servers, for people.
 _PROBES = {

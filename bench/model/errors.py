@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from targets.tables import listed
+from targets.catalogue.tables import listed
 
 
 class UserError(Exception):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.model.plan import LIMITS
+from bench.model.plans.plan import LIMITS
 from bench.model.records.run import Run
 
 # What makes a machine the same: its ceilings are kept by it.

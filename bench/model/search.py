@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Any, Literal, NamedTuple
 
-from bench.model.loads import Search
+from bench.model.plans.loads import Search
 
 # `kept`: the server kept the limit. `broken`: it did not. `generator`: the generator was late itself, so the
 # step shows nothing of the server.

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.model.loads import Loads
+from bench.model.plans.loads import Loads
 from bench.model.tables import Size, Table
 
 NOT_WITH_SOAK = ("rotation", "connections", "external", "generators", "proxy", "probes", "thresholds")

@@ -8,8 +8,8 @@ from typing import Final, Self
 
 import gevent
 
-from ..engine.meters import Meters
-from ..engine.timetable import Planned
+from ..engine.rotation.meters import Meters
+from ..engine.rotation.timetable import Planned
 from ..recording.slices import Loaded, Part, Slice, grown_s
 
 AWAKE_NS: Final = 1_000_000

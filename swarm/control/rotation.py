@@ -15,9 +15,9 @@ from gevent.event import AsyncResult
 from locust.env import Environment
 
 from ..engine import clock
-from ..engine.meters import Meters, servers_of
+from ..engine.rotation.meters import Meters, servers_of
+from ..engine.rotation.timetable import Timetable, settling_order
 from ..engine.stage import MANNERS
-from ..engine.timetable import Timetable, settling_order
 from ..recording.batch import SERVICE
 from ..recording.files import write_exceptions
 from ..recording.slices import Loaded, Part, Slice, merged_slices, metered, share_of, write_loaded

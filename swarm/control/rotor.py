@@ -20,11 +20,11 @@ from ..engine.agent import Agent
 from ..engine.clock import Master, unix
 from ..engine.engine import engine_of
 from ..engine.gates import Gate
-from ..engine.meters import Meters
 from ..engine.recorder import recorder_of
-from ..engine.rounds import Rounds, lift, settle
+from ..engine.rotation.meters import Meters
+from ..engine.rotation.rounds import Rounds, lift, settle
+from ..engine.rotation.timetable import Timetable
 from ..engine.stage import Stage
-from ..engine.timetable import Timetable
 from ..environments import per_environment
 from ..recording.slices import Loaded, Part
 from .rotating import Target, classes_of_targets

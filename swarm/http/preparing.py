@@ -1,8 +1,8 @@
 """From what a task asks for to what is sent, as `requests` does it, and mostly by `requests`.
 
 `requests` takes 35 µs or more for each, which would be the generator's ceiling. What is common, a plain
-path with simple options, is therefore put together here, to the same bytes: tests/swarm/test_like_requests.py
-holds them against each other. All else is handed to it.
+path with simple options, is therefore put together here, to the same bytes:
+tests/swarm/http/test_like_requests.py holds them against each other. All else is handed to it.
 """
 
 from __future__ import annotations

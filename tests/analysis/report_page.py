@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from analysis.charts import registry
-from analysis.publish import keep
+from analysis.report.publish import keep
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 RAW = {"style", "script"}

@@ -5,7 +5,6 @@ import json
 import matplotlib.pyplot as plt
 import pytest
 
-from analysis import exports
 from analysis.charts import closed_loop as charts
 from analysis.charts import open_loop as ratecharts
 from analysis.charts import timelines
@@ -13,12 +12,13 @@ from analysis.compare import compare
 from analysis.findings import completeness
 from analysis.findings.finding import Measurements
 from analysis.findings.open_loop import cause, unreached
+from analysis.reading.results import NothingFinished
 from analysis.recommend import judge, latest
 from analysis.recommend.selection import of_run
+from analysis.report import exports
 from analysis.report.digest import asked, machine
 from analysis.report.page import page
 from analysis.reproduction import command
-from analysis.results import NothingFinished
 from analysis.study import study
 from analysis.words import MISSING
 from bench.model.errors import UserError

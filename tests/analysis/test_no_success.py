@@ -9,13 +9,14 @@ import math
 
 import pytest
 
-from analysis import exports
 from analysis.charts import closed_loop as charts
 from analysis.charts import open_loop as ratecharts
 from analysis.charts import overview as overviewchart
-from analysis.charts import style, timelines
+from analysis.charts import timelines
+from analysis.charts.drawing import style
 from analysis.compare import compare
 from analysis.recommend import of_run
+from analysis.report import exports
 from analysis.report.page import page as page_of
 from analysis.study import study
 from tests.analysis.report_page import Page

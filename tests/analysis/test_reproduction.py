@@ -6,9 +6,9 @@ import pytest
 
 from analysis.reproduction import command
 from bench.experiment.inputs import narrowed as narrowed_plan
-from bench.model.plan import PLANS, load
+from bench.model.plans.plan import PLANS, load
 from bench.model.records.run import Run
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 TABLE = """
 [configuration.{name}]

@@ -7,20 +7,20 @@ import pytest
 from rich.console import Console
 
 from bench.experiment import inputs
+from bench.experiment.generator.session import Session
 from bench.experiment.progress import RunProgress
 from bench.experiment.results import RunFolder
 from bench.experiment.rig import Rig
+from bench.experiment.rotation.sittings import Rotation
 from bench.experiment.runner import Runner
-from bench.experiment.session import Session
-from bench.experiment.sittings import Rotation
 from bench.launch import stacks
 from bench.launch.local import Processes
 from bench.machine import cpus
-from bench.model import plan
-from targets.configurations import CONFIGURATIONS
-from targets.configurations import load as load_catalogue
+from bench.model.plans import plan
+from targets.catalogue.configurations import CONFIGURATIONS
+from targets.catalogue.configurations import load as load_catalogue
 
-FAKE_SESSION = Path(__file__).with_name("experiment") / "fake_session.py"
+FAKE_SESSION = Path(__file__).with_name("experiment") / "generator" / "fake_session.py"
 
 
 @pytest.fixture(scope="session")

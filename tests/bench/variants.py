@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from targets.configurations import load
-from targets.variants import Variant
+from targets.catalogue.configurations import load
+from targets.catalogue.variants import Variant
 
 TEXT = """
 summary = "settings"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.launch import stacks
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
 from tests.patience import LONG_S
 

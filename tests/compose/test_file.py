@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.model.proxy import PROXIES
-from targets.configurations import load
+from bench.model.plans.proxy import PROXIES
+from targets.catalogue.configurations import load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()

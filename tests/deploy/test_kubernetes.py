@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from bench.cli.main import app
-from targets.configurations import load
+from targets.catalogue.configurations import load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"

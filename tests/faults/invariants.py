@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.model import files
-from bench.model.columns import FILES
 from bench.model.errors import UserError
 from bench.model.records import schema
 from bench.model.records.cell import Cell
+from bench.model.records.columns import FILES
 from bench.model.records.run import Run
 
 CELLS = "*/*/*/*/cell.json"

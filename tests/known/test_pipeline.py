@@ -7,7 +7,7 @@ import pytest
 from bench.cli.trust import known_answers
 from bench.experiment import run as experiment
 from bench.model.files import ROOT
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 KNOWN = ROOT / "bench" / "studies" / "self_check" / "known"
 

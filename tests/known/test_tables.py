@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from analysis.results import load as load_results
+from analysis.reading.results import load as load_results
 from bench.cli.trust import known_answers
 from bench.studies.self_check.known import comparison
 from bench.studies.self_check.known.arithmetic import KnownLoad

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.patience import LONG_S, wait_until
 from tests.ports import free_port
 from tests.recycling.recycler import read_books

@@ -5,7 +5,7 @@
 One process holds all connections and gives each request to a worker, a forked process that handles one at
 a time, in turn. So it alone decides which requests are handled by whom, and which are lost: nothing of that
 depends on time. Standard library only. It obeys `targets.serve`: workers announce themselves, `/whoami`
-is answered and counts for nothing, requests with an `x-request-id` are logged as `targets/settings.py`
+is answered and counts for nothing, requests with an `x-request-id` are logged as `targets/inside/settings.py`
 logs them. What it does to workers and requests it prints as lines of JSON, its books:
 
     {"book": "ended", "pid": 7, "served": 100, "time": 1790000000.0}

@@ -8,7 +8,7 @@ import pytest
 from bench.launch import stacks
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.patience import LONG_S, wait_until
 from tests.recycling.conftest import HERE
 from tests.targets.conftest import PROJECT

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.launch import stacks
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.interpreters import needs_interpreter
 from tests.recycling.conftest import HERE
 from tests.recycling.measured import measured

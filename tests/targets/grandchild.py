@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from targets import exits
+from targets.serving import exits
 from tests.patience import wait_until
 
 # Starts a child, says its pid, and lets it end as it is told; reaps it only when told again.

@@ -1,8 +1,8 @@
 import pytest
 
-from targets.own_app import OWN_APP as OWN
-from targets.own_app import SUITES_APP as SUITES
-from targets.own_app import named
+from targets.inside.own_app import OWN_APP as OWN
+from targets.inside.own_app import SUITES_APP as SUITES
+from targets.inside.own_app import named
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from targets.configurations import ConfigurationError
-from targets.readiness import NotReadyError, Place, get_whoami, read_identity
+from targets.catalogue.configurations import ConfigurationError
+from targets.serving.readiness import NotReadyError, Place, get_whoami, read_identity
 from tests.interpreters import without_interpreter
 from tests.patience import LONG_S, wait_until
 

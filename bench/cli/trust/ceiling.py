@@ -19,7 +19,7 @@ from bench.launch.selection import choose_launcher
 from bench.machine import cpus, host
 from bench.model.documents import Table
 from bench.model.errors import UsageError, UserError
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 app = typer.Typer()
 

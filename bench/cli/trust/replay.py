@@ -17,13 +17,13 @@ from bench.machine import cpus, host
 from bench.model import documents
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.replay import Replay, find
+from bench.model.records.replay import Replay, find
 from bench.studies.replay import measure
 from bench.studies.replay.account import account, markdown
 from bench.studies.replay.figures import Summary
 from bench.studies.replay.tables import tables
-from targets.configurations import Catalogue
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 app = typer.Typer()
 

@@ -26,9 +26,9 @@ from bench.model.files import ROOT
 from bench.studies.self_check import measure, tables
 from bench.studies.self_check.readings import FAST_HTTP_USER, HTTP_USER, SWARM, Arm, Reading, Readings
 from bench.studies.self_check.tools import TOOLS, WRK, Tool
-from targets.configurations import Catalogue
-from targets.configurations import load as load_catalogue
-from targets.tables import ConfigurationError
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.configurations import load as load_catalogue
+from targets.catalogue.tables import ConfigurationError
 
 app = typer.Typer()
 

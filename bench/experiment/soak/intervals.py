@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from bench.model.columns import INTERVALS
 from bench.model.errors import UserError
 from bench.model.files import read_text, shortened, write_text
+from bench.model.records.columns import INTERVALS
 from bench.model.soak import COARSER, bucket_us, histogram, histogram_text
 
 _COUNTS = ("loaded_s", "requests", "failures", "replaced", "samples")

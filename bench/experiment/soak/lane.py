@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.experiment.session import Session
+from bench.experiment.generator.session import Session
 from bench.experiment.soak.intervals import Intervals
 from bench.experiment.soak.leg import Leg
 from bench.experiment.soak.sources import Metered, take_lap
 from bench.launch.server import Server
 from bench.model.cells import Cell, OpenLoop
-from bench.model.columns import INTERVALS_FILE
 from bench.model.files import write_json
 from bench.model.records import schema
+from bench.model.records.columns import INTERVALS_FILE
 from bench.model.records.lane import Lane as LaneRecord
 from bench.model.records.schema import SCHEMA
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.experiment.dialogue import Event
-from bench.experiment.session import CellError, Load, Session
+from bench.experiment.generator.dialogue import Event
+from bench.experiment.generator.session import CellError, Load, Session
 from bench.model.errors import UserError
 
 

@@ -12,10 +12,10 @@ from resource import RLIM_INFINITY
 from typing import Any
 
 from bench.experiment.blocks import duration
+from bench.experiment.generator.session import CellError, Load
 from bench.experiment.progress import Ahead
-from bench.experiment.rotation import why_not_side_by_side
+from bench.experiment.rotation.schedule import why_not_side_by_side
 from bench.experiment.runner import Runner
-from bench.experiment.session import CellError, Load
 from bench.experiment.soak.lane import Lane
 from bench.experiment.soak.leg import Leg
 from bench.launch.launcher import Launcher
@@ -26,9 +26,9 @@ from bench.machine.host import open_file_limits
 from bench.model.cells import Block, Cell
 from bench.model.errors import UserError
 from bench.model.files import check_space
-from bench.model.plan import Plan
+from bench.model.plans.plan import Plan
 from bench.model.soak import SoakTable, seconds_of
-from targets.configurations import NEVER, Configuration
+from targets.catalogue.configurations import NEVER, Configuration
 
 # Between two looks at the legs; between two of run.json; how long a leg may take to write its last lap.
 _LOOK_S, _SAVE_S, _END_S = 1.0, 60.0, 30.0

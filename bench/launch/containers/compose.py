@@ -11,7 +11,6 @@ from typing import Any, Self, Unpack
 
 import psutil
 
-from bench.launch import own_packages
 from bench.launch import workers as worker_events
 from bench.launch.containers import cleanup, images
 from bench.launch.containers.containers import Attached, Containers, own_cpus
@@ -19,6 +18,7 @@ from bench.launch.containers.engine import ClientError, Engine
 from bench.launch.containers.programs import ContainerProgram, ContainerServe
 from bench.launch.launcher import ONCE_S
 from bench.launch.network import Joined, facts
+from bench.launch.own import own_packages
 from bench.launch.proxied import FrontingLauncher
 from bench.launch.proxy import Found, Proxy
 from bench.launch.server import Server, ServerError, StartedServer, own_log
@@ -26,8 +26,8 @@ from bench.launch.stacks import Environment, Say
 from bench.machine.processes import Streams, tree_cpu_s
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Configuration
-from targets.stack import Stack
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.stack import Stack
 
 # What the suite's image has of the checkout for the programs that it starts, and where.
 _IN_IMAGE = (ROOT / "swarm", ROOT / "locustfiles")

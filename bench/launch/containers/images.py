@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.launch import own_packages, proxy
+from bench.launch import proxy
 from bench.launch.containers import cleanup
 from bench.launch.containers.build import (
     SOURCES_LABEL,
@@ -23,6 +23,7 @@ from bench.launch.containers.build import (
 )
 from bench.launch.containers.containers import PYTHON
 from bench.launch.containers.engine import CLIENT_S, ClientError, Engine
+from bench.launch.own import own_packages
 from bench.launch.proxy import Found
 from bench.launch.stacks import (
     FACTS,
@@ -35,8 +36,8 @@ from bench.launch.stacks import (
 )
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import load as load_catalogue
-from targets.stack import Stack
+from targets.catalogue.configurations import load as load_catalogue
+from targets.catalogue.stack import Stack
 
 SUITE = "suite"
 # How long it may take to pull a small image.

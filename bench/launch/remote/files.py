@@ -17,10 +17,12 @@ _OF_SUITE = (
     "bench/launch/remote/there/*.py",
     "bench/machine/*.py",
     "bench/model/__init__.py",
-    "bench/model/columns.py",
+    "bench/model/records/__init__.py",
+    "bench/model/records/columns.py",
     "bench/model/errors.py",
     "bench/model/files.py",
     "targets/*",
+    "targets/*/*.py",
     "targets/stacks/*",
     "swarm/nullserver.py",
 )

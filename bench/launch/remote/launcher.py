@@ -31,8 +31,8 @@ from bench.machine import host
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import Streams, outcome, uninterrupted
 from bench.model.errors import UserError
-from targets.configurations import Configuration, load
-from targets.stack import Stack
+from targets.catalogue.configurations import Configuration, load
+from targets.catalogue.stack import Stack
 
 # What a firewall is to let through: servers listen on these ports, one after the other.
 _FIRST_PORT, _PORTS = 20000, 1000

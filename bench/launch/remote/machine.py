@@ -16,7 +16,7 @@ from bench.launch.remote.ssh import FAILED, Host, RemoteError, digest
 from bench.launch.stacks import Environment, Say, UnavailableError, requirement_files
 from bench.machine.processes import uninterrupted
 from bench.model.errors import UsageError, UserError
-from targets.stack import Stack
+from targets.catalogue.stack import Stack
 
 _THERE = "bench.launch.remote.there"
 _LEAST_PYTHON = (3, 11)

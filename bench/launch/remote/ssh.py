@@ -20,7 +20,7 @@ from typing import Self, Unpack
 
 from bench.machine.processes import Streams, spawn, uninterrupted
 from bench.model.errors import UsageError, UserError
-from bench.model.machines import parts
+from bench.model.plans.machines import parts
 
 VARIABLE = "WHICHWORKER_SSH_OPTIONS"
 """Further options for ``ssh``, as in a shell: another configuration file, say."""

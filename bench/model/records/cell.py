@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.model.proxy import Kind
+from bench.model.plans.proxy import Kind
+from bench.model.plans.recycling import ProbeKind
 from bench.model.records.schema import Cpus, Record
-from bench.model.recycling import ProbeKind
 
 # Every second of a window is counted: one that claims more than a month is a mistake.
 _LONGEST_WINDOW_S = 31 * 86_400

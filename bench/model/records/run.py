@@ -4,34 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from bench.model.records.hosts import CpuSplit, Generators, Host, Network
 from bench.model.records.schema import Cpus, Record
 from bench.model.tables import Size
-
-
-class Host(Record):
-    """The machine of a run."""
-
-    hostname: str
-    machine_id: str
-    """A hash."""
-    system: str
-    """`Linux 6.1`"""
-    cpu: str
-    cpus: int = Field(gt=0)
-    memory_bytes: int | None
-    container: bool
-
-
-class CpuSplit(Record):
-    """The CPUs that served, that loaded, and that did neither."""
-
-    server: Cpus
-    generator: Cpus
-    spare: Cpus = Field(default_factory=list)
-    trusted: bool
-    """false where server and generator had to share."""
-    note: str | None = None
-    """What spoils the numbers."""
 
 
 class Stack(Record):
@@ -163,122 +138,6 @@ class OwnPackages(Record):
     """Of its requirements file."""
     replaced: dict[str, dict[str, tuple[str, str | None]]]
     """By stack and package: the pinned version, and the app's in its place."""
-
-
-class Clock(Record):
-    """The clock of another machine beside this one's, by round trips of messages."""
-
-    ahead_ms: float
-    """How far it was ahead at last; times in a cell's files are by this machine's."""
-    uncertain_ms: float
-    """Half of the quickest round trip."""
-    moved_ms: float
-    """Between the lowest and the highest that was seen."""
-    round_trip_us: float
-    """Of a message to a program there, usually."""
-
-
-class Connecting(Record):
-    """How long it takes to open a connection, a round trip of the network, in microseconds."""
-
-    min: float
-    median: float
-    max: float
-
-
-class Raw(Record):
-    """What one connection carried between two machines, without HTTP, measured once before the load."""
-
-    from_bytes_per_s: float = Field(gt=0)
-    """From the servers' machine."""
-    to_bytes_per_s: float = Field(gt=0)
-    """To it."""
-
-
-class Wire(Record):
-    """The network between the machine of the generator and that of the servers."""
-
-    host: str
-    """The other machine, as ssh was told it."""
-    address: str
-    """Where servers listened."""
-    mtu: int | None
-    """The largest packet in bytes."""
-    connect_us: Connecting
-    """`min`, `median` and `max` of 30 connections, before the run."""
-    raw: Raw | None = None
-    """What one connection carried before the run; of several generators' all at once."""
-    clock: Clock | None = None
-    """That of the servers' machine."""
-
-
-class Network(Record):
-    """The network that servers and generator meet in."""
-
-    namespace: bool
-    """One of the run's own."""
-    steered_to: list[int] | None
-    """CPUs; null where nothing is steered."""
-    note: str | None = None
-    """Why not, and what would allow it."""
-    sysctls: dict[str, int] = Field(default_factory=dict)
-    """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`."""
-    wire: Wire | None = None
-    """Only where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
-    `connect_us` (how long a connection takes to open: `min`, `median`, `max` of 30), `raw` (what one carries:
-    `from_bytes_per_s`, `to_bytes_per_s`), `clock` (the one there: `ahead_ms`, `uncertain_ms`, `moved_ms`,
-    `round_trip_us`)."""
-
-
-class RoundTrips(Record):
-    """How long messages to another machine and back took, in ms."""
-
-    least: float
-    usual: float
-    most: float
-
-
-class GeneratorClock(Record):
-    """The clock of another machine beside this one's, by the round trip with the smallest time."""
-
-    offset_ms: float
-    """How far ahead its Unix time was."""
-    round_trip_ms: RoundTrips
-    """`least`, `usual` (the median), `most`; half of the least is the most that the offset is wrong by."""
-
-
-class ClockReading(Record):
-    """The clock of a generator before a load and after it; null where it did not answer."""
-
-    generator: str
-    window: dict[str, float]
-    before: GeneratorClock | None
-    after: GeneratorClock | None
-
-
-class GeneratorMachine(Record):
-    """A generator on another machine."""
-
-    name: str
-    hostname: str
-    system: str
-    python: str
-    cpus: list[int]
-    processes: list[int]
-    lost: bool
-    wire: Wire | None = None
-    """Its way to the servers, where the suite has started it."""
-
-
-class Generators(Record):
-    """The generators of a run on other machines."""
-
-    machines: list[GeneratorMachine]
-    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`, and of
-    those that the suite has started `wire`, the way to the servers, as in `network`."""
-    clocks: list[ClockReading]
-    """`before` and `after` the load of each `window`: `offset_ms` (how far ahead a `generator` was) and
-    `round_trip_ms` (`least`, `usual`, `most`)."""
 
 
 class Sittings(Record):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.experiment.dialogue import Event
+from bench.experiment.generator.dialogue import Event
 from bench.launch.server import last_lines
 from bench.machine.processes import spawn, terminate, uninterrupted, wait_or_kill
 from bench.model.errors import UserError

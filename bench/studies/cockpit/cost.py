@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.experiment.dialogue import Event
 from bench.experiment.environments import make_environments
+from bench.experiment.generator.dialogue import Event
 from bench.experiment.inputs import Inputs
 from bench.experiment.rig import Rig
 from bench.launch.local import Processes

@@ -14,7 +14,7 @@ from bench.experiment.results import RunFolder
 from bench.launch.server import Server
 from bench.machine.host import HostSampler
 from bench.model.cells import Cell, ClosedLoop, OpenLoop
-from bench.model.loads import Loads, OpenLoads
+from bench.model.plans.loads import Loads, OpenLoads
 
 _ARRIVALS: Final = "constant"
 

@@ -16,18 +16,18 @@ from bench.experiment.inputs import Inputs
 from bench.experiment.record import describe
 from bench.experiment.results import RunFolder
 from bench.experiment.rig import Rig
-from bench.launch import own_packages
-from bench.launch.database import Database, Source
+from bench.launch.databases.database import Database, Source
 from bench.launch.local import Processes
+from bench.launch.own import own_packages
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import Say
 from bench.machine import cpus
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import interruptible
-from bench.model import plan
 from bench.model import scenarios as scenario_files
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import shown
+from bench.model.plans import plan
 from bench.model.scenarios import LOCUSTFILES
 from bench.studies.cockpit.cockpit import Cockpit, Reports
 from bench.studies.cockpit.records import Records

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 from bench.experiment.ceiling import Ceiling
 from bench.experiment.record import CellRecord
 from bench.experiment.rig import Rig
-from bench.launch.database import URL, Database
+from bench.launch.databases.database import URL, Database
 from bench.launch.launcher import NO_DATABASE, Launcher
 from bench.launch.proxy import Proxy
 from bench.launch.server import Options, Server, ServerError
@@ -21,7 +21,7 @@ from bench.model.cells import Cell
 from bench.model.errors import UserError
 from bench.studies.cockpit.metering import Meter
 from bench.studies.cockpit.records import Records, Start
-from targets.configurations import Configuration, Recycling
+from targets.catalogue.configurations import Configuration, Recycling
 
 Message = tuple[str, dict[str, Any]]
 """A command to the web UI, and its fields."""

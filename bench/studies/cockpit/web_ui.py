@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.experiment.ceiling import FULL
-from bench.experiment.dialogue import END_S, GOODBYE_S, Dialogue, Event, ignored_settings
+from bench.experiment.generator.dialogue import END_S, GOODBYE_S, Dialogue, Event, ignored_settings
 from bench.launch import proxy
 from bench.launch.launcher import Launcher
 from bench.launch.proxy import Proxy
@@ -20,9 +20,9 @@ from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.proxy import PROXIES
+from bench.model.plans.proxy import PROXIES
 from bench.model.scenarios import Scenario
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 ARGUMENTS = ["-m", "swarm.cockpit"]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain, combinations
 
 from bench.model import documents
-from bench.model.replay import Replay
+from bench.model.records.replay import Replay
 from bench.studies.replay.figures import (
     NEARLY,
     OWN_CLIENTS,

@@ -1,8 +1,8 @@
 """The old benchmark: a pool of processes, each sending requests in turn with a synchronous httpx client.
 
 ``python -m bench.studies.replay.clients URL --processes 32 --requests 100 --client process`` prints one JSON
-object (``bench.model.replay.Report``). It runs in an environment of its own (requirements/replay.txt) and
-imports nothing of the suite. Times are seconds since the pool was about to be made, by the clock that all
+object (``bench.model.records.replay.Report``). It runs in an environment of its own (requirements/replay.txt)
+and imports nothing of the suite. Times are seconds since the pool was about to be made, by the clock that all
 processes of the machine share.
 """
 
@@ -108,7 +108,7 @@ def _kind(error: Exception) -> str:
 
 
 def _row(task: ProcessTask, start: float, events: Events, end: float) -> list[float | int | None]:
-    """A request as ``bench.model.replay.SentRequest``."""
+    """A request as ``bench.model.records.replay.SentRequest``."""
     at = dict(events)
     connected = [time for name, time in events if name == "connection.connect_tcp.complete"]
     connect_s = round(connected[-1] - at["connection.connect_tcp.started"], 6) if connected else None

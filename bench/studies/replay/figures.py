@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
-from bench.model.replay import (
+from bench.model.records.replay import (
     Beside,
     Client,
     Execution,

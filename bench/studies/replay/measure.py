@@ -19,14 +19,14 @@ from bench.machine.cpus import CpuSplit
 from bench.machine.processes import spawn
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.records.run import Host
-from bench.model.replay import Beside, Client, Execution, Failed, Replay, Report
+from bench.model.records.hosts import Host
+from bench.model.records.replay import Beside, Client, Execution, Failed, Replay, Report
 from bench.studies.replay import figures
 from bench.studies.self_check import clocks
 from bench.studies.self_check.measure import Rounds, await_end, rounds
 from bench.studies.self_check.readings import SWARM, Arm, MeasurementError
-from targets.configurations import Catalogue
-from targets.stack import Stack
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.stack import Stack
 
 # The clients' environment: its interpreter is that of the suite, which is there.
 CLIENTS = Stack("replay", ("{}.{}".format(*sys.version_info),), ROOT / "requirements" / "replay.txt")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from statistics import fmean
 
 from bench.model.documents import Table
-from bench.model.replay import Beside, Figures, Steps
+from bench.model.records.replay import Beside, Figures, Steps
 from bench.studies.replay.figures import (
     OWN_CLIENTS,
     PINNED,

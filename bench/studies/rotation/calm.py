@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analysis.aliases import Alike
+from analysis.rankings.aliases import Alike
 from analysis.reproduction import command
 from analysis.study import Study, study
 from analysis.words import MISSING

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.rotation import valued
-from analysis.sittings import network
+from analysis.cells.rotation import valued
+from analysis.cells.sittings import network
 from analysis.study import Study
 from analysis.words import MISSING, Value, counted, figures
 from bench.model.records.run import Run

@@ -5,7 +5,7 @@ from itertools import product
 
 import pandas as pd
 
-from analysis.rotation import MANNERS, valued
+from analysis.cells.rotation import MANNERS, valued
 from analysis.study import Study
 from analysis.words import listed
 from bench.model.documents import Table

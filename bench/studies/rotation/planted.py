@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.cells.rotation import controls
 from analysis.findings.bottleneck import ranked_by
-from analysis.rotation import controls
 from analysis.study import Study
 from bench.model.documents import Table
 from bench.model.errors import UserError
 from bench.model.files import ROOT, write_text
-from bench.model.plan import PLANS
+from bench.model.plans.plan import PLANS
 from bench.stats.comparison import Ratio
 from bench.studies.rotation.figures import counted_of, service, span, told
 from bench.studies.rotation.series import Leg, Series
-from targets.configurations import load
+from targets.catalogue.configurations import load
 
 QUESTION, MARKER = "planted", "planted cost"
 PLAIN, PLANTED = "uvicorn", "uvicorn-planted"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from rich.console import Console
 
-from analysis.results import load
+from analysis.reading.results import load
 from analysis.study import Study
 from bench.experiment import results
 from bench.experiment.run import Request, run

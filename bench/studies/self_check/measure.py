@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bench.experiment import session
 from bench.experiment.ceiling import HeldUpError, generator_cpus
+from bench.experiment.generator import session
+from bench.experiment.generator.session import CellError, Load, Session
 from bench.experiment.rig import Rig
-from bench.experiment.session import CellError, Load, Session
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
 from bench.launch.nullserver import NullServer, NullServerError
@@ -40,7 +40,7 @@ from bench.studies.self_check.readings import (
     percentiles,
 )
 from bench.studies.self_check.tools import TOOLS, Tool, ToolLoad, ToolResult
-from targets.configurations import Configuration
+from targets.catalogue.configurations import Configuration
 
 _USERS = Path(__file__).parent / "users"
 SCENARIOS = {

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.model.files import write_text
-from bench.model.settings import COMBINED
-from targets import variants
-from targets.configurations import Catalogue
-from targets.tables import toml
-from targets.variants import EXPECTATIONS, REPLACED, Changes
+from bench.model.plans.settings import COMBINED
+from targets.catalogue import variants
+from targets.catalogue.configurations import Catalogue
+from targets.catalogue.tables import toml
+from targets.catalogue.variants import EXPECTATIONS, REPLACED, Changes
 
 
 @dataclass(frozen=True)

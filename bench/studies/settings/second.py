@@ -16,7 +16,7 @@ from bench.model.files import ROOT, write_text
 from bench.model.requirements import First
 from bench.studies.settings import combination
 from bench.studies.settings.combination import Combination
-from targets.tables import toml
+from targets.catalogue.tables import toml
 
 FOLDER = "combined"
 

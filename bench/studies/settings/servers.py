@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from bench.model.errors import UserError
 from bench.model.files import read_text
-from bench.model.settings import Configurations, having_variants
+from bench.model.plans.settings import Configurations, having_variants
 
 if TYPE_CHECKING:
     from analysis.recommend import Verdict

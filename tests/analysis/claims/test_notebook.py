@@ -10,7 +10,7 @@ import pytest
 
 from analysis.claims import gather
 from analysis.report.execute import NOTEBOOKS, execute
-from bench.model.replay import latest as latest_replay
+from bench.model.records.replay import latest as latest_replay
 from tests.analysis.conftest import RECORDED
 from tests.fixtures.make_recycling import Story, generation, make_recycling
 from tests.fixtures.make_replay import replay

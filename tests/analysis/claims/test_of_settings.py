@@ -10,8 +10,8 @@ from analysis.claims import claims, gather
 from analysis.claims.model import runs, settings
 from analysis.documents import answers
 from analysis.settings import measured
-from bench.model.records.run import Host
-from targets import configurations
+from bench.model.records.hosts import Host
+from targets.catalogue import configurations
 from tests.analysis.claims.test_claims import nothing
 from tests.fixtures.make_run import Spec, make_run
 from tests.fixtures.make_settings import SETTINGS, SOURCE, VARIED, make_settings

@@ -15,7 +15,7 @@ from analysis.recommend.evidence import (
     Source,
 )
 from analysis.recycling.requests import rate
-from targets.configurations import load
+from targets.catalogue.configurations import load
 
 CATALOGUE = load()
 

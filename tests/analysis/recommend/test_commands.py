@@ -5,8 +5,8 @@ import pytest
 
 from analysis.recommend.advice import changed, command
 from bench.model.requirements import Requirements
-from targets.configurations import Recycling
-from targets.own_app import OWN_APP, SUITES_APP
+from targets.catalogue.configurations import Recycling
+from targets.inside.own_app import OWN_APP, SUITES_APP
 from tests.analysis.recommend.builders import CATALOGUE, known, served
 
 

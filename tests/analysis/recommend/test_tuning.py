@@ -14,8 +14,8 @@ from analysis.study import study
 from bench.model.records import schema
 from bench.model.records.run import Run
 from bench.model.requirements import Requirements
-from targets import configurations
-from targets.variants import Changes, combined
+from targets.catalogue import configurations
+from targets.catalogue.variants import Changes, combined
 from tests.analysis.recommend.builders import CATALOGUE
 from tests.analysis.recommend.test_commands import measured
 from tests.fixtures.make_run import Spec, make_run

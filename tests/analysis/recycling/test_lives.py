@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.frames import DIMENSIONS
+from analysis.reading.frames import DIMENSIONS
 from analysis.recycling.model import CELLS, LIVES, LOSSES, REPLACEMENTS
 from analysis.study import study
 from tests.fixtures.make_recycling import MIB, Life, Lost, Story, generation, make_recycling

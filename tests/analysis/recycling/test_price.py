@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis import exports
 from analysis.charts.price import price_of_n
 from analysis.recycling.choice import CROWDED, MB, Choices, Leak, choose
 from analysis.recycling.price import GRID, computed
+from analysis.report import exports
 from analysis.words import MISSING
 from tests.fixtures.make_recycling import MIB, Life, Lost, Story, generation
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.frames import DIMENSIONS
+from analysis.reading.frames import DIMENSIONS
 from analysis.recycling.lives import replacements
 from analysis.recycling.model import LIVES
 from tests.fixtures.make_recycling import Life, Story, generation

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from analysis import results
-from analysis.frames import processes_of
+from analysis.reading import results
+from analysis.reading.frames import processes_of
 from analysis.study import study
 from bench.model.errors import UserError
 from tests.fixtures.make_recycling import Life, Story, make_recycling

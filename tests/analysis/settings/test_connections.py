@@ -8,7 +8,7 @@ import pytest
 from analysis.charts.settings import connections as chart
 from analysis.settings.table import tables
 from analysis.study import study
-from bench.model.columns import CONNECTIONS
+from bench.model.records.columns import CONNECTIONS
 from tests.fixtures.make_settings import SETTINGS, facts, make_settings
 
 VARIED = {

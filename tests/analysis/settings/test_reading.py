@@ -9,7 +9,7 @@ import pytest
 from analysis.settings import settings
 from analysis.settings.frames import measures
 from analysis.study import study
-from bench.model.settings import COMBINED
+from bench.model.plans.settings import COMBINED
 from tests.fixtures.imagined import VARIANTS, open_p99_us, server_of
 from tests.fixtures.make_recycling import Life, Lost, Story, generation, make_recycling
 from tests.fixtures.make_run import Open, Rotating, Spec, make_run

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import exports
-from analysis.charts import registry, settings, style
+from analysis.charts import registry, settings
+from analysis.charts.drawing import style
 from analysis.documents import pages
+from analysis.report import exports
 from analysis.report.build import _tables
 from analysis.report.page import SETTINGS, TOGETHER, page
 from analysis.settings.table import tables
 from analysis.study import study
 from analysis.words import MISSING
-from bench.model.settings import COMBINED
+from bench.model.plans.settings import COMBINED
 from tests.analysis.report_page import Page, draw
 from tests.analysis.settings.test_reading import FATES
 from tests.fixtures.make_settings import SETTINGS as SPEC

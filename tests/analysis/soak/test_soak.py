@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
-from analysis import results
 from analysis.findings.soak import check
+from analysis.reading import results
 from analysis.report.build import render
 from analysis.soak.judging import judge
 from analysis.soak.reading import load

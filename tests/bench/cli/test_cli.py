@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench.cli import report as report_command
+from bench.cli.results import report as report_command
 from bench.experiment import run as experiment
 from bench.model.files import ROOT
 from tests import plans

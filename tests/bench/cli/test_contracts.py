@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from bench.cli import contracts
 from bench.model import documents
-from bench.model.columns import FILES
 from bench.model.records.cell import Cell
+from bench.model.records.columns import FILES
 from bench.model.records.run import Run
 from bench.model.records.schema import SCHEMA
 from bench.model.requirements import Requirements
-from targets import metering
+from targets.serving import metering
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
 

@@ -8,11 +8,11 @@ import signal
 import psutil
 import pytest
 
-from analysis.results import damage
+from analysis.reading.results import damage
 from bench.experiment import run as experiment
-from bench.model.columns import FILES
 from bench.model.records import schema
 from bench.model.records.cell import Cell
+from bench.model.records.columns import FILES
 from bench.model.records.run import Run
 from tests import plans
 from tests.bench.commands import start_run, told

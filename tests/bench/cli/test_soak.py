@@ -12,7 +12,7 @@ import pytest
 from analysis.soak.judging import judge
 from analysis.soak.reading import load
 from bench.model.files import ROOT
-from targets.tables import toml
+from targets.catalogue.tables import toml
 from tests.bench.commands import gone, start_run, told
 from tests.patience import LONG_S, wait_until
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.experiment.blocks import duration, expand
-from bench.model import plan
 from bench.model.cells import Block, Cell, ClosedLoop, OpenLoop
 from bench.model.errors import UsageError
-from bench.model.loads import Search
+from bench.model.plans import plan
+from bench.model.plans.loads import Search
 from bench.model.search import Attempt
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import load as load_catalogue
 
 LIKE = load_catalogue().get("uvicorn")
 SEARCH = {"p99_ms": 10, "from_rate_per_s": 100}

@@ -17,16 +17,16 @@ from bench.experiment import ceiling, ceilings
 from bench.experiment import run as experiment
 from bench.experiment.ceiling import Ceiling, HeldUpError, Measured, NoCeilingError, Subject, Usage
 from bench.experiment.ceilings import Cache
+from bench.experiment.generator.session import Session, arguments
 from bench.experiment.rig import Rig
 from bench.experiment.run import Request
-from bench.experiment.session import Session, arguments
 from bench.launch import nullserver
 from bench.launch.local import Processes
 from bench.launch.nullserver import NullServer, NullServerError
 from bench.launch.server import ServerError
 from bench.machine import cpus, host
-from bench.model import plan
 from bench.model.files import ROOT
+from bench.model.plans import plan
 from tests import plans
 from tests.patience import LONG_S, wait_until
 

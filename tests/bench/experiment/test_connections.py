@@ -12,11 +12,11 @@ from bench.experiment.connections import ClientsError, arrange
 from bench.experiment.results import RunFolder
 from bench.experiment.runner import Outcome
 from bench.launch.server import ServerError
-from bench.model import plan
-from bench.model.columns import CONNECTIONS
 from bench.model.errors import UsageError
-from bench.model.narrowing import narrow
-from targets.configurations import load
+from bench.model.plans import plan
+from bench.model.plans.narrowing import narrow
+from bench.model.records.columns import CONNECTIONS
+from targets.catalogue.configurations import load
 from tests.bench.variants import TEXT
 
 NAMES = ["uvicorn", "uvicorn-keep-alive-5", "uvicorn-backlog-100", "uvicorn-limit-concurrency", "uvicorn-h11"]

@@ -13,8 +13,8 @@ from bench.launch.stacks import UnavailableError
 from bench.machine import cpus
 from bench.model.errors import UsageError
 from bench.model.records.run import Configuration
-from targets.configurations import CONFIGURATIONS
-from targets.tables import ConfigurationError
+from targets.catalogue.configurations import CONFIGURATIONS
+from targets.catalogue.tables import ConfigurationError
 
 LOCAL, _ = choose_launcher("processes")
 SPLIT = cpus.CpuSplit((0,), (1,), (), trusted=True, note=None)

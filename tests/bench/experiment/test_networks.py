@@ -4,11 +4,11 @@ import pytest
 
 from bench.experiment import networks
 from bench.experiment.networks import Asked
-from bench.launch.database import Given
+from bench.launch.databases.database import Given
 from bench.machine import cpus
-from bench.model.deployed import Deployed
 from bench.model.errors import UsageError, UserError
-from bench.model.own_app import OwnApp
+from bench.model.plans.deployed import Deployed
+from bench.model.plans.own_app import OwnApp
 
 SPLIT = cpus.split([0, 1], None, 1, {})
 OWN = {"namespace": True, "steered_to": [1], "note": None}

@@ -10,8 +10,8 @@ from bench.experiment import observe
 from bench.experiment.observe import Observer
 from bench.launch.server import ORDINARY, StartedServer
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
-from bench.model.recycling import Probe
-from targets.configurations import NEVER, Recycling
+from bench.model.plans.recycling import Probe
+from targets.catalogue.configurations import NEVER, Recycling
 from tests.patience import LONG_S
 
 LOAD = OpenLoop("constant", 100.0, 8)

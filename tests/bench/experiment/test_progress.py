@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bench.experiment.blocks import expand
 from bench.experiment.progress import RunProgress
-from bench.model.plan import validate
+from bench.model.plans.plan import validate
 from bench.model.search import Attempt, Found
 
 SEARCH = {"p99_ms": 10, "from_rate_per_s": 1000}

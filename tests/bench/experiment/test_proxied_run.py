@@ -6,8 +6,8 @@ import signal
 import psutil
 import pytest
 
-from analysis import exports
 from analysis.recycling.requests import ran_twice, within
+from analysis.report import exports
 from analysis.study import study
 from bench.launch.proxy import installed
 from bench.model.files import ROOT

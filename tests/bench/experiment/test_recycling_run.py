@@ -9,8 +9,8 @@ from bench.experiment import inputs
 from bench.experiment.blocks import expand
 from bench.experiment.results import RunFolder
 from bench.experiment.runner import remaining
-from bench.model import plan
-from targets.configurations import NEVER
+from bench.model.plans import plan
+from targets.catalogue.configurations import NEVER
 from tests.bench.experiment.test_run import Reluctant, cells
 
 # On a busy machine it may take its time, but never as long as this: cells end when they have seen enough.

@@ -16,7 +16,7 @@ from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from bench.model.errors import UserError
 from bench.model.files import is_full
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import load as load_catalogue
 from tests.bench.commands import LIGHT
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from bench.experiment.blocks import expand
-from bench.experiment.rotation import Rotating, Sittings, in_blocks, with_control
-from bench.model import plan
+from bench.experiment.rotation.schedule import Rotating, Sittings, in_blocks, with_control
 from bench.model.cells import OpenLoop
-from targets.configurations import NEVER, Recycling
-from targets.variants import Variant
+from bench.model.plans import plan
+from targets.catalogue.configurations import NEVER, Recycling
+from targets.catalogue.variants import Variant
 from tests.bench.variants import KNOWN, TEXT
 
 TAIL, RECYCLED = OpenLoop("constant", 1500.0, 256), OpenLoop("constant", 800.0, 256)

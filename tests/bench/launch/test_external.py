@@ -19,11 +19,11 @@ from bench.launch.external import External
 from bench.launch.selection import choose_launcher
 from bench.launch.server import ServerError
 from bench.machine.cpus import split_beside_external
-from bench.model import deployed, plan
-from bench.model.deployed import Deployed
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-from bench.model.narrowing import narrow
+from bench.model.plans import deployed, plan
+from bench.model.plans.deployed import Deployed
+from bench.model.plans.narrowing import narrow
 from tests import plans
 from tests.bench.commands import told
 from tests.certificates import issue

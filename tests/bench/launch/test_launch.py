@@ -15,7 +15,7 @@ from bench.launch.server import Options, ServerError
 from bench.launch.stacks import Environment
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Recycling
+from targets.catalogue.configurations import Recycling
 from tests.bench.commands import gone
 from tests.patience import LONG_S
 
@@ -172,7 +172,7 @@ import sys, time
 from pathlib import Path
 from bench.launch import stacks
 from bench.launch.local import Processes
-from targets.configurations import load
+from targets.catalogue.configurations import load
 catalogue = load()
 environment = stacks.ensure(catalogue.stacks["current"], print)
 folder = Path({str(tmp_path)!r})

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import doctor
 from bench.launch import network as launch_network
-from bench.launch import postgres
+from bench.launch.databases import postgres
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
 from bench.launch.server import ServerError

@@ -8,8 +8,8 @@ import pytest
 
 from bench.launch import stacks
 from bench.model.files import ROOT
-from targets.configurations import load
-from targets.stack import Stack
+from targets.catalogue.configurations import load
+from targets.catalogue.stack import Stack
 
 HERE = "{}.{}".format(*sys.version_info)
 

@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from bench.experiment.ceilings import Cache
 from bench.experiment.inputs import recorded
-from bench.launch.own_packages import check_lines
+from bench.launch.own.own_packages import check_lines
 from bench.launch.stacks import requirements_hash
 from bench.machine import loopback, network
-from bench.model import plan, replay, scenarios
+from bench.model import scenarios
 from bench.model.errors import UserError
+from bench.model.plans import plan
+from bench.model.records import replay
 from bench.studies.rotation.series import Series
 from bench.studies.settings import servers
-from targets import configurations
-from targets.tables import ConfigurationError
+from targets.catalogue import configurations
+from targets.catalogue.tables import ConfigurationError
 from tests.bench.variants import KNOWN
 from tests.damage import damaged, damaged_json, damaged_toml, examples
 from tests.fixtures.make_replay import replayed

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from bench.experiment import inputs
-from bench.model import plan
 from bench.model.errors import UsageError
-from bench.model.narrowing import narrow
+from bench.model.plans import plan
+from bench.model.plans.narrowing import narrow
 from bench.model.requirements import Requirements, numbers, of_options
 
 TEXT = """

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.model.loads import Search
+from bench.model.plans.loads import Search
 from bench.model.search import ATTEMPTS, Attempt, Found, Step, expected_steps, found, judge, next_attempt
 
 SEARCH = Search(p99_ms=10, from_rate_per_s=1000)

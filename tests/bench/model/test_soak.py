@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.model import plan
 from bench.model.errors import UsageError
-from bench.model.narrowing import narrow
+from bench.model.plans import plan
+from bench.model.plans.narrowing import narrow
 from bench.model.tables import size_bytes
 
 

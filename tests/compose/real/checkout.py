@@ -9,7 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.compose.real.engine import compose_command, socket
 from tests.patience import CONTAINERS_S
 

@@ -19,7 +19,7 @@ from bench.launch.containers import engine
 from bench.launch.containers.compose import Compose
 from bench.launch.starting import ServerRequest
 from bench.launch.network import Wanted
-from targets.configurations import load
+from targets.catalogue.configurations import load
 import subprocess
 
 CLOCKS = '''

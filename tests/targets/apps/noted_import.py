@@ -4,7 +4,7 @@ import os
 
 from sanic import Sanic
 
-from targets.identity import identify
+from targets.inside.identity import identify
 
 with open(os.environ["IMPORTED_BY"], "a") as file:  # noqa: PTH123
     file.write(f"{os.getpid()}\n")

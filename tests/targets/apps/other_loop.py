@@ -2,7 +2,7 @@
 
 from sanic import Sanic
 
-from targets.identity import identify
+from targets.inside.identity import identify
 
 app = Sanic("other_loop")
 app.config.USE_UVLOOP = False

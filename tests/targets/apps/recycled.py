@@ -9,7 +9,7 @@ from sanic import Sanic
 from sanic.response import text
 
 from targets import recycle
-from targets.identity import identify
+from targets.inside.identity import identify
 
 
 def note(what):

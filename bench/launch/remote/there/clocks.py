@@ -1,6 +1,6 @@
 """Reads the CPU clocks of servers at moments that are known ahead: the edges of a rotation's windows.
 
-The generator reads them itself where the servers run on its machine (``swarm/engine/meters.py``).
+The generator reads them itself where the servers run on its machine (``swarm/engine/rotation/meters.py``).
 """
 
 import time

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.launch import stacks
 from bench.model.errors import UserError
-from targets.stack import Stack
+from targets.catalogue.stack import Stack
 
 
 def main(argument: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import frames, summary
-from analysis import results as analysed
+from analysis.cells import summary
+from analysis.reading import frames
+from analysis.reading import results as analysed
 from bench.model.documents import markdown_table
 from bench.model.errors import UserError
 from bench.model.records.run import Run

@@ -19,7 +19,7 @@ from bench.launch.starting import ServerRequest
 from bench.machine.processes import kill_tree
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.configurations import Recycling
+from targets.catalogue.configurations import Recycling
 from tests.bench.commands import gone
 from tests.patience import LONG_S, wait_until
 
@@ -361,7 +361,7 @@ def test_nothing_runs_without_a_bench_that_is_killed_for_long(docker, tmp_path, 
 import time
 from pathlib import Path
 from bench.launch.containers import compose, engine
-from targets.configurations import load
+from targets.catalogue.configurations import load
 with compose.Compose(engine.find()).open({{}}, Path({str(run_folder)!r}), print) as opened:
     opened.start(load().get("sanic-single"), 1, Path({str(run_folder)!r}) / "m", [0])
     print("serving", flush=True)

@@ -9,7 +9,7 @@ from bench.launch.stacks import UnavailableError
 from bench.machine import host
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-from targets.stack import Stack
+from targets.catalogue.stack import Stack
 from tests.patience import wait_until
 
 DOCKERFILE = """

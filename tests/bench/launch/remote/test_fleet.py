@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.experiment.generators import Gathering, Generators, gathering
+from bench.experiment.generator.generators import Gathering, Generators, gathering
 from bench.launch.local import Processes
 from bench.launch.remote import fleet as fleets
 from bench.launch.remote import reach
@@ -17,11 +17,11 @@ from bench.launch.remote.ssh import RemoteError
 from bench.launch.remote.there import wire
 from bench.machine import host
 from bench.machine.cpus import split_here
-from bench.model import plan as plans
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
-from bench.model.generators import GeneratorsTable
-from bench.model.narrowing import narrow
+from bench.model.plans import plan as plans
+from bench.model.plans.generators import GeneratorsTable
+from bench.model.plans.narrowing import narrow
 from tests.bench.commands import gone, told
 from tests.patience import wait_until
 from tests.ports import free_port

@@ -10,10 +10,10 @@ from bench.experiment.results import RunFolder
 from bench.launch.stacks import Environment
 from bench.machine import cpus
 from bench.machine.host import HostSampler
-from bench.model import plan
+from bench.model.plans import plan
 from bench.studies.cockpit import web_ui
 from bench.studies.cockpit.records import Records, Start
-from targets.configurations import load
+from targets.catalogue.configurations import load
 
 FAILED = {"window": None, "users": None, "reason": "it did not start:\n  last words"}
 

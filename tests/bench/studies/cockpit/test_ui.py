@@ -11,7 +11,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from analysis import results as analysed
+from analysis.reading import results as analysed
 from bench.cli.main import app
 from bench.launch.local import Processes
 from bench.launch.proxy import installed

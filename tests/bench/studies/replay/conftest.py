@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.launch import stacks
-from bench.model import replay as records
+from bench.model.records import replay as records
 from bench.studies.replay import measure
 
 DELAY_S = 0.01

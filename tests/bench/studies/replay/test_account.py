@@ -1,6 +1,6 @@
 import pytest
 
-from bench.model.replay import Failed, Occupancy
+from bench.model.records.replay import Failed, Occupancy
 from bench.studies.replay.account import account
 from bench.studies.replay.figures import Summary
 

@@ -14,9 +14,9 @@ from bench.cli.trust import replay as command
 from bench.launch import stacks
 from bench.launch.stacks import Environment
 from bench.model import documents
-from bench.model import replay as records
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.records import replay as records
 from bench.studies.replay import measure
 from bench.studies.replay.measure import (
     COMPARED,
@@ -28,7 +28,7 @@ from bench.studies.replay.measure import (
     Others,
     variants,
 )
-from targets.configurations import load as load_catalogue
+from targets.catalogue.configurations import load as load_catalogue
 from tests.patience import LONG_S, wait_until
 
 BUSY = "import time\nwhile time.process_time() < {}: pass"

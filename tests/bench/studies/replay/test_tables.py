@@ -1,5 +1,5 @@
 from bench.cli.trust.replay import markdown
-from bench.model.replay import Replay
+from bench.model.records.replay import Replay
 from bench.studies.replay.figures import Summary
 from bench.studies.replay.tables import tables
 

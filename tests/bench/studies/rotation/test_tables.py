@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.cells.summary import summarise
 from analysis.study import Study
-from analysis.summary import summarise
 from bench.cli.trust import rotation as commands
 from bench.model.errors import UsageError, UserError
 from bench.stats.comparison import Ratio
 from bench.studies.rotation import alone, calm, manners, planted
 from bench.studies.rotation import series as serial
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.bench.commands import told
 from tests.fixtures.make_run import ROTATED, make_run
 

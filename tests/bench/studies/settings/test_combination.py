@@ -3,7 +3,7 @@
 import pytest
 
 from bench.studies.settings import combination
-from targets.configurations import load
+from targets.catalogue.configurations import load
 
 OWN = """
 [variant.fewer-waiting]

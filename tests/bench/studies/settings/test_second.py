@@ -5,11 +5,11 @@ import json
 import pytest
 
 from bench.experiment.inputs import Inputs, narrowed
-from bench.model import plan
 from bench.model.files import ROOT
+from bench.model.plans import plan
 from bench.studies.settings import second
 from bench.studies.settings.combination import combine
-from targets.configurations import load
+from targets.catalogue.configurations import load
 from tests.fixtures.make_run import EPOCH, Spec, run_record
 
 

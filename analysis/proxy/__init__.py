@@ -1,0 +1,1 @@
+"""Servers behind a proxy beside the same servers past it: what clients lose, and what it costs."""

@@ -1,0 +1,1 @@
+"""From a run's folder to frames: its files as tables, and a run with all of its cells."""

@@ -1,0 +1,1 @@
+"""Plans and their tables: what people write, checked and narrowed."""

@@ -1,0 +1,1 @@
+"""The catalogue: configurations, their variants and stacks, read from TOML."""

@@ -1,0 +1,147 @@
+"""What generators of other machines and a master say to each other first, and what each recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swarm.control.elsewhere.joining import (
+    PORT,
+    CannotJoinError,
+    Hello,
+    Welcome,
+    address_of,
+    clock_here,
+    why_unlike,
+)
+from swarm.control.process import PROJECT
+from swarm.control.segments import segments
+from swarm.http.connection import AUTHORITY
+from swarm.recording.apart import Apart
+from swarm.recording.batch import LATENESS, SERVICE, Batch, rest_row
+from swarm.recording.histogram import Histogram
+
+OWN = PROJECT / "locustfiles"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.0.0.1", ("10.0.0.1", PORT)),
+        ("master.example:77", ("master.example", 77)),
+        ("fe80::1", ("fe80::1", PORT)),
+        ("[fe80::1]:77", ("fe80::1", 77)),
+    ],
+)
+def test_addresses_of_a_master(text, address):
+    assert address_of(text) == address
+
+
+@pytest.mark.parametrize("text", ["", ":77", "host:port"])
+def test_what_is_no_address_is_named(text):
+    with pytest.raises(CannotJoinError, match="not of the form HOST or HOST:PORT"):
+        address_of(text)
+
+
+def test_the_suites_own_scenarios_are_found_below_the_project():
+    files = [str(OWN / "index.py"), str(OWN / "sleep.py")]
+    welcome = Welcome.unpacked(Welcome.to(files, ["--tenant", "a"]).packed())
+    assert not welcome.own and welcome.options == ["--tenant", "a"]
+    assert welcome.own_names(None) == {file: file for file in files}
+
+
+def test_scenarios_of_ones_own_are_found_in_a_copy_of_their_folder(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "one.py").write_text("one")
+        (folder / "deep" / "two.py").write_text("two")
+    files = [str(there / "one.py"), str(there / "deep" / "two.py")]
+    welcome = Welcome.to(files, [])
+    assert welcome.own
+    found = welcome.own_names(here)
+    assert found == {files[0]: str(here / "one.py"), files[1]: str(here / "deep" / "two.py")}
+
+    with pytest.raises(
+        CannotJoinError, match=r"one\.py, deep/two\.py.*copy their folder here.*--locustfiles"
+    ):
+        welcome.own_names(None)
+    (here / "one.py").write_text("another")
+    with pytest.raises(CannotJoinError, match=r"one\.py is not the same as the master's"):
+        welcome.own_names(here)
+    (here / "one.py").unlink()
+    with pytest.raises(CannotJoinError, match=r"needs one\.py, and there is none"):
+        welcome.own_names(here)
+
+
+def test_the_authority_of_servers_that_speak_tls_comes_along(tmp_path, monkeypatch):
+    pem = tmp_path / "authority.pem"
+    pem.write_text("a certificate")
+    monkeypatch.setenv(AUTHORITY, str(pem))
+    welcome = Welcome.unpacked(Welcome.to([str(OWN / "index.py")], []).packed())
+    monkeypatch.delenv(AUTHORITY)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    welcome.trust(folder)
+    assert Path(os.environ[AUTHORITY]).read_text() == "a certificate"
+    assert Path(os.environ[AUTHORITY]).parent == folder
+    monkeypatch.delenv(AUTHORITY)
+    Welcome.to([str(OWN / "index.py")], []).trust(folder)
+    assert AUTHORITY not in os.environ
+
+
+def test_who_speaks_otherwise_is_told_why():
+    hello = vars(Hello.here("token", "a", 0, 1))
+    assert why_unlike(hello) is None
+    assert "another version" in why_unlike({**hello, "protocol": 0})
+    assert "Locust 1.0" in why_unlike({**hello, "locust": "1.0"})
+
+
+def test_processes_of_one_machine_have_one_clock():
+    assert clock_here() == clock_here() == Hello.here("t", "a", 0, 1).clock
+
+
+def test_what_each_recorded_is_counted_apart_within_the_window():
+    apart = Apart()
+    for process, second, latencies in (
+        ("a", 5, [100, 200]),
+        ("b", 5, [300]),
+        ("a", 6, [1] * 40),
+        ("b", 9, [7]),
+    ):
+        batch = Batch()
+        histogram = Histogram.of(np.array(latencies) * 1000)
+        batch.add_histogram(second, "GET", "/", SERVICE, histogram)
+        batch.add_histogram(second, "GET", "/", LATENESS, histogram)
+        batch.failures.append(rest_row(second, "GET", "/", "refused", 3))
+        apart.add(process, batch)
+    a, b = (apart.figures([name], 5, 7) for name in "ab")
+    assert (a["requests"], a["failures"], b["requests"], b["failures"]) == (42, 6, 1, 3)
+    assert a["lateness_us"]["p50"] == 1.0 and a["lateness_us"]["max"] == pytest.approx(200, rel=1e-3)
+    both = apart.figures(["a", "b"], 5, 7)
+    assert both["requests"] == 43
+    assert both["lateness_us"]["max"] == pytest.approx(300, rel=1e-3)
+    assert apart.figures(["c"], 5, 7) == {"requests": 0, "failures": 0, "lateness_us": None}
+    apart.clear()
+    assert apart.figures(["a"], 5, 7)["requests"] == 0
+
+
+def test_what_was_carried_is_what_the_kernel_counts(tmp_path):
+    table, octets = tmp_path / "snmp", tmp_path / "netstat"
+    octets.write_text("TcpExt: SyncookiesSent\nTcpExt: 3\nIpExt: InOctets OutOctets\nIpExt: 500 700\n")
+    table.write_text(
+        "Ip: Forwarding DefaultTTL\nIp: 1 64\n"
+        "Tcp: ActiveOpens OutSegs RetransSegs InErrs\nTcp: 7 1000 20 0\n"
+        "Udp: OutDatagrams\nUdp: 5\n"
+    )
+    before = segments(tmp_path)
+    assert before[:4] == (1000, 20, 500, 700)
+    table.write_text(table.read_text().replace("1000 20", "1600 23"))
+    octets.write_text(octets.read_text().replace("500 700", "1500 701"))
+    grown = segments(tmp_path).since(before)
+    assert grown.pop("seconds") >= 0
+    assert grown == {"sent": 600, "retransmitted": 3, "in_bytes": 1000, "out_bytes": 1}
+    assert segments().sent > 0 and segments().in_bytes > 0
