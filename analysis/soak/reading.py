@@ -11,11 +11,11 @@ from analysis.reading import csv_files
 from analysis.words import counted
 from bench.model.errors import UserError
 from bench.model.files import shortened
+from bench.model.plans.soak import histogram
 from bench.model.records import schema
 from bench.model.records.columns import INTERVALS, INTERVALS_FILE
 from bench.model.records.lane import Lane as LaneRecord
 from bench.model.records.run import Run
-from bench.model.soak import histogram
 from bench.model.tables import size_bytes
 
 LANE_FILE = "lane.json"

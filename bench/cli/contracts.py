@@ -15,12 +15,12 @@ from bench.model.plans.plan import Plan
 from bench.model.plans.recycling import Probe, RecyclingTable
 from bench.model.plans.rotation import RotationTable
 from bench.model.plans.settings import ConnectionsTable
+from bench.model.plans.soak import SoakTable
 from bench.model.records.cell import Cell
 from bench.model.records.columns import CONNECTIONS, FILES, INTERVALS, Column, CsvFile
 from bench.model.records.lane import Lane
 from bench.model.records.run import Run
 from bench.model.requirements import Requirements, about
-from bench.model.soak import SoakTable
 
 CONTRACTS = ROOT / "docs" / "contracts.md"
 

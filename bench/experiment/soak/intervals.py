@@ -1,4 +1,4 @@
-"""What is kept of a server in a soak: intervals that get coarser as they get older (``bench.model.soak``)."""
+"""What is kept of a server in a soak: intervals that get coarser as they get older (`plans.soak`)."""
 
 import csv
 import io
@@ -10,8 +10,8 @@ from typing import Self
 
 from bench.model.errors import UserError
 from bench.model.files import read_text, shortened, write_text
+from bench.model.plans.soak import COARSER, bucket_us, histogram, histogram_text
 from bench.model.records.columns import INTERVALS
-from bench.model.soak import COARSER, bucket_us, histogram, histogram_text
 
 _COUNTS = ("loaded_s", "requests", "failures", "replaced", "samples")
 

@@ -27,7 +27,7 @@ from bench.model.cells import Block, Cell
 from bench.model.errors import UserError
 from bench.model.files import check_space
 from bench.model.plans.plan import Plan
-from bench.model.soak import SoakTable, seconds_of
+from bench.model.plans.soak import SoakTable, seconds_of
 from targets.catalogue.configurations import NEVER, Configuration
 
 # Between two looks at the legs; between two of run.json; how long a leg may take to write its last lap.

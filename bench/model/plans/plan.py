@@ -34,8 +34,8 @@ from bench.model.plans.proxy import Kind, ProxyKind, Setting, Socket, check_prox
 from bench.model.plans.recycling import Probe, RecyclingTable, check_probes
 from bench.model.plans.rotation import RotationTable
 from bench.model.plans.settings import ConnectionsTable, beside_variants, check_variants, having_variants
+from bench.model.plans.soak import NOT_WITH_SOAK, SoakTable, check_soak
 from bench.model.requirements import Requirements
-from bench.model.soak import NOT_WITH_SOAK, SoakTable, check_soak
 from bench.model.tables import Counts, Names, Table, Window
 from targets.catalogue.configurations import Configuration
 

@@ -7,7 +7,7 @@ import pytest
 from bench.experiment.soak.intervals import Intervals, Sample
 from bench.experiment.soak.sources import Metered, take_lap
 from bench.model.errors import UserError
-from bench.model.soak import bucket_us, histogram, histogram_text
+from bench.model.plans.soak import bucket_us, histogram, histogram_text
 
 BEGIN = 1_800_000_000
 DAY = 8640  # intervals of 10 s
