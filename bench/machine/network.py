@@ -119,7 +119,7 @@ def set_sysctls(path: Path, values: Mapping[str, int]) -> str | None:
 def steered_here(cpus: Sequence[int], state: Path = STATE) -> Iterator[str | None]:
     """Steer this machine's own loopback device while the context lasts; yields why that is not possible.
 
-    What was set before is put back, by ``put_back`` of the next run if this process is killed.
+    What was set before is put back, by ``put_back`` of the next run if this process is killed or cannot.
     """
     state.parent.mkdir(exist_ok=True)
     with _lock(state) as ours:
@@ -139,8 +139,8 @@ def steered_here(cpus: Sequence[int], state: Path = STATE) -> Iterator[str | Non
         try:
             yield loopback.steer(loopback.mask(cpus))
         finally:
-            if before is not None:
-                loopback.steer(before)
+            # Where it cannot be put back, for want of a descriptor, say, the next run knows what it was.
+            if before is not None and loopback.steer(before) is None:
                 state.unlink()
 
 

@@ -54,10 +54,15 @@ def _trial(place: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     place.mkdir(parents=True)
     (place / "fault.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "tests.faults.trial", str(place)]
-    with (place / "trial.log").open("w") as log:
-        status = subprocess.run(
-            command, cwd=ROOT, stdout=log, stderr=log, timeout=_TRIAL_S, check=False
-        ).returncode
+    with (
+        (place / "trial.log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as trial,
+    ):
+        try:
+            status = trial.wait(_TRIAL_S)
+        except subprocess.TimeoutExpired:
+            trial.terminate()  # it ends all that is below it
+            status = trial.wait()
     if status:
         said = (place / "trial.log").read_text().strip().splitlines()[-40:]
         return {"struck": None, "problems": [f"the trial itself ended with {status}", *said]}

@@ -72,7 +72,7 @@ STRIKES: dict[str, Strike] = {}
 
 # What is said where a process with a role has ended, or does not answer any more.
 OF_ROLE = {
-    "bench": r"interrupted|error: ",
+    "bench": r"interrupted|error: |the load was stopped",
     "generator": r"load generator (died|ended|did not|was not)|no server is left",
     "serve": r"server ended by itself|did not start|no server is left|died twice",
     "manager": r"server ended by itself|did not start|no server is left|died twice",
@@ -250,20 +250,6 @@ def _removed(scene: Scene) -> None:
         shutil.rmtree(run, ignore_errors=True)
 
 
-@strike(
-    "clock set back", on=None, runs=True, words=r"did not end|clock|in time", lacks=surroundings.why_no_clock
-)
-def _set_back(scene: Scene) -> None:
-    surroundings.set_clock(scene.stage.folder, -60 * scene.seconds)
-
-
-@strike(
-    "clock set forth", on=None, runs=True, words=r"did not end|clock|in time", lacks=surroundings.why_no_clock
-)
-def _set_forth(scene: Scene) -> None:
-    surroundings.set_clock(scene.stage.folder, 60 * scene.seconds)
-
-
 @strike("a second run", on=None, runs=True)
 def _second(scene: Scene) -> None:
     """Somebody gives the same command again; where it names the run, it is refused."""
@@ -285,5 +271,5 @@ def choices(kind: Kind) -> Iterator[tuple[str, str | None]]:
 def targets(role: str | None, running: Running) -> list[psutil.Process]:
     """What a strike may meet at this moment."""
     if role in (None, "bench"):
-        return [psutil.Process(running.process.pid)]
+        return [] if running.over else [psutil.Process(running.process.pid)]
     return playing(role)

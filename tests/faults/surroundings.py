@@ -1,4 +1,4 @@
-"""What is around a run and can fail: disks, memory, clocks. Most of it needs root."""
+"""What is around a run and can fail: disks and memory. It needs root."""
 
 import contextlib
 import os
@@ -20,9 +20,6 @@ _CGROUPS = {
     "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory"),  # version 1
     "memory.max": Path("/sys/fs/cgroup"),
 }
-_FAKETIME = "WHICHWORKER_FAKETIME"
-_LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-_OFFSET = "clock"
 
 
 def _run(*words: object) -> None:
@@ -136,37 +133,3 @@ def memory_limited(processes: Sequence[psutil.Process]) -> Iterator[None]:
             with contextlib.suppress(ProcessLookupError):
                 (group / "cgroup.procs").write_text(str(process.pid))
         yield
-
-
-# -- Clocks
-
-
-def _library() -> str | None:
-    given = os.environ.get(_FAKETIME)
-    return given or next(map(str, _LIBRARIES), None)
-
-
-def why_no_clock() -> str | None:
-    """Why no clock can be set here for a run alone; `None` if it can."""
-    if _library() is None:
-        return f"libfaketime is not installed (or named by {_FAKETIME})"
-    return None
-
-
-def with_clock(folder: Path) -> dict[str, str]:
-    """The variables of processes whose clock `set_clock` sets; that of intervals goes on as it is."""
-    set_clock(folder, 0)
-    return {
-        "LD_PRELOAD": str(_library()),
-        "FAKETIME_TIMESTAMP_FILE": str(folder / _OFFSET),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DISABLE_SHM": "1",
-        "NO_FAKE_STAT": "1",
-    }
-
-
-def set_clock(folder: Path, seconds: float) -> None:
-    """Set the clock of processes `with_clock` to so many seconds after the true time."""
-    (folder / f"{_OFFSET}.tmp").write_text(f"{seconds:+.0f}\n")
-    (folder / f"{_OFFSET}.tmp").replace(folder / _OFFSET)

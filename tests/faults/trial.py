@@ -7,7 +7,6 @@ and network namespaces go with their last process.
 
 import ctypes
 import json
-import os
 import signal
 import sys
 import time
@@ -34,7 +33,11 @@ _ATTEMPTS = 3
 
 
 class Missed(Exception):
-    """The run was over before what the fault waits for."""
+    """The run was over, with a status, before what the fault waits for; the text is what it said."""
+
+    def __init__(self, running: Running) -> None:
+        self.status = running.end()
+        super().__init__(running.said)
 
 
 def undisturbed(kind: Kind, folder: Path) -> dict[str, Any]:
@@ -51,9 +54,13 @@ def tried(fault: Fault, folder: Path, expected: Shape) -> dict[str, Any]:
     """Try a fault, and go on with what it has met; returns what became of it, and what does not hold."""
     for attempt in range(1, _ATTEMPTS + 1):
         now = fault if attempt == 1 else fault.sooner(attempt)
-        with suppress(Missed):
+        try:
             return {"struck": str(now), **_Trial(now, folder / f"attempt-{attempt}", expected).run()}
-    return {"struck": None, "problems": []}
+        except Missed as missed:
+            problems = [] if missed.status == 0 else [f"before it was struck: {missed}"]
+            if problems:
+                break
+    return {"struck": None, "problems": problems}
 
 
 class _Trial:
@@ -76,8 +83,6 @@ class _Trial:
             stage = stack.enter_context(staged(self._kind, self._folder))
             own = set(below(psutil.Process()))
             stack.enter_context(_all_ended(own))
-            if self._fault.strike.startswith("clock"):
-                os.environ.update(surroundings.with_clock(self._folder))
             if self._kind.interrupted:
                 _interrupt(stage)
             with ExitStack() as undone:
@@ -107,22 +112,17 @@ class _Trial:
         """Begin the command, and strike when it is time."""
         fault, before = self._fault, happened(self._fault.event, stage)
         running = stage.begin()
-        while not due(fault, stage, before):
-            self._must_run(running)
+        wait_until(lambda: due(fault, stage, before) or running.over, str(fault), again_s=_LOOK_EVERY_S)
         time.sleep(fault.delay_s)
-        while not (found := targets(fault.role, running)):
-            self._must_run(running)
-        self._must_run(running)
+        wait_until(lambda: targets(fault.role, running) or running.over, f"a {fault.role}", again_s=0.02)
+        found = targets(fault.role, running)
+        if running.over or not found:
+            raise Missed(running)
         self._finished = {run.name: invariants.finished(run) for run in stage.runs}
         target = found[fault.number % len(found)]
         scene = Scene(stage, running, target, fault.seconds, undone)
         self._strike.do(scene)
         return scene
-
-    def _must_run(self, running: Running) -> None:
-        if running.over:
-            raise Missed
-        time.sleep(_LOOK_EVERY_S)
 
     # -- After
 
@@ -214,6 +214,7 @@ def main(folder: Path) -> None:
     # Who is started in the background ignores these, and so would all that is to be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = json.loads((folder / "fault.json").read_text())
     if asked["expected"] is None:
         record = undisturbed(KINDS[asked["kind"]], folder)

@@ -171,6 +171,16 @@ def test_it_is_put_back_after_an_error(machine, tmp_path):
     assert machine.read_text() == "0"
 
 
+def test_what_cannot_be_put_back_is_left_to_the_next_run(machine, tmp_path, monkeypatch):
+    state = tmp_path / "state.json"
+    with network.steered_here([CPU], state):
+        monkeypatch.setattr(loopback, "STEERING", tmp_path / "none" / "rps_cpus")
+    assert machine.read_text() == STEERED and state.exists()
+    monkeypatch.setattr(loopback, "STEERING", machine)
+    assert "put back the steering" in network.put_back(state)
+    assert machine.read_text() == "0" and not state.exists()
+
+
 def killed_while_steering(device, state):
     program = f"""
 import time
