@@ -172,8 +172,10 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and everything it started, and reap it."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         root = psutil.Process(process.pid)
-        # It must not start anything anew meanwhile, but adopt what is left of those that are killed.
-        root.suspend()
+        # It must not start anything anew meanwhile, but adopt what is left of those that are killed. A guard
+        # starts nothing, and is not stopped: if this process is killed now, it could not see to the rest.
+        if str(_GUARD) not in root.cmdline():
+            root.suspend()
         while family := [member for member in root.children(recursive=True) if _lives(member)]:
             if not [member for member in family if _killed(member)]:
                 break

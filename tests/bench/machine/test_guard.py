@@ -96,6 +96,17 @@ def test_nothing_that_is_killed_is_started_anew(tmp_path):
     assert gone(tree) and not psutil.pid_exists(process.pid)
 
 
+def test_a_guard_is_not_stopped_while_its_program_is_killed(monkeypatch):
+    """Whoever kills it may be killed in that moment: a guard that is stopped would stay for good."""
+    monkeypatch.setattr(psutil.Process, "suspend", lambda stopped: pytest.fail(f"{stopped} is stopped"))
+    process = started("print('on', flush=True); import time; time.sleep(600)")
+    assert process.stdout.readline() == b"on\n"
+    tree = psutil.Process(process.pid).children(recursive=True)
+    kill_tree(process)
+    process.stdout.close(), process.stderr.close()
+    assert tree and gone(tree) and not psutil.pid_exists(process.pid)
+
+
 def test_signals_reach_the_program():
     code = (
         "import signal, sys\nsignal.signal(signal.SIGUSR1, lambda *_: sys.exit(9))\n"
