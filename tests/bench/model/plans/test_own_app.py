@@ -15,6 +15,7 @@ from bench.model.files import ROOT
 from bench.model.plans import narrowing, plan
 from tests import plans
 from tests.bench.commands import told
+from tests.patience import LONG_S
 
 EXAMPLE = ROOT / "docs" / "examples" / "notes"
 PLAN = plans.tiny("sanic", "gunicorn-uvicorn")
@@ -176,20 +177,20 @@ def test_a_locustfile_that_cannot_be_used_is_told(shop, name, message):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "limit_s", "message"),
     [
-        ("import time; time.sleep(600)", "its import takes longer than 0.5 s. .* --import-timeout"),
-        ("import os, signal; os.killpg(0, signal.SIGKILL)", "was killed .SIGKILL. without an error"),
-        ("import os; os._exit(0)", "ended the process .exit status 0, os._exit.. without an error"),
+        ("import time; time.sleep(600)", 0.5, "its import takes longer than 0.5 s. .* --import-timeout"),
+        ("import os, signal; os.killpg(0, signal.SIGKILL)", LONG_S, "was killed .SIGKILL. without an error"),
+        ("import os; os._exit(0)", LONG_S, "ended the process .exit status 0, os._exit.. without an error"),
     ],
 )
-def test_a_locustfile_that_ends_or_holds_up_its_import_is_told(shop, monkeypatch, line, message):
+def test_a_locustfile_that_ends_or_holds_up_its_import_is_told(shop, monkeypatch, line, limit_s, message):
     """It meets nobody else, and what it started is gone."""
     monkeypatch.setattr(locustfiles, "START_S", 5.0)
     daemon = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
     (shop / "users.py").write_text(f"{daemon}\n{line}\n{USERS.format('pass')}")
     with pytest.raises(UserError, match=f"(?s)SCENARIO={shop / 'users.py'} cannot be used: .*{message}"):
-        described(shop, "users.py", import_timeout_s=0.5)
+        described(shop, "users.py", import_timeout_s=limit_s)
     assert psutil.Process().children(recursive=True) == []
 
 

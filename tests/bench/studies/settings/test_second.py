@@ -30,7 +30,7 @@ def test_it_has_the_loads_of_the_first_on_what_is_worth_it_and_what_that_changes
     made = combinations(inputs.catalogue)
     path = second.prepare(first, inputs, made)
     found = plan.load(str(path))
-    names = ["uvicorn", "uvicorn-combined", "uvicorn-default", "granian", "granian-combined"]
+    names = [f"{server}{kind}" for server in ("uvicorn", "granian") for kind in ("", "-combined", "-default")]
     assert found.configurations == names and found.settings
     assert found.rotation.limit_s == pytest.approx(inputs.plan.rotation.limit_s / 3)
     assert found.summary == f"what is worth it, together: {made[0].words}; {made[1].words}"
