@@ -15,7 +15,7 @@ from bench.studies.self_check.coverage import (
     tables,
 )
 
-CHOSEN = (DESIGNS[0], DESIGNS[2], DESIGNS[3], DESIGNS[7])
+CHOSEN = (DESIGNS[0], DESIGNS[2], DESIGNS[3], DESIGNS[8])
 
 
 @pytest.mark.parametrize("design", CHOSEN, ids=lambda design: design.words)
