@@ -10,8 +10,8 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from .rotor import ANSWER_MESSAGE, ASK_MESSAGE, Rotor
-from .workers import Workers
+from ..environments import per_environment
+from .rotor import ANSWER_MESSAGE, ASK_MESSAGE, rotor_of
 
 
 class Pending:
@@ -34,14 +34,16 @@ _numbers = count()
 
 
 class Crew:
-    """The processes that have users: this one, or the workers of a master."""
+    """The processes that have users: this one, or the workers of a master.
 
-    def __init__(self, environment: Environment, workers: Workers | None, rotor: Rotor) -> None:
-        self._rotor = rotor
+    One for all rotations of an environment: a runner takes one listener for a kind of message.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._rotor = rotor_of(environment)
         self._runner = environment.runner
         self._asked: dict[int, Pending] = {}
-        if workers is not None:
-            assert isinstance(self._runner, MasterRunner)
+        if isinstance(self._runner, MasterRunner):
             self._runner.register_message(ANSWER_MESSAGE, self._answered)
 
     def ask(self, kind: str, data: Mapping[str, Any], first: Mapping[str, Any] | None = None) -> Pending:
@@ -70,3 +72,9 @@ class Crew:
         pending = self._asked.get(msg.data["number"])
         if pending is not None:
             pending.add(msg.data["data"], msg.node_id)
+
+
+@per_environment
+def crew_of(environment: Environment) -> Crew:
+    """The crew of an environment, which has its runner by now."""
+    return Crew(environment)

@@ -23,7 +23,7 @@ from ..recording.files import write_exceptions
 from ..recording.slices import Loaded, Part, Slice, merged_slices, metered, share_of, write_loaded
 from ..recording.summary import Window, percentiles
 from .cell import RAMP_PAUSE_S, CellFailed, LoadOptions, prepare_load, rate_of, step_of
-from .crew import Crew, Pending
+from .crew import Pending, crew_of
 from .meterreader import MeterReader
 from .process import emit
 from .rotating import Target, spread, why_blocks
@@ -143,7 +143,7 @@ class Rotation:
         self._order = order
         self._check = check
         self._rotor = rotor_of(environment)
-        self._crew = Crew(environment, workers, self._rotor)
+        self._crew = crew_of(environment)
         self._dropped: dict[str, str] = {}
         self._table: Timetable | None = None
         self._settled: list[str] = []

@@ -126,7 +126,8 @@ def check_rotation(serve, session, file, tmp_path):
         targets.append({"name": name, "host": url, "directory": directory, "pids": [os.getpid()]})
     command = {"command": "rotate", "cell": "r", "scenario": str(file), "users": 3, "seed": 5, "cpus": [0]}
     command |= {"load_s": 0.6, "settle_s": 0.2, "slice_s": 0.2, "manners": ["polls"], "stop_timeout_s": 5}
-    session.send(json.dumps({**command, "targets": targets}))
+    command["targets"] = targets
+    session.send(json.dumps(command))
     finished = session.wait_for("finished", "failed")
     assert finished["event"] == "finished", finished
     assert finished["rounds"] == 3
@@ -144,6 +145,9 @@ def check_rotation(serve, session, file, tmp_path):
     turns = sorted((at, name) for name, each in times.items() for at in each if at < over)
     changes = sum(one[1] != other[1] for one, other in pairwise(turns))
     assert changes <= 2 * finished["rounds"] + 1
+    session.send(json.dumps({**command, "cell": "again", "load_s": 0.2}))
+    again = session.wait_for("finished", "failed")
+    assert again["event"] == "finished", again
 
 
 def test_generators_make_one_record_and_one_that_is_lost_fails_its_cell(serve, session, generators, tmp_path):
