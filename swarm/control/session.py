@@ -26,7 +26,7 @@ from .segments import segments
 from .spawner import Spawner
 from .workers import QUIT_MESSAGE, NotReadyError, Workers
 
-COUNT_LIMIT_S: Final = 3.0
+COUNT_LIMIT_S: Final = 10.0
 """How long it takes at most until a master has counted the users of its workers."""
 
 
