@@ -19,6 +19,7 @@ from analysis.reading import results
 from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
 from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, seconds, settings
+from analysis.settings.loads import ByLoad, by_load
 from bench.model.files import ROOT
 from targets.catalogue import configurations
 from targets.catalogue.configurations import Catalogue
@@ -141,6 +142,11 @@ class Study:
     def settings(self) -> Settings:
         """What each variant is worth beside its parent; without rows where none was tried."""
         return settings(self.results, self.summary, self.recycling)
+
+    @cached_property
+    def settings_by_load(self) -> ByLoad | None:
+        """What each variant does to each closed load; None where none was rotated beside its parent."""
+        return by_load(self.settings, self.summary, self.results.configurations)
 
     @cached_property
     def seconds(self) -> "tuple[Study, ...]":

@@ -52,6 +52,14 @@ publish.table(exports.fates(study), "settings_fates")
 publish.table(exports.settings(study), "settings")
 
 # %% [markdown]
+# ## Each load by itself
+#
+# Means of the parent and of the variant, and ratios of the variant to its parent.
+
+# %%
+publish.table(exports.settings_by_load(study), "settings_loads")
+
+# %% [markdown]
 # ## What to keep in mind
 
 # %%

@@ -12,6 +12,7 @@ from analysis.proxy.losses import COUNTS
 from analysis.recycling import price
 from analysis.recycling.model import QUESTIONS, Recycling
 from analysis.settings import frames
+from analysis.settings import loads as settings_loads
 from analysis.study import Study
 from bench.stats.histograms import QUANTILES
 
@@ -137,6 +138,12 @@ def alike(study: Study) -> pd.DataFrame:
 def settings(study: Study) -> pd.DataFrame:
     """Every measure of every variant beside its parent (`settings.frames.measures`)."""
     return frames.measures(study.settings)
+
+
+def settings_by_load(study: Study) -> pd.DataFrame:
+    """What each variant does to each closed load (`settings.loads.FRAME`)."""
+    found = study.settings_by_load
+    return pd.DataFrame(columns=settings_loads.FRAME) if found is None else found.frame
 
 
 def fates(study: Study) -> pd.DataFrame:

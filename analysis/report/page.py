@@ -157,6 +157,7 @@ def _sections(
     settings = [
         Section(TOGETHER, "together", _together(analysed)),
         Section(SETTINGS, "tables", [shown(each) for each in tables(analysed.settings)]),
+        *_by_load(analysed),
     ]
     if analysed.settings.alone:
         yield from settings
@@ -184,6 +185,13 @@ def _sections(
     yield Section("What could not be measured", "unavailable", run.unavailable)
     yield Section("Cells that failed", "failures", facts.failures(results.directory, analysed.every_cell))
     yield Section("Cells that the answers were read from", "evidence", list(numbers))
+
+
+def _by_load(analysed: Study) -> Iterator[Section]:
+    """What settings do to each load, where there are several: the table of fates has all of them together."""
+    found = analysed.settings_by_load
+    if found is not None and len({(row.scenario, row.workers, row.users) for row in found.rows}) > 1:
+        yield Section(found.title, "tables", [shown(found)])
 
 
 def _together(analysed: Study) -> Together | None:
