@@ -20,6 +20,7 @@ from analysis.recommend import judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
 from analysis.recommend.selection import counterpart
 from analysis.study import Study, study
+from analysis.table import Listing
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
@@ -30,7 +31,7 @@ README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling
 DEPLOYS, PROXY = "docs/deploys.md", "docs/proxy.md"
 # The names of the parts: of the README, of docs/settings.md, then of docs/one-machine.md.
 ANSWER = "answer"
-SETTINGS = "settings"
+SETTINGS, TLS = "settings", "tls"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
@@ -39,7 +40,7 @@ EXPERIMENTS = ("recycle-busy", "recycle-causes")
 DATABASE = "database"
 PAGES = {
     DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
-    "recycle-proxy": PROXY, "proxy-cost": PROXY,
+    "recycle-proxy": PROXY, "proxy-cost": PROXY, TLS: "docs/settings.md",
 }  # fmt: skip
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
@@ -52,14 +53,14 @@ def rewrite(analysed: Study, root: Path) -> None:
         UserError: a run has no report, a document lacks a marker, or the runs are no evidence together.
     """
     part = part_of(analysed)
-    if analysed.results.run.plan.get("settings"):
+    if part == SETTINGS:
         _write(root, document_of(analysed), {part: of_settings(analysed)})
         return
     if part != RANKINGS:
         figures = _copied(_figures(analysed), analysed, root)
         brief = _experiment(analysed) or part == DATABASE
-        only = analysed.proxied or analysed.proxy_cost if document_of(analysed) == PROXY else None
-        _write(root, document_of(analysed), {part: of_run(analysed, figures, brief=brief, only=only)})
+        shown = of_run(analysed, figures, brief=brief, only=_only(analysed))
+        _write(root, document_of(analysed), {part: shown})
         return
     run = analysed.results.directory
     folder = counterpart(run, analysed.results.run)
@@ -84,6 +85,13 @@ def rewrite(analysed: Study, root: Path) -> None:
 
 def _write(root: Path, document: str, parts: Mapping[str, Iterator[str] | list[str]]) -> None:
     replace(root / document, {name: "\n".join(lines) for name, lines in parts.items()})
+
+
+def _only(analysed: Study) -> Listing | None:
+    """The one table that answers what a run asked; None where several do."""
+    if _plan(analysed) == TLS:
+        return analysed.settings_by_load
+    return (analysed.proxied or analysed.proxy_cost) if document_of(analysed) == PROXY else None
 
 
 def part_of(analysed: Study) -> str:

@@ -20,7 +20,11 @@ from bench.model.records.run import Run
 
 # Columns of what clients meet behind a proxy that the report has: what their ratios are of, and what the name
 # of a scenario says as well.
-_LEFT_OUT = ("method", "connections", "latency, ", "requests/s, ", "p99 ms, ")
+_LEFT_OUT = (
+    "method", "connections", "latency, ",
+    "requests/s, direct", "requests/s, behind", "requests/s, parent", "p99 ms, ",
+)  # fmt: skip
+_LOAD = ("workers", "users")
 
 
 def of_run(
@@ -33,8 +37,7 @@ def of_run(
     run that compares servers as well: a longer one tells it, in docs/recycling.md.
     """
     if only is not None:
-        columns = [name for name in only.columns if not name.startswith(_LEFT_OUT)]
-        yield from (f"**{only.finding}**", "", only.basis, "", *markdown(only, columns), "")
+        yield from _answer(only)
         yield from _measured(study)
         return
     yield f"**{study.verdict.finding}**"
@@ -51,6 +54,18 @@ def of_run(
     if not brief:
         yield from rankings(study)
     yield from _measured(study)
+
+
+def _answer(listing: Listing) -> Iterator[str]:
+    """A table with its finding; a load that all rows share is told once."""
+    rows = [dict(zip(listing.columns, row.texts(), strict=True)) for row in listing.rows]
+    shared = {
+        name: {row[name] for row in rows} for name in _LOAD if name in listing.columns and len(rows) > 1
+    }
+    alike = {name: texts.pop() for name, texts in shared.items() if len(texts) == 1}
+    told = f" In all rows: {', '.join(f'{name} {text}' for name, text in alike.items())}." if alike else ""
+    columns = [name for name in listing.columns if not name.startswith(_LEFT_OUT) and name not in alike]
+    yield from (f"**{listing.finding}**", "", f"{listing.basis}{told}", "", *markdown(listing, columns), "")
 
 
 def _measured(study: Study) -> Iterator[str]:

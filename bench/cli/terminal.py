@@ -126,13 +126,11 @@ def _one_below_the_other(listing: "Listing") -> TableInTerminal:
 
 def _print_whole(table: TableInTerminal) -> None:
     """Print a table with nothing cut off: a file has no width, and a terminal wraps."""
-    before = console.width
     least, most = Measurement.get(console, console.options.update(width=_WIDEST), table)
-    console.width = max(before, least) if console.is_terminal else most
-    try:
-        console.print(table)
-    finally:
-        console.width = before
+    width = max(console.width, least) if console.is_terminal else most
+    # A width that was set stays, and hides the terminal's own from all that is printed later.
+    terminal = console.is_terminal
+    Console(file=console.file, force_terminal=terminal, width=width, highlight=False).print(table)
 
 
 def _marked_up(text: str) -> str:
