@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.recycling.choice import largest
 from analysis.recycling.limits import BOUND
-from analysis.soak.growth import Growth, growth
+from analysis.soak.growth import Growth, Kind, growth
 from analysis.soak.reading import Lane, Soak
 from analysis.soak.series import Series, series
 from analysis.words import Value
@@ -154,9 +154,11 @@ def _verdict(lane: Lane, allowance: int | None) -> Verdict:
         )
         for name in MEASURES
     }
-    if _is_bounded(lane):
-        held = judged["memory"]
-        judged["memory"] = replace(held, growth=replace(held.growth, kind="bounded"))
+    if (kind := _of_recycling(lane)) is not None:
+        concerned: list[Measure] = [*most] if kind == "undecided" else ["memory"]
+        for name in concerned:
+            held = judged[name]
+            judged[name] = replace(held, growth=replace(held.growth, kind=kind))
     memory = found.bins["memory"].dropna().to_numpy(dtype=float)
     low, high = (
         (float(each) for each in np.percentile(memory, _SWING)) if len(memory) else (_NOWHERE, _NOWHERE)
@@ -164,15 +166,19 @@ def _verdict(lane: Lane, allowance: int | None) -> Verdict:
     return Verdict(lane, found, judged, (low, high), allowance)
 
 
-def _is_bounded(lane: Lane) -> bool:
-    """Whether recycling bounds the memory: by the rule of cells of recycling, on the halves of the time."""
+def _of_recycling(lane: Lane) -> Kind | None:
+    """What recycling makes of growth, by the rule of cells of recycling on the halves of the time.
+
+    It bounds the memory, or cannot be told yet; None where that says nothing, or workers are not replaced.
+    """
     kept = lane.intervals
     if not lane.record.recycles or kept.empty:
-        return False
+        return None
     later = kept["start"] > (kept["start"].iloc[0] + kept["start"].iloc[-1]) / 2
     peaks = [float(kept["memory_most_bytes"][half].max()) for half in (~later, later)]
-    replaced = [int(kept["replaced"][half].sum()) for half in (~later, later)]
-    return min(replaced) > 0 and peaks[1] <= (1 + BOUND) * peaks[0]
+    if min(int(kept["replaced"][half].sum()) for half in (~later, later)) == 0:
+        return "undecided"
+    return "bounded" if peaks[1] <= (1 + BOUND) * peaks[0] else None
 
 
 def _judged(name: Measure, bins: pd.DataFrame, limit: float | None, peaks: pd.Series | None) -> Judged:

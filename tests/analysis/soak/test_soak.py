@@ -97,6 +97,12 @@ def test_findings_name_the_leak_and_what_to_do(folder):
     assert any("replace workers after N = " in each.advice for each in leaks)
 
 
+def test_before_workers_were_replaced_nothing_is_said_of_recycling(tmp_path):
+    soon = load(make_soak(tmp_path / "soon", Served("uvicorn", leaking(LEAK), max_requests=10**9)))
+    (verdict,) = judge(soon)
+    assert verdict.memory.growth.kind == "undecided" and not verdict.leaks
+
+
 def test_a_server_that_answers_badly_is_told_of(tmp_path):
     bad = load(make_soak(tmp_path / "bad", Served("sanic", legs_h=(0.5,), loses=50)))
     (found,) = [each for each in check(bad, judge(bad)) if each.kind == "soak-unanswered"]
