@@ -46,6 +46,8 @@ def undisturbed(kind: Kind, folder: Path) -> dict[str, Any]:
         status = stage.begin().end()
         (run,) = stage.runs
         problems = invariants.damaged(run) + invariants.scraps(run)
+        failed = [cell["reason"] for cell in invariants.cells(run).values() if cell["status"] == "failed"]
+        problems += [f"a cell failed: {reason}" for reason in failed]
         problems += [] if status == 0 else [f"exit status {status}: {stage.begun[0].said}"]
         return {"shape": invariants.shape(run), "problems": problems}
 

@@ -95,7 +95,11 @@ class Cockpit:
 
     def _turn(self) -> None:
         """One event at most, and what there is to tell."""
-        event = self._web_ui.next(_TICK_S)
+        # Nor may it be lost between the web UI and here.
+        with uninterrupted():
+            event = self._web_ui.next(_TICK_S)
+            if event is not None and event["event"] == "finished":
+                self._finish(event)
         if event is not None:
             self._obey(event)
         self._tell()
@@ -110,8 +114,6 @@ class Cockpit:
         match event["event"]:
             case "start":
                 self._start(event)
-            case "finished":
-                self._finish(event)
             case "report":
                 self._report(event)
 

@@ -127,6 +127,19 @@ def test_ctrl_c_while_a_load_is_recorded_comes_after_that():
     assert served.finished == [FINISHED] and {"command": "stop"} not in sent
 
 
+def test_ctrl_c_as_the_end_of_a_load_arrives_loses_nothing_of_it():
+    class Interrupted(Line):
+        def next(self, timeout_s):
+            event = super().next(timeout_s)
+            if event is FINISHED:
+                signal.raise_signal(signal.SIGINT)
+            return event
+
+    served = Served()
+    sent = run(Interrupted(START, FINISHED, end=AssertionError), served)
+    assert served.finished == [FINISHED] and {"command": "stop"} not in sent
+
+
 def test_a_web_ui_that_is_gone_leaves_a_cell_that_says_so():
     served = Served()
     run(Line(START, end=UserError("the web UI ended by itself")), served, raises=UserError)
