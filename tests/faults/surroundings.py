@@ -85,6 +85,8 @@ def read_only(place: Path) -> Iterator[None]:
     """Have a `failing` file system fail: nobody may write to it then. Mounted anew it is well."""
     found = re.search(rf"^(\S+) {re.escape(str(place))} ", Path("/proc/mounts").read_text(), re.MULTILINE)
     assert found is not None
+    # Nobody asks for what was written to be on the disk: as it is, all that is finished would be lost.
+    _run("sync", "--file-system", place)
     (Path("/sys/fs/ext4") / Path(found[1]).name / "trigger_fs_error").write_text("a test")
     yield
     _run("umount", place)
