@@ -11,7 +11,6 @@ from analysis.report import exports
 from analysis.report.digest import digest, noted
 from analysis.report.page import page
 from analysis.study import study
-from bench.model.errors import UserError
 from tests.analysis.report_page import Page
 from tests.fixtures.spoil import TRACEBACK, raise_in
 
@@ -109,11 +108,13 @@ def test_of_cells_without_the_file_nothing_is_known(run):
 @pytest.mark.parametrize(
     "content", [b"", b"Count,Message\r\n1,one\r\n", b"\x00\x01\x02", b"Count\r\nmany\r\n"]
 )
-def test_a_file_that_is_none_is_named(run, content):
+def test_a_file_that_is_none_is_named_and_its_cell_left_out(run, content):
     folder = run(repeats=1)
     (folder / "sanic/index/c64-w1/r1/locust_exceptions.csv").write_bytes(content)
-    with pytest.raises(UserError, match=r"c64-w1/r1/locust_exceptions\.csv"):
-        study(folder)
+    rest = study(folder)
+    (finding,) = [finding for finding in rest.findings if finding.kind == "damaged"]
+    assert "sanic/index/c64-w1/r1/locust_exceptions.csv" in finding.text
+    assert "sanic" not in set(rest.results.cells["configuration"])
 
 
 @pytest.mark.parametrize(
