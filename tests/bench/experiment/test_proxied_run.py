@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -260,6 +261,12 @@ def test_clients_check_the_certificate_of_the_proxy_and_its_settings_are_recorde
     assert (run.plan["proxy_keepalive"], run.plan["proxy_tls"]) == ("off", True)
 
 
+def named(process, name):
+    with suppress(psutil.NoSuchProcess):  # it may be gone by now
+        return process.name() == name
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_of_a_run_that_is_ended(number, plan, tmp_path):
     asked = ["--plan", plan, "--proxy", "nginx", "--configurations", "dropping", "--scenarios", "index"]
@@ -269,7 +276,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(number, plan, tmp_path):
     def serves():
         assert run.poll() is None, run.stdout.read()
         tree[:] = psutil.Process(run.pid).children(recursive=True)
-        return any(process.name() == "nginx" for process in tree)
+        return any(named(process, "nginx") for process in tree)
 
     wait_until(serves, "nginx was never started")
     run.send_signal(number)

@@ -14,6 +14,10 @@ from tests.patience import CONTAINERS_S
 # Those that use the ports of docker-compose.yml cannot run beside each other; the others take as long.
 PORTS = ("test_services.py", "test_runs.py")
 
+# For what these tests start. Not in `engine`, which others import, whose images are those of everybody.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["WHICHWORKER_TAG"] = engine.TAG
+
 
 def pytest_itemcollected(item):
     item.add_marker(pytest.mark.timeout(4 * CONTAINERS_S))  # the first one builds three images

@@ -7,9 +7,7 @@ from pathlib import Path
 
 # Of the images. Where pytest has several processes, each has its own: a test changes the sources, and the
 # others would build theirs again for that.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["WHICHWORKER_TAG"] = os.environ["PYTEST_XDIST_WORKER"]
-TAG = os.environ.get("WHICHWORKER_TAG", "latest")
+TAG = os.environ.get("PYTEST_XDIST_WORKER") or os.environ.get("WHICHWORKER_TAG", "latest")
 
 
 def docker(*arguments):
