@@ -11,6 +11,7 @@ from bench.experiment import run as experiment
 from bench.experiment.run import Result
 from bench.experiment.runner import Outcome
 from bench.machine import loopback
+from bench.model.files import ROOT
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
@@ -183,10 +184,6 @@ def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_
         (["--first", "speed"], "--first: input should be 'throughput', 'memory' or 'tail'"),
         (["--plan", "quick"], "the plan quick compares no variants: it needs `settings = true`"),
         (["--configurations", "unicorn"], 'unknown configuration "unicorn"; did you mean "uvicorn"?'),
-        (
-            ["--configurations", "gunicorn-uvicorn-legacy"],
-            "gunicorn-uvicorn-legacy has no variants, so there are no settings",
-        ),
         (["--resume", "x", "--plan", "settings"], "leave out --plan"),
         (["--resume", "nothing"], 'unknown run "nothing"'),
     ],
@@ -195,6 +192,18 @@ def test_a_wrong_word_is_one_line_and_status_2(tmp_path, arguments, message):
     done = told("settings", "--results", str(tmp_path / "results"), *arguments)
     assert done.exit_code == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_server_without_variants_has_no_settings(tmp_path):
+    """Every one of the suite's own has a variant."""
+    plan = tmp_path / "tiny.toml"
+    plan.write_text(
+        plans.tiny("one", settings=True, catalogue=str(ROOT / "tests/bench/light.toml"), loads=plans.INDEX)
+    )
+    done = told("settings", "--results", str(tmp_path / "results"), "--plan", str(plan))
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert "one has no variants, so there are no settings" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
