@@ -93,8 +93,11 @@ class Lasting:
             told += f"; of {unsure} it cannot be told yet"
         recycled = [each for each in self.verdicts if each.lane.record.recycles]
         still = sum(bool(each.leaks) for each in recycled)
+        undecided = sum(each.memory.growth.kind in _UNSURE for each in recycled)
         if recycled and leaking:
-            told += f"; with workers replaced {still or 'none'} do{'es' * (still < 2)}"
+            does = [f"{still} do{'es' * (still < 2)}"] if still else [] if undecided else ["none does"]
+            does += [f"of {undecided} it cannot be told yet"] if undecided else []
+            told += f"; with workers replaced {', '.join(does)}"
         return f"{told}."
 
     @property

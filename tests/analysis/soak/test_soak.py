@@ -101,6 +101,10 @@ def test_before_workers_were_replaced_nothing_is_said_of_recycling(tmp_path):
     soon = load(make_soak(tmp_path / "soon", Served("uvicorn", leaking(LEAK), max_requests=10**9)))
     (verdict,) = judge(soon)
     assert verdict.memory.growth.kind == "undecided" and not verdict.leaks
+    both = [Served("uvicorn", leaking(LEAK)), Served("uvicorn", leaking(LEAK), max_requests=10**9)]
+    beside = load(make_soak(tmp_path / "beside", *both))
+    headline = Lasting(beside, judge(beside)).headline
+    assert headline.endswith("with workers replaced of 1 it cannot be told yet.")
 
 
 def test_a_server_that_answers_badly_is_told_of(tmp_path):
