@@ -11,6 +11,7 @@ from bench.model.files import ROOT
 from bench.model.plans.loads import Loads
 from bench.model.plans.narrowing import every_load
 from bench.model.plans.plan import PLANS, Plan, load
+from bench.model.plans.proxy import CHOICES
 from bench.model.plans.settings import without_variants
 from bench.model.records.run import Run
 from targets.catalogue import configurations
@@ -64,7 +65,7 @@ def _own(plan: Recorded, written: Plan | None) -> Iterator[tuple[str, str]]:
         yield "ENVIRONMENT", " ".join(app["environment"])
     if plan.get("proxy"):  # also where the plan has one: what is measured next is to be behind it, too
         yield "PROXY", plan["proxy"]
-        for key in ("proxy_retries", "proxy_keepalive", "proxy_socket"):
+        for key in CHOICES:
             if plan.get(key):
                 yield key.upper(), plan[key]
         if plan.get("proxy_tls"):

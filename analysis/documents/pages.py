@@ -24,6 +24,7 @@ from analysis.table import Listing
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.plans.proxy import CHOICES
 from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
 
@@ -112,9 +113,7 @@ def _way(analysed: Study) -> Iterator[str]:
     plan = analysed.results.run.plan
     if plan.get("proxy"):
         yield str(plan["proxy"])
-        yield from (
-            f"{key}={plan[f'proxy_{key}']}" for key in ("retries", "keepalive") if f"proxy_{key}" in plan
-        )
+        yield from (f"{key.removeprefix('proxy_')}={plan[key]}" for key in CHOICES if key in plan)
         if plan.get("proxy_tls"):
             yield "tls"
 

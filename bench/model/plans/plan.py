@@ -30,7 +30,7 @@ from bench.model.plans.loads import Loads, check_recycled
 from bench.model.plans.machines import machine
 from bench.model.plans.own_app import BEFORE, OwnApp
 from bench.model.plans.problems import first
-from bench.model.plans.proxy import Kind, ProxyKind, Setting, Socket, check_proxy, ways
+from bench.model.plans.proxy import CHOICES, Kind, ProxyKind, Setting, Socket, check_proxy, ways
 from bench.model.plans.recycling import Probe, RecyclingTable, check_probes
 from bench.model.plans.rotation import RotationTable
 from bench.model.plans.settings import ConnectionsTable, beside_variants, check_variants, having_variants
@@ -188,10 +188,7 @@ class Plan(Table):
             )
         if self.connections is not None and not self.settings:
             raise ValueError("[connections] belong to a plan of settings: it needs `settings = true`")
-        keys = {
-            key: getattr(self, key)
-            for key in ("proxy_retries", "proxy_keepalive", "proxy_socket", "proxy_tls")
-        }
+        keys = {key: getattr(self, key) for key in (*CHOICES, "proxy_tls")}
         held = {"external": self.external is not None, "connections": self.connections is not None}
         check_proxy(self.proxy, keys, **held)
         if self.proxy is None and any(probe.kind == "swap" for probe in self.probes):

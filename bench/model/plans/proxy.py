@@ -23,6 +23,9 @@ Setting = Literal["default", "off"]
 # How it reaches servers.
 Socket = Literal["tcp", "unix"]
 
+CHOICES = ("proxy_retries", "proxy_keepalive", "proxy_socket")
+"""The keys of a plan that say in a word how its proxy is configured; TLS is a yes or no."""
+
 
 def ways(proxy: Kind | None) -> tuple[Kind | None, ...]:
     """The ways that clients take to a server which is measured behind a proxy and past it: that one first."""

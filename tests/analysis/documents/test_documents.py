@@ -192,9 +192,11 @@ def test_a_run_behind_a_proxy_goes_to_the_page_about_it_by_how_it_was_set(tmp_pa
     stories = [*BEHIND, *(replace(each, proxy="nginx") for each in BEHIND)]
     behind = study(make_recycling(tmp_path / "results" / "run", stories))
     (behind.results.directory / "report").mkdir()
-    analysed = of_plan(behind, {"name": "recycle-proxy", "proxy_retries": "off", "proxy_tls": True})
+    analysed = of_plan(
+        behind, {"name": "recycle-proxy", "proxy_retries": "off", "proxy_socket": "unix", "proxy_tls": True}
+    )
     assert document_of(analysed) == pages.PROXY
-    part = "recycle-proxy nginx retries=off tls"
+    part = "recycle-proxy nginx retries=off socket=unix tls"
     path = project / pages.PROXY
     path.write_text(marks("recycle-proxy nginx", part))
     rewrite(analysed, project)
