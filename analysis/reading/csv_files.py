@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.damage import DamagedError
+from analysis.reading.damage import DamagedError
 from bench.model.errors import UserError
 from bench.model.files import check_plain, shortened
 from bench.model.records.columns import NEVER_MISSING, CsvFile

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from analysis.damage import DamagedError
 from analysis.reading import csv_files
+from analysis.reading.damage import DamagedError
 from bench.model.errors import UserError
 from bench.model.files import check_plain, plain, shortened
 from bench.model.records.columns import FILES, TIMES

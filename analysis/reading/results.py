@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.damage import Damage, DamagedError, below, recorded
 from analysis.reading import frames
+from analysis.reading.damage import Damage, DamagedError, below, recorded
 from analysis.words import UNKNOWN, counted
 from bench.model.errors import UserError
 from bench.model.files import ROOT

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from analysis.damage import DamagedError
 from analysis.reading import csv_files, frames, results
+from analysis.reading.damage import DamagedError
 from analysis.reading.results import load
 from bench.model.records.columns import FILES
 
