@@ -183,10 +183,11 @@ class Gate(Generic[Member]):
             if counts or self._in_window:
                 at = (now + self._to_unix_ns) / 1e9
                 self.failures.add(failure_row(response, connection, request_id, at))
-        elif counts:
-            response.request.samples.add(response.latency_ns)
         else:
             self._passed += 1
+            if counts:  # not among the samples, which are dropped if this is the next warm-up
+                key = (response.request.method, response.request.name)
+                self._kept.setdefault(key, Kept()).add(np.array([response.latency_ns], np.int64))
 
     def histograms(self) -> dict[tuple[str, str], Histogram]:
         """The latencies that count, by method and name."""

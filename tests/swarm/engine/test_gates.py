@@ -9,7 +9,7 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from locust import User, task
 
@@ -136,6 +136,62 @@ def test_latencies_count_where_the_request_was_begun_in_a_window():
     gate.end(400)
     assert latencies(gate) == Counter([61, 62, 63, 65, 66])
     assert gate.requests == 8
+
+
+LENGTHS = st.integers(min_value=1, max_value=30)
+
+
+@given(
+    st.lists(st.tuples(LENGTHS, LENGTHS, LENGTHS), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 360), st.integers(0, 150)), max_size=30),
+)
+@example([(5, 5, 5), (5, 5, 5)], [(7, 10)])  # it is answered in the next warm-up
+def test_every_request_counts_once_where_it_ended_and_once_where_it_was_begun(lengths, drawn):
+    """Slices are warm-ups, windows and gaps, in which no request is begun; a request may outlast several."""
+    gate, events, windows, begin_ns = Gate("a", 0), [], [], 1
+    for warm_ns, window_ns, gap_ns in lengths:
+        start_ns, end_ns = begin_ns + 2 * warm_ns, begin_ns + 2 * (warm_ns + window_ns)
+        events += [(begin_ns, "open"), (start_ns, "begin"), (end_ns, "end")]
+        windows.append((start_ns, end_ns))
+        opened = [(2 * at, 2 * lasts) for at, lasts in drawn if begin_ns < 2 * at < end_ns]
+        events += [(at, "ask", lasts) for at, lasts in opened]
+        begin_ns = end_ns + 2 * gap_ns
+    asked = [(at, lasts) for at, *what in events if what[0] == "ask" for lasts in what[1:]]
+    in_window = []
+    flying = []
+    for at, what, *more in sorted([*events, (10**9, "open")], key=lambda event: event[0]):
+        for ends, member in sorted(flying, key=lambda each: each[0]):
+            if ends < at:
+                answered(gate, member, ends - member.active.started_ns)
+                flying.remove((ends, member))
+        if what == "open":
+            gate.look_at_flying()
+            gate.keep()
+            gate.open()
+        elif what == "begin":
+            gate.begin(at)
+            before = gate.requests
+        elif what == "end":
+            in_window.append(gate.requests - before)
+            gate.end(at)
+            gate.close()
+        else:
+            member = Member(connection(started_ns=at))
+            gate.admit(member)
+            flying.append((at + more[0], member))
+    begun = [lasts for at, lasts in asked if any(start < at < end for start, end in windows)]
+    ended = [sum(start < at + lasts < end for at, lasts in asked) for start, end in windows]
+    assert latencies(gate) == Counter(begun) and in_window == ended
+    assert gate.requests == len(asked)
+
+
+def answered(gate, member, lasts_ns):
+    """As the engine does: on its hot path, unless it was told to look."""
+    if member.active.awaiting:
+        gate.samples("GET", "/").add(lasts_ns)
+    else:
+        gate.record(answer(gate, lasts_ns), member.active, None)
+    member.active = None
 
 
 def test_failures_count_where_they_were_begun_or_ended_in_a_window():
