@@ -12,7 +12,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FILES = ("tests/analysis/reading/test_damaged.py", "tests/bench/model/test_damaged_inputs.py")
+FILES = (
+    "tests/analysis/reading/test_damaged.py",
+    "tests/analysis/soak/test_soak.py",
+    "tests/bench/model/test_damaged_inputs.py",
+)
 EXAMPLES = 500
 
 

@@ -70,8 +70,9 @@ def _trial(place: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plainest(kind: str) -> str:
-    """The first kind with the same plan, which an undisturbed run shows."""
-    return next(name for name, other in KINDS.items() if other.plan == KINDS[kind].plan)
+    """The first kind with the same plan at the same place, which an undisturbed run shows."""
+    wanted = (KINDS[kind].plan, KINDS[kind].where)
+    return next(name for name, other in KINDS.items() if (other.plan, other.where) == wanted)
 
 
 def _indented(problems: Sequence[str]) -> str:

@@ -106,7 +106,11 @@ def _signs(event: str, stage: Stage) -> Iterator[object]:
         "its folder is there": ["*/.lock"],
         "a server is ready": ["*/.serve-*/*/*/server.json", "*/.serve-*/*/*/*/server.json"],
         "it has begun a cell": ["*/[!.]*/*/*/r?", "*/.sitting-*/*/*/*/r?", "*/.serve-*/cell-*"],
-        "a cell is finished": ["*/[!.]*/*/*/*/cell.json", "*/.sitting-*/*/*/*/*/cell.json"],
+        "a cell is finished": [
+            "*/[!.]*/*/*/*/cell.json",
+            "*/.sitting-*/*/*/*/*/cell.json",
+            "*/[!.]*/*/*/*/intervals.csv",  # a soak has the first lap of a server
+        ],
     }
     for pattern in patterns[event]:
         yield from stage.results.glob(pattern)

@@ -12,33 +12,55 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from bench.experiment.soak.intervals import Intervals
+from bench.experiment.soak.lane import LANE_FILE
 from bench.model import files
 from bench.model.errors import UserError
+from bench.model.plans.soak import seconds_of
 from bench.model.records import schema
 from bench.model.records.cell import Cell
-from bench.model.records.columns import FILES
+from bench.model.records.columns import FILES, INTERVALS_FILE
+from bench.model.records.lane import Lane
 from bench.model.records.run import Run
 
 CELLS = "*/*/*/*/cell.json"
+LANES = f"*/*/*/*/{LANE_FILE}"
 _TABLES = {f"{name}.csv" for name in FILES}
 # Of bench itself: the last lines of what it has started are indented.
 _TRACEBACK = re.compile("^Traceback", re.MULTILINE)
 
 _INTERRUPTED = 130
+# Of the arrivals that a schedule has in a window so many may be in the next one.
+_ASTRAY, _AT_EDGES = 0.02, 2
 
 Shape = dict[str, dict[str, list[str]]]
-"""The cells of a run by their paths: the names of their files, and the keys of what they say."""
+"""Cells of a run, or lanes of a soak, by their paths: the names of their files, the keys of what they say."""
 
 
 def cells(run: Path) -> dict[str, dict[str, Any]]:
     """Every cell.json of a run by the path of its cell; one that is damaged is for `damaged` to tell."""
+    return _documents(run, CELLS)
+
+
+def lanes(run: Path) -> dict[str, dict[str, Any]]:
+    """The same of every lane.json of a soak."""
+    return _documents(run, LANES)
+
+
+def _documents(run: Path, pattern: str) -> dict[str, dict[str, Any]]:
     found = {}
-    for path in sorted(run.glob(CELLS)):
+    for path in sorted(run.glob(pattern)):
         try:
             found[str(path.parent.relative_to(run))] = json.loads(path.read_text())
         except ValueError:
             continue
     return found
+
+
+def reasons(run: Path) -> list[str]:
+    """Why cells of a run failed, and why legs of a soak ended; empty where it does not say."""
+    failed = [cell["reason"] or "" for cell in cells(run).values() if cell["status"] == "failed"]
+    return failed + [leg["reason"] for lane in lanes(run).values() for leg in lane["legs"] if leg["reason"]]
 
 
 def finished(run: Path) -> dict[str, str]:
@@ -63,6 +85,40 @@ def lost(before: Mapping[str, str], run: Path, excused: Collection[str] = ()) ->
     ]
 
 
+def soaked(run: Path) -> dict[str, int]:
+    """How many requests a soak has counted, by the paths of its lanes."""
+    found = {}
+    for name, lane in lanes(run).items():
+        try:
+            kept = list(Intervals(run / name / INTERVALS_FILE, lane["interval_s"]))
+        except UserError:
+            continue
+        found[name] = sum(each.counts["requests"] for each in kept)
+    return found
+
+
+def dried(before: Mapping[str, int], run: Path) -> list[str]:
+    """Lanes that have counted less than they had."""
+    after = soaked(run)
+    return [
+        f"the lane {name} has {after.get(name)} requests of {requests}"
+        for name, requests in before.items()
+        if after.get(name, -1) < requests
+    ]
+
+
+def untrue(run: Path) -> list[str]:
+    """Finished cells whose window does not have the arrivals of its length: their clock told it wrong."""
+    problems = []
+    for name, cell in cells(run).items():
+        if cell["status"] != "finished" or cell["load"]["kind"] != "open":
+            continue
+        due = (cell["window"]["end"] - cell["window"]["start"]) * cell["load"]["rate_per_s"]
+        if abs(cell["measured"]["arrivals"] - due) > _ASTRAY * due + _AT_EDGES:
+            problems.append(f"the cell {name} has {cell['measured']['arrivals']} arrivals of {due:g}")
+    return problems
+
+
 def measured_anew(run: Path) -> set[str]:
     """The cells that a run which is over measures again if it goes on: all of sittings with a failed one."""
     document = json.loads((run / "run.json").read_text()) if (run / "run.json").exists() else {}
@@ -83,10 +139,14 @@ def damaged(run: Path) -> list[str]:
     for path in sorted(run.glob(CELLS)):
         unread = _unreadable(path, Cell)
         problems += unread or _of_cell(path.parent)
+    for path in sorted(run.glob(LANES)):
+        problems += _unreadable(path, Lane)
+        if (table := path.with_name(INTERVALS_FILE)).exists():
+            problems += torn(table)
     return problems
 
 
-def _unreadable(path: Path, kind: type[Run] | type[Cell]) -> list[str]:
+def _unreadable(path: Path, kind: type[Run] | type[Cell] | type[Lane]) -> list[str]:
     try:
         schema.read(path, kind)
     except UserError as error:
@@ -121,7 +181,8 @@ def scraps(run: Path) -> list[str]:
     """What an orderly end leaves nothing of: folders of servers and sittings, half files, half cells."""
     hidden = [path for path in run.glob(".*") if path.name != ".lock"]
     halves = [path.parent for path in run.glob("[!.]*/*/*/*/*") if path.name.endswith(".tmp")]
-    cells = [path for path in run.glob("[!.]*/*/*/*") if path.is_dir() and not (path / "cell.json").exists()]
+    named = {path.parent for pattern in (CELLS, LANES) for path in run.glob(pattern)}
+    cells = [path for path in run.glob("[!.]*/*/*/*") if path.is_dir() and path not in named]
     return [f"{path} was left" for path in sorted({*hidden, *halves, *cells})]
 
 
@@ -131,9 +192,9 @@ def shape(run: Path) -> Shape:
         name: {
             "files": sorted(path.name for path in (run / name).iterdir()),
             "keys": sorted(cell),
-            "measured": sorted(cell["measured"] or ()),
+            "measured": sorted(cell.get("measured") or ()),
         }
-        for name, cell in cells(run).items()
+        for name, cell in {**cells(run), **lanes(run)}.items()
     }
 
 
@@ -143,6 +204,8 @@ def incomplete(run: Path, expected: Shape) -> list[str]:
     problems = [] if document["status"] == "finished" else [f"{run.name} is {document['status']}"]
     if document["cells_planned"] != len(expected):
         problems.append(f"{run.name} has planned {document['cells_planned']} cells, not {len(expected)}")
+    if (soak := document["plan"].get("soak")) and document["load_s"] < seconds_of(soak["hours"]) - 1:
+        problems.append(f"{run.name} has {document['load_s']} s of its load")
     failed = [name for name, cell in cells(run).items() if cell["status"] == "failed"]
     found = shape(run)
     problems += [f"the cell {name} is missing" for name in expected.keys() - found.keys()]

@@ -1,28 +1,24 @@
 """The kinds of run that faults meet: plans of a few seconds, and where each of them runs."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.launch.containers.cleanup import CHECKOUT_LABEL, this_checkout
 from bench.launch.proxy import installed
-from bench.machine.loopback import STEERING
-from bench.machine.network import STATE
 from bench.model.files import ROOT
 from tests import plans
 from tests.bench.commands import LIGHT, start_run
-from tests.bench.launch.remote.wire import Elsewhere, Wire, kept, namespace, why_not
+from tests.bench.launch.remote.wire import why_not
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
-from tests.compose.real.engine import containers
+from tests.faults.places import Where, contained, here, steered, wired
 from tests.patience import LONG_S, wait_until
 
 _OPEN = """
@@ -55,82 +51,18 @@ requests = 60
 rates_per_s = [80]
 users = 4
 """
+# Laps of two seconds on two servers at once.
+_SOAKED = """
+[soak]
+hours = 0.004
+interval_s = 1
+[[scenarios.answer.open]]
+rates_per_s = [40]
+users = 4
+"""
 # Among the first that the command line of bench imports.
 _IMPORTED = "_pydantic_core"
 _SERVED = ("bench", "generator", "serve", "worker")
-
-
-@dataclass
-class Where:
-    """Where commands run: the words of what becomes them, their options, and those that change a plan.
-
-    `left` says what is left there when nothing of a run is.
-    """
-
-    through: Sequence[str] = ()
-    options: Sequence[str] = ()
-    changes: Sequence[str] = ()
-    left: Callable[[], list[str]] = list
-
-
-@contextlib.contextmanager
-def _here(_folder: Path) -> Iterator[Where]:
-    yield Where()
-
-
-@contextlib.contextmanager
-def _wired(folder: Path) -> Iterator[Where]:
-    """With servers on another machine, at the other end of a wire."""
-    cpus = sorted(os.sched_getaffinity(0))
-    with Wire(folder, there=Elsewhere(kept(folder / "cache"), cpus[:1])) as wire:
-        os.environ.update(wire.environment)
-        yield Where(wire.here("taskset", "-c", str(cpus[-1])), changes=["--server", "there"])
-
-
-@contextlib.contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """One trial of this checkout at a time."""
-    STATE.parent.mkdir(exist_ok=True)
-    with STATE.with_name(f"faults-{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _contained(_folder: Path) -> Iterator[Where]:
-    """In containers, of which the next command removes what a killed one has left."""
-
-    def left() -> list[str]:
-        label = f"{CHECKOUT_LABEL}={this_checkout()}"
-        return [f"the container {identifier} was left" for identifier in containers(label)]
-
-    with _alone("containers"):
-        yield Where(left=left)
-
-
-@contextlib.contextmanager
-def _steered(_folder: Path) -> Iterator[Where]:
-    """In a network namespace whose loopback device a run steers as if it were this machine's."""
-    with (
-        _alone("steered"),
-        namespace("--mount", first="mount -t sysfs none /sys && ip link set lo up") as holder,
-    ):
-        inside = ["nsenter", f"--net=/proc/{holder}/ns/net", f"--mount=/proc/{holder}/ns/mnt"]
-
-        def steering() -> str:
-            return subprocess.run([*inside, "cat", str(STEERING)], capture_output=True, text=True).stdout
-
-        def left() -> list[str]:
-            changed = [] if steering() == before else [f"lo is steered to {steering()}, as it was not before"]
-            return changed + ([f"{STATE} was left"] if STATE.exists() else [])
-
-        before = steering()
-        yield Where(
-            # Whoever enters another mount namespace is at its root.
-            [*inside, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)],
-            options=["--steer-host-loopback"],
-            left=left,
-        )
 
 
 @dataclass(frozen=True)
@@ -138,17 +70,19 @@ class Kind:
     """A plan of so many `cells` on so many `servers`, and where it runs; `roles` are those of its processes.
 
     `lacks` says why it cannot run here. One that was `interrupted` before is gone on with when a fault comes.
-    Without `disks` no file system can fail under it. Without a `launcher` the plan has its own.
+    Without `disks` no file system can fail under it, without a `clock` part of it has one that cannot be set.
+    Without a `launcher` the plan has its own.
     """
 
     plan: str
     cells: int = 2
     servers: int = 1
     roles: tuple[str, ...] = _SERVED
-    where: Callable[[Path], contextlib.AbstractContextManager[Where]] = _here
+    where: Callable[[Path], contextlib.AbstractContextManager[Where]] = here
     lacks: Callable[[], str | None] = lambda: None
     interrupted: bool = False
     disks: bool = True
+    clock: bool = True
     launcher: str | None = "processes"
     weight: int = 2
 
@@ -176,6 +110,14 @@ KINDS = {
     "recycle": Kind(
         plans.tiny("gunicorn-uvicorn", loads=_RECYCLED, measured_s=20), servers=2, roles=(*_SERVED, "manager")
     ),
+    "recycle behind a proxy": Kind(
+        plans.tiny("gunicorn-uvicorn", proxy="nginx", loads=_RECYCLED, measured_s=20),
+        cells=4,
+        servers=4,
+        roles=(*_SERVED, "manager", "proxy"),
+        lacks=_without_nginx,
+    ),
+    "soak": Kind(plans.tiny("one", "two", **_LIGHT | {"loads": _SOAKED}, measured_s=2), servers=2, weight=3),
     "proxy": Kind(
         plans.tiny("one", proxy="nginx", **_LIGHT),
         roles=(*_SERVED, "proxy"),
@@ -188,13 +130,20 @@ KINDS = {
     "remote": Kind(
         plans.tiny("uvicorn", loads=_OPENED),
         roles=(*_SERVED, "ssh", "agent"),
-        where=_wired,
+        where=wired("--server"),
+        lacks=why_not,
+        launcher=None,
+    ),
+    "generators": Kind(
+        plans.tiny("uvicorn", loads=_OPENED),
+        roles=(*_SERVED, "ssh", "agent", "generator there"),
+        where=wired("--generators"),
         lacks=why_not,
         launcher=None,
     ),
     "steered": Kind(
         plans.tiny("one", **_LIGHT),
-        where=_steered,
+        where=steered,
         lacks=why_not,
         disks=False,  # it has mounts of its own
         weight=1,
@@ -202,8 +151,9 @@ KINDS = {
     "containers": Kind(
         plans.tiny("uvicorn", loads=_OPENED),
         roles=("bench", "client"),
-        where=_contained,
+        where=contained,
         lacks=_without_engine,
+        clock=False,
         launcher="compose",
     ),
 }
@@ -265,7 +215,9 @@ class _VisitedUi(Ui):
         with contextlib.suppress(OSError, AssertionError, ValueError):
             self.url = super()._address()
             if self.url is not None and self.start()["success"]:
-                self.until(_measured_or_over, "two seconds are measured")
+                self.until(_settled_or_over, "it is measured")
+                enough = time.monotonic() + 3
+                self.until(lambda told: _over(told) or time.monotonic() > enough, "two seconds are measured")
                 self.stop()
                 self.until(_over, "the load is over")
         self.process.send_signal(signal.SIGINT)
@@ -275,9 +227,8 @@ def _over(told: dict[str, Any]) -> bool:
     return bool(told["state"] == "idle")
 
 
-def _measured_or_over(told: dict[str, Any]) -> bool:
-    settled = told["load"] and told["load"]["settled"]
-    return _over(told) or bool(settled and time.time() > settled + 3)
+def _settled_or_over(told: dict[str, Any]) -> bool:
+    return _over(told) or bool(told["load"] and told["load"]["settled"])
 
 
 class _Visited(Running):

@@ -7,6 +7,7 @@ import psutil
 _BY_WORD = {
     "swarm.session": "generator",
     "swarm.cockpit": "web UI",
+    "swarm.generator": "generator there",
     "targets.serve": "serve",
     "bench.launch.remote.there.agent": "agent",
 }

@@ -52,20 +52,24 @@ class Scene:
 class Strike:
     """`on`: the roles of what it strikes, `None`: the whole run. `words` are what is said of it besides.
 
-    `disk` names the file system that it needs. Some strike only `runs`, not the web UI. A command that it
-    `cripples` need not tidy up: the next one does.
+    `disk` names the file system that it needs; with a `clock` the run has one of its own. Some strike only
+    `runs`, not the web UI. A command that it `cripples` need not tidy up: the next one does.
     """
 
     do: Callable[[Scene], None]
     on: tuple[str, ...] | None
     words: str = "$^"
     disk: str | None = None
+    clock: bool = False
     runs: bool = False
     cripples: bool = False
     lacks: Callable[[], str | None] = lambda: None
 
 
-_OTHERS = ("generator", "serve", "manager", "worker", "proxy", "database", "web UI", "ssh", "agent", "client")
+_OTHERS = (
+    *("generator", "serve", "manager", "worker", "proxy", "database", "web UI"),
+    *("ssh", "agent", "generator there", "client"),
+)
 _ALL = ("bench", *_OTHERS)
 STRIKES: dict[str, Strike] = {}
 """By their names in the table."""
@@ -80,8 +84,9 @@ OF_ROLE = {
     "proxy": r"nginx",
     "database": r"database|PostgreSQL",
     "web UI": r"web UI|generator",
-    "ssh": r"there: ",
-    "agent": r"there: ",
+    "ssh": r"there: |generator there",
+    "agent": r"there: |generator there",
+    "generator there": r"there: |generator",
     "client": r"server ended by itself|did not start|container|docker",
 }
 
@@ -258,10 +263,26 @@ def _second(scene: Scene) -> None:
     wait_until(lambda: scene.second.over or scene.running.over, "one of two ends")
 
 
+def _sets_clock(name: str, by_s: Callable[[Scene], float]) -> None:
+    """Register a clock that is set by some seconds, and stays so."""
+
+    @strike(name, on=None, clock=True, words="the clock of this machine", lacks=surroundings.why_no_clock)
+    def _set(scene: Scene) -> None:
+        surroundings.set_clock(scene.stage.folder, by_s(scene))
+
+
+_sets_clock("clock back by seconds", lambda scene: -scene.seconds)
+_sets_clock("clock forth by seconds", lambda scene: scene.seconds)
+_sets_clock("clock back by an hour", lambda _scene: -3600.0)
+_sets_clock("clock forth by an hour", lambda _scene: 3600.0)
+
+
 def choices(kind: Kind) -> Iterator[tuple[str, str | None]]:
     """What can be done to a kind of run: the name of a strike, and the role of whom it strikes."""
     for name, found in STRIKES.items():
         if (found.runs and not kind.is_run) or (found.disk and not kind.disks):
+            continue
+        if found.clock and not kind.clock:
             continue
         yield from (
             [(name, None)] if found.on is None else [(name, each) for each in found.on if each in kind.roles]

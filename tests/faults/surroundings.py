@@ -1,8 +1,10 @@
-"""What is around a run and can fail: disks and memory. It needs root."""
+"""What is around a run and can fail: disks and memory, which need root, and the clock."""
 
 import contextlib
 import os
 import re
+import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -20,6 +22,8 @@ _CGROUPS = {
     "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory"),  # version 1
     "memory.max": Path("/sys/fs/cgroup"),
 }
+_HOUR_S = 3600.0
+_COMPILER, _CLOCK, _SECONDS = "cc", Path(__file__).with_name("clock.c"), struct.Struct("d")
 
 
 def _run(*words: object) -> None:
@@ -135,3 +139,46 @@ def memory_limited(processes: Sequence[psutil.Process]) -> Iterator[None]:
             with contextlib.suppress(ProcessLookupError):
                 (group / "cgroup.procs").write_text(str(process.pid))
         yield
+
+
+# -- The clock
+
+
+def why_no_clock() -> str | None:
+    """Why no clock can be set here that only a run has; `None` if one can."""
+    return None if shutil.which(_COMPILER) else f"there is no C compiler ({_COMPILER})"
+
+
+@contextlib.contextmanager
+def clock_of_its_own(folder: Path) -> Iterator[None]:
+    """Have all that is started from now on go by a clock that `set_clock` sets; the machine's stays."""
+    library, clock = folder / "clock.so", _clock(folder)
+    _run(_COMPILER, "-shared", "-fPIC", "-O2", "-o", library, _CLOCK, "-ldl", "-lm")
+    clock.write_bytes(_SECONDS.pack(0.0))
+    changed = {"LD_PRELOAD": str(library), "FAULTS_CLOCK": str(clock)}
+    os.environ.update(changed)
+    try:
+        _check_clock(folder)
+        yield
+    finally:
+        for name in changed:
+            del os.environ[name]
+
+
+def _check_clock(folder: Path) -> None:
+    """A clock that goes on as it was would prove nothing."""
+    before = time.time()
+    set_clock(folder, -_HOUR_S)
+    said = subprocess.run(["date", "+%s"], check=True, capture_output=True, text=True).stdout
+    set_clock(folder, 0.0)
+    assert int(said) < before - _HOUR_S / 2, f"the clock was not set: {said}"
+
+
+def set_clock(folder: Path, by_s: float) -> None:
+    """Set the clock by so many seconds, back if they are negative."""
+    with _clock(folder).open("r+b") as file:  # in place: programs have it in their memory
+        file.write(_SECONDS.pack(by_s))
+
+
+def _clock(folder: Path) -> Path:
+    return folder / "clock"

@@ -15,6 +15,7 @@ from tests.faults.fault import Fault, draw
 from tests.faults.kinds import KINDS
 from tests.faults.strikes import STRIKES
 from tests.fixtures.make_run import Rotating, Spec, make_run
+from tests.fixtures.make_soak import Served, leaking, make_soak
 from tests.patience import LONG_S
 
 CELL = "sanic/index/c8-w1/r1"
@@ -86,6 +87,31 @@ def test_what_a_run_has_less_or_otherwise_than_another_is_named(run, tmp_path):
     problems = invariants.incomplete(more, expected)
     assert any("r3, which no other run has" in problem for problem in problems)
     assert any("failed again" in problem for problem in problems)
+
+
+def test_a_soak_may_only_grow_and_has_its_load(tmp_path):
+    run = make_soak(tmp_path / "soak", Served("sanic", leaking(500), legs_h=(0.2,)))
+    assert invariants.damaged(run) == invariants.scraps(run) == invariants.reasons(run) == []
+    before, expected = invariants.soaked(run), invariants.shape(run)
+    assert list(before) == list(expected) and min(before.values()) > 0
+    assert invariants.dried(before, run) == []
+    (problem,) = invariants.incomplete(run, expected)
+    assert problem.startswith("soak has ") and problem.endswith(" s of its load")
+    (table,) = run.glob("*/*/*/*/intervals.csv")
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    (problem,) = invariants.dried(before, run)
+    assert f"requests of {before[next(iter(before))]}" in problem
+    table.write_text("start")
+    assert len(invariants.damaged(run)) == len(invariants.dried(before, run)) == 1
+
+
+def test_a_window_with_more_arrivals_than_its_seconds_have_is_named(run):
+    cell = json.loads((run / CELL / "cell.json").read_text())
+    seconds = cell["window"]["end"] - cell["window"]["start"]
+    for arrivals, problems in ((100 * seconds, 0), (101 * seconds, 0), (100 * (seconds + 1), 1)):
+        load = {"load": {"kind": "open", "rate_per_s": 100}, "measured": {"arrivals": arrivals}}
+        (run / CELL / "cell.json").write_text(json.dumps(cell | load))
+        assert len(invariants.untrue(run)) == problems
 
 
 def test_sittings_with_a_failed_cell_are_measured_anew_if_the_run_is_over(tmp_path):

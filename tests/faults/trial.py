@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,17 @@ class _Trial:
         self._kind = KINDS[fault.kind]
         self._strike = STRIKES[fault.strike]
         self._problems: list[str] = []
-        self._finished: dict[str, dict[str, str]] = {}  # cells by runs, before the strike
+        # By runs, before the strike: cells that were finished, requests that a soak had counted.
+        self._finished: dict[str, dict[str, str]] = {}
+        self._soaked: dict[str, dict[str, int]] = {}
 
     def run(self) -> dict[str, Any]:
         results = self._folder / "results"
         results.mkdir(parents=True)
         with ExitStack() as stack:
             stack.enter_context(surroundings.disk(self._strike.disk, results))
+            if self._strike.clock:
+                stack.enter_context(surroundings.clock_of_its_own(self._folder))
             stage = stack.enter_context(staged(self._kind, self._folder))
             own = set(below(psutil.Process()))
             stack.enter_context(_all_ended(own))
@@ -121,6 +125,7 @@ class _Trial:
         if running.over or not found:
             raise Missed(running)
         self._finished = {run.name: invariants.finished(run) for run in stage.runs}
+        self._soaked = {run.name: invariants.soaked(run) for run in stage.runs}
         target = found[fault.number % len(found)]
         scene = Scene(stage, running, target, fault.seconds, undone)
         self._strike.do(scene)
@@ -143,12 +148,7 @@ class _Trial:
 
     def _of_message(self, scene: Scene, status: int, said: str) -> list[str]:
         """What is said of it; returns why cells failed."""
-        reasons = [
-            str(cell["reason"] or "")
-            for run in scene.stage.runs
-            for cell in invariants.cells(run).values()
-            if cell["status"] == "failed"
-        ]
+        reasons = [reason for run in scene.stage.runs for reason in invariants.reasons(run)]
         words = f"{OF_ROLE[self._fault.role or 'bench']}|{self._strike.words}"
         self._problems += invariants.unsaid(status, said, reasons, words, scene.silent)
         return reasons
@@ -158,8 +158,16 @@ class _Trial:
             self._problems += invariants.damaged(run)
             self._problems += invariants.scraps(run) if orderly else []
         if self._fault.strike != "folder removed":
-            for name, before in self._finished.items():
-                self._problems += invariants.lost(before, stage.results / name)
+            self._of_what_was_there(stage, excused=())
+
+    def _of_what_was_there(self, stage: Stage, excused: Collection[str]) -> None:
+        """Nothing is lost that had been measured before the strike; `excused` are cells of the last run."""
+        for name, cells in self._finished.items():
+            run = stage.results / name
+            self._problems += invariants.lost(cells, run, excused)
+            self._problems += invariants.dried(self._soaked[name], run)
+        if self._strike.clock:
+            self._problems += [problem for run in stage.runs for problem in invariants.untrue(run)]
 
     def _gone_on_with(self, stage: Stage, own: set[psutil.Process]) -> str:
         """Go on with what there is, as people are told to; returns what that said."""
@@ -178,7 +186,8 @@ class _Trial:
         for run in stage.runs:
             self._problems += invariants.damaged(run)
             self._problems += invariants.scraps(run) if self._kind.is_run else []
-            self._problems += invariants.lost(self._finished.get(run.name, {}), run, excused)
+        if self._fault.strike != "folder removed":
+            self._of_what_was_there(stage, excused)
         return running.said
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -126,6 +126,9 @@ class Intervals:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __iter__(self) -> Iterator[Interval]:
+        return iter(self._kept.values())
 
     def at(self, time: float, leg: int) -> Interval:
         """The finest interval of a Unix time."""

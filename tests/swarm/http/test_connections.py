@@ -98,6 +98,30 @@ def test_a_server_that_closes_idle_connections_loses_nothing(serve, live):
     assert answers.swarm.stats.num_failures == 0
 
 
+def test_an_answer_that_nobody_asked_for_is_no_request_s_and_ends_its_connection(serve, live):
+    """It comes to an idle connection: taken for the next answer, it would be wrong ever after."""
+    told = []
+
+    def twice(client, _asked):
+        client.send(reply(b"own"))
+        gevent.sleep(0.05)
+        client.send(reply(b"unasked") * 100)
+        told.append(client)
+
+    server = serve({"/": twice, "/after": reply(b"after")})
+
+    def steps(user):
+        yield user.get("/")
+        while not told:
+            yield user.pause(0.01)
+        yield user.pause(0.05)
+        yield user.get("/after")
+
+    answers = live(server.url, steps)
+    assert [response.text for response in answers.responses] == ["own", "after"]
+    assert server.connections == 2 and answers.swarm.stats.num_failures == 0
+
+
 def test_a_fin_that_nobody_looked_at_yet_is_still_no_loss(serve, live):
     """The task itself waits while the FIN arrives, so the engine meets it at sending."""
     server = serve({"/": then_close(reply())})
