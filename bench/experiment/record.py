@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.experiment.environments import Environments
+from bench.experiment.generator.session import CellError
 from bench.experiment.inputs import Inputs, befores
 from bench.experiment.results import RunFolder
 from bench.launch import stacks
 from bench.launch.proxy import Proxy
 from bench.launch.server import SAMPLE_INTERVAL_S, Server
 from bench.machine import host as machine
+from bench.machine.clock import Clock
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, HostSampler
 from bench.model.cells import Cell
@@ -139,6 +141,7 @@ class CellRecord:
         self._cell = cell
         self._facts = facts
         self._started = time.time()
+        self._clock = Clock()
         self._server: Server | None = None
         self._front_cpu_s: float | None = None  # of the proxy, when the cell began
         self.generator: dict[str, Any] | None = None
@@ -174,10 +177,16 @@ class CellRecord:
         self.folder, self._cell, self._facts = folder, cell, facts
 
     def finished(self, event: Mapping[str, Any], host: HostSampler) -> dict[str, Any]:
-        """Write the record of a measured cell, by the generator's event; returns its ``measured``."""
+        """Write the record of a measured cell, by the generator's event; returns its ``measured``.
+
+        Raises:
+            CellError: the clock was set since the cell began, so that it can only have ``failed``.
+        """
         keys = _MEASURED if self.rotation is None else (*_MEASURED, *_ROTATED)
         window, measured = event["window"], {key: event[key] for key in keys}
         self._await_samples(window["end"])
+        if (jump := self._clock.jump()) is not None:
+            raise CellError(jump)
         self._write(host, status="finished", reason=None, window=window, measured=measured)
         return measured
 

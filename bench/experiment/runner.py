@@ -210,12 +210,12 @@ class Runner:
         record.serve(server)
         try:
             event, said = self._load(cell, server, record)
+            measured = record.finished(event, self.rig.host)
         except CellError as failure:
             check_space(self.folder.path)
             self._failed(cell, record, str(failure))
             self.unfinished = None
             return None
-        measured = record.finished(event, self.rig.host)
         self.unfinished = None
         seconds = event["window"]["end"] - event["window"]["start"]
         self.outcome.finished += 1

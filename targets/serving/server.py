@@ -79,7 +79,7 @@ class Server:
         way = deploys.way_of(order.configuration, order.workers) if order.swap_place is None else deploys.SWAP
         self._deploys = Deploys(order.metrics / "release", way) if order.deploys else None
         self._deploy_due = False
-        self._started = 0.0
+        self._started = self._began = 0.0  # one moment, by the clock that people set and by one that goes on
         self._exit_status: int | None = None
         self._announced_before = 0
         self._sample_due = 0.0
@@ -104,7 +104,7 @@ class Server:
 
     def _start(self, second: list[str] | None = None) -> None:
         """Start it, or a `second` copy of it by a command of its own beside it."""
-        self._started = time.time()
+        self._started, self._began = time.time(), time.monotonic()
         self._announced_before = self._meter.announced
         folder = PROJECT if self._order.own is None else self._order.own.folder
         command, beside = second or self._order.command, second is not None
@@ -315,7 +315,7 @@ class Server:
             "max_rss_mib": order.recycling.max_rss_mib,
             "deploys_by": None if self._deploys is None else self._deploys.way,
             "started": self._started,
-            "ready_s": round(time.time() - self._started, 3),
+            "ready_s": round(time.monotonic() - self._began, 3),
             "whoami": whoami,
         }
         temporary = order.metrics / "server.json.tmp"

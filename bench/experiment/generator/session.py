@@ -20,6 +20,7 @@ from bench.experiment.generator.dialogue import (
 )
 from bench.experiment.generator.generators import Generators
 from bench.launch.server import last_lines
+from bench.machine.clock import Clock
 from bench.machine.processes import spawn
 from bench.model.errors import UserError
 from bench.model.files import ROOT, shown
@@ -197,7 +198,8 @@ class Session:
         or ``None``; ``on_progress`` gets the ``progress`` events.
 
         Raises:
-            CellError: the cell failed, the generator died or hung, or ``watch`` gave a reason.
+            CellError: the cell failed, the generator died or hung, ``watch`` gave a reason, or the clock
+                was set.
         """
         fields = vars(load) | {"directory": str(load.directory.resolve())}
         seconds = load.warmup_s + load.measured_s + load.stop_timeout_s
@@ -268,9 +270,9 @@ class Session:
         dialogue = self._dialogue
         assert dialogue is not None
         dialogue.send(command, cell=self._cell, **fields)
-        deadline = time.monotonic() + seconds + self._slack_s
+        deadline, clock = time.monotonic() + seconds + self._slack_s, Clock()
         while time.monotonic() < deadline:
-            reason = watch()
+            reason = watch() or clock.jump()
             if reason is not None:
                 self._abort(reason)
                 return {"event": "failed", "reason": reason}
@@ -283,7 +285,8 @@ class Session:
             if event["event"] in ("progress", "timetable"):
                 on_progress(event)
             elif event["event"] in _LAST:
-                return event
+                jump = clock.jump()
+                return event if jump is None else {"event": "failed", "reason": jump}
         raise CellError("the load generator did not end the cell in time and was restarted")
 
     def enough(self) -> None:

@@ -131,12 +131,15 @@ class SittingRunner:
         for cell in cells:
             record = records[cell.target]
             reason = candidates.out.get(cell.configuration) or failure or _dropped(event, cell)
-            if reason:
-                record.failed(reason, runner.rig.host)
-                runner.outcome.failed += 1
-                continue
-            assert event is not None
-            rates.append(self._finish(cell, record, event))
+            if not reason:
+                assert event is not None
+                try:
+                    rates.append(self._finish(cell, record, event))
+                    continue
+                except CellError as error:
+                    reason = str(error)
+            record.failed(reason, runner.rig.host)
+            runner.outcome.failed += 1
         if failure:
             runner.progress.tell_failure(f"{scenario}, {load}, sitting {sitting.repeat}", failure)
         runner.progress.rotated(f"{scenario}, {load}", rates)
@@ -235,7 +238,11 @@ class SittingRunner:
         return died
 
     def _finish(self, cell: Cell, record: CellRecord, event: Event) -> float:
-        """Write the record of a cell that was measured; returns its requests per second."""
+        """Write the record of a cell that was measured; returns its requests per second.
+
+        Raises:
+            CellError: the clock was set meanwhile.
+        """
         of_target = event["targets"][cell.target]
         measured = record.finished({"window": event["window"], **of_target}, self._runner.rig.host)
         seconds = float(measured["loaded_s"])

@@ -47,11 +47,15 @@ class Metered:
         self._heading: list[str] = []
         self._rest: list[list[str]] = []  # rows of a sample that may not be whole
         self._dead = 0
+        self._latest = 0.0
 
     def take(self, kept: Intervals, leg: int) -> None:
         """Take all that is new into what is kept."""
         for sample in self._samples():
-            kept.at(sample.time, leg).sampled(sample)
+            # One that is not behind the last was taken after the clock was set back, which ends the leg.
+            if sample.time > self._latest:
+                kept.at(sample.time, leg).sampled(sample)
+                self._latest = sample.time
         events = workers.read(self._directory)
         deaths = [each.time for each in events if (each.role, each.event) == ("worker", "died")]
         for time in deaths[self._dead :]:

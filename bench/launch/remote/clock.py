@@ -9,12 +9,20 @@ from collections import deque
 from statistics import median
 from typing import Any, NamedTuple
 
+# How far two clocks may go apart from each other among the trips that count.
+_DRIFT_S = 0.05
+
 
 class Trip(NamedTuple):
     """A round trip: how far ahead the clock there is, and how long it was under way (seconds)."""
 
     ahead_s: float
     under_way_s: float
+
+    def agrees(self, other: "Trip") -> bool:
+        """Whether both may be of the same two clocks: each knows them to half of its time under way."""
+        unsure_s = (self.under_way_s + other.under_way_s) / 2 + _DRIFT_S
+        return abs(self.ahead_s - other.ahead_s) <= unsure_s
 
 
 class Clock:
@@ -27,16 +35,24 @@ class Clock:
         self._seen: list[float] = []  # how far ahead it was, when the trips were as many as count
 
     def add(self, sent: float, received: float, answered: float, back: float) -> None:
-        """Note a round trip, by its four Unix times: sent and back here, received and answered there."""
+        """Note a round trip, by its four Unix times: sent and back here, received and answered there.
+
+        One that contradicts those before says that one of the clocks was set: they count no more.
+        """
         under_way_s = (back - sent) - (answered - received)
-        self._recent.append(Trip(((received - sent) + (answered - back)) / 2, under_way_s))
+        trip = Trip(((received - sent) + (answered - back)) / 2, under_way_s)
+        if self._recent and not trip.agrees(self._best):
+            self._seen += [self.ahead_s, trip.ahead_s]
+            self._recent = deque([trip], self._recent.maxlen)  # at once: others ask meanwhile
+        else:
+            self._recent.append(trip)
         self._times_s.append(under_way_s)
         if len(self._recent) == self._recent.maxlen:
             self._seen.append(self.ahead_s)
 
     @property
     def _best(self) -> Trip:
-        return min(self._recent, key=lambda trip: trip.under_way_s)
+        return min(tuple(self._recent), key=lambda trip: trip.under_way_s)
 
     @property
     def ahead_s(self) -> float:

@@ -3,12 +3,14 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 from bench.experiment.ceiling import Ceiling
 from bench.experiment.ceilings import note
+from bench.experiment.generator.session import CellError
 from bench.experiment.record import CellRecord, begin
 from bench.experiment.results import RunFolder
 from bench.launch.server import Server
@@ -79,8 +81,12 @@ class Records:
             record.serve(server)
         return cell, record
 
-    def finish(self, start: Start, cell: Cell, record: CellRecord, event: Mapping[str, Any]) -> Path:
-        """End a record by the web UI's ``finished`` event; returns where the cell is, below the run's folder.
+    def finish(
+        self, start: Start, cell: Cell, record: CellRecord, event: Mapping[str, Any]
+    ) -> tuple[Path, str | None]:
+        """End a record by the web UI's ``finished`` event.
+
+        Returns where the cell is, below the run's folder, and why it failed, if it did.
 
         Raises:
             OSError: it cannot be written; nothing is left of it.
@@ -91,21 +97,45 @@ class Records:
         cell = self._placed(replace(cell, load=_load(start, users)))
         folder = self._folder.cell(cell)
         try:
+            # First: whoever is killed now leaves a run without a cell, and not a cell without its run.
+            self._note(start, cell, seconds)
             record.becomes(cell, folder, self._facts(seconds))
-            if window is None or seconds is None:
-                record.failed(event["reason"], self._sampler)
-            else:
-                record.finished(event, self._sampler)
+            reason = self._write(record, event)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
+            self._forget(cell)
             raise
+        return folder.relative_to(self.path), reason
+
+    def _note(self, start: Start, cell: Cell, seconds: int | None) -> None:
+        """Have ``run.json`` know a cell that was measured for so many seconds."""
         self._cells.append(cell)
         if seconds is not None:
             self._measured_s = max(self._measured_s, seconds)
             self._load_s += self._warmup_s + seconds
         self._note_configuration(start)
         self.save()
-        return folder.relative_to(self.path)
+
+    def _write(self, record: CellRecord, event: Mapping[str, Any]) -> str | None:
+        """Write ``cell.json``; returns why the cell failed, if it did."""
+        reason: str | None = event["reason"]
+        if event["window"] is not None:
+            try:
+                record.finished(event, self._sampler)
+                return reason
+            except CellError as error:
+                reason = str(error)
+        assert reason is not None
+        record.failed(reason, self._sampler)
+        return reason
+
+    def _forget(self, cell: Cell) -> None:
+        """Have ``run.json`` know nothing of a cell that could not be written, if it can be written itself."""
+        self._cells.remove(cell)
+        with suppress(OSError):
+            self.save()
+            if not self._cells:
+                (self.path / "run.json").unlink(missing_ok=True)
 
     def note_ceilings(self, ceilings: Sequence[Ceiling]) -> None:
         """Put kept ceilings into ``run.json``."""

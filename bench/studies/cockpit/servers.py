@@ -212,14 +212,14 @@ class StartedServers:
             return None
         running.record.generator = self._generator(event)
         try:
-            place = self._records.finish(running.start, running.cell, running.record, event)
+            place, failure = self._records.finish(running.start, running.cell, running.record, event)
         except OSError as error:
             reason = files.no_space(self._records.path) if files.is_full(error) else error
             return _notice("error", f"this load could not be recorded: {reason}")
         finally:
             self._take_down(running.server)
-        if event["reason"] is not None:
-            return _notice("error", f"recorded as failed in {place}: {event['reason']}")
+        if failure is not None:
+            return _notice("error", f"recorded as failed in {place}: {failure}")
         return _notice("note", f"recorded in {place}: {event['requests']:,} requests measured")
 
     def _take_down(self, server: Server) -> None:

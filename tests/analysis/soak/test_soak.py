@@ -174,6 +174,25 @@ def test_a_damaged_file_is_named(folder, tmp_path, change, message):
     assert str(path) in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["intervals.csv", "lane.json"])
+def test_links_out_of_its_folder_are_not_read(folder, tmp_path, name):
+    own, path = edited(folder, tmp_path, name, lambda content: content)
+    secret = tmp_path / "secret"
+    path.rename(secret)
+    path.symlink_to(secret)
+    with pytest.raises(UserError, match=rf"{name} leads to .*secret, out of "):
+        load(own)
+
+
+def test_legs_between_which_the_clock_was_set_back_can_be_read(folder, tmp_path):
+    def back(text):
+        record = json.loads(text)
+        return json.dumps(record | {"legs": [*record["legs"], record["legs"][0] | {"started": 1.0}]}).encode()
+
+    own, _ = edited(folder, tmp_path, "lane.json", back)
+    assert sorted(len(lane.record.legs) for lane in load(own).lanes) == [1, 1, 1, 2, 2]
+
+
 def test_a_configuration_that_nobody_knows_is_named(folder, tmp_path):
     unknown = lambda text: json.dumps(json.loads(text) | {"configuration": "nobody"}).encode()  # noqa: E731
     own, path = edited(folder, tmp_path, "lane.json", unknown)
@@ -190,7 +209,7 @@ def small(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "of_kind"), [("intervals.csv", damaged_table), ("lane.json", damaged_json)])
-def test_whatever_becomes_of_a_file_is_refused_in_a_line_or_read(small, tmp_path, name, of_kind):
+def test_a_fuzzed_file_is_refused_in_a_line_or_read(small, tmp_path, name, of_kind):
     path = next(small.glob(f"*/*/*/*/{name}"))
     content = path.read_bytes()
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.experiment.generator.session import CellError
 from bench.experiment.record import CellRecord
 from bench.launch.server import StartedServer
 from bench.machine.host import HostSampler
@@ -163,3 +164,13 @@ def test_a_cell_that_is_measured_again_starts_from_nothing(tmp_path, host):
     (folder / "latency.csv").touch()
     CellRecord(folder, CELL, {})
     assert list(folder.iterdir()) == []
+
+
+def test_a_cell_during_which_the_clock_was_set_cannot_be_finished(tmp_path, server, host, monkeypatch):
+    record = CellRecord(tmp_path / "cell", CELL, {})
+    record.serve(server)
+    monkeypatch.setattr("bench.machine.clock._ahead_s", lambda: 2 * time.time())
+    with pytest.raises(CellError, match="the clock of this machine was set forth by"):
+        record.finished({"window": {"start": 0, "end": 1}, **MEASURED}, host)
+    record.failed("the clock", host)
+    assert json.loads((tmp_path / "cell" / "cell.json").read_text())["status"] == "failed"

@@ -137,3 +137,13 @@ def test_what_serve_writes_is_taken_in_as_it_grows(tmp_path):
     assert interval.memory.most == 300, "RSS where there is no PSS"
     metered.take(kept, 1)
     assert (interval.counts["samples"], interval.counts["replaced"]) == (2, 1), "nothing is taken twice"
+
+
+def test_what_was_sampled_after_the_clock_was_set_back_is_left_out(tmp_path):
+    times = (BEGIN + 20, BEGIN + 21, BEGIN + 5, BEGIN + 6, BEGIN + 22)
+    rows = [f"{time}.0,2,worker,0.1,{time - BEGIN},,30,3\n" for time in times]
+    (tmp_path / "processes.csv").write_text(PROCESSES + "".join(rows))
+    (tmp_path / "workers.csv").write_text("time,event,pid,role,exit_status\n")
+    kept = Intervals(tmp_path / "intervals.csv", 10)
+    Metered(tmp_path).take(kept, 1)
+    assert len(kept) == 1 and kept.at(BEGIN + 20, 1).memory.most == 21

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from bench.experiment.generator.session import CellError, Load, Session, arguments
+from bench.machine import clock
 
 FAKE = Path(__file__).with_name("fake_session.py")
 
@@ -78,6 +79,18 @@ def test_a_server_that_is_gone_ends_the_cell_at_once_and_keeps_the_generator(tmp
         with pytest.raises(CellError, match="the server is gone"):
             session.run(load, lambda: next(answers), lambda event: None)
         kept = children()
+        assert session.run(load, lambda: None, lambda event: None)["event"] == "finished"
+        assert children() == kept
+
+
+def test_a_clock_that_is_set_ends_the_cell_at_once_and_keeps_the_generator(tmp_path, load, monkeypatch):
+    with open_session(tmp_path, "well") as session:
+        hour_back = lambda _event: monkeypatch.setattr(clock, "_ahead_s", lambda: before - 3600)  # noqa: E731
+        before = clock._ahead_s()
+        with pytest.raises(CellError, match=r"was set back by 3[56]\d\d\.\d s"):
+            session.run(load, lambda: None, hour_back)
+        kept = children()
+        monkeypatch.undo()
         assert session.run(load, lambda: None, lambda event: None)["event"] == "finished"
         assert children() == kept
 

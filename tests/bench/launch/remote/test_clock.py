@@ -29,6 +29,18 @@ def test_a_clock_that_drifts_is_followed_and_told():
     assert clock.ahead_s > 0.0079 and clock.facts()["moved_ms"] >= 5.0
 
 
+@pytest.mark.parametrize("by_s", [-3600.0, -0.5, 0.5, 3600.0])
+def test_a_clock_that_is_set_is_known_anew_at_once_and_told(by_s):
+    clock = Clock(recent=4)
+    for _ in range(6):
+        trip(clock, ahead_s=1.0, out_s=0.001, back_s=0.001)
+    clock.add(100.0, 101.001, 101.002, 100.003 + by_s)  # it is set here while this one is under way
+    for _ in range(2):
+        trip(clock, ahead_s=1.0 - by_s, out_s=0.02, back_s=0.02)
+    assert clock.ahead_s == pytest.approx(1.0 - by_s)
+    assert clock.facts()["moved_ms"] >= abs(by_s) * 1e3 - 1 and clock.facts()["uncertain_ms"] == 20.0
+
+
 def test_what_one_way_takes_longer_is_within_what_is_said():
     clock = Clock()
     trip(clock, ahead_s=0.0, out_s=0.004, back_s=0.0)

@@ -5,12 +5,14 @@ import pytest
 
 from bench.experiment.environments import Environments
 from bench.experiment.inputs import Inputs
-from bench.experiment.record import describe
+from bench.experiment.record import CellRecord, describe
 from bench.experiment.results import RunFolder
 from bench.launch.stacks import Environment
 from bench.machine import cpus
 from bench.machine.host import HostSampler
 from bench.model.plans import plan
+from bench.model.records import schema
+from bench.model.records.cell import Cell
 from bench.studies.cockpit import web_ui
 from bench.studies.cockpit.records import Records, Start
 from targets.catalogue.configurations import load
@@ -38,7 +40,9 @@ def records(tmp_path):
 
 def failed(records, asked, number, **changes):
     cell, record = records.open(asked, None, records.path / f".cell-{number}")
-    return str(records.finish(asked, cell, record, {**FAILED, **changes}))
+    place, reason = records.finish(asked, cell, record, {**FAILED, **changes})
+    assert reason == {**FAILED, **changes}["reason"]
+    return str(place)
 
 
 def test_equal_starts_are_repeats_and_an_edit_changes_the_load(records):
@@ -92,7 +96,31 @@ def test_nothing_is_left_of_a_cell_that_cannot_be_written(records, monkeypatch):
     monkeypatch.setattr("bench.experiment.record.write_json", full)
     with pytest.raises(OSError, match="No space"):
         records.finish(start(), cell, record, FAILED)
-    assert not list(records.path.glob("*/*/*/*"))
+    assert not list(records.path.glob("*/*/*/*")) and not (records.path / "run.json").exists()
+
+
+def test_run_json_is_there_before_its_first_cell(records, monkeypatch):
+    """Else a kill in between would leave a cell without a run, which nothing can read."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    cell, record = records.open(start(), None, records.path / ".cell")
+    monkeypatch.setattr("bench.experiment.record.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        records.finish(start(), cell, record, FAILED)
+    assert json.loads((records.path / "run.json").read_text())["cells_planned"] == 1
+
+
+def test_a_load_during_which_the_clock_was_set_is_recorded_as_failed(records, monkeypatch):
+    cell, record = records.open(start(), None, records.path / ".cell")
+    monkeypatch.setattr(CellRecord, "_await_samples", lambda *_: None)
+    monkeypatch.setattr("bench.machine.clock._ahead_s", lambda: 1.0)
+    measured = dict.fromkeys(("requests", "failures", "latency_us", "arrivals", "completions"))
+    event = {"window": {"start": 1, "end": 2}, "users": None, "reason": None, **measured}
+    place, reason = records.finish(start(), cell, record, event)
+    assert reason.startswith("the clock of this machine was set back by")
+    assert schema.read(records.path / place / "cell.json", Cell).reason == reason
 
 
 def test_what_is_offered_says_why_something_is_not(catalogue):
