@@ -11,6 +11,7 @@ import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch s
 import errno
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import gevent
@@ -20,7 +21,7 @@ from locust.stats import stats_history
 
 from ..control.options import locust_settings
 from ..control.plugin import coordinator_of
-from ..control.process import claim, emit, quit_locust
+from ..control.process import claim, emit, enter_folder, quit_locust
 from ..control.scenarios import LoadError, Scenarios
 from ..control.workers import LocalWorkers, NotReadyError, Workers
 from .form import SPAWN_RATE, USERS
@@ -45,6 +46,7 @@ def main() -> None:
     setup_logging("INFO")
     link = Link()
     offer = Offer.of(link.first())
+    enter_folder(None if offer.folder is None else Path(offer.folder))
     try:
         _serve(link, offer, Scenarios([scenario.file for scenario in offer.scenarios], offer.options))
     except (LoadError, CannotServeError) as error:

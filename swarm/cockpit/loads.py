@@ -20,6 +20,7 @@ from ..control.cell import LoadOptions, prepare_load
 from ..control.pacemaker import LEAD_S, not_swarm
 from ..control.plugin import coordinator_of
 from ..control.process import emit
+from ..control.rotating import spread
 from ..control.scenarios import Scenarios, engine_of_users
 from ..control.workers import NotReadyError, Workers
 from ..engine.openloop import Arrivals
@@ -144,6 +145,7 @@ class Loads:
             )
         if requested.rate_per_s is not None and (reason := not_swarm(classes)):
             raise Refused(reason)
+        self._check_users(requested)
         self.state = "starting"
         self._cancelled = None
         try:
@@ -166,6 +168,12 @@ class Loads:
             raise
         self.state = "running"
         return self.load
+
+    def _check_users(self, requested: LoadRequest) -> None:
+        """Raise Refused where Locust would never spawn so many."""
+        most = sum(spread(self._classes(requested), requested.users).values())
+        if most < requested.users:
+            raise Refused(f"there can be at most {most} users, as each class has a fixed_count")
 
     def _prepare(self, load: Load) -> None:
         requested = load.requested
@@ -205,8 +213,9 @@ class Loads:
         emit(event="finished", **_nothing(self.load, reason))
 
     def edit(self, requested: LoadRequest) -> None:
-        """The running load gets other users: what is measured begins anew."""
+        """The running load gets other users: what is measured begins anew. Raises Refused."""
         assert self.load is not None
+        self._check_users(requested)
         self.load.requested = requested
         self.load.settled = None
 
@@ -270,6 +279,8 @@ class Loads:
         finally:  # bench waits for it, whatever happens
             self.state = "idle"
             self._live.ended()
+            if raised := self._coordinator.code.all_raised():
+                self.note("error", f"{raised}; see the tab Exceptions, and {self._offer.log}")
             emit(event="finished", **event)
 
     def _finished(self, load: Load) -> dict[str, Any]:

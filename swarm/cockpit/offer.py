@@ -88,7 +88,8 @@ class Offer:
     `processes` how many processes it has to run users. `report` is the folder that reports appear in, None
     where nothing is recorded. `socket` is the path of a Unix socket to listen on, where `host` and `port` are
     served by another process; `names` are host names under which people may call it. `options` are what the
-    locustfiles' own options are given, `log` is where people find the log of this process.
+    locustfiles' own options are given, `folder` is the one that users run in, None where it is that of this
+    process; `log` is where people find the log of this process.
     `import_timeout_s` is how long processes may take to start. `proxies` are those that loads can go through.
     """
 
@@ -106,6 +107,7 @@ class Offer:
     report: str | None
     full: float
     options: tuple[str, ...] = ()
+    folder: str | None = None
     log: str = "generator.log"
     import_timeout_s: float = LIMIT_S
     proxies: tuple[str, ...] = ()

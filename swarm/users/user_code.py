@@ -141,6 +141,14 @@ class UserCode:
         exceptions = {} if runner is None else runner.exceptions
         return next((str(each["msg"]) for each in exceptions.values()), None)
 
+    def all_raised(self) -> str | None:
+        """How many exceptions the test's code raised, and the first, in words; None if it raised nothing."""
+        runner = self._environment.runner
+        exceptions = {} if runner is None else runner.exceptions
+        count = sum(int(each["count"]) for each in exceptions.values())
+        many = f"{count:,} exception{'' if count == 1 else 's'}"
+        return f"the locustfile raised {many}, the first {self.first_exception()}" if count else None
+
     def endings(self) -> Counter[str]:
         """How many users have ended by themselves since the test began, by the reason in words."""
         total = Counter(self._ended)

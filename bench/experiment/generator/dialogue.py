@@ -18,6 +18,7 @@ from typing import IO, Any
 from bench.launch.server import last_lines
 from bench.machine.processes import terminate, wait_or_kill
 from bench.model.errors import UserError
+from bench.model.files import shown
 
 Event = dict[str, Any]
 # A child ends by itself when its input has ended (a container is also removed then); if it does not within
@@ -151,8 +152,8 @@ class Dialogue:
         self._gone_since = self._gone_since or now
         return now - self._gone_since > _DRAIN_S
 
-    def end(self, patience_s: float = END_S) -> list[Event]:
-        """End the child within so many seconds, if it runs; returns the events that were not read."""
+    def end(self, patience_s: float = END_S) -> list[str]:
+        """End the child within so many seconds, if it runs; returns notes on how its locustfiles ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -161,11 +162,26 @@ class Dialogue:
         except subprocess.TimeoutExpired:
             terminate(self._process)
         wait_or_kill(self._process, _TERMINATE_S)
-        left = []
+        notes = []
         with contextlib.suppress(EndedError):
             while (event := self.next(_DRAIN_S)) is not None:
-                left.append(event)
-        return left
+                notes += _of_goodbye(event, self._log)
+        return notes
+
+
+def _of_goodbye(event: Event, log: Path) -> list[str]:
+    """The notes on a ``quit`` event; other events have none."""
+    if event["event"] != "quit":
+        return []
+    notes = []
+    if event.get("exit_status"):
+        status = event["exit_status"]
+        notes.append(f"note: a locustfile set the exit status {status} (process_exit_code) in its last load")
+    if event.get("raised"):
+        notes.append(
+            f"note: when it ended, a locustfile raised {'; '.join(event['raised'])}; see {shown(log)}"
+        )
+    return notes
 
 
 def _read(stream: IO[bytes], events: "queue.SimpleQueue[Event | None]") -> None:

@@ -62,14 +62,16 @@ def examine(plan: Plan, files: Mapping[str, Path], launcher: Launcher, say: Say)
 
 
 def folder_of_users(plan: Plan) -> Path | None:
-    """The working folder of a plan's users: that of its app or of its only locustfile.
+    """The working folder of a plan's users: that of its app, or of its own locustfiles.
 
     ``None``: that of the suite.
     """
     if plan.own_app is not None:
         return plan.own_app.path
-    path = None if plan.locustfiles is None else ROOT / plan.locustfiles
-    return path.parent if path is not None and path.is_file() else None
+    if plan.locustfiles is None:
+        return None
+    path = ROOT / plan.locustfiles
+    return path.parent if path.is_file() else path
 
 
 def session_arguments(launcher: Launcher, plan: Plan) -> list[str]:

@@ -375,22 +375,8 @@ class Session:
         dialogue, self._dialogue = self._dialogue, None
         if dialogue is None:
             return []
-        left = dialogue.end() if patience_s is None else dialogue.end(patience_s)
-        return [note for event in left if event["event"] == "quit" for note in _of_goodbye(event, self._log)]
+        return dialogue.end() if patience_s is None else dialogue.end(patience_s)
 
 
 def _is_ready(event: Event) -> bool:
     return event["event"] == "ready" and set(event) >= _READY
-
-
-def _of_goodbye(event: Event, log: Path) -> list[str]:
-    """The notes on a ``quit`` event."""
-    notes = []
-    if event.get("exit_status"):
-        status = event["exit_status"]
-        notes.append(f"note: a locustfile set the exit status {status} (process_exit_code) in its last cell")
-    if event.get("raised"):
-        notes.append(
-            f"note: when it ended, a locustfile raised {'; '.join(event['raised'])}; see {shown(log)}"
-        )
-    return notes

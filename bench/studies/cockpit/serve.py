@@ -12,6 +12,7 @@ from bench.experiment import results
 from bench.experiment.ceiling import Ceiling
 from bench.experiment.ceilings import Cache
 from bench.experiment.environments import Environments, database_source, make_environments
+from bench.experiment.generator import locustfiles
 from bench.experiment.inputs import Inputs
 from bench.experiment.record import describe
 from bench.experiment.results import RunFolder
@@ -26,7 +27,7 @@ from bench.machine.cpus import CpuSplit
 from bench.machine.processes import interruptible
 from bench.model import scenarios as scenario_files
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.files import shown
+from bench.model.files import ROOT, shown
 from bench.model.plans import plan
 from bench.model.scenarios import LOCUSTFILES
 from bench.studies.cockpit.cockpit import Cockpit, Reports
@@ -211,6 +212,7 @@ def open_web_ui(
             relay = stack.enter_context(Relay(options.host, options.port, socket))
         known = inputs.catalogue.declared.values() if options.target is None else ()
         scenarios = [inputs.scenarios[name] for name in inputs.plan.loaded]
+        home = locustfiles.folder_of_users(inputs.plan)
         content = {
             "configurations": offered_configurations(known, unavailable, split.server),
             "scenarios": offered_scenarios(scenarios, unavailable, launcher.inside),
@@ -223,13 +225,14 @@ def open_web_ui(
             "target": options.target,
             "report": None if report is None else launcher.inside(report),
             "proxies": list(proxies),
+            "folder": None if home is None else launcher.inside(home),
             "options": inputs.plan.scenario_options,
             "log": shown(log),
             "import_timeout_s": inputs.plan.import_s,
             **offered_always(),
         }
         try:
-            web_ui = stack.enter_context(WebUI(launcher, split.generator, log, content, say))
+            web_ui = stack.enter_context(WebUI(launcher, split.generator, log, content, say, home or ROOT))
         except UserError as error:
             if options.locustfiles is None or own_packages.MISSING not in str(error):
                 raise

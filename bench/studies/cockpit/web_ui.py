@@ -31,10 +31,20 @@ class WebUI(Dialogue):
     """A web UI that runs while the context lasts; ``port`` is where it listens, ``None`` by a Unix socket."""
 
     def __init__(
-        self, launcher: Launcher, cpus: Sequence[int], log: Path, offer: Mapping[str, Any], say: Say
+        self,
+        launcher: Launcher,
+        cpus: Sequence[int],
+        log: Path,
+        offer: Mapping[str, Any],
+        say: Say,
+        folder: Path = ROOT,
     ) -> None:
-        """``offer`` is its first line; ``log`` takes its stderr, ``say`` gets what is for people."""
+        """``offer`` is its first line; ``log`` takes its stderr, ``say`` gets what is for people.
+
+        ``folder`` is the working folder of its users.
+        """
         super().__init__(launcher.start_program, ARGUMENTS, cpus, log, "the web UI")
+        self._folder = folder
         self._offer = offer
         self._say = say
         self.port: int | None = None
@@ -49,7 +59,7 @@ class WebUI(Dialogue):
         except BaseException:
             self.end()
             raise
-        if (note := ignored_settings(ready["settings"], ROOT)) is not None:
+        if (note := ignored_settings(ready["settings"], self._folder)) is not None:
             self._say(note)
         self.port = ready["port"]
         return self
@@ -57,7 +67,8 @@ class WebUI(Dialogue):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(GOODBYE_S if kind in (None, KeyboardInterrupt) else END_S)
+        for note in self.end(GOODBYE_S if kind in (None, KeyboardInterrupt) else END_S):
+            self._say(note)
 
 
 def _is_ready(event: Event) -> bool:

@@ -10,7 +10,7 @@ from tests.swarm.cockpit.process import FORM, Cockpit
 from tests.swarm.cockpit.test_loads import measured, stop
 
 FILE = """
-import json, sys
+import json, os, sys
 from locust import HttpUser, constant, events, task
 
 @events.init_command_line_parser.add_listener
@@ -23,6 +23,7 @@ def begin(environment, **_):
     options = environment.parsed_options
     print(json.dumps({{"event": "finished", "reason": None}}))
     print("start", "{place}", options.configuration, options.tenant, options.host, options.num_users)
+    print("start in", os.getcwd())
     raise LookupError("no accounts")
 
 @events.quitting.add_listener
@@ -31,6 +32,7 @@ def gate(environment, **_):
 
 class WebsiteUser(HttpUser):
     wait_time = constant(0.01)
+    fixed_count = 4
 
     @task
     def look(self):
@@ -49,13 +51,16 @@ def files(tmp_path):
 
 
 def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, null_server, folder):
-    cockpit = Cockpit(files, options=["--tenant", "acme"])
+    home = str(files[0].parent)
+    cockpit = Cockpit(files, options=["--tenant", "acme"], folder=home)
     try:
         page = cockpit.get("/").body.decode()
         assert all(pick in page for pick in PICKS)
         assert "tenant" not in page  # the form offers what it can pass on, and no more
         both = cockpit.post("/swarm", {**FORM, "user_classes": PICKS}).json
         assert both["success"] is False and "cannot run at once" in both["message"]
+        more = cockpit.post("/swarm", {**FORM, "user_count": "5", "user_classes": PICKS[1:]}).json
+        assert more["success"] is False and "at most 4 users, as each class has a fixed_count" in more["message"]
         event, answer = cockpit.start(null_server, folder, user_classes=PICKS[1:])
         assert answer.json["success"] is True, answer.json
         assert event["scenario"] == "s1"
@@ -66,11 +71,13 @@ def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, nul
             assert [row["Message"] for row in csv.DictReader(file)] == [
                 "listener begin of test_start: LookupError: no accounts"
             ]
+        (said,) = [each["text"] for each in cockpit.live()["notices"] if "raised" in each["text"]]
+        assert "the locustfile raised 1 exception, the first listener begin of test_start: LookupError" in said
         cockpit.process.stdin.close()
         assert cockpit.wait_for("quit")["exit_status"] == 3
         cockpit.log.seek(0)
         told = [line for line in cockpit.log.read().splitlines() if line.startswith("start ")]
-        assert told == [f"start order order's own acme {null_server} 4"]
+        assert told == [f"start order order's own acme {null_server} 4", f"start in {home}"]
     finally:
         cockpit.close()
 
