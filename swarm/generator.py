@@ -142,6 +142,7 @@ class Supervisor:
                 stdout=subprocess.PIPE,
                 bufsize=0,
                 env=variables,
+                start_new_session=True,  # locustfiles may kill their own process group
             )
             self._children.append(child)
             assert child.stdout is not None

@@ -10,7 +10,6 @@ import swarm  # noqa: F401  # isort: skip  # first: servers of these tests want 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import pytest
 
 from tests.patience import LONG_S
 from tests.ports import free_port
-from tests.swarm.processes import ENVIRONMENT, ROOT, SessionProcess, column, total
+from tests.swarm.processes import ENVIRONMENT, ROOT, SessionProcess, alive, column, family, total
 from tests.swarm.scripted import reply
 
 AHEAD_S = 5000
@@ -37,7 +36,7 @@ def _may_leave_time():
 
 
 class Generator:
-    """`python -m swarm.generator` in a process group of its own."""
+    """`python -m swarm.generator`."""
 
     def __init__(self, master, name, processes, before=(), locustfiles=None, wait_s=LONG_S):
         words = [*before, sys.executable, "-m", "swarm.generator", "--master", master, "--name", name]
@@ -59,9 +58,15 @@ class Generator:
         self.said.seek(0)
         return self.said.read()
 
+    @property
+    def processes(self):
+        """All of its processes, the supervisor last: what they are below goes when they do."""
+        return family(self.process.pid)[::-1]
+
     def kill(self):
         """All of it, as if its machine were gone."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for each in alive(self.processes):
+            each.kill()
         self.process.wait()
 
     def status(self):
@@ -163,6 +168,11 @@ def test_generators_make_one_record_and_one_that_is_lost_fails_its_cell(serve, s
     assert joined["joined"] == []
     ready = session.wait_for("ready")
     assert ready["processes"] == 3
+    # What users' code does to its process group meets no shell, and no `make`, that started a generator.
+    for each in generators:
+        *_, supervisor = each.processes
+        loading = [one.pid for one in each.processes if "--process" in one.cmdline()]
+        assert loading and os.getsid(supervisor.pid) not in map(os.getsid, loading)
     assert {each["name"]: len(each["processes"]) for each in ready["generators"]} == {"near": 1, "far": 2}
 
     # A closed loop: nothing is lost or counted twice on the way.
