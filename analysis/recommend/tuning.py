@@ -12,7 +12,7 @@ from bench.model.records.run import Run
 from bench.model.requirements import First
 from targets.catalogue import configurations
 from targets.catalogue.configurations import Catalogue, Configuration
-from targets.catalogue.variants import Together, together
+from targets.catalogue.variants import Changes, Together, together
 
 
 def runs_of_settings(root: Path, like: Run) -> list[Study]:
@@ -61,11 +61,12 @@ def tuning(
         if (judged.decisive or judged.broken) and judged.facts.varies not in settled
     }
     known = settled | {mine[variant][0].facts.varies for variant in figures}
-    varied = _varied(name, suites or configurations.load())
+    suites = suites or configurations.load()
+    settings = dict.fromkeys([*_varied(name, suites), *_stated(name, suites)])
     return Tuning(
         tuned=tuned,
         figures=tuple(figures.values()),
-        untried=tuple(each for each in dict.fromkeys(varied) if each not in known),
+        untried=tuple(each for each in settings if each not in known),
     )
 
 
@@ -75,6 +76,23 @@ def _varied(name: str, suites: Catalogue) -> Iterator[str]:
         assert entry.variant is not None
         if not entry.variant.default:
             yield entry.variant.varies
+
+
+def _stated(name: str, suites: Catalogue) -> Iterator[str]:
+    """What a configuration's command has beyond the server's plain default, and no other variant changes."""
+    plain = suites.defaults(name)
+    others = [each for each in suites.variants(name) if each not in plain]
+    tried = {word for each in others for word in _touched(each, suites)}
+    for default in plain:
+        yield from (word for word in _touched(default, suites) if word not in tried)
+    if name in suites.configurations and suites.get(name).takes_jitter:
+        yield "jitter"
+
+
+def _touched(variant: str, suites: Catalogue) -> Iterator[str]:
+    """The flags and variables of a parent that a variant takes away or changes."""
+    changes = suites.changes.get(variant, Changes())
+    yield from (*changes.drop, *changes.replace, *changes.environment)
 
 
 def _figure(judged: Judged) -> str:

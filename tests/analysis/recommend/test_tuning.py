@@ -70,7 +70,7 @@ def test_the_one_setting_that_is_worth_it_is_carried_with_its_figure(tmp_path):
     assert "(makes no difference; " in kept
     assert log.startswith("access log as it is: without --no-access-log, 1.8")
     assert "(costs; settings)" in log
-    assert found.untried == ("cache", "all that is worth it", "event loop")
+    assert found.untried == ("cache", "all that is worth it", "event loop", "jitter")
 
 
 def second(folder, **facts):
@@ -156,9 +156,24 @@ def test_nothing_is_carried_that_replaces_workers_in_another_way(tmp_path):
 
 
 def test_without_a_run_every_setting_of_the_catalogue_is_untried():
-    every = ("HTTP parser", "keep-alive", "cache", "all that is worth it", "event loop")
+    every = ("HTTP parser", "keep-alive", "cache", "all that is worth it", "event loop", "jitter")
     assert tuning("uvicorn", "respawn", ()) == Tuning(untried=every)
     assert tuning("granian", "rss", ()) == Tuning()
+
+
+@pytest.mark.parametrize(
+    ("name", "recycle", "stated"),
+    [
+        ("gunicorn-sanic", "flag", ["--backlog", "SANIC_KEEP_ALIVE_TIMEOUT", "SANIC_ACCESS_LOG", "jitter"]),
+        ("granian", "rss", ["--http", "--respawn-failed-workers"]),
+        ("uvicorn", "respawn", []),
+    ],
+)
+def test_what_a_command_states_and_no_variant_tries_is_marked(name, recycle, stated):
+    untried = tuning(name, recycle, (), suites=CATALOGUE).untried
+    assert list(untried[len(untried) - len(stated) :]) == stated
+    assert [each for each in untried if each.startswith("-")] == [word for word in stated if word[0] == "-"]
+    assert len(set(untried)) == len(untried)
 
 
 def test_settings_of_somebodys_own_app_say_nothing_of_the_suites(tmp_path):
