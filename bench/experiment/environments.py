@@ -15,6 +15,7 @@ from bench.launch.stacks import Say
 from bench.machine import host
 from bench.model.errors import UsageError
 from bench.model.plans.own_app import OwnApp
+from bench.model.plans.plan import Plan
 from targets.catalogue.configurations import Configuration
 from targets.catalogue.stack import Stack
 
@@ -39,7 +40,9 @@ class Environments:
         """The configurations that can be served here, by the plan's names for them."""
         if inputs.plan.external is not None:
             return inputs.configurations
-        return {key: entry for key, entry in inputs.configurations.items() if entry.stack in self.ready}
+        out = {entry.get("configuration") for entry in self.unavailable}
+        known = inputs.configurations.items()
+        return {key: entry for key, entry in known if entry.stack in self.ready and key not in out}
 
     @property
     def lacking(self) -> list[str]:
@@ -79,8 +82,8 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
                     replaced[key] = own_packages.replaced(stack, ready[key])
             except stacks.UnavailableError as error:
                 missing[key] = error
-        if key in missing:
-            why = missing[key]
+        why = missing.get(key) or _why_no_workers(configuration, plan)
+        if why is not None:
             unavailable.append({"configuration": name, "reason": why.reason, "remedy": why.remedy})
             say(f"{name} is unavailable: {why.reason}\n  to have it: {why.remedy}")
     # If nothing can be served, no generator is needed.
@@ -99,6 +102,16 @@ def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None
             f"its parent is served by Python {version} here, so there is nothing to compare",
             "measure where its parent has another Python",
         )
+
+
+def _why_no_workers(configuration: Configuration, plan: Plan) -> stacks.UnavailableError | None:
+    """That a variant's own number of workers is the plan's here, as its parent's is; ``None`` if it is not."""
+    if configuration.workers != min(plan.workers or [0]):
+        return None
+    return stacks.UnavailableError(
+        f"its parent has {configuration.workers} worker(s) here as well, so there is nothing to compare",
+        "measure where servers have more CPUs",
+    )
 
 
 def _of_own(own: OwnApp, stack: Stack, launcher: Launcher, import_s: float, say: Say) -> stacks.Environment:

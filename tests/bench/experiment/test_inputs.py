@@ -76,6 +76,18 @@ def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catal
     assert own in found.files([])
 
 
+def test_a_number_of_workers_that_its_parent_has_is_unavailable(make_plan, catalogue, monkeypatch):
+    chosen = make_plan("sanic", "sanic-workers-cpus", "sanic-workers-twice")
+    monkeypatch.setattr(stacks, "ensure", lambda stack, _: stacks.Environment(stack.requirements, "3.14", {}))
+    for servers, lacking in ((1, ["sanic-workers-cpus"]), (2, [])):
+        found = Inputs("mine", chosen, catalogue, {}).on(servers)
+        having = environments.make_environments(found, LOCAL, print)
+        assert [each["configuration"] for each in having.unavailable] == lacking
+        assert {"sanic", "sanic-workers-twice"} <= set(having.available(found))
+        assert ("sanic-workers-cpus" in having.available(found)) is not bool(lacking)
+        assert all("its parent has 1 worker(s) here as well" in each["reason"] for each in having.unavailable)
+
+
 def test_a_recorded_plan_is_gone_on_with(tmp_path, aliased, catalogue):
     described = describe(Inputs("mine", aliased, catalogue, {}), SPLIT, Environments({}, []))
     folder = tmp_path / "20260101-000000-mine"
