@@ -189,9 +189,13 @@ def _launcher(request: Request, resumed: Path | None, plan: Plan, say: Say) -> L
 
 
 def _launcher_of(plan: Plan) -> str | None:
-    """The only launcher that a plan may have, if that is so: generators elsewhere reach no container."""
+    """The only launcher that a plan may have, if that is so.
+
+    Generators elsewhere reach no container, and a baseline is served in none.
+    """
     started_here = plan.external is None and plan.server is None
-    return Processes.name if plan.generators is not None and started_here else None
+    baseline = plan.own_app is not None and plan.own_app.baseline is not None
+    return Processes.name if started_here and (plan.generators is not None or baseline) else None
 
 
 def _held(request: Request, resumed: Path | None, launcher: Launcher) -> dict[str, Any]:

@@ -38,12 +38,16 @@ def load(folder: Path = LOCUSTFILES) -> dict[str, Scenario]:
     ``folder`` may also be the only file.
 
     Raises:
-        UserError: a file is not Python, or its ``NEEDS`` is unknown; names the file and the line.
+        UserError: a file is not Python, or its ``NEEDS`` is unknown; names the file and the line. Or two
+            files have one name.
     """
     named = (path for path in folder.glob("*.py") if not path.name.startswith("_"))
     paths = [folder] if folder.is_file() else sorted(named)
-    scenarios = [_read(path) for path in paths]
-    return {scenario.name: scenario for scenario in scenarios}
+    found: dict[str, Scenario] = {}
+    for scenario in map(_read, paths):
+        if (other := found.setdefault(scenario.name, scenario)) is not scenario:
+            raise UserError(f"{scenario.path} and {other.path} are both called {scenario.name}: rename one")
+    return found
 
 
 def _read(path: Path) -> Scenario:

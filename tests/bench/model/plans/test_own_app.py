@@ -10,6 +10,7 @@ import pytest
 from bench.experiment import run as experiment
 from bench.experiment.generator import locustfiles
 from bench.launch.local import Processes
+from bench.model import scenarios
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.model.plans import narrowing, plan
@@ -138,6 +139,23 @@ def test_an_app_that_is_not_there_is_told_before_there_is_a_run(tmp_path, shop):
 # -- Locustfiles
 
 
+def test_users_run_where_their_files_are_unless_they_have_an_app(shop):
+    def home(**changes):
+        tiny = plan.load(str(shop / "tiny.toml"))
+        return locustfiles.folder_of_users(tiny.model_copy(update=changes))
+
+    (shop / "tiny.toml").write_text(PLAN)
+    assert home() is None
+    assert home(locustfiles=str(shop / "users.py")) == home(locustfiles=str(shop)) == shop
+
+
+def test_two_files_of_one_name_are_refused(shop):
+    (shop / "many_users.py").write_text(USERS.format("pass"))
+    (shop / "many-users.py").write_text(USERS.format("pass"))
+    with pytest.raises(UserError, match=r"many_users.py and .*many-users.py are both called many-users"):
+        scenarios.load(shop)
+
+
 def described(shop, name, **changes):
     """What is said of a locustfile."""
     said = []
@@ -230,6 +248,9 @@ def test_each_configuration_serves_the_baseline_as_well(shop, tmp_path):
     before = inputs.plan.own_app.before
     assert (str(before.path), before.requirements) == (baseline["folder"], baseline["requirements"])
     assert before.path in inputs.files([]) and before.baseline is None
+    # Where Docker answers, too.
+    assert experiment._launcher_of(inputs.plan) == "processes"
+    assert experiment._launcher_of(narrowing.narrow(narrowed, {"own_app": own})) is None
     # A run that goes on reads its own plan.
     again = plan.validate(json.loads(json.dumps(inputs.plan.model_dump())), "run.json")
     assert Inputs.of("tiny", again, "run.json").plan == inputs.plan
