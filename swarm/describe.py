@@ -24,7 +24,7 @@ from typing import Any
 from locust import User
 
 from .control.process import claim, emit, enter_folder
-from .control.rotating import waits, why_blocks
+from .control.rotating import waits
 from .control.scenarios import LoadError, Scenario, Scenarios
 
 
@@ -36,7 +36,11 @@ def describe(files: Sequence[str], given: Sequence[str]) -> dict[str, Any]:
         scenarios.open(environment, environment.create_local_runner())
     except LoadError as error:
         return {"error": str(error), "scenarios": {}}
-    return {"error": None, "scenarios": {file: _described(each) for file, each in scenarios.all.items()}}
+    described = {
+        file: {**_described(each), "rotates_not": scenarios.why_blocks(file)}
+        for file, each in scenarios.all.items()
+    }
+    return {"error": None, "scenarios": described}
 
 
 def _described(scenario: Scenario) -> dict[str, Any]:
@@ -44,7 +48,6 @@ def _described(scenario: Scenario) -> dict[str, Any]:
         "users": scenario.names,
         "engine": scenario.engine,
         "waits": any(map(waits, scenario.classes)),
-        "rotates_not": why_blocks(scenario.classes),
         "shapes": scenario.shapes,
         "weightless": [each.__name__ for each in scenario.weightless],
         "idle": [each.__name__ for each in scenario.classes if not each.tasks],

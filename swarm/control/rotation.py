@@ -26,7 +26,7 @@ from .cell import RAMP_PAUSE_S, CellFailed, LoadOptions, prepare_load, rate_of, 
 from .crew import Pending, crew_of
 from .meterreader import MeterReader
 from .process import emit
-from .rotating import Target, spread, why_blocks
+from .rotating import Target, spread
 from .rotor import BEGIN, DROP, SETTLE, packed, rotor_of
 from .scenarios import Scenarios
 from .workers import Workers
@@ -154,7 +154,7 @@ class Rotation:
     def prepare(self, scenarios: Scenarios, processes: int) -> None:
         """Put the users of all targets in place, here and in the workers. Raises CellFailed."""
         order, scenario = self._order, scenarios[self._order.scenario]
-        if reason := why_blocks(scenario.classes):
+        if reason := scenarios.why_blocks(order.scenario):
             raise CellFailed(reason)
         if order.users < processes:
             few = f"{order.users} users, {processes} processes"

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import locust
 from locust import User, events
 from locust.env import Environment
 from locust.event import EventHook
@@ -23,10 +24,15 @@ from locust.util.load_locustfile import load_locustfile
 
 from ..users.user import SwarmUser
 from ..users.user_code import UserCode, described
-from . import plugin
+from . import plugin, rotating
 from .options import OptionsError, call, leave_settings_aside, parse
 
 Listener = Callable[..., Any]
+
+OF_A_TEST: Final = ("test_start", "spawning_complete", "test_stopping", "test_stop")
+"""Events whose listeners want to know the host and the users of a test, as there is one for each server."""
+_NOT_USERS: Final = (Path(__file__).resolve().parents[1], Path(locust.__file__).resolve().parent)
+"""Packages whose listeners are none of the users'."""
 
 
 class LoadError(Exception):
@@ -105,6 +111,30 @@ class Scenarios:
             for user_class in scenario.classes:
                 if not issubclass(user_class, SwarmUser):
                     code.watch(user_class)
+
+    def why_blocks(self, file: str) -> str | None:
+        """Why the closed loops of a file are to be measured in blocks; None: they can rotate."""
+        if reason := rotating.why_blocks(self.all[file].classes):
+            return reason
+        for event in OF_A_TEST:
+            if (listener := self._listener(file, event)) is not None:
+                name = getattr(listener, "__qualname__", listener)
+                return (
+                    f"a rotation is one test of all servers, and {name} listens to {event} of each: "
+                    "measure it in blocks"
+                )
+        return None
+
+    def _listener(self, file: str, event: str) -> Listener | None:
+        """A listener to an event in a test of this file, also one of a module that it imports; None without."""
+        others = {_resolved(each) for each in self.all if each != file}
+        for listener in (*self.all[file].listeners.get(event, ()), *getattr(events, event)._handlers):
+            home = _home(listener)
+            if home is None or home in others:
+                continue
+            if not any(Path(home).resolve().is_relative_to(package) for package in _NOT_USERS):
+                return listener
+        return None
 
     def put(self, file: str, environment: Environment | None = None) -> None:
         """Put the scenario of a file in place for the next test, instead of what is in place now."""

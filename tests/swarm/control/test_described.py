@@ -65,8 +65,16 @@ def test_which_scenarios_can_rotate(described, write):
     ready = write("ready", f"{head}class Ready(SwarmUser):\n    wait_time = constant(0)\n{body}")
     unset = write("unset", f"{head}class Unset(SwarmUser):\n{body}")
     slow = write("lazy", f"{head}class Lazy(SwarmUser):\n    wait_time = between(1, 2)\n{body}")
-    told = described(ready, unset, slow, "locustfiles/index.py")["scenarios"]
-    assert [each["rotates_not"] is None for each in told.values()] == [True, True, False, True]
+    # A module of somebody's own is imported by one of them.
+    log_in = "from locust import events\n@events.{}.add_listener\ndef log_in(environment, **_): pass\n"
+    write("accounts", log_in.format("test_start"))
+    listens = write("listens", f"{log_in.format('test_stop')}{ready.read_text()}")
+    helped = write("helped", f"import accounts\n{ready.read_text()}")
+    told = described(ready, unset, slow, "locustfiles/index.py", listens)["scenarios"]
+    assert [each["rotates_not"] is None for each in told.values()] == [True, True, False, True, False]
+    why = told[str(listens)]["rotates_not"]
+    assert why.startswith("a rotation is one test of all servers, and log_in listens to test_stop of each")
+    assert "log_in listens to test_start" in described(helped)["scenarios"][str(helped)]["rotates_not"]
     assert "users without wait_time, which Lazy has: measure it in blocks" in told[str(slow)]["rotates_not"]
 
 
