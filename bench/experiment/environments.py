@@ -105,7 +105,7 @@ def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None
 
 
 def _why_no_workers(configuration: Configuration, plan: Plan) -> stacks.UnavailableError | None:
-    """That a variant's own number of workers is the plan's here, as its parent's is; ``None`` if it is not."""
+    """That a variant's own number of workers is the plan's, as its parent's is; ``None`` if it is not."""
     if configuration.workers != min(plan.workers or [0]):
         return None
     return stacks.UnavailableError(

@@ -126,9 +126,11 @@ class Scenarios:
         return None
 
     def _listener(self, file: str, event: str) -> Listener | None:
-        """A listener to an event in a test of this file, also one of a module that it imports; None without."""
+        """A listener to an event in a test of this file, or of a module that it imports; None without one."""
         others = {_resolved(each) for each in self.all if each != file}
-        for listener in (*self.all[file].listeners.get(event, ()), *getattr(events, event)._handlers):
+        own = self.all[file].listeners.get(event, [])
+        known: list[Listener] = [*own, *getattr(events, event)._handlers]
+        for listener in known:
             home = _home(listener)
             if home is None or home in others:
                 continue

@@ -9,7 +9,6 @@ import json
 
 from tests.compose.real.checkout import cells, reasons
 
-
 USERS = """
 from mistune import html  # noqa
 from locust import events
@@ -64,7 +63,9 @@ def test_the_example_is_measured(checkout, results, nothing_left):
     files = [path for path in results.rglob("*") if path.is_file()]
     assert not [path for path in files if b"hush-hush" in path.read_bytes()]
     (log,) = results.glob("*/generator.log")
-    begun = [line for line in log.read_text().splitlines() if line.startswith("begins acme http://127.0.0.1:")]
+    begun = [
+        line for line in log.read_text().splitlines() if line.startswith("begins acme http://127.0.0.1:")
+    ]
     assert len(begun) >= 2 and all(line.endswith(" 4") for line in begun)
     raised = [path for path in files if path.name == "locust_exceptions.csv"]
     assert len(raised) == 2 and all("LookupError: no accounts" in path.read_text() for path in raised)
