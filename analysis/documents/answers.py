@@ -41,8 +41,13 @@ _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"p99_ms": {"sleep": 50.0}},
     ),
     "the first, and memory counts, not speed": ("--first memory", {"first": "memory"}),
+    "the first, and what gets no more fixes may be used": ("--no-maintained", {"maintained": False}),
     "workers are replaced at a size in memory": ("--restart memory", {"restart": "memory"}),
     "no worker need be replaced: speed alone": ("--restart none", {"restart": "none"}),
+    "speed alone, of whatever age": (
+        "--restart none --no-maintained",
+        {"restart": "none", "maintained": False},
+    ),
     "speed alone; awaited I/O (`sleep`) counts three times as much as `index`, nothing else counts": (
         "--restart none --weights sleep=3,index=1",
         {"restart": "none", "weights": {"sleep": 3.0, "index": 1.0}},

@@ -163,6 +163,7 @@ class Known:
     """All that is known of a configuration: `recycle` as in the catalogue, `versions` of what served it.
 
     `entry` is the catalogue's of today, None where it has none that replaces workers in the same way.
+    `ended` says why its code gets no more fixes, None where it does.
     `startup_timeout_s` is how long somebody's own app may take to start, None for the suite's.
     `answers` is failed where no request of a run succeeded, else nothing is said of it.
     """
@@ -172,6 +173,7 @@ class Known:
     keep_alive_s: float | None = None
     backlog: int | None = None
     entry: Configuration | None = None
+    ended: str | None = None
     startup_timeout_s: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     served: tuple[Served, ...] = ()

@@ -28,7 +28,8 @@ FEW = 5
 def judge(known: Known, asked: Requirements) -> tuple[Judgement, ...]:
     """All questions; those about replaced workers only where workers are to be replaced.
 
-    Every configuration must answer at all; only one that does not is told so.
+    Every configuration must answer at all, and what it needs be maintained; only one for which that is not so
+    is told it.
     """
     return tuple(_judgements(known, asked))
 
@@ -55,6 +56,8 @@ def within(rate: Rate, recycles: int, limit: float, enough: int) -> Outcome:
 def _judgements(known: Known, asked: Requirements) -> Iterator[Judgement]:
     if known.answers.outcome == "failed":
         yield _told("answers", known.answers, required=True)
+    if known.ended is not None:
+        yield _told("maintained", Seen("failed", f"no: {known.ended}"), required=asked.maintained)
     if asked.restart != "none":
         yield _restart(known, asked)
         yield _process_manager(known, asked)

@@ -149,12 +149,14 @@ def _known(entry: Configuration, performance: Study | None, recycling: Study | N
     studies = list(dict.fromkeys(study for study in (performance, recycling) if study is not None))
     patience = [study.results.run.plan.get("startup_timeout_s") for study in studies]
     replaced = () if recycling is None else tuple(_recycled(recycling, entry.name))
+    of_today = _entry(entry, studies)
     return Known(
         name=entry.name,
         recycle=entry.recycle,
         keep_alive_s=entry.keep_alive_s,
         backlog=entry.backlog,
-        entry=_entry(entry, studies),
+        entry=of_today,
+        ended=None if of_today is None else of_today.ended,
         startup_timeout_s=max((limit for limit in patience if limit is not None), default=None),
         versions=_versions(studies, entry.stack),
         served=tuple(each for study in studies for each in _served(study, entry.name)),

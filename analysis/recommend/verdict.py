@@ -15,6 +15,7 @@ Decision = Literal["recommended", "tie", "none"]
 # What a requirement is called where people read its figure.
 LABELS = {
     "answers": "answers",
+    "maintained": "maintained",
     "restart": "restart",
     "process_manager": "process manager",
     "lost_per_1000": "lost although the handler ran",

@@ -20,25 +20,34 @@ class Figures:
     the generator, where it had two, they are compared in each.
     """
 
-    def __init__(self, loads: Sequence[pd.DataFrame], metric: str) -> None:
-        """`loads` has the cells of each, rows of the summary."""
+    def __init__(self, loads: Sequence[pd.DataFrame], metric: str, names: Sequence[str] = ()) -> None:
+        """`loads` has the cells of each, rows of the summary; `names` what each is called, or nothing."""
         columns = columns_of(pd.concat(loads), metric) if loads else []
+        self._names = names
         self._loads = [[_logarithms(load, column) for column in columns] for load in loads]
         self._fields: dict[tuple[int, ...], Field] = {}
 
     def compare(self, one: str, other: str) -> Ratio:
         """`one` over `other`, paired within the repeats that know both at every load; unknown without any."""
+        places = self._places(one, other)
+        return self._field(places).compare(one, other) if places else _NOTHING
+
+    def apart(self, one: str, other: str) -> tuple[tuple[str, Ratio], ...]:
+        """The same at each load by itself, by its name; none where it is one load, or has no name."""
+        places = self._places(one, other)
+        if len(places) < 2 or not self._names:
+            return ()
+        return tuple((self._names[place], self._field((place,)).compare(one, other)) for place in places)
+
+    def _places(self, one: str, other: str) -> tuple[int, ...]:
+        """The loads at which enough repeats know both."""
         known = {
             place: len(_both(frames, one, other))
             for place, frames in enumerate(self._loads)
             if all({one, other} <= set(frame.columns) for frame in frames)
         }
         most = max(known.values(), default=0)
-        if not most:
-            return _NOTHING
-        return self._field(tuple(place for place, count in known.items() if count >= ENOUGH * most)).compare(
-            one, other
-        )
+        return tuple(place for place, count in known.items() if most and count >= ENOUGH * most)
 
     def _field(self, places: tuple[int, ...]) -> Field:
         """The configurations by their figures over some loads."""

@@ -83,7 +83,8 @@ class Setting:
     """One measure of a variant, as `ratio` to its parent, and what that says of it alone.
 
     `expected` says whether the variant is expected to change it: its fate then decides what the setting is
-    worth. Where neither lost a request, or had replacements that overlap, there is no ratio (NaN).
+    worth. Where neither lost a request, or had replacements that overlap, there is no ratio (NaN). Where it
+    is over several loads, `loads` has that of each, by its scenario.
     """
 
     variant: str
@@ -92,6 +93,7 @@ class Setting:
     measure: Measure
     ratio: Ratio
     expected: bool
+    loads: tuple[tuple[str, Ratio], ...] = ()
 
     @property
     def fate(self) -> Fate:
@@ -124,7 +126,16 @@ class Setting:
         about = MEASURES[self.measure]
         if math.isnan(self.ratio.ratio):
             return f"{about.none} in {self.ratio.rounds:,} {about.occasions} or more"
-        return f"{times(self.ratio)} {about.what}"
+        return f"{self._times} {about.what}"
+
+    @property
+    def _times(self) -> str:
+        """The ratio; where loads certainly differ, those of the two ends: their mean is true of none."""
+        ends = sorted(self.loads, key=lambda load: load[1].ratio)
+        if not ends or not ends[0][1].high < ends[-1][1].low:
+            return times(self.ratio)
+        (least, low), (most, high) = ends[0], ends[-1]
+        return f"{times(low)} in {least} to {times(high)} in {most}"
 
 
 def times(ratio: Ratio) -> str:

@@ -13,6 +13,7 @@ from analysis.recycling import Recycling
 from analysis.settings.connections import Connections
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
+from analysis.words import counted
 from bench.model.plans.recycling import DEPLOYS
 from bench.model.plans.settings import COMBINED
 from bench.model.records.run import Variant
@@ -96,7 +97,15 @@ def _judged(known: _Known, name: str, facts: Variant) -> Judged:
         name,
         facts,
         tuple(
-            Setting(name, facts.of, facts.varies, measure, found[measure], about.expects in expects)
+            Setting(
+                name,
+                facts.of,
+                facts.varies,
+                measure,
+                found[measure],
+                about.expects in expects,
+                known.figures[measure].apart(name, facts.of) if measure in known.figures else (),
+            )
             for measure, about in MEASURES.items()
             if measure in found
         ),
@@ -124,11 +133,27 @@ def _figures(loads: Sequence[pd.DataFrame]) -> dict[Measure, Figures]:
     plain = [load for load in opened if (load["treatment"] == "none").all()]
     full = [load for each in closed if len(load := _full(each))]
     return {
-        "throughput": Figures(full, "throughput"),
-        "cpu_us": Figures(closed, "cpu_us"),
-        "p99": Figures(plain or opened, "schedule_p99_us"),
+        "throughput": Figures(full, "throughput", _names(full)),
+        "cpu_us": Figures(closed, "cpu_us", _names(closed)),
+        "p99": Figures(plain or opened, "schedule_p99_us", _names(plain or opened)),
         "pss_bytes": Figures(list(_weighed(closed or opened)), "pss_bytes"),
     }
+
+
+def _names(loads: Sequence[pd.DataFrame]) -> list[str]:
+    """What each load is called: by its scenario, where that tells them apart."""
+    of = [load.iloc[0] for load in loads]
+    short = [str(load["scenario"]) for load in of]
+    if len({*short}) == len(short):
+        return short
+    sizes = [
+        f"{load['rate_per_s']:,.0f}/s" if load["load_kind"] == "open" else counted(int(load["users"]), "user")
+        for load in of
+    ]
+    return [
+        f"{name} ({size}, {load['workers']} workers)"
+        for name, size, load in zip(short, sizes, of, strict=True)
+    ]
 
 
 def _sound(cells: pd.DataFrame) -> pd.DataFrame:

@@ -76,6 +76,15 @@ class Requirements(Table):
             "`respawn` with one worker",
         ),
     ] = True
+    maintained: Annotated[
+        bool,
+        About(
+            "Must what it needs still get fixes?",
+            "`false`: what gets no more fixes may be used as well",
+            "the catalogue does not say `ended`",
+            "it does",
+        ),
+    ] = True
     connections: Annotated[
         Literal["both", "keep-alive", "per-request"],
         About(
@@ -253,6 +262,7 @@ class Requirements(Table):
 
     def _texts(self) -> Iterator[str]:
         yield _RESTARTS[self.restart]
+        yield "what it needs still gets fixes" if self.maintained else "what gets no more fixes may be used"
         if self.restart != "none":
             yield from self._of_restarts()
         if self.memory_bounded:

@@ -106,6 +106,7 @@ class Configuration:
     least_workers: int | None = None
     sysctls: Mapping[str, int] = field(default_factory=dict)
     unix_argv: tuple[str, ...] = ()
+    ended: str | None = None
 
     def serving(self, workers: Number) -> int | Number:
         """How many workers it has in a run that asks for so many: its own number, where it states one."""
@@ -340,6 +341,7 @@ def _configuration(name: str, table: Table, stacks: Iterable[str]) -> Configurat
         startup_argv=table.command("startup_argv", _PATIENCE, required=False),
         reload=table.choice("reload", RELOADS, required=False),
         unix_argv=table.command("unix_argv", _UNIX, required=False),
+        ended=table.text("ended", required=False),
     )
     table.finish()
     if (configuration.recycle in _WITHOUT_ARGV) != (not configuration.recycle_argv):

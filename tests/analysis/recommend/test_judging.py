@@ -5,6 +5,7 @@ import pytest
 from analysis.recommend.judging import judge, overall, within
 from bench.model.requirements import Requirements
 from tests.analysis.recommend.builders import (
+    CATALOGUE,
     NO,
     YES,
     both,
@@ -84,6 +85,16 @@ def test_a_server_that_only_ends_needs_a_process_manager(workers, asked, outcome
     server = known("uvicorn", "respawn", recycled=cells)
     assert judged(server, "process_manager", process_manager=False, workers=asked).outcome == outcome
     assert judged(server, "process_manager", workers=asked).outcome is None
+
+
+def test_what_gets_no_more_fixes_fails_unless_that_is_said_not_to_matter():
+    old = known("gunicorn-sanic", ended=(why := CATALOGUE.get("gunicorn-sanic").ended))
+    assert why and overall(judge(old, Requirements())) == "failed"
+    found = judged(old, "maintained")
+    assert (found.outcome, found.figure, found.unwanted) == ("failed", f"no: {why}", False)
+    told = judged(old, "maintained", maintained=False)
+    assert (told.outcome, told.unwanted) == (None, True)
+    assert not [each for each in judge(known(), Requirements()) if each.requirement == "maintained"]
 
 
 def test_who_replaces_workers_itself_needs_no_process_manager():

@@ -1,6 +1,7 @@
 """What figures say of a setting, and what becomes of what people say of it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,19 @@ def judged(*measured, says="better", expects=("throughput",), **others):
         expects=list(expects),
     )
     return Judged("uvicorn-x", facts, measured, **others)
+
+
+def test_loads_that_differ_are_told_apart_as_their_mean_is_true_of_none():
+    loads = (
+        ("index-close", ratio(4.0, 6.0, 9.0)),
+        ("json", ratio(1.0, 1.3, 1.6)),
+        ("index", ratio(1.1, 1.2, 1.3)),
+    )
+    pooled = replace(setting("cpu_us", (1.5, 2.1, 2.9)), loads=loads)
+    assert pooled.text == (
+        "1.20x (1.10 to 1.30) in index to 6.00x (4.00 to 9.00) in index-close the CPU time per request"
+    )
+    assert replace(pooled, loads=loads[1:]).text == "2.10x (1.50 to 2.90) the CPU time per request"
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,9 @@ def test_several_loads_are_one_ratio(tmp_path):
     )
     ratio = ratios(found, "uvicorn-access-log")["throughput"]
     assert ratio.ratio == pytest.approx(70 / 105, rel=0.01) and ratio.rounds == 5
+    loads = {each.measure: dict(each.loads) for each in found.rows}
+    assert [*loads["throughput"]] == ["index", "json"] and not loads["pss_bytes"]
+    assert loads["throughput"]["json"].ratio == pytest.approx(70 / 105, rel=0.01)
 
 
 def test_both_manners_of_the_generator_must_agree(tmp_path):

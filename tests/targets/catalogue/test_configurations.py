@@ -75,6 +75,7 @@ def test_a_table_becomes_a_configuration(read, tmp_path):
         "output": "file",
         "sysctls": {},
         "unix_argv": (),
+        "ended": None,
     }
     assert catalogue.stacks["current"].pythons == ("3.11",)
     assert catalogue.stacks["current"].requirements == tmp_path / "current.txt"
