@@ -1,7 +1,8 @@
 /* Has programs believe that the clock was set: by the seconds (a double) at the head of the file FAULTS_CLOCK.
  *
  * For LD_PRELOAD. Only what is asked of CLOCK_REALTIME moves. Deadlines that the kernel keeps do not: programs
- * of the suite wait by CLOCK_MONOTONIC.
+ * of the suite wait by CLOCK_MONOTONIC. libfaketime 0.9.10 moves that as well unless told otherwise, and every
+ * wait of Python with a time-out hangs; it opens a file at each look, and leaves semaphores of what is killed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -163,8 +163,9 @@ def private(binaries: Path, run: Path, cpus: Sequence[int], network: Path | None
     """A server on a free port of 127.0.0.1, pinned to CPUs, with its data in a run's folder.
 
     Its settings are PostgreSQL's defaults, so that commits wait for the disk (fsync), but for the number of
-    connections. It is ended when the context is left, and by the kernel if the suite is killed. ``network``
-    is the namespace that it runs in, if not this process's own.
+    connections, and that what its processes share is in the folder: in /dev/shm it would outlive a server
+    that is killed. It is ended when the context is left, and by the kernel if the suite is killed.
+    ``network`` is the namespace that it runs in, if not this process's own.
 
     Raises:
         UserError: it cannot be made or does not start; with its last lines.
@@ -252,6 +253,7 @@ def _start(
             "port": port,
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
+            "dynamic_shared_memory_type": "mmap",
         }
         command = [str(binaries / "postgres"), "-D", str(folder / "data")]
         for name, value in settings.items():

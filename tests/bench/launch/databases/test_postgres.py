@@ -53,6 +53,8 @@ def test_it_serves_on_loopback_alone_with_the_defaults_and_leaves_nothing(tmp_pa
         settings = dict(ask(server.url, "SELECT name, setting FROM pg_settings"))
         assert {settings[name] for name in ("fsync", "synchronous_commit", "full_page_writes")} == {"on"}
         assert int(settings["max_connections"]) == 200
+        held = [file for each in processes for file in Path(f"/proc/{each.pid}/maps").read_text().split()]
+        assert not [file for file in held if file.startswith("/dev/shm")], "a killed one would leave it"
         folder = Path(settings["data_directory"]).parent
         assert server.failure() is None
         # The password is nowhere to be read.
