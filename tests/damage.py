@@ -6,6 +6,7 @@ Each damage is one draw of Hypothesis, so that what fails shrinks, and is the sa
 import json
 import os
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -97,7 +98,7 @@ def damaged_json(draw: st.DrawFn, content: bytes) -> bytes:
         if draw(st.integers(0, 4)) == 0 and isinstance(holder, dict):
             del holder[key]
         else:
-            holder[key] = draw(st.sampled_from(WRONG))
+            holder[key] = deepcopy(draw(st.sampled_from(WRONG)))  # it may be damaged in turn
     return json.dumps(document).encode()
 
 
