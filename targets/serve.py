@@ -106,7 +106,7 @@ def serve(options: argparse.Namespace) -> None:
 def _order(options: argparse.Namespace) -> Order:
     own = _own(options)
     try:
-        catalogue = load(options.catalogue)
+        catalogue = load(options.catalogue, only=options.name)
         configuration = catalogue.get(options.name)
         recycling = Recycling(options.max_requests, options.max_requests_jitter, options.max_rss)
         places = _places(options, configuration.tls)

@@ -272,15 +272,17 @@ def _fills(word: str, template: str) -> bool:
     return re.fullmatch(pattern, word) is not None
 
 
-def load(path: Path = CONFIGURATIONS) -> Catalogue:
+def load(path: Path = CONFIGURATIONS, only: str | None = None) -> Catalogue:
     """Read a catalogue; raises `ConfigurationError` naming the file, the table and the key.
 
     A file that has variants alone adds them to the catalogue that it names by `over`, else to the suite's.
+    Where `only` one configuration is asked for and has a table of its own in the file, variants, which take
+    most of the time, are not read.
     """
-    return _load(path, ())
+    return _load(path, (), only)
 
 
-def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
+def _load(path: Path, above: tuple[Path, ...], only: str | None = None) -> Catalogue:
     """Read a catalogue which the files `above` add variants to."""
     file = open_table(path)
     tables = file.tables("variant", required=False)
@@ -294,6 +296,8 @@ def _load(path: Path, above: tuple[Path, ...]) -> Catalogue:
         catalogue = replace(catalogue, files=(*catalogue.files, path))
     else:
         catalogue = _declared(file, path)
+        if only in catalogue.configurations:
+            return catalogue
     for name, table in tables.items():
         catalogue = _with_variant(catalogue, name, table)
     if not _is_suites(path):

@@ -13,6 +13,8 @@ import platform
 import sys
 import time
 from collections import deque
+from contextlib import suppress
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Iterator
@@ -107,7 +109,7 @@ def _described(parser: str | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "loop": type(asyncio.get_running_loop()).__module__.split(".")[0],
         "parser": parser,
-        "versions": dict(_versions()),
+        "versions": _versions(),
     }
 
 
@@ -153,9 +155,10 @@ def _neighbours(found: object) -> Iterator[object]:
             yield getattr(found, slot, None)
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=None)  # it takes milliseconds to look for them
+def _versions() -> dict[str, str]:
+    found = {}
     for package in PACKAGES:
-        try:
-            yield package, metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found

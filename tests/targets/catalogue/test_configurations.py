@@ -235,6 +235,14 @@ def test_who_can_spread_its_restarts():
     assert takers == set(CATALOGUE.declared) - {"sanic-single", "granian", "hypercorn"}
 
 
+def test_who_wants_one_configuration_is_spared_the_variants():
+    """Serve, which is started more often than anything else."""
+    one = load(only="uvicorn")
+    assert one.get("uvicorn") == CATALOGUE.get("uvicorn") and one.configurations == CATALOGUE.declared
+    variant = next(name for name, entry in CATALOGUE.configurations.items() if entry.variant is not None)
+    assert load(only=variant) == load(only="nothing") == CATALOGUE
+
+
 def test_a_missing_catalogue_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"nowhere.toml: No such file"):
         load(tmp_path / "nowhere.toml")
