@@ -1,9 +1,9 @@
 """A run of known servers, as the analysis sees it, beside the books that the servers kept."""
 
 import io
+import shlex
 import subprocess
 from functools import cached_property
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.console import Console
 from analysis.study import study
 from bench.experiment import run as experiment
 from bench.experiment.run import Request
+from tests.bench.commands import start_run
 from tests.recycling.recycler import read_books
 from tests.targets.conftest import PROJECT
 
@@ -28,13 +29,17 @@ def measured(results, plan):
     return Measured(result.folder, said.getvalue(), 1 if result.outcome.failed else 0)
 
 
-def made(results, command):
-    """What a command makes of a plan in a folder of results of its own."""
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    output = done.stdout + done.stderr
-    folders = list(Path(results).glob("*/run.json"))
+def made(results, *words):
+    """The run that a command of make begins, in a folder of results of its own, but for the ceilings."""
+    command = ["make", "--no-print-directory", "--dry-run", *words, f"RESULTS={results}"]
+    told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    asked = shlex.split(told.splitlines()[-1])
+    assert asked[1:4] == ["-m", "bench", "run"], told
+    run = start_run(asked[4:])
+    output, _ = run.communicate()
+    folders = list(results.glob("*/run.json"))
     assert len(folders) == 1, output
-    return Measured(folders[0].parent, output, done.returncode)
+    return Measured(folders[0].parent, output, run.returncode)
 
 
 class Measured:

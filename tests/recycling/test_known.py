@@ -9,7 +9,7 @@ import pytest
 from tests.recycling.conftest import HERE
 from tests.recycling.measured import EDGE_S, measured
 
-N, JITTER, STALL_S = 200, 40, 0.3
+N, JITTER, STALL_S = 100, 20, 0.3
 RECYCLES = ["honest", "jittered", "lossy", "stalling", "respawned"]
 BROKEN = ["early", "dies-at-once", "changing-pid", "exits", "answers-500", "leaks-workers"]
 
@@ -41,7 +41,7 @@ def test_a_false_positive_is_refused(run, name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("early", "40"),
+        ("early", "20"),
         ("dies-at-once", "1"),
         ("exits", "ended"),
         ("answers-500", "5xx"),

@@ -5,7 +5,7 @@ import pytest
 from tests.recycling.conftest import HERE
 from tests.recycling.measured import measured
 
-N = 100
+N = 50
 
 
 @pytest.fixture(scope="module")

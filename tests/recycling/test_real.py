@@ -12,7 +12,7 @@ N, RECYCLED = 100, ["sanic", "uvicorn", "gunicorn-uvicorn"]
 def run(tmp_path_factory):
     """The smallest plan of recycling, by the command of the README."""
     folder = tmp_path_factory.mktemp("real")
-    return made(folder, ["make", "recycle", "PLAN=recycle-smoke", f"RESULTS={folder}"])
+    return made(folder, "recycle", "PLAN=recycle-smoke")
 
 
 def test_every_cell_is_finished_and_every_configuration_has_its_row(run):
