@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 
 from tests.patience import LONG_S
@@ -16,14 +17,15 @@ class Tally:
     lost: dict = field(default_factory=dict)
 
 
-def closed_loop(port, path, clients, requests, keep_alive=True):
-    """Send `requests` in all from so many threads; returns the `Tally`."""
+def closed_loop(port, path, clients, requests, keep_alive=True, pause_s=0.0):
+    """Send `requests` in all from so many threads, which pause after each; returns the `Tally`."""
     tally = Tally()
     ids = iter(range(requests))  # next() on it is atomic
 
     def client():
         connection = None
         for number in ids:
+            time.sleep(pause_s)
             try:
                 if connection is None or closed_while_idle(connection):
                     connection = socket.create_connection(("127.0.0.1", port), timeout=LONG_S)

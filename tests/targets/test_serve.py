@@ -38,14 +38,22 @@ MANAGED = [
 ]
 # Those of MANAGED are the first of both lists, by which pytest knows that their tests share a server.
 METERED = [*MANAGED, *(param for param in ALL if param not in MANAGED)]
-RECYCLING = [param for param in ALL if CATALOGUE.get(param.values[0]).recycle in COUNTING]
+# One of each program, whose manager is killed; the others are asked to end. So are these in test_unix.py.
+KILLED = ("sanic", "uvicorn", "gunicorn-uvicorn", "granian", "hypercorn")
+# Of these tests/recycling/test_real.py sees each request.
+TRACED = ("sanic", "uvicorn", "gunicorn-uvicorn")
+RECYCLING = [
+    param
+    for param in ALL
+    if CATALOGUE.get(param.values[0]).recycle in COUNTING and param.values[0] not in TRACED
+]
 
 
 @pytest.fixture(scope="module")
 def metered(request, tmp_path_factory):
     """A server of each configuration, looked at often, with as many workers as it may have up to two.
 
-    The tests that share it come in this order: a worker of it is killed, and then it is ended.
+    The tests that share it come in this order: a worker of it is killed, and then it ends.
     """
     # Settings in the environment must not change what a configuration states.
     foreign = {
@@ -129,8 +137,17 @@ def test_how_a_worker_of_the_manager_ended_is_noted(metered):
 
 
 @pytest.mark.parametrize("metered", METERED, indirect=True, scope="module")
-def test_it_ends_when_it_is_asked_to(metered):
-    assert metered.end() == (0, "")
+def test_it_ends_when_it_is_asked_to_or_dies(metered):
+    if metered.name in KILLED:
+        os.kill(metered.server["pid"], signal.SIGKILL)
+        status, stderr = metered.wait()
+        assert status == 5
+        assert f"{metered.name} ended by itself with status -9" in stderr
+        assert "Traceback" not in stderr
+        died = {row["pid"]: row["exit_status"] for row in metered.events("died")}
+        assert died[str(metered.server["pid"])] == "-9"
+    else:
+        assert metered.end() == (0, "")
     pids = metered.pids()
     assert not [pid for pid in pids if alive(pid)]
     assert pids_of(metered.events("died")) == pids
@@ -188,25 +205,15 @@ def test_workers_are_recycled(serve, name):
     assert served.end() == (0, "")
 
 
-@pytest.mark.parametrize("name", ["sanic", "uvicorn", "gunicorn-uvicorn", "granian", "hypercorn"])
-def test_a_server_that_dies_while_serving_is_reported(serve, name):
-    served = serve(name, "--workers", "2").wait_ready()
-    pids = served.pids()
-    os.kill(served.server["pid"], signal.SIGKILL)
-    status, stderr = served.wait()
-    assert status == 5
-    assert f"{name} ended by itself with status -9" in stderr
-    assert "Traceback" not in stderr
-    assert not [pid for pid in pids if alive(pid)]
-    died = {row["pid"]: row["exit_status"] for row in served.events("died")}
-    assert died[str(served.server["pid"])] == "-9"
-    assert {int(pid) for pid in died} == pids
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["SIGINT", "SIGHUP"])
-@pytest.mark.parametrize("name", ["sanic-single", "gunicorn-asgi", "granian", "hypercorn"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        *((name, signal.SIGINT) for name in ("sanic-single", "gunicorn-asgi", "granian", "hypercorn")),
+        ("gunicorn-asgi", signal.SIGHUP),
+    ],
+)
 def test_other_signals_end_it_as_well(serve, name, number):
-    """SIGHUP comes when the terminal is closed; passed on, it would make gunicorn reload."""
+    """SIGHUP comes when a terminal is closed, and is passed on as SIGTERM: it would make gunicorn reload."""
     served = serve(name, "--grace-period", "60").wait_ready()
     pids = served.pids()
     assert served.end(number) == (0, "")

@@ -70,7 +70,10 @@ def test_a_server_listens_on_a_socket_where_a_killed_one_has_left_its_own(name, 
         if each.pid in served.pids() and each.status == psutil.CONN_LISTEN
     ]
     assert listening == []
-    assert served.end() == (0, "") and not any(alive(pid) for pid in served.pids())
+    assert served.end() == (0, "")
+    pids = served.pids()
+    assert not [pid for pid in pids if alive(pid)]
+    assert {int(row["pid"]) for row in served.events("died")} == pids
 
 
 def test_one_that_is_started_again_takes_the_socket_of_its_predecessor(serve, path):
