@@ -14,6 +14,8 @@ from tests.patience import LONG_S
 
 LIGHT = ROOT / "tests" / "bench" / "light.toml"
 """The catalogue of servers that start in no time."""
+LIGHTLY = {"catalogue": str(LIGHT), "locustfiles": str(ROOT / "bench/studies/self_check/known/locustfiles")}
+"""Keys of a plan of such servers, whose scenario is `answer`."""
 
 
 def told(*arguments):

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch.proxy import installed
-from bench.model.files import ROOT
 from tests import plans
-from tests.bench.commands import LIGHT, start_run
+from tests.bench.commands import LIGHTLY, start_run
 from tests.bench.launch.remote.wire import why_not
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
 from tests.faults.places import Where, contained, here, steered, wired
@@ -28,11 +27,7 @@ users = 4
 """
 _OPENED = _OPEN.format(scenario="index")
 # Servers that start in no time, and what they answer.
-_LIGHT = {
-    "catalogue": str(LIGHT),
-    "locustfiles": str(ROOT / "bench/studies/self_check/known/locustfiles"),
-    "loads": _OPEN.format(scenario="answer"),
-}
+_LIGHT = {**LIGHTLY, "loads": _OPEN.format(scenario="answer")}
 _ROTATED = """
 [rotation]
 sittings = 2

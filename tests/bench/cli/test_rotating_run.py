@@ -10,12 +10,13 @@ import pytest
 
 from analysis.reading.results import damage
 from bench.experiment import run as experiment
+from bench.model.files import ROOT
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.columns import FILES
 from bench.model.records.run import Run
 from tests import plans
-from tests.bench.commands import start_run, told
+from tests.bench.commands import LIGHTLY, start_run, told
 from tests.patience import LONG_S, wait_until
 
 TINY = plans.tiny(
@@ -24,9 +25,9 @@ TINY = plans.tiny(
     loads=f"""
 [rotation]
 sittings = 2
-load_s = 0.4
-settle_s = 0.2
-slice_s = 0.1
+load_s = 0.2
+settle_s = 0.1
+slice_s = 0.05
 {plans.INDEX}
 [[scenarios.index.open]]
 rates_per_s = [50]
@@ -37,6 +38,23 @@ users = [2]
 """,
 )
 NAMES = ("sanic-single", "uvicorn", "sanic-single-again")
+# Servers that start in no time, and leave users waiting.
+WAITING = plans.tiny(
+    "known-fixed",
+    "known-bimodal",
+    loads="""
+[rotation]
+sittings = 3
+load_s = 0.4
+settle_s = 0.2
+slice_s = 0.1
+
+[scenarios.answer]
+users = [4]
+""",
+    **LIGHTLY | {"catalogue": str(ROOT / "bench/studies/self_check/known/configurations.toml")},
+)
+WAITING_NAMES = ("known-fixed", "known-bimodal", "known-fixed-again")
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +63,15 @@ def _without_ceilings(monkeypatch):
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "processes"]
+def asked(tmp_path):
+    """Makes the options of a run of a plan."""
+
+    def words(plan):
+        path = tmp_path / "tiny.toml"
+        path.write_text(plan)
+        return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "processes"]
+
+    return words
 
 
 def rows(path):
@@ -56,8 +79,8 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
-def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
-    done = told("run", *tiny)
+def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, asked):
+    done = told("run", *asked(TINY))
     assert done.exit_code == 0, done.output
     assert "note: the closed loops of mixed are measured in blocks" in done.output
     (folder,) = (tmp_path / "results").iterdir()
@@ -80,7 +103,7 @@ def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
     for path in rotated:
         cell, measured = cells[path], cells[path].measured
         assert cell.status == "finished" and sorted(cell.rotation.targets) == sorted(NAMES)
-        assert (cell.rotation.slice_s, cell.rotation.manners) == (0.1, manners)
+        assert (cell.rotation.slice_s, cell.rotation.manners) == (0.05, manners)
         slices = rows(folder / path / "slices.csv")
         assert list(slices[0]) == list(FILES["slices"].types)
         # On a busy machine a slice may not begin before its window does: it is left out.
@@ -101,9 +124,9 @@ def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, tiny):
     assert (folder / "report" / "report.html").stat().st_size > 0
 
 
-def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny):
-    results = tmp_path / "results"
-    run = start_run([*tiny, "--sittings", "4"])
+def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, asked):
+    results, words = tmp_path / "results", asked(WAITING)
+    run = start_run(words)
 
     def second_loads():
         assert run.poll() is None
@@ -122,13 +145,14 @@ def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny
     before = schema.read(folder / "run.json", Run)
     assert (before.status, before.rotation.sittings, before.rotation.stopped) == ("interrupted", 1, None)
 
-    again = told("run", *tiny, "--sittings", "4", "--no-report")
+    again = told("run", *words, "--no-report")
     assert again.exit_code == 0 and f"going on with {folder.name}" in again.output, again.output
     after = schema.read(folder / "run.json", Run)
-    assert (after.status, after.rotation.sittings) == ("finished", 4)
+    assert (after.status, after.rotation.sittings) == ("finished", 3)
     assert after.rotation.seconds > before.rotation.seconds
     assert all(path.read_text() == text for path, text in first.items())
-    assert {path.parent.name for path in folder.glob("*/index/c4-w1/*/cell.json")} == {"r1", "r2", "r3", "r4"}
+    repeats = {path.parent.name for path in folder.glob("*/answer/c4-w1/*/cell.json")}
+    assert repeats == {"r1", "r2", "r3"}
     resumed = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
     assert "nothing is left to measure" in resumed.output
     _measured_again_once_damaged(results, folder)
@@ -136,30 +160,28 @@ def test_an_interrupted_rotation_keeps_whole_sittings_and_goes_on(tmp_path, tiny
 
 def _measured_again_once_damaged(results, folder):
     """A sitting with a damaged cell is measured again as a whole, and what was there is kept."""
-    damaged = folder / "uvicorn/index/c4-w1/r2/slices.csv"
+    damaged = folder / "known-bimodal/answer/c4-w1/r2/slices.csv"
     damaged.write_text(damaged.read_text().replace(",", ";", 1))
     whole = {path: path.read_bytes() for path in folder.glob("*/*/*/*/cell.json")}
     again = told("run", "--results", str(results), "--resume", folder.name, "--no-report")
     assert again.exit_code == 0, again.output
     assert "measured again: 1 damaged cell and 2 of the same sittings or searches, now in" in again.output
-    assert "uvicorn/index/c4-w1/r2/slices.csv" in again.output
+    assert "known-bimodal/answer/c4-w1/r2/slices.csv" in again.output
     after = {path: path.read_bytes() for path in folder.glob("*/*/*/*/cell.json")}
     changed = {path.parent for path in whole if after[path] != whole[path]}
-    assert changed == {folder / f"{name}/index/c4-w1/r2" for name in NAMES}
+    assert changed == {folder / f"{name}/answer/c4-w1/r2" for name in WAITING_NAMES}
     assert {path.parent for path in folder.glob("damaged/*/*/*/*/cell.json")} == {
-        folder / "damaged" / f"{name}/index/c4-w1/r2" for name in NAMES
+        folder / "damaged" / f"{name}/answer/c4-w1/r2" for name in WAITING_NAMES
     }
     assert not damage(folder).cells
 
 
-def test_blocks_are_measured_where_that_is_asked(tmp_path, tiny):
-    done = told(
-        "run", *tiny, "--blocks", "--configurations", "uvicorn", "--scenarios", "index", "--no-report"
-    )
+def test_blocks_are_measured_where_that_is_asked(tmp_path, asked):
+    done = told("run", *asked(WAITING), "--blocks", "--configurations", "known-fixed", "--no-report")
     assert done.exit_code == 0, done.output
     assert "note: closed loops are measured in blocks, not in a rotation: as asked (--blocks)" in done.output
     (folder,) = (tmp_path / "results").iterdir()
     run = schema.read(folder / "run.json", Run)
     assert (run.rotation.stopped, run.rotation.reason) == ("blocks", "as asked (--blocks)")
     cells = [schema.read(path, Cell) for path in folder.glob("*/*/*/*/cell.json")]
-    assert len(cells) == run.cells_planned == 4 and not [cell for cell in cells if cell.rotation]
+    assert len(cells) == run.cells_planned == 3 and not [cell for cell in cells if cell.rotation]

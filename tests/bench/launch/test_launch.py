@@ -26,6 +26,11 @@ def sanic(catalogue):
 
 
 @pytest.fixture
+def one(light):
+    return light.get("one")
+
+
+@pytest.fixture
 def broken(tmp_path):
     """An environment whose interpreter does what a shell script says instead of targets.serve."""
 
@@ -38,20 +43,20 @@ def broken(tmp_path):
     return make
 
 
-def test_a_server_is_ready_pinned_and_gone_afterwards(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(sanic, 1, tmp_path / "m", [0])
-        assert server.facts["configuration"] == "sanic-single" and server.failure() is None
+def test_a_server_is_ready_pinned_and_gone_afterwards(tmp_path, lightly, one):
+    with lightly() as launcher:
+        server = launcher.start(one, 1, tmp_path / "m", [0])
+        assert server.facts["configuration"] == "one" and server.failure() is None
         tree = [psutil.Process(server.process.child.pid), psutil.Process(server.facts["pid"])]
         assert [process.cpu_affinity() for process in tree] == [[0], [0]]
     assert gone(tree)
 
 
-def test_the_next_server_starts_while_the_last_one_stops(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        first = launcher.start(sanic, 1, tmp_path / "1", [0])
+def test_the_next_server_starts_while_the_last_one_stops(tmp_path, lightly, one):
+    with lightly() as launcher:
+        first = launcher.start(one, 1, tmp_path / "1", [0])
         launcher.stop(first)
-        second = launcher.start(sanic, 1, tmp_path / "2", [0])
+        second = launcher.start(one, 1, tmp_path / "2", [0])
         assert second.url != first.url
         launcher.settle()
         assert first.process.poll() == 0 and second.failure() is None
@@ -68,9 +73,9 @@ def test_serve_is_told_how_to_run_a_server(tmp_path, current, catalogue):
         assert {option: serve[serve.index(option) + 1] for option in told} == told
 
 
-def test_ordinary_servers_are_run_as_ever(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+def test_ordinary_servers_are_run_as_ever(tmp_path, lightly, one):
+    with lightly() as launcher:
+        server = launcher.start(one, 1, tmp_path / "m", [0])
         serve = psutil.Process(server.process.child.pid).cmdline()
         assert serve[serve.index("--sample-interval") + 1] == "0.2"
         assert not {"--max-requests", "--memory-interval", "--grace-period", "--log-requests"} & set(serve)
@@ -86,9 +91,9 @@ def test_a_server_that_may_take_its_time_to_end_is_given_it(tmp_path, current, s
         assert server.asked_to_end and server.ending().exit_status == 0
 
 
-def test_how_a_server_ended(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+def test_how_a_server_ended(tmp_path, lightly, one):
+    with lightly() as launcher:
+        server = launcher.start(one, 1, tmp_path / "m", [0])
         assert server.running and server.ending() is None and not server.asked_to_end
         before = time.time()
         os.kill(server.facts["pid"], signal.SIGKILL)
@@ -98,38 +103,38 @@ def test_how_a_server_ended(tmp_path, current, sanic):
         assert not server.running and not server.asked_to_end
 
 
-def test_a_serve_that_was_killed_tells_no_ending(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+def test_a_serve_that_was_killed_tells_no_ending(tmp_path, lightly, one):
+    with lightly() as launcher:
+        server = launcher.start(one, 1, tmp_path / "m", [0])
         server.process.child.kill()
         server.process.child.wait(LONG_S)
         assert server.ending() is None and "SIGKILL" in server.failure()
 
 
-def test_a_server_that_ends_by_itself_says_why(tmp_path, current, sanic):
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(sanic, 1, tmp_path / "m", [0])
+def test_a_server_that_ends_by_itself_says_why(tmp_path, lightly, one):
+    with lightly() as launcher:
+        server = launcher.start(one, 1, tmp_path / "m", [0])
         os.kill(server.facts["pid"], signal.SIGKILL)
         server.process.child.wait(LONG_S)
         (server.directory / "server.log").write_text("it was\nthe butler\n")
         assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
 
-def test_a_port_in_use_is_an_error_when_given_and_avoided_when_not(tmp_path, current, sanic, monkeypatch):
+def test_a_port_in_use_is_an_error_when_given_and_avoided_when_not(tmp_path, lightly, one, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with (
-            Processes(port=port).open({"current": current}, tmp_path, print) as launcher,
+            lightly(port=port) as launcher,
             pytest.raises(UserError, match=f"port {port} is in use"),
         ):
-            launcher.start(sanic, 1, tmp_path / "given", [0])
+            launcher.start(one, 1, tmp_path / "given", [0])
         free = launch_processes.free_port
         ports = iter([port, free()])
         monkeypatch.setattr(launch_processes, "free_port", lambda: next(ports))
-        with Processes().open({"current": current}, tmp_path, print) as launcher:
-            server = launcher.start(sanic, 1, tmp_path / "chosen", [0])
+        with lightly() as launcher:
+            server = launcher.start(one, 1, tmp_path / "chosen", [0])
             assert not server.url.endswith(f":{port}")
 
 

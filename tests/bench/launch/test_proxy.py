@@ -267,10 +267,10 @@ def test_one_that_passes_nothing_on_is_given_up(program, before, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [needing("nginx")])
-def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, current, catalogue, tmp_path):
+def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, lightly, light, tmp_path):
     options = Options(proxy=found(kind, make_plan))
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        server = launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0], options)
+    with lightly() as launcher:
+        server = launcher.start(light.get("one"), 1, tmp_path / "m", [0], options)
         assert server.url == server.front.url != server.facts["url"] and server.failure() is None
         tree = [psutil.Process(server.front.program.child.pid), psutil.Process(server.process.child.pid)]
         os.kill(server.facts["pid"], signal.SIGKILL)
@@ -278,7 +278,7 @@ def test_a_server_is_ready_behind_it_and_neither_is_left(kind, make_plan, curren
         assert server.front.failure() is None, "it stays until its server is gone"
         launcher.settle()
         assert gone(tree[:1])
-        another = launcher.start(catalogue.get("sanic-single"), 1, tmp_path / "n", [0], options)
+        another = launcher.start(light.get("one"), 1, tmp_path / "n", [0], options)
         another.front.end()
         assert another.failure().startswith("nginx ended by itself") and another.running
         tree += [psutil.Process(another.process.child.pid)]

@@ -17,20 +17,18 @@ from tests.ports import free_port
 
 
 @pytest.fixture
-def requests(tmp_path, catalogue, entries):
-    """Makes what `start_all` is told; a name that the catalogue lacks is a server that does not start."""
+def requests(tmp_path, catalogue, light, entries):
+    """Makes what `start_all` is told; a name that no catalogue has is a server that does not start."""
+    known = {**light.configurations, **catalogue.configurations}
 
     def make(*names, workers=1):
-        found = [
-            catalogue.configurations[name] if name in catalogue.configurations else entries(name)[name]
-            for name in names
-        ]
+        found = [known[name] if name in known else entries(name)[name] for name in names]
         return [ServerRequest(each, workers, tmp_path / f"{place}", (0,)) for place, each in enumerate(found)]
 
     return make
 
 
-def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, current, requests, monkeypatch):
+def test_servers_start_together_and_one_that_fails_disturbs_none(lightly, requests, monkeypatch):
     begun, pending = [], []
 
     def begin(launcher, attempt, begin=Processes._begin):
@@ -40,13 +38,13 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, curre
 
     monkeypatch.setattr(Processes, "_begin", begin)
     monkeypatch.setattr(serving, "_STARTING_AT_ONCE", 2)
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        wanted = requests("sanic-single", "nobody", "uvicorn", "uvicorn")
+    with lightly() as launcher:
+        wanted = requests("one", "nobody", "two", "two")
         first, failed, *others = launcher.start_all(wanted)
         assert isinstance(failed, ServerError) and "nobody did not start" in str(failed)
         assert not any(isinstance(each, ServerError) for each in (first, *others)), (first, *others)
         served = [server.facts["configuration"] for server in (first, *others)]
-        assert served == ["sanic-single", "uvicorn", "uvicorn"]
+        assert served == ["one", "two", "two"]
         assert len({server.url for server in (first, *others)}) == 3
         assert max(pending) == 2, "no more start at once than the limit says"
         for server in (first, *others):
@@ -55,19 +53,19 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(tmp_path, curre
         assert all(server.asked_to_end for server in (first, *others))
 
 
-def test_ports_do_not_collide(tmp_path, current, requests, monkeypatch):
+def test_ports_do_not_collide(lightly, requests, monkeypatch):
     free = local.free_port()
     ports = iter([free, free, free, local.free_port()])
     monkeypatch.setattr(local, "free_port", lambda: next(ports))
-    with Processes().open({"current": current}, tmp_path, print) as launcher:
-        one, other = launcher.start_all(requests("sanic-single", "sanic-single"))
+    with lightly() as launcher:
+        one, other = launcher.start_all(requests("one", "one"))
         assert one.url.endswith(f":{free}") and not other.url.endswith(f":{free}")
 
 
-def test_a_given_port_is_that_of_the_first(tmp_path, current, requests):
+def test_a_given_port_is_that_of_the_first(lightly, requests):
     port = free_port()
-    with Processes(port=port).open({"current": current}, tmp_path, print) as launcher:
-        one, other = launcher.start_all(requests("sanic-single", "sanic-single"))
+    with lightly(port=port) as launcher:
+        one, other = launcher.start_all(requests("one", "one"))
         assert one.url.endswith(f":{port}") and other.url.endswith(f":{port + 1}")
 
 
