@@ -53,8 +53,8 @@ TINY = plans.tiny(
     loads=f"""
 [rotation]
 sittings = 2
-load_s = 0.4
-settle_s = 0.2
+load_s = 0.2
+settle_s = 0.1
 slice_s = 0.05
 
 [connections]
@@ -69,44 +69,65 @@ users = 4
 )
 
 
-@pytest.fixture(autouse=True)
-def _without_ceilings(monkeypatch):
-    monkeypatch.setattr(experiment, "kept_or_measured", lambda *_: [])
+@pytest.fixture(autouse=True, scope="module")
+def _without_ceilings():
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(experiment, "kept_or_measured", lambda *_: [])
+        yield
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    (tmp_path / "variants.toml").write_text(VARIANTS)
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    return ["--plan", str(path), "--results", str(tmp_path / "results"), "--launcher", "processes"]
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The folder of the plan and of its variants."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "variants.toml").write_text(VARIANTS)
+    (folder / "tiny.toml").write_text(TINY)
+    return folder
 
 
-@pytest.fixture
-def worth(monkeypatch):
-    """Has some variants found worth it, whatever was measured."""
+def tiny(files, results):
+    """Options of the plan, with its results in a folder."""
+    return ["--plan", str(files / "tiny.toml"), "--results", str(results), "--launcher", "processes"]
+
+
+def find_worth(changed, *names):
+    """Have these variants found worth it, whatever was measured; returns what is asked for first, so far."""
     from analysis.settings import Settings
 
     asked = []
 
-    def found(*names):
-        monkeypatch.setattr(
-            Settings, "worth", lambda _self, _parent, first=None: asked.append(first) or list(names)
-        )
-        return asked
+    def worth(_self, _parent, first=None):
+        asked.append(first)
+        return list(names)
 
-    return found
+    changed.setattr(Settings, "worth", worth)
+    return asked
+
+
+@pytest.fixture(scope="module")
+def both(files):
+    """A run, and the second one of what is found worth it: their folders, and what was said."""
+    with pytest.MonkeyPatch.context() as changed:
+        find_worth(changed, "few-waiting", "without-line")
+        done = told("settings", *tiny(files, files / "results"))
+    assert done.exit_code == 0, done.output
+    (folder,) = (files / "results").iterdir()
+    (other,) = results.runs(folder / "combined")
+    return folder, other, done.output
+
+
+def again(folder, *more):
+    """Give the command again, for a run that is over."""
+    words = ["--results", str(folder.parent), "--resume", folder.name, "--no-report", *more]
+    return told("settings", *words)
 
 
 def cells(folder):
     return {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/*/*/cell.json")}
 
 
-def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, tiny, worth):
-    worth("few-waiting", "without-line")
-    done = told("settings", *tiny)
-    assert done.exit_code == 0, done.output
-    (folder,) = (tmp_path / "results").iterdir()
+def test_each_variant_is_measured_beside_the_parent(both):
+    folder, _, _ = both
     rotated = ("uvicorn", "without-line", "few-waiting", "three-workers", "uvicorn-again")
     assert cells(folder) == {
         *(f"{name}/index/c4-w1/r{sitting}" for name in rotated for sitting in (1, 2)),
@@ -128,54 +149,59 @@ def test_each_variant_and_then_all_that_is_worth_it_beside_the_parent(tmp_path, 
     assert several.server.cpus == run.cpu_split.server[:number]
     said = [each.variant.change for each in run.configurations if each.name == "three-workers"]
     assert said[0].startswith(f"workers 2*cpus+1 = {number} on ")
-    (other,) = results.runs(folder / "combined")
-    both = ("uvicorn", "uvicorn-combined")
+
+
+def test_then_all_that_is_worth_it_is_measured_beside_the_parent(both):
+    folder, other, output = both
+    names = ("uvicorn", "uvicorn-combined")
     assert cells(other) == {
         *(
             f"{name}/index/c4-w1/r{sitting}"
-            for name in (*both, "uvicorn-default", "uvicorn-again")
+            for name in (*names, "uvicorn-default", "uvicorn-again")
             for sitting in (1, 2)
         ),
-        *(f"{name}/index/o50-constant-w1/r1" for name in both),
+        *(f"{name}/index/o50-constant-w1/r1" for name in names),
     }
     command = schema.read(other / "uvicorn-combined/index/c4-w1/r1/cell.json", Cell).server.command
     assert "--no-access-log" not in command and command[command.index("--backlog") + 1] == "100"
-    assert "All that is worth it, together, beside the configuration as it is" in done.output
-    assert "uvicorn (without --no-access-log, --backlog 100)" in done.output
-    assert (
-        "The whole gain: uvicorn-combined has " in done.output
-        and "of uvicorn-default, the plain" in done.output
-    )
+    assert "All that is worth it, together, beside the configuration as it is" in output
+    assert "uvicorn (without --no-access-log, --backlog 100)" in output
+    assert "The whole gain: uvicorn-combined has " in output and "of uvicorn-default, the plain" in output
     assert "\nfew-waiting,uvicorn," in (folder / "report" / "settings.csv").read_text()
     assert f'href="../combined/{other.name}/"' in (folder / "report" / "report.html").read_text()
-    # What is there is not measured again.
-    again = told("settings", "--results", str(tmp_path / "results"), "--resume", folder.name, "--no-report")
-    assert again.exit_code == 0 and "nothing is left to measure" in again.output, again.output
-    assert results.runs(folder / "combined") == [other]
     # The latest run of these results is the first one.
-    assert results.find(tmp_path / "results", None) == folder
+    assert results.find(folder.parent, None) == folder
 
 
-def test_where_nothing_is_worth_it_there_is_no_second_run(tmp_path, tiny, worth):
-    asked = worth()
-    few = ["--configurations", "without-line", "--sittings", "1", "--no-report", "--first", "memory"]
-    done = told("settings", *tiny, *few)
+def test_what_is_there_is_not_measured_again(both, monkeypatch):
+    folder, other, _ = both
+    find_worth(monkeypatch, "few-waiting", "without-line")
+    done = again(folder)
+    assert done.exit_code == 0 and "nothing is left to measure" in done.output, done.output
+    assert results.runs(folder / "combined") == [other]
+
+
+def test_where_nothing_is_worth_it_there_is_no_second_run(both, monkeypatch):
+    folder, other, _ = both
+    asked = find_worth(monkeypatch)
+    done = again(folder, "--first", "memory")
     assert asked == ["memory"]
     assert done.exit_code == 0, done.output
     assert "uvicorn: no setting is shown to be worth it, so there is nothing to combine" in done.output
-    (folder,) = (tmp_path / "results").iterdir()
-    assert not (folder / "combined").exists()
-    assert all("o50-constant" not in path for path in cells(folder))
+    assert "second run" not in done.output and results.runs(folder / "combined") == [other]
 
 
-def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(tmp_path, tiny):
-    names = ["--configurations", "never-starts,without-line"]
-    done = told("settings", *tiny, *names, "--sittings", "1", "--no-report", "--no-combination")
+def test_a_server_that_refuses_its_flag_says_so_itself_and_the_others_go_on(files, tmp_path):
+    few = ["--configurations", "never-starts,without-line", "--sittings", "1", "--no-report"]
+    done = told("settings", *tiny(files, tmp_path), *few, "--no-combination")
     assert done.exit_code == 1
     assert "No such option" in done.output and "1 cell failed" in done.output
-    (folder,) = (tmp_path / "results").iterdir()
+    (folder,) = tmp_path.iterdir()
     found = {path.parts[-5]: schema.read(path, Cell).status for path in folder.glob("*/*/*/*/cell.json")}
     assert found.pop("never-starts") == "failed" and set(found.values()) == {"finished"}
+    # None of these is expected to move a tail.
+    assert all("o50-constant" not in path for path in cells(folder))
+    assert not (folder / "combined").exists()
 
 
 @pytest.mark.parametrize(
