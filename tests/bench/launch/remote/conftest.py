@@ -5,6 +5,7 @@ import pytest
 
 from bench.launch.remote.machine import Machine
 from bench.launch.remote.ssh import Host
+from bench.launch.remote.there import wire
 from tests.bench.launch.remote.wire import executable, kept
 from tests.patience import wait_until
 
@@ -24,6 +25,15 @@ def pump():
 threading.Thread(target=pump, daemon=True).start()
 os._exit(there.wait())
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_transfers():
+    """How much a network carries is no matter to these tests, only that it was asked."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(wire, "_LEAD_S", 0.02)
+        changed.setattr(wire, "_COUNTED_S", 0.05)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -176,7 +176,7 @@ def test_another_launcher_does_not_go_with_it():
 # -- What ends without having been asked to; each leaves nothing
 
 
-def test_an_agent_that_is_killed_takes_its_servers_with_it_and_there_is_another(remote, catalogue, tmp_path):
+def test_an_agent_takes_its_servers_with_it_killed_or_left_alone(remote, machine, catalogue, tmp_path):
     server = remote.start(catalogue.get("sanic"), 1, tmp_path / "m", [0])
     processes = [psutil.Process(pid) for pid in below(server)]
     serve = processes[0].parent()
@@ -188,3 +188,6 @@ def test_an_agent_that_is_killed_takes_its_servers_with_it_and_there_is_another(
     server.fetch()
     again = remote.start(catalogue.get("sanic-single"), 1, tmp_path / "n", [0])
     assert again.running and again.failure() is None
+    processes = [psutil.Process(pid) for pid in below(again)]
+    machine.close()  # its input ends, as it does when this process is killed
+    assert gone(processes)

@@ -57,15 +57,15 @@ again = "uvicorn"
 
 [rotation]
 sittings = 1
-load_s = 0.6
-settle_s = 0.2
-slice_s = 0.2
+load_s = 0.3
+settle_s = 0.1
+slice_s = 0.1
 
 [scenarios.index]
 users = [4]
 """
 LONG = """
-summary = "two cells, of which the first is cut short"
+summary = "cells that are cut short"
 configurations = ["uvicorn"]
 workers = [1]
 repeats = 1
@@ -153,8 +153,8 @@ def test_a_plan_is_measured_with_its_servers_on_another_machine(wire, begin, tmp
     assert gone(there.at_work)
 
 
-def test_a_lost_connection_fails_its_cell_alone_and_a_killed_suite_leaves_nothing(wire, begin, tmp_path):
-    run, there = begin(LONG, "--server", "there"), wire.machines["there"]
+def test_a_lost_connection_fails_its_cell_alone_and_a_frozen_host_ends_the_run(wire, begin, tmp_path):
+    run, there = begin(LONG, "--server", "there", "--repeats", "2"), wire.machines["there"]
     loaded = lambda rate: list((tmp_path / "results").glob(f"*/uvicorn/index/o{rate}-*/r1"))  # noqa: E731
 
     def serving():
@@ -169,12 +169,15 @@ def test_a_lost_connection_fails_its_cell_alone_and_a_killed_suite_leaves_nothin
     session.kill()
     assert gone([each for each in before if each.pid != session.pid])
     wait_until(lambda: loaded(30) and serving(), "the second cell is loaded, by another connection")
-    (first,) = loaded(20)
-    failed = schema.read(first / "cell.json", Cell)
-    assert failed.status == "failed" and "there: the connection was lost" in failed.reason
-    after = there.at_work
-    run.kill()
-    assert gone(after)
+    left = there.at_work
+    with there.frozen():
+        output, _ = run.communicate(timeout=LONG_S)
+    assert run.returncode == 1 and "Finished cells are kept: give the same command again" in output
+    for rate, why in ((20, "there: the connection was lost"), (30, "there has not answered for 15 s")):
+        (cell,) = loaded(rate)
+        failed = schema.read(cell / "cell.json", Cell)
+        assert failed.status == "failed" and why in failed.reason
+    assert gone(left)
 
 
 def test_generators_are_started_elsewhere_and_go_by_one_timetable(wire, begin, tmp_path):
@@ -235,18 +238,3 @@ def test_a_cable_that_is_pulled_ends_the_run_and_what_is_there(wire, begin, tmp_
     (first,) = loaded()
     assert "the generator one was lost" in schema.read(first / "cell.json", Cell).reason
     assert gone(wire.machines["there"].at_work)
-
-
-def test_a_frozen_host_of_servers_ends_the_run_and_has_nothing_left(wire, begin, tmp_path):
-    there = wire.machines["there"]
-    run = begin(LONG, "--server", "there")
-    loaded = lambda: list((tmp_path / "results").glob("*/uvicorn/index/o20-*/r1"))  # noqa: E731
-    wait_until(loaded, "the first cell is loaded")
-    left = there.at_work
-    with there.frozen():
-        output, _ = run.communicate(timeout=LONG_S)
-    assert run.returncode == 1 and "Finished cells are kept: give the same command again" in output
-    (first,) = loaded()
-    failed = schema.read(first / "cell.json", Cell)
-    assert failed.status == "failed" and "there has not answered for 15 s" in failed.reason
-    assert gone(left)
