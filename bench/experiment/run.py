@@ -103,7 +103,7 @@ def run(request: Request, console: Console) -> Result:
         inputs, environments, refused, split, _held(request, resumed, launcher), say
     )
     wanted = networks.wanted(inputs.plan, launcher.name, split, source, asked)
-    host.allow_open_files(inputs.plan.most_users, split.processes)
+    _allow_open_files(inputs.plan, split.processes)
     plan, described = inputs.plan, describe(inputs, split, environments, proxy)
     if not sittings and not _planned(inputs, rotating, environments, seed=0):
         raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")
@@ -158,7 +158,13 @@ def _check_load(plan: Plan, request: Request) -> None:
     """Raise ``UserError`` where the load is not permitted, or this process may not open as many files."""
     if plan.external is not None:
         check_permission(plan.external.url, confirmed=request.allow_remote)
-    host.allow_open_files(plan.most_users)
+    _allow_open_files(plan)
+
+
+def _allow_open_files(plan: Plan, processes: int = 0) -> None:
+    """As ``host.allow_open_files``; where both ends of all connections are elsewhere, there are none here."""
+    if plan.external is None or plan.generators is None:
+        host.allow_open_files(plan.most_users, processes)
 
 
 def _split(inputs: Inputs, launcher: Launcher, say: Say) -> CpuSplit:

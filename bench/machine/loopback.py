@@ -10,7 +10,7 @@ namespace that it runs in.
 What a steered device receives is processed on these CPUs, as a network card and another machine would do it,
 and not on the CPU of the sender, who would pay for waking the receiver (kernel documentation,
 networking/scaling). Of ``SYSCTLS`` a namespace of one's own gets what this one has, and what they are then is
-printed as ``sysctls``.
+printed as ``sysctls``; it gets the range of local ports as well.
 
 A program of its own because a process with threads cannot make namespaces for all of them, and because it
 also runs in a container. Standard library only.
@@ -24,7 +24,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STEERING = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
@@ -32,6 +32,8 @@ STEERING = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
 # a replaced worker's is, go to another one of its port (1) or are reset (0).
 SOMAXCONN, MIGRATE = "net.core.somaxconn", "net.ipv4.tcp_migrate_req"
 SYSCTLS = (SOMAXCONN, MIGRATE)
+# A connection of clients needs one of its own for each server.
+_PORTS = "net.ipv4.ip_local_port_range"
 
 # <linux/sched.h>, <linux/mount.h>, <linux/sockios.h>, <linux/if.h>
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -54,13 +56,13 @@ def main(kind: str, given: str) -> None:
     if kind == "here":
         _say(namespace=False, why=_steer_by(_MS_REMOUNT, mask(_numbers(given))), sysctls=sysctls())
         return
-    before = sysctls()
+    before, ports = sysctls(), _sysctl(_PORTS).read_text()
     try:
         _make_namespace()
     except OSError as error:
         _say(namespace=False, why=str(error.strerror))
         return
-    _set(before)
+    _set({**before, _PORTS: ports})
     _say(namespace=True, why=_steer_by(0, mask(_numbers(given))), sysctls=sysctls())
     sys.stdin.read()
 
@@ -70,7 +72,7 @@ def sysctls() -> dict[str, int]:
     return {name: int(_sysctl(name).read_text()) for name in SYSCTLS if _sysctl(name).exists()}
 
 
-def _set(values: dict[str, int]) -> None:
+def _set(values: Mapping[str, int | str]) -> None:
     """Set sysctls of this network namespace, as far as that is allowed: whoever reads them sees it."""
     for name, value in values.items():
         with contextlib.suppress(OSError):

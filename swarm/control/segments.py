@@ -1,4 +1,4 @@
-"""What the network of this machine has carried, and what TCP has sent again."""
+"""What the network of this machine has carried, what TCP has sent again, and how many ports there are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 TABLES: Final = Path("/proc/self/net")
+PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Segments(NamedTuple):
@@ -34,6 +35,22 @@ def segments(tables: Path = TABLES) -> Segments:
     tcp, ip = _row(tables / "snmp", "Tcp:"), _row(tables / "netstat", "IpExt:")
     sent, again = int(tcp["OutSegs"]), int(tcp["RetransSegs"])
     return Segments(sent, again, int(ip["InOctets"]), int(ip["OutOctets"]), perf_counter_ns())
+
+
+def ports() -> int:
+    """How many connections this network namespace allows to one server: each needs a local port (ip(7))."""
+    low, high = map(int, PORTS.read_text().split())
+    return high - low + 1
+
+
+def why_no_ports(connections: int, there: int) -> str | None:
+    """Why so many connections to one server are too many for the ports that are there; None: they are not."""
+    if connections <= there:
+        return None
+    return (
+        f"{connections:,} connections to one server need as many local ports, of which there are {there:,}: "
+        "widen the range (sysctl net.ipv4.ip_local_port_range), or have the load come from more machines"
+    )
 
 
 def _row(table: Path, name: str) -> dict[str, str]:

@@ -22,12 +22,13 @@ from .process import QuitOutcome, quit_locust
 from .rotation import Order, Rotation
 from .rotor import rotor_of
 from .scenarios import Scenario, Scenarios
-from .segments import segments
+from .segments import ports, segments, why_no_ports
 from .spawner import Spawner
 from .workers import QUIT_MESSAGE, NotReadyError, Workers
 
-COUNT_LIMIT_S: Final = 10.0
-"""How long it takes at most until a master has counted the users of its workers."""
+COUNT_LIMIT_S: Final = 60.0
+"""How long it may take until a master has counted the users of its workers: on a busy machine a process needs
+seconds to start some thousands of them, in which it says nothing."""
 
 
 class Session:
@@ -116,6 +117,8 @@ class Session:
         Raises CellFailed with the reason where there is nothing to be measured.
         """
         self._require(order.scenario)
+        if reason := self._why_too_many(order.users * len(order.candidates), order.users):
+            raise CellFailed(reason)
         self._begin_load()
         rotation = self._rotation = Rotation(self._environment, self._workers, order, self._check_users)
         try:
@@ -177,6 +180,8 @@ class Session:
 
     def _put(self, scenario: Scenario, cell: Cell) -> None:
         """Put a scenario in place, here and in the workers, with the options of a cell."""
+        if reason := self._why_too_many(cell.users, cell.users):
+            raise CellFailed(reason)
         if cell.arrivals is not None:
             if reason := not_swarm(scenario.classes):
                 raise CellFailed(reason)
@@ -187,10 +192,17 @@ class Session:
         files = [scenario.file]
         prepare_load(self._environment, self._scenarios, files, cell.load_options(), self._workers)
 
+    def _why_too_many(self, users: int, of_each: int) -> str | None:
+        """Why there cannot be so many users, `of_each` server; None: nothing speaks against it."""
+        if self._workers is None:
+            return why_no_ports(of_each, ports())
+        return self._workers.why_too_many(users, of_each)
+
     def _swarm(self, cell: Cell) -> tuple[int, int]:
         """Spawn the users, warm up, measure whole Unix seconds; returns the window."""
         users = cell.users
         self._spawner.spawn(users)
+        self._await_count(users)
         began = self._pacemaker.begin() if cell.arrivals is not None else time()
         start = math.ceil(began + cell.warmup_s)
         self.progress.warm_up(start)
@@ -223,12 +235,23 @@ class Session:
         self._expect(self._expected)
 
     def _count_users(self, users: int) -> None:
-        """Have it checked from now on that so many run; workers tell their number a little later."""
-        with gevent.Timeout(COUNT_LIMIT_S, False):
-            while self._runner.user_count < users:
-                gevent.sleep(0.02)
+        """Have it checked from now on that so many run."""
+        self._await_count(users)
         self._expected = users
         self._check_users()
+
+    def _await_count(self, users: int) -> None:
+        """Wait until so many run, of those that were spawned, or have ended: workers tell that later.
+
+        What there is to be said where they do not is for `_expect`.
+        """
+        if self._workers is None:
+            return
+        spawned = min(users, self._spawner.count)
+        with gevent.Timeout(COUNT_LIMIT_S, False):
+            while self._runner.user_count + self._coordinator.code.endings().total() < spawned:
+                self._check()
+                gevent.sleep(0.02)
 
     def _check(self) -> None:
         if self._aborted is not None:

@@ -21,6 +21,7 @@ from .process import commands, end_process, quit_locust, search_path
 from .rotating import Target
 from .rotor import rotor_of
 from .scenarios import Scenarios
+from .segments import ports, why_no_ports
 
 LIMIT_S: Final = 60.0
 """How long workers may take by default to start, or to be ready again after a load."""
@@ -88,6 +89,11 @@ class Workers(ABC):
     def say_over(self) -> None:
         """Tell those of other machines that no other master follows."""
         return
+
+    def why_too_many(self, users: int, of_each: int) -> str | None:
+        """Why so many users are too many for them, `of_each` server; None: nothing speaks against it."""
+        del users
+        return why_no_ports(of_each, ports())
 
     def begin_load(self) -> None:
         """Do what is to be done before each load."""

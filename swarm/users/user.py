@@ -55,6 +55,9 @@ PREPARED_REQUESTS: Final = 10_000
 PREPARED_WITH: Final = frozenset({"auth", "default_headers", "keep_alive", "timeout"})
 """Attributes that prepared requests were made with: a user that sets one prepares its own."""
 
+AT_ONCE: Final = 256
+"""So many users are started before other greenlets have a turn."""
+
 NOT_FREE: Final = PREPARED_WITH | INSTEAD_OF_ATTRIBUTE.keys()
 
 
@@ -216,9 +219,15 @@ class SwarmUser(User):
     # -- Life
 
     def start(self, group: Group) -> gevent.Greenlet:
-        """Start the user: its greenlet is parked while the engine drives it. Called by Locust."""
+        """Start the user: its greenlet is parked while the engine drives it. Called by Locust.
+
+        Of those that are started one after the other, some are alive before the next are made: a process that
+        makes thousands would answer nobody meanwhile, and be taken for lost.
+        """
         self._group = group
         self._greenlet = group.spawn(_live, self)
+        if len(group) % AT_ONCE == 0:
+            gevent.sleep(0)
         return self._greenlet
 
     def life(self, agent: Agent) -> Life:

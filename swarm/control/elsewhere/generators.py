@@ -34,6 +34,7 @@ from .joining import (
     Welcome,
     address_of,
     clock_here,
+    why_too_many,
     why_unlike,
 )
 
@@ -285,6 +286,9 @@ class Generators(Workers):
         """What the machine of each generator shows, by name; of those that answer."""
         shown = {each.name: self._look_at(each) for each in self.present}
         return {name: showing for name, showing in shown.items() if showing is not None}
+
+    def why_too_many(self, users: int, of_each: int) -> str | None:
+        return why_too_many(self.present, users, of_each)
 
     def begin_load(self) -> None:
         """Read all clocks, and have all generators keep to the ones here in the load that comes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,14 +20,17 @@ import locust
 
 from ...http.connection import AUTHORITY
 from ..process import PROJECT
-from ..segments import Segments
+from ..segments import Segments, ports, why_no_ports
 from .clocks import Reading
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Of this conversation, and of what messages hold; a generator of another one is refused."""
 
 PORT: Final = 5557
 """Where a master listens, unless it is told otherwise: Locust's own choice."""
+
+SPARE_FILES: Final = 128
+"""What a process has open beside the connections of its users."""
 
 HELLO: Final = "whichworker_hello"
 WELCOME: Final = "whichworker_welcome"
@@ -57,6 +61,10 @@ class Hello:
     python: str
     cpus: list[int]
     clock: str
+    open_files: int | None
+    """The most that a process of it may have; None without a limit."""
+    ports: int
+    """So many connections may go from its machine to one server."""
     locust: str = locust.__version__
     protocol: int = PROTOCOL
 
@@ -73,6 +81,8 @@ class Hello:
             python=platform.python_version(),
             cpus=sorted(os.sched_getaffinity(0)),
             clock=clock_here(),
+            open_files=_open_files(),
+            ports=ports(),
         )
 
 
@@ -132,6 +142,31 @@ def clock_here() -> str:
         return f"{boot} {Path('/proc/self/ns/time').readlink()}"
     except OSError:
         return f"unknown {platform.node()} {os.getpid()}"
+
+
+def _open_files() -> int | None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def why_too_many(generators: Sequence[Generator], users: int, of_each: int) -> str | None:
+    """Why generators cannot have so many users, `of_each` server; None: nothing speaks against it.
+
+    Each user has a connection, and each process as many users as any other.
+    """
+    processes = sum(len(each.processes) for each in generators)
+    for each in generators:
+        share = -(-users // processes)
+        most = each.hello.open_files
+        if most is not None and share + SPARE_FILES > most:
+            return (
+                f"{each.name}: a process of the load generator has {share:,} of the {users:,} users there, "
+                f"and may have {most:,} open files: raise its hard limit (ulimit -Hn), or have more processes"
+            )
+        connections = len(each.processes) * -(-of_each // processes)
+        if (why := why_no_ports(connections, each.hello.ports)) is not None:
+            return f"{each.name}: {why}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pytest
 from swarm.control.elsewhere.joining import (
     PORT,
     CannotJoinError,
+    Generator,
     Hello,
+    Process,
     Welcome,
     address_of,
     clock_here,
+    why_too_many,
     why_unlike,
 )
 from swarm.control.process import PROJECT
-from swarm.control.segments import segments
+from swarm.control.segments import ports, segments, why_no_ports
 from swarm.http.connection import AUTHORITY
 from swarm.recording.apart import Apart
 from swarm.recording.batch import LATENESS, SERVICE, Batch, rest_row
@@ -98,6 +102,27 @@ def test_who_speaks_otherwise_is_told_why():
     assert why_unlike(hello) is None
     assert "another version" in why_unlike({**hello, "protocol": 0})
     assert "Locust 1.0" in why_unlike({**hello, "locust": "1.0"})
+
+
+def generator(name, processes, **limits):
+    hello = dataclasses.replace(Hello.here(name, name, 0, processes), **limits)
+    return Generator(
+        name, hello, 0.0, {number: Process(f"{name}{number}", number) for number in range(processes)}
+    )
+
+
+def test_more_users_than_a_machine_can_have_connections_are_told_in_a_line():
+    there = [generator("one", 1, open_files=1000), generator("two", 2, open_files=None, ports=1500)]
+    assert why_too_many(there, 1500, 1500) is None
+    assert why_too_many(there, 3000, 1500).startswith(
+        "one: a process of the load generator has 1,000 of the 3,000 users there, and may have 1,000 open "
+    )
+    assert why_too_many(there[1:], 3000, 1500) is None, "on two servers"
+    why = why_too_many(there[1:], 3000, 3000)
+    assert why.startswith(
+        "two: 3,000 connections to one server need as many local ports, of which there are 1,500:"
+    )
+    assert "\n" not in why and why_no_ports(ports(), ports()) is None
 
 
 def test_processes_of_one_machine_have_one_clock():

@@ -36,17 +36,37 @@ class Paced(SwarmUser):
 """
 
 
+# A process is as long at it as if it made thousands, and says nothing meanwhile.
+LATE = """
+import time
+from locust import task
+from swarm import SwarmUser
+
+class Late(SwarmUser):
+    def __init__(self, environment):
+        super().__init__(environment)
+        time.sleep(0.7)
+
+    @task
+    def work(self):
+        yield self.get("/")
+        yield self.pause(0.005)
+"""
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The scenario files of the shared sessions, by their names."""
     folder = tmp_path_factory.mktemp("scenarios")
     write = scenario_writer(folder)
     (folder / "paced.py").write_text(PACED)
+    (folder / "late.py").write_text(LATE)
     (folder / "plain.py").write_text(PACED.replace("class Paced(SwarmUser)", "class Plain(HttpUser)"))
     return {
         "index": write(),
         "both": write("Both", 'yield self.get("/ok"); yield self.get("/"); yield self.pause(0.02)'),
         "paced": folder / "paced.py",
+        "late": folder / "late.py",
         "plain": folder / "plain.py",
     }
 
@@ -142,6 +162,15 @@ def test_an_open_loop_and_then_a_closed_one(serve, session_of, files, tmp_path, 
     assert (finished["arrivals"], finished["completions"]) == (None, None)
     assert set(finished["latency_us"]) == {"service"}
     assert set(column(tmp_path / "closed" / "generator.csv", "arrivals")) == {""}
+
+
+def test_a_window_begins_when_all_users_are_there(serve, session_of, files, tmp_path):
+    session_of(2).cell(files["late"], serve({"/": reply()}).url, tmp_path, users=6)
+    finished = session_of(2).wait_for("finished", "failed")
+    assert finished["event"] == "finished", finished
+    with (tmp_path / "generator.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["time"]) > finished["window"]["start"]]
+    assert {(row["process"], row["users"]) for row in rows} == {("0", "0"), ("1", "3"), ("2", "3")}
 
 
 def test_a_cell_says_itself_whether_its_loop_is_open(serve, session_of, files, tmp_path):
