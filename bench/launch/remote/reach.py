@@ -66,17 +66,21 @@ def measure(listening: Listening) -> dict[str, Any]:
     """The way from here to another machine: ``wire`` of the ``network`` of ``run.json``, but its clock.
 
     Raises:
-        RemoteError: it cannot be reached.
+        RemoteError: it cannot be reached, or a transfer is cut off.
     """
     address, port = listening.address, listening.port
     try:
-        connected, carried = wire.connect(address, port), wire.transfer(address, port)
+        connected = wire.connect(address, port)
     except OSError as error:
         raise RemoteError(
             f"{listening.machine}: what listens at {address}:{port} there is not reached from here "
             f"({error.strerror or 'no answer'}); open ports from {port} on between the two "
             "machines, or name others with --port"
         ) from error
+    try:
+        carried = wire.transfer(address, port)
+    except OSError as error:
+        raise _cut_off("this machine", listening, error.strerror) from error
     return {"host": listening.machine, **_described(listening, connected), "raw": carried}
 
 
@@ -86,7 +90,7 @@ def measure_from(links: Mapping[str, Link], listening: Listening) -> dict[str, d
     So each has what the network leaves it when all make load.
 
     Raises:
-        RemoteError: one of them does not reach it.
+        RemoteError: one of them does not reach it, or its transfer is cut off.
     """
     found = {name: _answer(link, listening, _ask(link, "connect", listening)) for name, link in links.items()}
     under_way = {name: _ask(link, "transfer", listening) for name, link in links.items()}
@@ -94,7 +98,7 @@ def measure_from(links: Mapping[str, Link], listening: Listening) -> dict[str, d
         name: {
             "host": str(link.host),
             **_described(listening, found[name]),
-            "raw": _answer(link, listening, under_way[name]),
+            "raw": _carried(link, listening, under_way[name]),
         }
         for name, link in links.items()
     }
@@ -120,6 +124,22 @@ def _answer(link: Link, listening: Listening, answer: Callable[[], dict[str, Any
         )
     result: dict[str, Any] = found["found"]
     return result
+
+
+def _carried(link: Link, listening: Listening, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    found = answer()
+    if found["why"] is not None:
+        raise _cut_off(str(link.host), listening, found["why"])
+    result: dict[str, Any] = found["found"]
+    return result
+
+
+def _cut_off(machine: str, listening: Listening, why: str | None) -> RemoteError:
+    """A transfer that did not last, with what was reached a moment ago: the way to it does not hold."""
+    return RemoteError(
+        f"{machine}: a transfer with {listening.address}:{listening.port} ({listening.machine}) was cut off "
+        f"({why or 'no answer'}); see that the network between the two holds, then give the command again"
+    )
 
 
 def _described(listening: Listening, connected: Mapping[str, Any]) -> dict[str, Any]:

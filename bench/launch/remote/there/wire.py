@@ -5,6 +5,7 @@ One side listens (``Listener``), the other asks (``connect``, ``transfer``): a b
 """
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -81,7 +82,7 @@ def connect(address: str, port: int) -> dict[str, Any]:
 def transfer(address: str, port: int) -> dict[str, float]:
     """How many bytes per second a connection brings from a ``Listener``, and takes to it.
 
-    Raises ``OSError``.
+    Raises ``OSError``, also where the other side ends it.
     """
     buffer = bytearray(len(_CHUNK))
     return {
@@ -95,11 +96,18 @@ def _speed(address: str, port: int, wanted: bytes, move: Callable[[socket.socket
         stream.sendall(wanted)
         lead = time.perf_counter() + _LEAD_S
         while time.perf_counter() < lead:
-            move(stream)
+            _some(move(stream))
         begun, moved = time.perf_counter(), 0
         while (lasted := time.perf_counter() - begun) < _COUNTED_S:
-            moved += move(stream)
+            moved += _some(move(stream))
         return moved / lasted
+
+
+def _some(moved: int) -> int:
+    """The bytes that were moved; raises ``OSError`` where there are none: that is the end, not slowness."""
+    if not moved:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the other side ended the connection")
+    return moved
 
 
 def _mtu_towards(address: str) -> int | None:

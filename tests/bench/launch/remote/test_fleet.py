@@ -1,5 +1,6 @@
 """Generators that the suite starts itself, over a stand-in for ssh: each "other machine" is this one."""
 
+import contextlib
 import os
 import socket
 from dataclasses import replace
@@ -115,6 +116,30 @@ def test_what_listens_takes_no_more_when_it_is_closed():
         assert len(wire.connect("127.0.0.1", listener.port)["times_s"]) == wire.CONNECTS
     with pytest.raises(ConnectionRefusedError):
         wire.transfer("127.0.0.1", listener.port)
+
+
+class Fickle(wire.Listener):
+    """Takes connections, and ends each that wants bytes when it has given a few."""
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    if connection.recv(1):
+                        connection.sendall(b"a few")
+
+
+def test_a_transfer_that_is_cut_off_is_one_line_and_no_slow_network(fleet):
+    with Fickle("127.0.0.1") as listener:
+        listening = reach.Listening("this machine", "127.0.0.1", listener.port)
+        with pytest.raises(ConnectionAbortedError, match="the other side ended the connection"):
+            wire.transfer("127.0.0.1", listener.port)
+        for measured, machine in ((reach.measure, "this machine"), (fleet.measure, "there")):
+            with pytest.raises(RemoteError) as caught:
+                measured(listening)
+            said = f"{machine}: a transfer with 127.0.0.1:{listener.port} (this machine) was cut off ("
+            assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
 
 
 def test_cpus_that_are_the_servers_as_well_are_told(fleet):
