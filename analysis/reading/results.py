@@ -311,7 +311,7 @@ def _row(path: Path, cell: Cell) -> dict[str, object]:
         "generator_cpus": generator.cpus if generator else None,
         "generator_processes": generator.processes if generator else None,
         "generator_usable": generator.usable if generator else None,
-        "retransmitted": generator.retransmitted if generator else None,
+        "retransmitted": cell.retransmitted,
         "speeds": cell.speeds,
         "engine": generator.engine if generator else None,
         "path": str(path),

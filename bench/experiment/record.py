@@ -19,6 +19,7 @@ from bench.machine import host as machine
 from bench.machine.clock import Clock
 from bench.machine.cpus import CpuSplit
 from bench.machine.host import HOST_FIELDS, HostSampler
+from bench.machine.segments import between
 from bench.model.cells import Cell
 from bench.model.files import ROOT, sha256, write_json, write_text
 from bench.model.plans.plan import Plan
@@ -144,6 +145,7 @@ class CellRecord:
         self._clock = Clock()
         self._server: Server | None = None
         self._front_cpu_s: float | None = None  # of the proxy, when the cell began
+        self._carried: dict[str, float] | None = None  # by the network of the server's machine, likewise
         self.generator: dict[str, Any] | None = None
         # The kind of a probe is known even if its signal is never sent.
         self.probe: dict[str, Any] | None = (
@@ -162,6 +164,7 @@ class CellRecord:
         self._server = server
         server.fetch()
         self._front_cpu_s = None if server.front is None else server.front.cpu_s()
+        self._carried = server.carried()
         for name in (*_TABLES, _LOG):
             path = server.directory / name
             begun = path.exists() and self._cell.recycling is None
@@ -244,10 +247,18 @@ class CellRecord:
             "started": self._started,
             "ended": ended,
             "generator": self.generator,
-            "server": None if server is None else server.facts | {"cpus": server.cpus and list(server.cpus)},
+            "server": None if server is None else self._of_server(server),
             "files": {path.name: sha256(path) for path in measured if path.exists()},
         }
         write_json(self.folder / "cell.json", record | self._facts | end)
+
+    def _of_server(self, server: Server) -> dict[str, Any]:
+        """The ``server`` of cell.json; what its network carried only where that is another machine's."""
+        facts = server.facts | {"cpus": server.cpus and list(server.cpus)}
+        before = self._carried
+        if before is None or (now := server.carried()) is None:
+            return facts
+        return facts | {"segments": between(before, now)}
 
     def _used_by_front(self) -> float | None:
         """CPU seconds of the proxy since the cell began; ``None`` where it was not there to the end."""

@@ -95,6 +95,10 @@ class Serve(Program):
         """The rows of server_host.csv since a Unix time; ``None`` where it runs on this machine."""
         return None
 
+    def carried(self) -> dict[str, float] | None:
+        """What the network of its machine has carried (``segments.carried``); ``None`` where it is here."""
+        return None
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -167,6 +171,10 @@ class Server(ABC):
         """The rows of server_host.csv since a Unix time; ``None`` where it runs on this machine."""
         return None
 
+    def carried(self) -> dict[str, float] | None:
+        """What the network of its machine has carried (``segments.carried``); ``None`` where it is here."""
+        return None
+
     @abstractmethod
     def deploy(self) -> float:
         """Have it take up a new release of its app; returns when that was asked for (Unix seconds).
@@ -222,6 +230,9 @@ class StartedServer(Server):
 
     def host_rows(self, start: float) -> list[str] | None:
         return self.process.host_rows(start)
+
+    def carried(self) -> dict[str, float] | None:
+        return self.process.carried()
 
     def deploy(self) -> float:
         moment = time.time()

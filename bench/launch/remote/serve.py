@@ -84,6 +84,16 @@ class RemoteServe(Serve):
         rows = "".join(f"{row}\n" for row in answer["rows"]).encode()
         return by_clock_here(rows, ahead_s).decode().splitlines()
 
+    def carried(self) -> dict[str, float] | None:
+        """Nothing is known where the connection is lost."""
+        try:
+            found: dict[str, float] = self._link.ask("carried")["carried"]
+        except RemoteError:
+            if self._link.lost is None:
+                raise
+            return None
+        return found
+
     def fetch(self) -> None:
         """Once it has ended all is here; what a lost connection has cut off is nowhere: ``poll`` says so."""
         if not self._mirror.ended.is_set():

@@ -64,6 +64,26 @@ class Window(Record):
     end: float
 
 
+class Segments(Record):
+    """What the network of a machine carried during a load, which lasted `seconds`, and what TCP sent again.
+
+    Its users' start and end are in it.
+    """
+
+    sent: int
+    retransmitted: int
+    in_bytes: int | None = None
+    out_bytes: int | None = None
+    seconds: float | None = None
+
+    @property
+    def speeds(self) -> tuple[float, float] | None:
+        """Bytes per second that came in and went out; None where they were not recorded."""
+        if not self.seconds or self.in_bytes is None or self.out_bytes is None:
+            return None
+        return self.in_bytes / self.seconds, self.out_bytes / self.seconds
+
+
 class Server(Record):
     """`server.json`, and the CPUs. Of an external server only `configuration` and `url` are known."""
 
@@ -85,6 +105,8 @@ class Server(Record):
     whoami: dict[str, Any] | None
     """Of a worker: `configuration`, `pid`, `python`, `loop`, `parser`, `versions` and `app` (one's own)."""
     cpus: Annotated[Cpus, Field(min_length=1)] | None
+    segments: Segments | None = None
+    """What was carried there, only where it is another machine: as of a generator's."""
 
     @field_validator("whoami")
     @classmethod
@@ -98,26 +120,6 @@ class Server(Record):
     def app(self) -> str | None:
         """The app of one's own that was served; None for the suite's."""
         return (self.whoami or {}).get("app")
-
-
-class Segments(Record):
-    """What the network of a machine carried during a load, which lasted `seconds`, and what TCP sent again.
-
-    Its users' start and end are in it.
-    """
-
-    sent: int
-    retransmitted: int
-    in_bytes: int | None = None
-    out_bytes: int | None = None
-    seconds: float | None = None
-
-    @property
-    def speeds(self) -> tuple[float, float] | None:
-        """Bytes per second that came in and went out; None where they were not recorded."""
-        if not self.seconds or self.in_bytes is None or self.out_bytes is None:
-            return None
-        return self.in_bytes / self.seconds, self.out_bytes / self.seconds
 
 
 class Machine(Record):
@@ -158,12 +160,6 @@ class Generator(Record):
         if not self.cpus and not self.machines:
             raise ValueError("the load was made on no CPU")
         return self
-
-    @property
-    def retransmitted(self) -> float | None:
-        """Share of the segments that were sent again, on the worst machine; None where there is but one."""
-        sent = [each for each in (self.segments, *(each.segments for each in self.machines or ())) if each]
-        return max((each.retransmitted / each.sent for each in sent if each.sent), default=None)
 
     @property
     def speeds(self) -> dict[str, tuple[float, float]]:
@@ -294,6 +290,16 @@ class Cell(Record):
         of_load = {} if self.generator is None else self.generator.speeds
         duty = 1.0 if self.rotation is None else self.rotation.duty
         return {name: (into / duty, out / duty) for name, (into, out) in of_load.items()}
+
+    @property
+    def retransmitted(self) -> float | None:
+        """Share of the segments that were sent again, on the worst machine; None where there is but one."""
+        generator, server = self.generator, self.server
+        told = [] if server is None else [server.segments]
+        if generator is not None:
+            told += [generator.segments, *(each.segments for each in generator.machines or ())]
+        shares = [each.retransmitted / each.sent for each in told if each is not None and each.sent]
+        return max(shares, default=None)
 
     @property
     def treatment(self) -> str:

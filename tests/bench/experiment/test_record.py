@@ -34,6 +34,9 @@ class Process:
     def host_rows(self, start):
         return None
 
+    def carried(self):
+        return None
+
 
 @pytest.fixture
 def server(tmp_path):

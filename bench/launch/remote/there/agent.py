@@ -15,6 +15,7 @@ with the ``facts`` of this machine and the ``scratch`` folder below FOLDER, whic
 * ``read``: at some Unix times (``at``) the CPU clocks of servers are read, whose keys are by ``names``;
   ``readings`` is the event that follows.
 * ``host``: the answer has the ``rows`` of the CPU times of this machine from ``start`` to now.
+* ``carried``: the answer has what the network of this machine has ``carried`` so far.
 * ``cpu``: the answer has the CPU ``seconds`` of the program whose pid is in ``file``, and what is below it;
   or null.
 * ``write``: a file (``name``, ``data``) for servers, below ``scratch``.
@@ -50,6 +51,7 @@ from bench.launch.remote.there.facts import facts
 from bench.launch.remote.there.relay import Lines
 from bench.launch.remote.there.scratch import scratch
 from bench.launch.remote.there.served import ALL, AT_ONCE, OFTEN, Served
+from bench.machine import segments
 from bench.machine.host import HostSampler
 from bench.machine.processes import kill_tree, spawn, wait_or_kill
 
@@ -158,6 +160,9 @@ class Agent:
     def _do_host(self, command: dict[str, Any]) -> dict[str, Any]:
         self._host.sample()  # what was asked for may end between two samples
         return {"rows": self._host.rows(command["start"], time.time())}
+
+    def _do_carried(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"carried": segments.carried()}
 
     def _do_cpu(self, command: dict[str, Any]) -> dict[str, Any]:
         try:
