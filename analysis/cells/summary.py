@@ -41,7 +41,8 @@ def summarise(results: Results) -> pd.DataFrame:
     * `offered`: arrivals per second; `achieved`: completions over arrivals, in open loops.
 
     What it cost: `cpu_s` of the server's processes, `cpu_us` per successful request, and the highest
-    `pss_bytes` and `rss_bytes` of all of them.
+    `pss_bytes` and `rss_bytes` of all of them. CPU time, and `busy` below, are missing where samples of the
+    server's machine cannot be placed in time (`counters.clock_holds`).
 
     How far to trust it:
 
@@ -96,7 +97,10 @@ def summarise(results: Results) -> pd.DataFrame:
     summary["little"] = (in_flight / summary["users"]).where(~is_open)
     summary = summary.join(_ceilings(results))
     summary["ceiling_share"] = summary["throughput"] / summary["ceiling"]
-    return _rotated(results, summary)
+    summary = _rotated(results, summary)
+    if not counters.clock_holds(results.run):
+        summary.loc[:, ["busy", *(name for name in map(str, summary) if name.startswith("cpu_"))]] = np.nan
+    return summary
 
 
 def _rotated(results: Results, summary: pd.DataFrame) -> pd.DataFrame:

@@ -4,13 +4,12 @@ import math
 from collections.abc import Iterator, Mapping
 
 from analysis.cells import counters
+from analysis.cells.counters import CLOCK_MS
 from analysis.findings.finding import Finding, Kind, Measurements, at_loads, finds
-from analysis.words import listed
+from analysis.words import figures, listed
 from bench.model.records.hosts import Wire
 from bench.model.records.run import Run
 
-# How well the clock of the other machine must be known, and keep, in milliseconds.
-CLOCK_MS = 5.0
 # Of what the network carries raw, beyond which it was the limit.
 LIMIT_SHARE = 0.8
 # Of the servers' CPUs, spent on the network and in no process.
@@ -24,7 +23,8 @@ WIRE = Kind(
 CLOCKS = Kind(
     "clocks", "number", "What else happened?", "clocks",
     f"`CLOCK_MS` = {CLOCK_MS:g}",
-    "that of the servers' machine is known to half of the quickest round trip of a message, and moves",
+    "that of the servers' machine is known to half of the quickest round trip of a message, and moves; "
+    "beyond this no CPU time per request is concluded",
     topics=("circumstances",),
 )  # fmt: skip
 
@@ -51,16 +51,16 @@ LIMIT = Kind(
 def wire(measured: Measurements) -> Iterator[Finding]:
     """Servers and load on several machines, and how far these are from each other."""
     run = measured.results.run
-    ways = _ways(run)
-    if run.server_host is None and not ways:
+    if not run.over_wire:
         return
     there = None if run.network is None or run.network.wire is None else run.network.wire.host
     where = "the load comes from other machines"
     if there is not None:
         where = f"the servers are on another machine, {there}"
-    told = [f"{_way(each)}{f' from {name}' if name else ''}" for name, each in ways.items()]
+    told = [f"{_way(each)}{f' from {name}' if name else ''}" for name, each in _ways(run).items()]
+    parts = [*([f"to open a connection takes {listed(told)}"] if told else []), *_by_hand(run)]
     yield WIRE.found(
-        f"{where}: to open a connection takes {listed(told)}" if told else where,
+        f"{where}: {'; '.join(parts)}" if parts else where,
         spoils="latencies as figures of the server alone, for they hold the way to it",
         advice="compare them with those of runs over the same network",
     )
@@ -71,12 +71,13 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
     """A clock of the servers' machine that is not known well enough."""
     network = measured.results.run.network
     clock = None if network is None or network.wire is None else network.wire.clock
-    if clock is None or max(clock.uncertain_ms, clock.moved_ms) <= CLOCK_MS:
+    if clock is None or counters.clock_holds(measured.results.run):
         return
     yield CLOCKS.found(
         f"the clock of the servers' machine is known to ±{clock.uncertain_ms:.1f} ms and moved by "
         f"{clock.moved_ms:.1f} ms beside this one's, and {CLOCK_MS:g} ms are allowed",
-        spoils="CPU time per request, and what was lost at which replacement; latencies are by one clock",
+        spoils="CPU time per request, which is left out, and what was lost at which replacement; latencies "
+        "are by one clock",
         advice="have both machines keep their time (chrony, systemd-timesyncd), and measure again",
     )
 
@@ -87,6 +88,24 @@ def _ways(run: Run) -> dict[str, Wire]:
     if machines:
         return {each.name: each.wire for each in machines if each.wire is not None}
     return {} if run.network is None or run.network.wire is None else {"": run.network.wire}
+
+
+def _by_hand(run: Run) -> Iterator[str]:
+    """What is known of the way of generators that the suite did not start, which it cannot measure."""
+    told = run.generators
+    names = [] if told is None else [each.name for each in told.machines if each.wire is None]
+    if told is None or not names:
+        return
+    yield (
+        f"from {listed(names)}, started by hand, it is not known what a connection to servers takes and "
+        "carries"
+    )
+    clocks = [clock for clock in told.clocks if clock.generator in names]
+    read = [each for clock in clocks for each in (clock.before, clock.after)]
+    trips = [each.round_trip_ms for each in read if each is not None]
+    if trips:
+        least, most = min(trip.least for trip in trips), max(trip.most for trip in trips)
+        yield f"a message of the run takes {figures(least)} to {figures(most)} ms there and back"
 
 
 def _way(wire: Wire) -> str:

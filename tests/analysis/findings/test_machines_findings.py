@@ -88,6 +88,14 @@ def test_the_way_of_each_generator_to_the_servers_is_noted(elsewhere):
     )
 
 
+def test_that_the_way_of_one_that_was_started_by_hand_is_not_known_is_noted(elsewhere):
+    (note,) = elsewhere().found(wire.WIRE.name)
+    assert note.message == (
+        "the load comes from other machines: from a, started by hand, it is not known what a connection to "
+        "servers takes and carries; a message of the run takes 0.300 to 3.00 ms there and back"
+    )
+
+
 def test_a_lost_generator_is_named(elsewhere):
     (finding,) = elsewhere(lost=True).found(machines.LOST.name)
     assert finding.message == "a generator was lost during the run: a"

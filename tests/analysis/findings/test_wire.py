@@ -61,8 +61,14 @@ def test_that_latencies_hold_the_network_is_noted(over_wire):
 
 @pytest.mark.parametrize("clock", [{"uncertain_ms": 6.0}, {"moved_ms": 5.5}])
 def test_a_clock_that_is_not_known_well_is_told(over_wire, clock):
-    finding = kinds(over_wire(**clock))[wire.CLOCKS.name]
+    folder = over_wire(**clock)
+    finding = kinds(folder)[wire.CLOCKS.name]
     assert finding.severity == "warning" and "CPU time per request" in finding.spoils
+    told = study(folder)
+    assert told.summary["cpu_us"].isna().all() and told.summary["throughput"].notna().all()
+    assert told.verdict.tables and all(
+        row.ratio is None for table in told.verdict.tables for row in table.rows
+    )
 
 
 def test_the_cpus_of_both_machines_are_looked_at_each_by_its_own_times(run, over_wire):
@@ -109,6 +115,16 @@ def test_a_network_that_carries_what_it_can_is_told(over_wire, in_bytes, told):
             cell.write_text(json.dumps(record))
     found = kinds(folder).get(wire.LIMIT.name)
     assert (found is None) if told is None else (told in found.message and found.configurations)
+
+
+def test_packets_that_the_servers_machine_sent_again_are_told(over_wire):
+    folder = over_wire()
+    for path in folder.glob("*/*/*/*/cell.json"):
+        record = json.loads(path.read_text())
+        if record["server"] is not None:
+            record["server"]["segments"] = {"sent": 1000, "retransmitted": 30}
+            path.write_text(json.dumps(record))
+    assert kinds(folder)["retransmitted"].message.startswith("up to 3.0% of what TCP sent was sent again")
 
 
 def test_both_machines_and_the_way_are_named(over_wire):
