@@ -12,6 +12,7 @@ from analysis.cells.sittings import Sittings, sittings
 from analysis.cells.summary import closed_loads, open_loads, summarise
 from analysis.cells.thresholds import Violation, violations
 from analysis.proxy.cost import ProxyCost, proxy_cost
+from analysis.proxy.idle import IdleRace, idle_race
 from analysis.proxy.losses import Proxied, View, proxied
 from analysis.rankings.aliases import Alike, alike
 from analysis.rankings.overview import Rankings, rankings
@@ -20,6 +21,7 @@ from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
 from analysis.recycling.price import Price, prices
 from analysis.settings import Settings, seconds, settings
 from analysis.settings.loads import ByLoad, by_load
+from analysis.table import Listing
 from bench.model.files import ROOT
 from targets.catalogue import configurations
 from targets.catalogue.configurations import Catalogue
@@ -125,8 +127,31 @@ class Study:
         """What the run's proxy costs closed loops; None where they did not go round both ways."""
         if (direct := self.direct) is None:
             return None
-        kind, order = str(self.results.run.behind), self.results.configurations
-        return proxy_cost(kind, self.summary, direct.summary, order)
+        run, order = self.results.run, self.results.configurations
+        return proxy_cost(str(run.behind), self.summary, direct.summary, order, run.proxy_settings)
+
+    @cached_property
+    def idle_race(self) -> IdleRace | None:
+        """What a keep-alive shorter than the proxy's loses; None where no users paused around it."""
+        return idle_race(self.results, self.summary)
+
+    @property
+    def asked(self) -> Listing | None:
+        """The table that answers what the run's plan asks, where it does not ask which server is best."""
+        match self.results.run.plan.get("name"):
+            case "proxy-cost":
+                return self.proxy_cost
+            case "proxy-idle":
+                return self.idle_race
+            case _:
+                return None
+
+    @property
+    def headline(self) -> str:
+        """The sentence that the run opens with."""
+        if self.asked is not None:
+            return self.asked.finding
+        return self.settings.finding if self.settings.alone else self.verdict.finding
 
     @cached_property
     def deploys(self) -> Deploys | None:

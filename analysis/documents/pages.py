@@ -24,7 +24,6 @@ from analysis.table import Listing
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from bench.model.plans.proxy import CHOICES
 from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
 
@@ -41,7 +40,7 @@ EXPERIMENTS = ("recycle-busy", "recycle-causes")
 DATABASE = "database"
 PAGES = {
     DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
-    "recycle-proxy": PROXY, "proxy-cost": PROXY, TLS: "docs/settings.md",
+    "recycle-proxy": PROXY, "proxy-cost": PROXY, "proxy-idle": PROXY, TLS: "docs/settings.md",
 }  # fmt: skip
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
@@ -92,7 +91,7 @@ def _only(analysed: Study) -> Listing | None:
     """The one table that answers what a run asked; None where several do."""
     if _plan(analysed) == TLS:
         return analysed.settings_by_load
-    return (analysed.proxied or analysed.proxy_cost) if document_of(analysed) == PROXY else None
+    return (analysed.asked or analysed.proxied) if document_of(analysed) == PROXY else None
 
 
 def part_of(analysed: Study) -> str:
@@ -110,12 +109,9 @@ def part_of(analysed: Study) -> str:
 
 def _way(analysed: Study) -> Iterator[str]:
     """How clients reached the servers, where that was not directly: the proxy, and how it was set."""
-    plan = analysed.results.run.plan
-    if plan.get("proxy"):
-        yield str(plan["proxy"])
-        yield from (f"{key.removeprefix('proxy_')}={plan[key]}" for key in CHOICES if key in plan)
-        if plan.get("proxy_tls"):
-            yield "tls"
+    run = analysed.results.run
+    if run.behind is not None:
+        yield from (run.behind, *run.proxy_settings)
 
 
 def document_of(analysed: Study) -> str:

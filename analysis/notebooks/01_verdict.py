@@ -25,7 +25,7 @@ study = open_study()
 # ## The finding
 
 # %%
-publish.text(f"**{study.verdict.finding}**")
+publish.text(f"**{study.headline}**")
 
 # %%
 publish.charts(study, "All rankings beside each other")

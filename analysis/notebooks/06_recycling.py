@@ -50,6 +50,12 @@ publish.table(exports.recycling_evidence(study), "recycling_evidence")
 publish.table(exports.proxy(study), "proxy")
 
 # %% [markdown]
+# Without a replacement: connections that the server ends as the proxy sends the next request on them.
+
+# %%
+publish.table(exports.proxy_idle_race(study), "proxy_idle")
+
+# %% [markdown]
 # ## What a deploy costs
 #
 # In the midst of the window the app got a new release, and the server was told to take it up.

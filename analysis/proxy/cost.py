@@ -7,7 +7,7 @@ from math import isnan
 import pandas as pd
 
 from analysis.rankings.sides import Row, frame_of, heads, sides
-from analysis.words import listed
+from analysis.words import MISSING, Value, Workers, counted, figures, with_workers
 
 _SIDES = ("direct", "behind")
 FRAME = frame_of(*_SIDES)
@@ -16,16 +16,17 @@ FRAME = frame_of(*_SIDES)
 
 @dataclass(frozen=True)
 class ProxyCost:
-    """The table, and its numbers in the columns of `FRAME`; `kind` is the proxy."""
+    """The table, and its numbers in the columns of `FRAME`; `kind` is the proxy, set to `settings`."""
 
     kind: str
+    settings: Sequence[str]
     rows: Sequence[Row]
     frame: pd.DataFrame
 
     @property
     def title(self) -> str:
         """What is compared."""
-        return f"What {self.kind} costs"
+        return f"What {self._named} costs"
 
     @property
     def basis(self) -> str:
@@ -37,32 +38,60 @@ class ProxyCost:
         )
 
     @property
+    def _named(self) -> str:
+        """The proxy with its settings, where they are not those that it comes with."""
+        return f"{self.kind} ({', '.join(self.settings)})" if self.settings else self.kind
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The heads of the table."""
         return heads("direct", f"behind {self.kind}")
 
     @property
     def finding(self) -> str:
-        """The throughput behind the proxy of each configuration, in the load that loses most."""
-        least: dict[str, Row] = {}
+        """What it comes to in each load: requests, p99 and CPU time, from the least to the most."""
+        loads: dict[tuple[str, Workers, int], list[Row]] = {}
         for row in self.rows:
-            if isnan(row.throughput.mean):  # no sitting has a good slice of both ways
-                continue
-            best = least.setdefault(row.configuration, row)
-            if row.throughput.mean < best.throughput.mean:
-                least[row.configuration] = row
-        if not least:
-            return f"What {self.kind} costs is not known: no sitting has good slices of both ways."
-        told = [f"{row.throughput.text()} with {name}" for name, row in least.items()]
-        return f"Throughput behind {self.kind} to that past it, in the load that loses most: {listed(told)}."
+            if not isnan(row.throughput.mean):  # some sitting has a good slice of both ways
+                loads.setdefault((row.scenario, row.workers, row.users), []).append(row)
+        if not loads:
+            return f"What {self._named} costs is not known: no sitting has good slices of both ways."
+        alone = len({scenario for scenario, _, _ in loads}) == len(loads)
+        told = []
+        for (scenario, workers, users), rows in loads.items():
+            load = scenario if alone else f"{scenario}, {with_workers(workers)}, {counted(users, 'user')}"
+            told.append(f"{load}: {_spanned(rows)}")
+        return f"Behind {self._named} to past it: {'; '.join(told)}."
+
+
+def _spanned(rows: Sequence[Row]) -> str:
+    """The ratios of a load, from the least to the most; of throughput with whose they are."""
+    ordered = sorted(rows, key=lambda row: row.throughput.mean)
+    ends = ordered[0], ordered[-1]
+    served = dict.fromkeys(f"{figures(row.throughput.mean)}x ({row.configuration})" for row in ends)
+    return (
+        f"{' to '.join(served)} the requests per second, {_span([row.p99 for row in rows])} the p99, "
+        f"{_span([row.cpu for row in rows])} the server's CPU time per request"
+    )
+
+
+def _span(ratios: Sequence[Value]) -> str:
+    """The least and the greatest of some ratios; a dash where none is known."""
+    known = sorted(ratio.mean for ratio in ratios if not isnan(ratio.mean))
+    ends = dict.fromkeys(f"{figures(ratio)}x" for ratio in known[:1] + known[-1:])
+    return " to ".join(ends) or MISSING
 
 
 def proxy_cost(
-    kind: str, behind: pd.DataFrame, direct: pd.DataFrame, order: Sequence[str]
+    kind: str,
+    behind: pd.DataFrame,
+    direct: pd.DataFrame,
+    order: Sequence[str],
+    settings: Sequence[str] = (),
 ) -> ProxyCost | None:
     """What the proxy costs, by the summaries of both ways; None where no load was rotated in both.
 
-    `order` has all configurations.
+    `order` has all configurations, `settings` what the proxy was set to.
     """
     rows, frame = sides(direct, behind, _SIDES, order)
-    return ProxyCost(kind, rows, frame) if rows else None
+    return ProxyCost(kind, settings, rows, frame) if rows else None

@@ -65,12 +65,13 @@ class Row(TableRow):
 
 @dataclass(frozen=True)
 class Proxied:
-    """The table, the `counts` that it was made from, and a sentence."""
+    """The table, the `counts` that it was made from, and a sentence; `settings` are those of the proxy."""
 
     kind: str
     rows: Sequence[Row]
     counts: pd.DataFrame
     finding: str
+    settings: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -85,6 +86,7 @@ class Proxied:
             f"itself (direct) and of those behind {self.kind}, with the 95 % interval over the replacements "
             f"that were seen. Ran twice: {self.kind} sent the request again after its handler "
             "had begun. Latency: the median without replacements."
+            + (f" {self.kind} was set to {listed(list(self.settings))}." if self.settings else "")
         )
 
     @property
@@ -114,7 +116,8 @@ def proxied(behind: View, direct: View) -> Proxied:
         sides = {str(side["proxy"]): side for side in mine.to_dict("records")}
         if {DIRECT, kind} <= sides.keys() and all(side["replacements"] for side in sides.values()):
             rows.append(_row(sides, {DIRECT: direct, kind: behind}, kind))
-    return Proxied(kind, tuple(rows), counted, _finding(counted, kind))
+    settings = behind.results.run.proxy_settings
+    return Proxied(kind, tuple(rows), counted, _finding(counted, kind), settings)
 
 
 def counts(view: View, way: str) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) 
         html = _write(run_dir, fill)
     return Rendered(
         html,
-        analysed.settings.finding if analysed.settings.alone else analysed.verdict.finding,
+        analysed.headline,
         _tables(analysed),
         analysed.findings,
         analysed.violations,
@@ -153,8 +153,10 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
 def _tables(analysed: Study) -> tuple[Listing, ...]:
     """Recycling, deploys, the ranking or an overview, the proxy, searches, rates, aliases, where there are.
 
-    Then settings, which are all that is printed of a run that is about nothing else.
+    Then settings. Of a run that asks about something else than servers only what answers that is printed.
     """
+    if analysed.asked is not None:
+        return (analysed.asked,)
     settings = tables(analysed.settings)
     if analysed.settings.alone:
         return settings
@@ -166,6 +168,7 @@ def _tables(analysed: Study) -> tuple[Listing, ...]:
         *(each for each in either if each is not None and each.rows),
         *rankings,
         *([] if analysed.proxy_cost is None else [analysed.proxy_cost]),
+        *([] if analysed.idle_race is None else [analysed.idle_race]),
         *verdict.capacity,
         *verdict.rates,
         *([alike] if alike.rows else []),

@@ -182,7 +182,7 @@ def _found(study: Study) -> Iterator[Line]:
     yield from (Line(table.finding, "ranking") for table in study.verdict.capacity[:FEW])
     if study.deploys is not None:
         yield Line(study.deploys.finding)
-    if study.proxy_cost is not None:
+    if study.proxy_cost is not None and study.asked is None:
         yield Line(study.proxy_cost.finding)
     if study.recycling is not None and study.recycling.rows:
         unwanted = {

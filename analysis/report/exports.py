@@ -8,6 +8,7 @@ from analysis.cells.capacity import SEARCH
 from analysis.cells.sittings import Rotated
 from analysis.cells.summary import IDENTITY, LOAD, OPEN_LOAD, WITH_INTERVAL
 from analysis.proxy import cost as proxy_cost
+from analysis.proxy import idle as proxy_idle
 from analysis.proxy.losses import COUNTS
 from analysis.recycling import price
 from analysis.recycling.model import QUESTIONS, Recycling
@@ -214,6 +215,11 @@ def proxy(study: Study) -> pd.DataFrame:
 def proxy_costs(study: Study) -> pd.DataFrame:
     """What the run's proxy costs each closed load (`proxy_cost.FRAME`)."""
     return pd.DataFrame(columns=proxy_cost.FRAME) if study.proxy_cost is None else study.proxy_cost.frame
+
+
+def proxy_idle_race(study: Study) -> pd.DataFrame:
+    """What keep-alives shorter than that of the run's proxy lose (`proxy_idle.FRAME`)."""
+    return pd.DataFrame(columns=proxy_idle.FRAME) if study.idle_race is None else study.idle_race.frame
 
 
 def losses(study: Study) -> pd.DataFrame:

@@ -38,6 +38,9 @@ def facts(run: Run, cells: pd.DataFrame) -> dict[str, str]:
     }
     if network := sittings.network(run):
         told["Network"] = network.rstrip(".")
+    if run.proxy:
+        set_to = f" ({', '.join(run.proxy_settings)})" if run.proxy_settings else ""
+        told["Proxy"] = f"{run.behind} {run.proxy.version}{set_to} on CPU {_numbers(run.proxy.cpus)}"
     if run.database:
         told["Database"] = _database(run.database)
     if run.wall_s and run.load_s:

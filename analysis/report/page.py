@@ -99,12 +99,10 @@ class Scenario:
 def page(analysed: Study, folder: Path, judged: Verdict | None = None) -> str:
     """The whole page as HTML, with the charts that were drawn into `folder`, and the verdict on top."""
     run, drawn = analysed.results.run, registry.read(folder)
-    lead = registry.leading(drawn)
-    # Nobody asks which of the variants serves most.
-    tried = analysed.settings
-    measured = tried.finding if tried.alone else analysed.verdict.finding
-    answers = [measured] if judged is None else [measured, judged.finding]
-    if judged is not None and judged.decision != "none":
+    # A picture of the ranking is no answer where something else was asked.
+    lead = registry.leading(drawn) if analysed.asked is None else None
+    answers = [analysed.headline] if judged is None else [analysed.headline, judged.finding]
+    if judged is not None and judged.decision != "none" and analysed.asked is None:
         answers.reverse()
     if analysed.together is not None:
         answers += analysed.together.settings.whole_gains
@@ -149,6 +147,8 @@ def _sections(
     results, run = analysed.results, analysed.results.run
     findings = noted(analysed.findings)
     violated = Section(THRESHOLDS, "lines", [violation.text for violation in analysed.violations])
+    if analysed.asked is not None:
+        yield Section(analysed.asked.title, "tables", [shown(analysed.asked)])
     if judged is not None:
         yield Section(ANSWER, "verdict", Advice(judged, shown(judged)))
     if (changes := before(analysed)) is not None:
@@ -167,8 +167,7 @@ def _sections(
     numbers = _numbers(deciding)
     for decides in deciding:
         yield Section(decides.title, "deciding", Deciding(shown(decides), numbers, lives))
-    by_proxy: tuple[Listing | None, ...] = (analysed.proxied, analysed.proxy_cost)
-    yield from (Section(each.title, "tables", [shown(each)]) for each in by_proxy if each is not None)
+    yield from (Section(each.title, "tables", [shown(each)]) for each in _by_proxy(analysed))
     yield violated
     yield Section("What spoils the answer", "findings", _grouped(findings))
     yield from _illustrated(registry.BEFORE, pictures)
@@ -185,6 +184,12 @@ def _sections(
     yield Section("What could not be measured", "unavailable", run.unavailable)
     yield Section("Cells that failed", "failures", facts.failures(results.directory, analysed.every_cell))
     yield Section("Cells that the answers were read from", "evidence", list(numbers))
+
+
+def _by_proxy(analysed: Study) -> Iterator[Listing]:
+    """The tables about a proxy, but that which opens the page."""
+    every: tuple[Listing | None, ...] = (analysed.proxied, analysed.proxy_cost, analysed.idle_race)
+    yield from (each for each in every if each is not None and each is not analysed.asked)
 
 
 def _by_load(analysed: Study) -> Iterator[Section]:

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from bench.model.plans.proxy import CHOICES
 from bench.model.records.hosts import CpuSplit, Generators, Host, Network
 from bench.model.records.schema import Cpus, Record
 from bench.model.tables import Size
@@ -297,6 +298,12 @@ class Run(Record):
         """The kind of proxy that clients went through; None where they went to the servers."""
         behind: str | None = self.plan.get("proxy")
         return behind
+
+    @property
+    def proxy_settings(self) -> list[str]:
+        """What a plan says of its proxy beside its kind, in short: `keepalive=off`, `tls`."""
+        told = [f"{key.removeprefix('proxy_')}={self.plan[key]}" for key in CHOICES if key in self.plan]
+        return [*told, *(["tls"] if self.plan.get("proxy_tls") else [])]
 
     @property
     def app(self) -> str | None:

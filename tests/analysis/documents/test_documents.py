@@ -204,6 +204,7 @@ def test_a_run_behind_a_proxy_goes_to_the_page_about_it_by_how_it_was_set(tmp_pa
     assert shown(path, "recycle-proxy nginx") == "before this run\n"
     assert analysed.proxied.finding in text and analysed.recycling.finding not in text
     assert text.count("\n| sanic |") == 1 and "PROXY_RETRIES=off" in text
+    assert "nginx was set to retries=off, socket=unix and tls." in text
 
 
 def test_a_deploy_behind_a_proxy_is_among_the_deploys(recycled):

@@ -3,13 +3,15 @@
 import json
 import signal
 from contextlib import suppress
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from analysis.recycling.requests import ran_twice, within
 from analysis.report import exports
-from analysis.study import study
+from analysis.report.facts import facts
+from analysis.study import Study, study
 from bench.launch.proxy import installed
 from bench.model.files import ROOT
 from tests.bench.commands import gone, start_run
@@ -239,6 +241,10 @@ def test_a_load_goes_round_behind_the_proxy_and_past_it_to_the_same_servers(rota
     assert (row.configuration, again.configuration) == ("gunicorn", "gunicorn-again")
     assert row.throughput.low < row.throughput.mean < row.throughput.high
     assert list(exports.proxy_costs(one)["sittings"]) == [2, 2]
+    # Servers are what such a run compares, unless its plan asks about the proxy.
+    run = one.results.run
+    asking = run.model_copy(update={"plan": run.plan | {"name": "proxy-cost"}})
+    assert Study(replace(one.results, run=asking)).headline == one.proxy_cost.finding != one.headline
 
 
 def test_two_copies_are_swapped_and_the_second_one_serves(rotated):
@@ -259,6 +265,8 @@ def test_clients_check_the_certificate_of_the_proxy_and_its_settings_are_recorde
     assert "listen 127.0.0.1:8080 ssl" in run.proxy.configuration
     assert "Connection close" in run.proxy.configuration and "keepalive 256" not in run.proxy.configuration
     assert (run.plan["proxy_keepalive"], run.plan["proxy_tls"]) == ("off", True)
+    assert f"nginx {run.proxy.version} (keepalive=off, tls) on CPU " in facts(run, one.results.cells)["Proxy"]
+    assert one.proxy_cost.title == "What nginx (keepalive=off, tls) costs"
 
 
 def named(process, name):
