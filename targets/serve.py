@@ -46,7 +46,8 @@ from typing import Callable, Sequence
 
 import psutil
 
-from targets.catalogue.configurations import CONFIGURATIONS, WATCHDOG_S, Recycling, load
+from targets.catalogue.configurations import CONFIGURATIONS, WATCHDOG_S, load
+from targets.catalogue.recycling import Recycling
 from targets.catalogue.stack import Stack
 from targets.catalogue.tables import ConfigurationError
 from targets.inside.own_app import OWN_APP, SUITES_APP, OwnApp, reserved

@@ -12,7 +12,8 @@ from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Command
 from analysis.words import assignments, counted, listed
 from bench.model.requirements import Requirements
-from targets.catalogue.configurations import NEVER, WATCHDOG_S, Configuration, Recycling
+from targets.catalogue.configurations import WATCHDOG_S, Configuration
+from targets.catalogue.recycling import NEVER, Recycling
 from targets.inside import in_app
 
 # What stands for the suite's app where no other was measured: the app of whoever copies the command.

@@ -13,8 +13,9 @@ from bench.launch import certificates, stacks
 from bench.launch.server import HOST, recycling_arguments, serve_arguments
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT
-from targets.catalogue.configurations import Configuration, Recycling
+from targets.catalogue.configurations import Configuration
 from targets.catalogue.configurations import load as load_catalogue
+from targets.catalogue.recycling import Recycling
 from targets.catalogue.tables import ConfigurationError
 
 app = typer.Typer()

@@ -12,7 +12,8 @@ from bench.model.plans.proxy import ways
 from bench.model.plans.recycling import Probe
 from bench.model.plans.settings import TAIL, expecting
 from bench.model.search import expected_steps
-from targets.catalogue.configurations import NEVER, Configuration, Recycling
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import NEVER, Recycling
 from targets.catalogue.variants import REPLACED
 
 

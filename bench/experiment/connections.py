@@ -28,7 +28,8 @@ from bench.model.files import ROOT, check_space, read_text, write_text
 from bench.model.plans.plan import Plan
 from bench.model.plans.settings import BURSTS, OVERLOAD, PAUSES, ConnectionsTable, expecting
 from bench.model.records.columns import CONNECTIONS, CONNECTIONS_FILE, LOST
-from targets.catalogue.configurations import NEVER, Configuration
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import NEVER
 
 PROGRAM = ROOT / "swarm" / "connections.py"
 

@@ -10,7 +10,7 @@ from bench.launch.databases.database import needing
 from bench.model import scenarios as scenario_files
 from bench.model.errors import UsageError
 from bench.model.files import ROOT
-from bench.model.plans import narrowing
+from bench.model.plans import naming, narrowing
 from bench.model.plans import plan as plans
 from bench.model.plans.own_app import BEFORE
 from bench.model.plans.plan import Plan
@@ -37,7 +37,7 @@ class Inputs:
             UserError: a file cannot be used, or the plan's own app is not there.
         """
         chosen_from, known = catalogue(plan), scenarios(plan)
-        plan = plans.resolve(plan, chosen_from.configurations, known, where)
+        plan = naming.resolve(plan, chosen_from.configurations, known, where)
         if plan.own_app is not None:
             plan.own_app.check(chosen_from)
             plan.own_app.values()

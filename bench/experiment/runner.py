@@ -21,7 +21,8 @@ from bench.model.files import check_space
 from bench.model.plans.loads import Search
 from bench.model.plans.plan import Plan
 from bench.model.search import Step, found, judge, next_attempt
-from targets.catalogue.configurations import Configuration, Recycling
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import Recycling
 
 # Why configurations could not be started, by name and recycling.
 Broken = dict[tuple[str, Recycling], str]

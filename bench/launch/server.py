@@ -11,7 +11,7 @@ from typing import Any
 from bench.launch import workers as worker_events
 from bench.launch.program import Program
 from bench.launch.proxy import Proxy
-from targets.catalogue.configurations import NEVER, Recycling
+from targets.catalogue.recycling import NEVER, Recycling
 from targets.serving import deploys
 
 HOST = "127.0.0.1"

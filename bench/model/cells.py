@@ -8,7 +8,7 @@ from typing import Any
 from bench.model.plans.loads import Search
 from bench.model.plans.recycling import Probe
 from bench.model.search import Attempt, expected_steps
-from targets.catalogue.configurations import Recycling
+from targets.catalogue.recycling import Recycling
 
 # What is done to servers, for people.
 _PROBES = {

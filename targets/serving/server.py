@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.catalogue.configurations import WATCHDOG_S, Configuration, Recycling, patience_s
+from targets.catalogue.configurations import WATCHDOG_S, Configuration, patience_s
+from targets.catalogue.recycling import Recycling
 from targets.catalogue.variants import PIPE
 from targets.inside.own_app import PROJECT, RESERVED, OwnApp
 from targets.serving import deploys

@@ -18,7 +18,7 @@ from bench.launch.starting import ServerRequest
 from bench.model.cells import Cell, ClosedLoop, Sitting
 from bench.model.files import check_space
 from bench.model.plans.rotation import RotationTable
-from targets.catalogue.configurations import NEVER
+from targets.catalogue.recycling import NEVER
 
 # CPU time is read by the generator. Samples tell the memory only, and taking them of all servers takes time
 # from the one that is loaded.

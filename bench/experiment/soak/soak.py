@@ -28,7 +28,8 @@ from bench.model.errors import UserError
 from bench.model.files import check_space
 from bench.model.plans.plan import Plan
 from bench.model.plans.soak import SoakTable, seconds_of
-from targets.catalogue.configurations import NEVER, Configuration
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import NEVER
 
 # Between two looks at the legs; between two of run.json; how long a leg may take to write its last lap.
 _LOOK_S, _SAVE_S, _END_S = 1.0, 60.0, 30.0

@@ -1,7 +1,8 @@
 """Plans: which configurations are measured under which loads.
 
 A plan is a TOML file, in ``bench/plans`` or elsewhere. ``Plan`` is what it says; ``narrowing`` changes it as
-the command line asks, ``bench.experiment.blocks`` turns it into cells.
+the command line asks, ``naming`` holds its names against those that exist, and ``bench.experiment.blocks``
+turns it into cells.
 """
 
 import re
@@ -33,7 +34,7 @@ from bench.model.plans.problems import first
 from bench.model.plans.proxy import CHOICES, Kind, ProxyKind, Setting, Socket, check_proxy, ways
 from bench.model.plans.recycling import Probe, RecyclingTable, check_probes
 from bench.model.plans.rotation import RotationTable
-from bench.model.plans.settings import ConnectionsTable, beside_variants, check_variants, having_variants
+from bench.model.plans.settings import ConnectionsTable, beside_variants, having_variants
 from bench.model.plans.soak import NOT_WITH_SOAK, SoakTable, check_soak
 from bench.model.requirements import Requirements
 from bench.model.tables import Counts, Names, Table, Window
@@ -80,14 +81,14 @@ class Plan(Table):
     warmup_s: Annotated[float, Field(gt=0, le=600)]
     """Seconds of load before each measured window."""
     measured_s: Window
-    """Length of the window, whole seconds; of a cell of recycling at most."""
+    """Length of the window, whole seconds; at most, of a cell of recycling."""
     probes: Annotated[list[Probe], AfterValidator(check_probes)] = Field(default_factory=list)
     """What else is done to servers, in plans of recycling."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """`again = "sanic"`: a further name, for an A/A comparison."""
     thresholds: dict[str, Annotated[list[Threshold], Field(min_length=1)]] = Field(default_factory=dict)
-    """`all` or a scenario `= ["p99_ms < 50", "failures == 0"]`: what its cells must satisfy; else the run
-    names them and exits with 1."""
+    """`all` or a scenario `= ["p99_ms < 50", "failures == 0"]`: what its cells must satisfy, or the run exits
+    with 1."""
     # Recorded only where they are, so that runs from before there were any can go on.
     settings: bool = Field(default=False, exclude_if=lambda value: not value)
     """true: configurations are measured beside their [variants](settings.md)."""
@@ -112,17 +113,17 @@ class Plan(Table):
     proxy: ProxyKind | None = Field(default=None, exclude_if=lambda value: value is None)
     """`nginx` or `haproxy`: clients [go through it](proxy.md)."""
     proxy_retries: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Does it send again what was not answered: `default` (as it comes) or `off`."""
+    """Does it send again what was not answered? `default` or `off`."""
     proxy_keepalive: Setting | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Its connections to the server: `default` (kept), or `off` (one for each request)."""
+    """Does it keep its connections to servers? `default` or `off`."""
     proxy_socket: Socket | None = Field(default=None, exclude_if=lambda value: value is None)
-    """How it reaches servers: `tcp`, or `unix`, a Unix socket, on which they then listen alone."""
+    """How it reaches servers: `tcp` or `unix`."""
     proxy_tls: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: clients reach it by TLS; those past it do not."""
+    """true: clients reach it by TLS."""
     startup_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What a server may take to start, else 30."""
+    """Seconds that a server may take to start, else 30."""
     import_timeout_s: Limit | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What the import of the app, or of all locustfiles, may take, else 60."""
+    """Seconds that the import of the app, or of all locustfiles, may take, else 60."""
     catalogue: str | None = None
     """Another catalogue file than the suite's."""
     locustfiles: str | None = None
@@ -130,7 +131,7 @@ class Plan(Table):
     scenario_options: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
     """Words for their own options."""
     locustfile_requirements: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A file for pip: packages that they need beside the suite's."""
+    """A file for pip: what they need beside the suite's packages."""
 
     @field_serializer("requirements")
     def _as_given(self, requirements: Requirements | None) -> dict[str, Any] | None:
@@ -363,43 +364,3 @@ def validate(content: Mapping[str, Any], where: str, folder: Path = ROOT) -> Pla
         return Plan.model_validate(content, context=folder)
     except ValidationError as error:
         raise UsageError(f"{where}: {shortened(first(error, Plan.model_fields), 1000)}") from error
-
-
-def resolve(
-    plan: Plan, configurations: Mapping[str, Configuration], scenarios: Collection[str], where: str
-) -> Plan:
-    """Check the plan's names against those that exist and spell out "all", which includes its aliases.
-
-    Variants of other configurations are left out of "all" unless the plan says ``variants = true``.
-    ``where`` the plan was found stands in the errors about its own names.
-
-    Raises:
-        UsageError: a name does not exist; offers the nearest one. Or a configuration cannot recycle
-            without a key that is missing.
-    """
-    for name in plan.loaded:
-        if name not in scenarios:
-            raise UsageError(unknown("scenario", name, scenarios))
-    if plan.requirements is not None:
-        plan.requirements.check_scenarios(scenarios, where)
-    for alias, original in plan.aliases.items():
-        key = f'{where}: key "aliases.{alias}"'
-        if alias in configurations:
-            raise UsageError(f"{key}: {alias} is a configuration; an alias needs another name")
-        if original not in configurations:
-            raise UsageError(f"{key}: {unknown('configuration', original, configurations)}")
-    plan = plan.model_copy(update={"configurations": plan.named(configurations)})
-    if plan.settings:
-        check_variants(plan.configurations, configurations, where)
-    both = list(dict.fromkeys([*plan.configurations, *plan.befores]))
-    plan = plan.model_copy(update={"configurations": both})
-    known = [*configurations, *plan.aliases, *plan.befores]
-    for name in plan.configurations:
-        if name not in known:
-            raise UsageError(unknown("configuration", name, known))
-        for scenario in plan.scenarios:
-            recycling = plan.recycling_in(scenario)
-            lacking = recycling and recycling.lacks(configurations[plan.original(name)])
-            if lacking:
-                raise UsageError(f'{where}: [recycling] lacks "{lacking}", by which {name} replaces workers')
-    return plan

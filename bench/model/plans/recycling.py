@@ -6,7 +6,8 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 
 from bench.model.errors import unknown
 from bench.model.tables import Rate, Table, Window
-from targets.catalogue.configurations import NEVER, Configuration, Recycling
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import NEVER, Recycling
 
 ProbeKind = Literal["kill", "terminate", "deploy", "swap"]
 PROBES: tuple[ProbeKind, ...] = get_args(ProbeKind)

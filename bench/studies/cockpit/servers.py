@@ -21,7 +21,8 @@ from bench.model.cells import Cell
 from bench.model.errors import UserError
 from bench.studies.cockpit.metering import Meter
 from bench.studies.cockpit.records import Records, Start
-from targets.catalogue.configurations import Configuration, Recycling
+from targets.catalogue.configurations import Configuration
+from targets.catalogue.recycling import Recycling
 
 Message = tuple[str, dict[str, Any]]
 """A command to the web UI, and its fields."""

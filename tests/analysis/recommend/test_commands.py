@@ -5,7 +5,7 @@ import pytest
 
 from analysis.recommend.advice import changed, command
 from bench.model.requirements import Requirements
-from targets.catalogue.configurations import Recycling
+from targets.catalogue.recycling import Recycling
 from targets.inside.own_app import OWN_APP, SUITES_APP
 from tests.analysis.recommend.builders import CATALOGUE, known, served
 

@@ -11,7 +11,7 @@ from bench.experiment.observe import Observer
 from bench.launch.server import ORDINARY, StartedServer
 from bench.model.cells import Block, Cell, ClosedLoop, Goal, OpenLoop
 from bench.model.plans.recycling import Probe
-from targets.catalogue.configurations import NEVER, Recycling
+from targets.catalogue.recycling import NEVER, Recycling
 from tests.patience import LONG_S
 
 LOAD = OpenLoop("constant", 100.0, 8)

@@ -10,7 +10,7 @@ from bench.launch.server import StartedServer
 from bench.machine.host import HostSampler
 from bench.model.cells import Cell, ClosedLoop
 from bench.model.plans.recycling import Probe
-from targets.catalogue.configurations import NEVER, Recycling
+from targets.catalogue.recycling import NEVER, Recycling
 
 CELL = Cell("sanic", "index", load=ClosedLoop(8), workers=1, repeat=1, block=1)
 MEASURED = {"requests": 3} | dict.fromkeys(("failures", "latency_us", "arrivals", "completions"))

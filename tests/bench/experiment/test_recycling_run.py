@@ -12,7 +12,8 @@ from bench.experiment.results import RunFolder
 from bench.experiment.runner import remaining
 from bench.model.files import ROOT
 from bench.model.plans import plan
-from targets.catalogue.configurations import CONFIGURATIONS, NEVER, load
+from targets.catalogue.configurations import CONFIGURATIONS, load
+from targets.catalogue.recycling import NEVER
 from tests.bench.commands import LIGHT
 from tests.bench.experiment.test_run import Reluctant, cells
 

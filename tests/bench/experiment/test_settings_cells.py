@@ -8,7 +8,7 @@ from bench.experiment.blocks import expand
 from bench.experiment.rotation.schedule import Rotating, Sittings, in_blocks, with_control
 from bench.model.cells import OpenLoop
 from bench.model.plans import plan
-from targets.catalogue.configurations import NEVER, Recycling
+from targets.catalogue.recycling import NEVER, Recycling
 from targets.catalogue.variants import Variant
 from tests.bench.variants import KNOWN, TEXT
 

@@ -15,7 +15,7 @@ from bench.launch.server import Options, ServerError
 from bench.launch.stacks import Environment
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.catalogue.configurations import Recycling
+from targets.catalogue.recycling import Recycling
 from tests.bench.commands import gone
 from tests.patience import LONG_S
 

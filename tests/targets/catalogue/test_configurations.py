@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from targets.catalogue.configurations import Recycling, load
+from targets.catalogue.configurations import load
+from targets.catalogue.recycling import Recycling
 from targets.catalogue.tables import ConfigurationError
 
 from ..conftest import CATALOGUE

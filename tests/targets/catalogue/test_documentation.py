@@ -3,7 +3,8 @@
 import re
 import shutil
 
-from targets.catalogue.configurations import CONFIGURATIONS, Recycling, load
+from targets.catalogue.configurations import CONFIGURATIONS, load
+from targets.catalogue.recycling import Recycling
 
 from ..conftest import PROJECT
 

@@ -19,7 +19,7 @@ from bench.launch.remote.there import wire
 from bench.launch.selection import choose_launcher
 from bench.launch.server import Options, ServerError
 from bench.model.errors import UsageError
-from targets.catalogue.configurations import Recycling
+from targets.catalogue.recycling import Recycling
 from tests.bench.commands import gone
 from tests.patience import wait_until
 

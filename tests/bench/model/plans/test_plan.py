@@ -13,7 +13,7 @@ from bench.experiment.rotation.schedule import (
     with_control,
 )
 from bench.model.errors import UsageError
-from bench.model.plans import plan
+from bench.model.plans import naming, plan
 from bench.model.plans.loads import Loads, OpenLoads, Search
 from bench.model.plans.narrowing import narrow
 
@@ -181,12 +181,12 @@ def test_a_plan_that_does_not_exist():
 
 def test_names_are_checked_and_all_is_spelt_out(small, entries):
     known = entries("b", "a")
-    assert plan.resolve(small, known, ["index", "sleep"], "mine.toml").configurations == ["b", "a"]
+    assert naming.resolve(small, known, ["index", "sleep"], "mine.toml").configurations == ["b", "a"]
     with pytest.raises(UsageError, match='unknown scenario "sleep"; known: index'):
-        plan.resolve(small, entries("a"), ["index"], "")
+        naming.resolve(small, entries("a"), ["index"], "")
     some = narrow(small, {"configurations": ["sanik"]})
     with pytest.raises(UsageError, match=r'unknown configuration "sanik"; did you mean "sanic"\?'):
-        plan.resolve(some, entries("sanic", "uvicorn"), ["index", "sleep"], "")
+        naming.resolve(some, entries("sanic", "uvicorn"), ["index", "sleep"], "")
 
 
 def test_narrowing(small):
@@ -273,9 +273,9 @@ def test_paths_are_relative_to_the_plan_and_recorded_from_the_root(tmp_path, wri
 def test_aliases_are_checked_and_measured_like_configurations(write, entries):
     names, scenarios = entries("sanic", "uvicorn"), ["index", "sleep"]
     aliased = plan.load(write(TEXT + '[aliases]\nagain = "sanic"\n'))
-    assert plan.resolve(aliased, names, scenarios, "").configurations == ["sanic", "uvicorn", "again"]
+    assert naming.resolve(aliased, names, scenarios, "").configurations == ["sanic", "uvicorn", "again"]
     some = narrow(aliased, {"configurations": ["again"]})
-    assert plan.resolve(some, names, scenarios, "") == some
+    assert naming.resolve(some, names, scenarios, "") == some
     for alias, message in (
         (
             'again = "sanik"',
@@ -284,7 +284,7 @@ def test_aliases_are_checked_and_measured_like_configurations(write, entries):
         ('uvicorn = "sanic"', 'mine: key "aliases.uvicorn": uvicorn is a configuration; an alias needs'),
     ):
         with pytest.raises(UsageError) as caught:
-            plan.resolve(plan.load(write(f"{TEXT}[aliases]\n{alias}\n")), names, scenarios, "mine")
+            naming.resolve(plan.load(write(f"{TEXT}[aliases]\n{alias}\n")), names, scenarios, "mine")
         assert message in str(caught.value)
 
 
@@ -371,64 +371,3 @@ def test_the_plans_that_come_with_the_suite(name):
         assert seconds <= 80 * 60 and load / seconds >= 0.8 and chosen.repeats >= 4
         assert [each for each, loads in chosen.scenarios.items() if loads.search] == ["index"]
         assert {"mixed", "leak"} == set(chosen.scenarios) - found.scenarios
-
-
-LIMITS = "startup_timeout_s = 90\nimport_timeout_s = 120.5\n"
-
-
-def test_limits_are_recorded_only_where_they_are_given(write, small):
-    assert (small.startup_s, small.import_s) == (30.0, 60.0)
-    assert not {"startup_timeout_s", "import_timeout_s"} & small.model_dump().keys()
-    given = plan.load(write(LIMITS + TEXT))
-    assert (given.startup_s, given.import_s) == (90.0, 120.5)
-    assert plan.validate(given.model_dump(), "run.json") == given
-    asked = narrow(given, {"startup_timeout_s": 45.0})
-    assert (asked.startup_s, asked.import_s) == (45.0, 120.5)
-
-
-@pytest.mark.parametrize("key", ["startup_timeout_s", "import_timeout_s"])
-@pytest.mark.parametrize("value", ["0", "-1", "86401", '"long"', "inf"])
-def test_a_limit_that_is_none_is_told(write, key, value):
-    with pytest.raises(UsageError, match=f'key "{key}"'):
-        plan.load(write(f"{key} = {value}\n{TEXT}"))
-
-
-def test_nothing_is_started_at_a_url(write):
-    external = {"external": {"url": "http://127.0.0.1:1", "name": "there"}, "aliases": {}}
-    given = plan.load(write(LIMITS + TEXT))
-    there = narrow(given, external)
-    assert there.startup_timeout_s is None and there.import_s == 120.5
-    with pytest.raises(UsageError, match="nothing is started at a URL: leave out STARTUP_TIMEOUT="):
-        narrow(given, {**external, "startup_timeout_s": 9.0})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"proxy": "ngnix"}, 'key "proxy": unknown proxy "ngnix"; did you mean "nginx"?'),
-        ({"proxy_retries": "off"}, "proxy_retries (PROXY_RETRIES=) is of a proxy: give PROXY=nginx"),
-        ({"proxy": "nginx", "proxy_retries": "no"}, 'key "proxy_retries": input should be'),
-        ({"proxy_keepalive": "off"}, "proxy_keepalive (PROXY_KEEPALIVE=) is of a proxy: give PROXY=nginx"),
-        ({"proxy_socket": "unix"}, "proxy_socket (PROXY_SOCKET=) is of a proxy: give PROXY=nginx"),
-        ({"proxy": "nginx", "proxy_socket": "udp"}, 'key "proxy_socket": input should be'),
-        ({"proxy_tls": True}, "proxy_tls (PROXY_TLS=) is of a proxy: give PROXY=nginx"),
-        (
-            {"proxy": "nginx", "settings": True, "connections": {}},
-            "[connections] are those of clients with the server itself: leave out PROXY=",
-        ),
-        (
-            {"proxy": "nginx", "external": {"url": "http://127.0.0.1:1", "name": "there"}, "aliases": {}},
-            "a server that runs already has its own proxy, or none: leave out PROXY=",
-        ),
-    ],
-)
-def test_a_proxy_that_cannot_be_is_told(small, changes, message):
-    with pytest.raises(UsageError) as caught:
-        narrow(small, changes)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_proxy_is_recorded_only_where_there_is_one(small):
-    assert not {"proxy", "proxy_retries"} & set(small.model_dump())
-    behind = narrow(small, {"proxy": "haproxy", "proxy_retries": "off"}).model_dump()
-    assert (behind["proxy"], behind["proxy_retries"]) == ("haproxy", "off")

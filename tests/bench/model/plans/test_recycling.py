@@ -8,8 +8,8 @@ from bench.model.cells import ClosedLoop, Goal, OpenLoop
 from bench.model.errors import UsageError
 from bench.model.plans import plan
 from bench.model.plans.narrowing import narrow
-from targets.catalogue.configurations import NEVER, Recycling
 from targets.catalogue.configurations import load as load_catalogue
+from targets.catalogue.recycling import NEVER, Recycling
 
 TEXT = """
 summary = "recycling"
