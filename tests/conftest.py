@@ -37,9 +37,9 @@ settings.load_profile("suite")
 # first files of the analysis, must have the CPUs.
 _LONGEST = (
     *("test_real.py", "test_known.py", "test_cli.py", "test_recycle.py", "test_own_app.py", "test_run.py"),
-    *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database.py", "test_own.py"),
+    *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database_runs.py", "test_own.py"),
     *("test_session.py", "test_command_line.py", "test_user_code.py", "test_session_failures.py"),
-    *("test_loads.py", "test_rotation.py", "test_open_loop.py"),
+    *("test_loads.py", "test_rotation.py", "test_open_loop.py", "test_ceiling_measured.py"),
 )
 _LONG = ("recycling", "swarm", "bench", "targets")
 

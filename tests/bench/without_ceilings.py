@@ -1,7 +1,7 @@
 """`python -m tests.bench.without_ceilings`: bench, whose runs do not measure what the generator can reach.
 
-That takes longer than what these tests measure, and both CPUs; test_ceiling.py has it. A network to other
-machines is asked for a moment only what it carries.
+That takes longer than what these tests measure, and both CPUs; test_ceiling_measured.py has it. A network to
+other machines is asked for a moment only what it carries.
 """
 
 import runpy

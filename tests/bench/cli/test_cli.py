@@ -2,7 +2,6 @@ import http.client
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -385,20 +384,3 @@ def test_a_run_of_recycling_that_is_interrupted_in_a_probe_ends_at_once_and_goes
         assert (path.parent / "requests.csv").read_text().count(",finished\n") > 0
     more = told("run", "--results", str(results), "--resume", folder.name, "--max-requests", "3")
     assert more.exit_code == 2 and "it cannot change: max_requests" in more.stderr
-
-
-class Interrupting:
-    """Ctrl-C while the command line is imported."""
-
-    @staticmethod
-    def find_spec(name, *_):
-        if name == "bench.cli.main":
-            raise KeyboardInterrupt
-
-
-def test_ctrl_c_during_the_start_says_nothing(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "bench.cli.main", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("bench", run_name="__main__")
-    assert ended.value.code == 130 and capsys.readouterr().err == ""

@@ -1,6 +1,8 @@
-"""How tables are printed."""
+"""What a command says on the terminal: its tables, and nothing where it is interrupted."""
 
 import io
+import runpy
+import sys
 
 import pytest
 import typer
@@ -33,3 +35,20 @@ def test_a_table_is_whole_in_a_file_and_in_a_narrow_terminal(monkeypatch):
         terminal_module.show([wide])
         assert "unbreakable-heading-7" in shown.getvalue()
         assert terminal_module.console.width == 40
+
+
+class Interrupting:
+    """Ctrl-C while the command line is imported."""
+
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "bench.cli.main":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_during_the_start_says_nothing(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "bench.cli.main", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("bench", run_name="__main__")
+    assert ended.value.code == 130 and capsys.readouterr().err == ""

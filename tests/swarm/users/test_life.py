@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
-from time import perf_counter
 
 import pytest
 from locust import (
     SequentialTaskSet,
     TaskSet,
-    between,
     constant,
-    constant_pacing,
-    constant_throughput,
     tag,
     task,
 )
@@ -246,66 +241,6 @@ def test_on_stop_runs_when_a_waiting_user_is_stopped(server, make_swarm):
     swarm.stop()
     assert Counter(server.targets) == {"/a": 3, "/stop": 3}
     assert swarm.stats.total.num_requests == 6
-
-
-WAITS = {
-    "constant": constant(0.1),
-    "between": between(0.1, 0.12),
-    "constant_pacing": constant_pacing(0.1),
-    "constant_throughput": constant_throughput(10),
-    "own": lambda user: 0.1,
-}
-
-
-@pytest.mark.parametrize("wait", WAITS)
-def test_wait_time(server, make_swarm, wait):
-    """Pacing shortens its waits by what the tasks took, and by what a wait was late; the others do not."""
-    times = []
-
-    def steps(user):
-        times.append(perf_counter())
-        yield user.get("/")
-        if len(times) == 4:
-            raise StopUser
-
-    make_swarm(user_class(steps, wait_time=WAITS[wait]), host=server.url).start().join()
-    if wait.startswith("constant_"):
-        assert all(moment - times[0] >= 0.1 * number - 0.01 for number, moment in enumerate(times))
-    else:
-        assert all(after - before >= 0.1 for before, after in pairwise(times))
-
-
-def test_pacing_counts_the_time_that_tasks_take(server, make_swarm):
-    begun, ended = [], []
-
-    def steps(user):
-        begun.append(perf_counter())
-        yield user.get("/")
-        yield user.pause(0.3)
-        ended.append(perf_counter())
-        if len(begun) == 4:
-            raise StopUser
-
-    make_swarm(user_class(steps, wait_time=constant_pacing(0.31)), host=server.url).start().join()
-    waits = [begin - end for end, begin in zip(ended, begun[1:], strict=False)]
-    assert min(waits) < 0.15  # what is left of 0.31 s; a busy machine may hold up some
-
-
-def test_a_task_set_may_have_a_wait_time_of_its_own(server, make_swarm):
-    class Set(TaskSet):
-        def wait_time(self):
-            raise StopUser
-
-        @task
-        def work(self):
-            yield self.user.get("/a")
-
-    class Waiting(SwarmUser):
-        wait_time = constant(1000)
-        tasks = [Set]  # noqa: RUF012
-
-    make_swarm(Waiting, host=server.url).start().join()
-    assert server.targets == ["/a"]
 
 
 def test_a_task_that_raises_is_reported_and_the_user_goes_on(server, make_swarm):

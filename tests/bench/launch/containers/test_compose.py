@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from bench.launch.containers import cleanup, compose
-from bench.launch.containers.containers import PYTHON
 from bench.launch.local import Processes
 from bench.launch.network import Wanted
 from bench.launch.server import Options, ServerError
@@ -19,7 +18,7 @@ from bench.launch.starting import ServerRequest
 from bench.machine.processes import kill_tree
 from bench.model.errors import UserError
 from bench.model.files import ROOT
-from targets.catalogue.configurations import Recycling
+from targets.catalogue.recycling import Recycling
 from tests.bench.commands import gone
 from tests.patience import LONG_S, wait_until
 
@@ -340,19 +339,6 @@ def test_a_plan_of_its_own_is_mounted_to_be_read(docker, tmp_path, make_launcher
         mounts = docker.containers()[docker.named("bench-current")]["mounts"]
     modes = {place: mode for place, _, mode in mounts}
     assert modes == {str(own.parent): "ro", str(stacks): "ro", str(run_folder): "rw"}
-
-
-def test_the_database_is_there_when_it_takes_connections(docker, make_launcher):
-    with make_launcher() as launcher:
-        assert launcher.database() == "postgresql://whichworker:whichworker@127.0.0.1/whichworker"
-        assert len(docker.calls("exec", "pg_isready")) == 2
-
-
-def test_a_database_that_ends_says_why(docker, make_launcher, monkeypatch):
-    monkeypatch.setattr(compose, "_DATABASE_READY", (PYTHON, "-c", "raise SystemExit(1)"))
-    monkeypatch.setattr(compose, "_DATABASE_READY_S", 0.0)
-    with make_launcher() as opened, pytest.raises(UserError, match="the database did not become ready"):
-        opened.database()
 
 
 def test_nothing_runs_without_a_bench_that_is_killed_for_long(docker, tmp_path, run_folder):

@@ -1,4 +1,4 @@
-"""How clients of Docker are run, and what becomes of them when bench is interrupted."""
+"""How clients of Docker are run, what becomes of them when bench is interrupted, and the database."""
 
 import signal
 import time
@@ -6,8 +6,10 @@ import time
 import psutil
 import pytest
 
-from bench.launch.containers import engine
+from bench.launch.containers import compose, engine
+from bench.launch.containers.containers import PYTHON
 from bench.machine.processes import spawn
+from bench.model.errors import UserError
 
 
 class Interrupted(Exception):
@@ -84,3 +86,16 @@ def test_what_a_client_said_is_the_error():
 def test_a_client_that_takes_too_long_is_named():
     with pytest.raises(engine.EngineError, match=r"took more than 0\.2 s"):
         engine.run(["sleep", "60"], timeout_s=0.2)
+
+
+def test_the_database_is_there_when_it_takes_connections(docker, make_launcher):
+    with make_launcher() as launcher:
+        assert launcher.database() == "postgresql://whichworker:whichworker@127.0.0.1/whichworker"
+        assert len(docker.calls("exec", "pg_isready")) == 2
+
+
+def test_a_database_that_ends_says_why(docker, make_launcher, monkeypatch):
+    monkeypatch.setattr(compose, "_DATABASE_READY", (PYTHON, "-c", "raise SystemExit(1)"))
+    monkeypatch.setattr(compose, "_DATABASE_READY_S", 0.0)
+    with make_launcher() as opened, pytest.raises(UserError, match="the database did not become ready"):
+        opened.database()
