@@ -85,17 +85,3 @@ def test_bench_commands_in_documents_exist():
         named |= set(re.findall(r"python -m bench ([a-z]+)", document.read_text()))
     assert named, "the documents name no command"
     assert [command for command in named if f" {command} " not in help_text] == []
-
-
-def test_the_house_is_shown_in_figures():
-    shown = subprocess.run(
-        [sys.executable, "tests/house.py"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    rooms = {words[0]: words for line in shown.splitlines() if len(words := line.split()) == 4}
-    modules = [path for path in (ROOT / "bench" / "stats").glob("*.py") if path.name != "__init__.py"]
-    assert rooms["bench/stats"][1] == str(len(modules)) and "exceptions: 0" in shown
-    assert int(rooms["bench/cli"][3]) > 0 and rooms["bench/stats"][3] == "0"
-
-
-def test_the_readme_is_one_screen_of_text():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
