@@ -9,23 +9,9 @@ from analysis.recommend.evidence import Outcome, Source
 from analysis.table import Cell, TableRow, number, words
 from analysis.table import Verdict as Sign
 from analysis.words import listed
-from bench.model.requirements import RANKED, Requirements
+from bench.model.requirements import RANKED, Requirements, label
 
 Decision = Literal["recommended", "tie", "none"]
-# What a requirement is called where people read its figure.
-LABELS = {
-    "answers": "answers",
-    "maintained": "maintained",
-    "restart": "restart",
-    "process_manager": "process manager",
-    "lost_per_1000": "lost although the handler ran",
-    "retryable_per_1000": "lost before the handler ran",
-    "stall_s": "stall",
-    "memory_bounded": "memory bounded",
-    "p99_ms": "p99",
-    "survive_kill": "a worker killed",
-    "graceful_stop": "stopped under load",
-}
 
 
 class _Part(BaseModel):
@@ -48,7 +34,7 @@ class Judgement(_Part):
     @property
     def text(self) -> str:
         """What it is about, and the figure."""
-        return f"{LABELS[self.requirement]}: {self.figure}"
+        return f"{label(self.requirement)}: {self.figure}"
 
 
 class Versus(_Part):

@@ -34,7 +34,8 @@ class About:
     """What a requirement means: as the help of its option, and in Markdown.
 
     ``passed`` and ``failed`` are the evidence that it is judged by; without them it is no judgement of its
-    own. ``default`` is how its default reads where the value itself does not say.
+    own. ``default`` is how its default reads where the value itself does not say. ``label`` stands before its
+    figure, if that is not the key.
     """
 
     option: str
@@ -43,6 +44,7 @@ class About:
     failed: str = ""
     part: Literal["judged", "ranking", "command"] = "judged"
     default: str | None = None
+    label: str | None = None
 
 
 def about(field: FieldInfo) -> About:
@@ -62,8 +64,8 @@ class Requirements(Table):
         About(
             "Workers must be replaced after N requests: requests; or: memory, any, none.",
             'workers are replaced after N requests (`"requests"`), at a size (`"memory"`), either (`"any"`), '
-            'or need not be (`"none"`: then nothing down to `stall_s` is required)',
-            "`recycle` does so, and so does every recycled cell that tells, at least one",
+            'or need not be (`"none"`: nothing down to `stall_s` is required)',
+            "`recycle` does so, and so do all recycled cells that tell, at least one",
             "`recycle` does not; or a cell is `broken`, failed, or `not replaced` after 2 N requests",
         ),
     ] = "requests"
@@ -96,19 +98,21 @@ class Requirements(Table):
         NotNegative,
         About(
             "Requests lost per 1000 recycles whose handler ran; 0 unless given.",
-            "at most so many requests lost per 1000 recycles whose handler began, for each kind of "
-            "connection and number of workers, also those lost in no replacement",
+            "the most requests lost per 1000 recycles, in a replacement or not, whose handler began; for "
+            "each kind of connection and number of workers",
             "the interval ends at or below it; or nothing was lost in `enough_recycles`",
             "the interval begins above it",
+            label="lost although the handler ran",
         ),
     ] = 0.0
     retryable_per_1000: Annotated[
         NotNegative | None,
         About(
             "Those whose handler did not run, which may be sent again.",
-            "the same for those whose handler never ran, which may be sent again",
+            "the same, for those whose handler never ran: they may be sent again",
             "likewise",
             "likewise",
+            label="lost before the handler ran",
         ),
     ] = None
     enough_recycles: Annotated[
@@ -125,6 +129,7 @@ class Requirements(Table):
             "seconds without an answer, at most, in recycled cells",
             "the longest that was seen is within it",
             "it is not",
+            label="stall",
         ),
     ] = None
     memory_bounded: Annotated[
@@ -143,6 +148,7 @@ class Requirements(Table):
             "`true`: another worker replaces one that was killed",
             "all probes recover",
             "one does not",
+            label="a worker killed",
         ),
     ] = False
     graceful_stop: Annotated[
@@ -152,18 +158,20 @@ class Requirements(Table):
             "`true`: requests in flight at SIGTERM are finished",
             "all probes finish them",
             "one cuts them",
+            label="stopped under load",
         ),
     ] = False
     p99_ms: Annotated[
         OfScenarios,
         About(
             "p99 from the schedule by scenario, e.g. sleep=50,index=10.",
-            "by scenario (`{ sleep = 50 }`): from the schedule, at every rate of an open loop and number of "
+            "by scenario (`{ sleep = 50 }`), from the schedule, at every rate of an open loop and number of "
             "workers",
             "the interval ends at or below it at all rates",
-            "it begins above it at one, over 0.1 % of the requests failed, or a saturated server served less "
-            "than 99 % of the arrivals",
+            "it begins above it at one, over 0.1 % of the requests failed, or a saturated server served "
+            "under 99 % of the arrivals",
             default="none",
+            label="p99",
         ),
     ] = Field(default_factory=dict)
     first: Annotated[
@@ -172,7 +180,7 @@ class Requirements(Table):
             "What they are ranked by: throughput, memory or tail; throughput unless given.",
             'what ranks: `"throughput"` (requests per second, or per CPU-second) or `"memory"` (highest PSS '
             'of all processes), in closed loops; or `"tail"` (p99 from the schedule in an open loop without '
-            "replaced workers, at the highest of the rates that most kept up with)",
+            "replaced workers, at the highest rate that most kept up with)",
             part="ranking",
         ),
     ] = "throughput"
@@ -180,8 +188,8 @@ class Requirements(Table):
         OfScenarios,
         About(
             "What counts how much, e.g. sleep=3,index=1; all alike unless given.",
-            "by scenario (`{ sleep = 3, index = 1 }`): how much it counts, others not at all. One that was "
-            "not measured leaves all unranked",
+            "by scenario (`{ sleep = 3, index = 1 }`): how much it counts, others not at all. If one was not "
+            "measured, nothing is ranked",
             part="ranking",
             default="all 1",
         ),
@@ -287,6 +295,13 @@ class Requirements(Table):
             yield f"{_at_most(self.retryable_per_1000)} whose handler did not run"
         if self.stall_s is not None:
             yield f"an answer at least every {self.stall_s:g} s"
+
+
+def label(requirement: str) -> str:
+    """What stands before the figure of a requirement, or of what is judged without being one."""
+    field = Requirements.model_fields.get(requirement)
+    told = None if field is None else about(field).label
+    return told or requirement.replace("_", " ")
 
 
 def _at_most(lost: float) -> str:

@@ -23,17 +23,17 @@ class RotationTable(Table):
     most_sittings: Annotated[int, Field(ge=1, le=100)] = 30
     """Starts at most."""
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Sittings are added until every ratio that decides is known to this share, to either side."""
+    """Sittings are added until each ratio that decides is known to this share, to either side."""
     limit_s: Seconds | None = None
-    """No sitting is added that would end later than so many seconds."""
+    """No sitting is added that would end after so many seconds."""
     load_s: Seconds = 1.5
     """Seconds of windows for each candidate and load in a sitting."""
     settle_s: Seconds = 0.4
     """Seconds of unrecorded load for each candidate before a load's first round."""
     slice_s: Seconds | None = None
-    """Length of a window; unless given what five requests take to the median candidate, 0.05 to 1 s."""
+    """Length of a window, else what five requests take to the median candidate: 0.05 to 1 s."""
     both_manners: bool = Field(default=False, exclude_if=lambda value: not value)
-    """true: in both manners of the generator also where the loopback device is steered."""
+    """true: both manners of the generator even where the loopback device is steered."""
     blocks: bool = Field(default=False, exclude_if=lambda value: not value)
     """true: closed loops are measured in blocks, to compare the two ways."""
 

@@ -28,7 +28,7 @@ class ConnectionsTable(Table):
     starts: PositiveInt = 3
     """Starts of all servers: a repeat each."""
     pauses: PositiveInt = 1000
-    """Connections to each server (of those that expect `pauses`) that pause around its keep-alive."""
+    """Connections to each server of those that expect `pauses`: they pause around its keep-alive."""
     bursts: Counts = Field(default=[300, 1000])
     """New connections at once, to one server after the other (`bursts`)."""
     bursts_each: PositiveInt = 3

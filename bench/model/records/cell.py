@@ -48,7 +48,7 @@ class Measured(Record):
     """null in closed loops, as `completions`."""
     completions: int | None
     loaded_s: float | None = None
-    """In a rotation, as the rest: length of the cell's windows."""
+    """In a rotation, as what follows: length of the cell's windows."""
     cpu_s: float | None = None
     """Of the server in them."""
     idle_cpu_s: float | None = None
@@ -149,11 +149,11 @@ class Generator(Record):
     engine: str
     """`swarm` or `locust`."""
     machines: list[Machine] | None = None
-    """Only where it was on others: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`,
-    `failures`, `lateness_us`, `segments` (TCP's: `sent`, `retransmitted`; `in_bytes`, `out_bytes` of all,
-    in `seconds`), `work_s` (in a rotation)."""
+    """Those: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`, `failures`, `lateness_us`,
+    `segments` (TCP's `sent` and `retransmitted`; `in_bytes`, `out_bytes` of all, in `seconds`), `work_s` (in
+    a rotation)."""
     segments: Segments | None = None
-    """Where these or the servers are on other machines: of this one."""
+    """Of this machine, if others take part."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:

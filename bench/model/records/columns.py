@@ -92,7 +92,7 @@ CONNECTIONS = CsvFile(
         Column(
             "closed_in_time",
             "int64",
-            "the client saw after its pause that the connection was closed, and sent nothing",
+            "the client saw it closed after its pause, and sent nothing",
         ),
         Column("refused", "int64", "no connection"),
         Column("reset", "int64", "closed or reset before the answer was whole"),
@@ -157,10 +157,10 @@ FILES = {
             Column(
                 "kind",
                 "category",
-                "`service`: from asking to the last byte. In open loops also `from_schedule`: for the first "
-                "request of a task with its arrival's wait for a free user; and `lateness`, one per arrival, "
-                "failed or not, under the name of its first request: from when it was due and a user free to "
-                "its sending or the task's first pause",
+                "`service`: from asking to the last byte. In open loops also `from_schedule`: with the wait "
+                "for a free user, of the first request of a task; and `lateness`, one per arrival, failed or "
+                "not, under the name of its first request: from when it was due and a user free to its "
+                "sending or the task's first pause",
             ),
             Column(
                 "bucket_us",
@@ -181,9 +181,8 @@ FILES = {
                 "category",
                 "`closed_unanswered` (closed or reset after sending, no byte back), `reset_mid_response`, "
                 "`refused`, `connect_failed`, `timeout`, `connect_timeout`, `http_4xx`, `http_5xx`, "
-                "`check` (the scenario rejected the answer), `protocol` (not HTTP, or a body that is not "
-                "what its `Content-Encoding` says, if the scenario reads it), `exception` (of a plain "
-                "Locust user)",
+                "`check` (the scenario rejected the answer), `protocol` (not HTTP, or a body unlike its "
+                "`Content-Encoding`, if the scenario reads it), `exception` (of a plain Locust user)",
             ),
             Column("latency_us", "float64"),
             Column("connection_age_s", "float64"),
@@ -208,14 +207,14 @@ FILES = {
             Column(
                 "loop_lag_ms",
                 "float64",
-                "the longest that the engine did not look at its sockets; in closed loops also the lateness "
-                "of Locust's other greenlets",
+                "the longest time between two looks at the sockets; in closed loops also the lateness of "
+                "Locust's other greenlets",
             ),
             Column(
                 "loop_wait_us",
                 "float64",
-                "mean time until an answer that arrives at random is read: Σ b² / T, of the times b between "
-                "two looks in T; empty without swarm users",
+                "mean time until an answer is read that arrives at random: Σ b² / T, of the times b between "
+                "looks in T; empty without swarm users",
             ),
             Column(
                 "arrivals",
@@ -254,8 +253,8 @@ FILES = {
         of_server=True,
     ),
     "workers": CsvFile(
-        "An event of a process of the server, not in order of time: a death is noted at the next sample, a "
-        "birth rounded down to 0.01 s.",
+        "An event of a process of the server, in no order: a death is noted at the next sample, a birth "
+        "rounded down to 0.01 s.",
         (
             Column("time", "float64"),
             Column("event", "category", "`born`, `ready` or `died`"),
@@ -268,7 +267,7 @@ FILES = {
             Column(
                 "exit_status",
                 "float64",
-                "of a death, negative for a signal; of what a manager reaps only if the kernel tells (Linux "
+                "of a death, negative for a signal; where a manager reaps, only if the kernel tells (Linux "
                 "6.15) or a sample comes before",
             ),
         ),
@@ -308,15 +307,15 @@ FILES = {
             Column(
                 "event",
                 "category",
-                "`started`: before the handler; `finished`: the response, or a stream's first part, is about "
-                "to be sent",
+                "`started`: before the handler; `finished`: before the response, or a stream's first part, "
+                "is sent",
             ),
         ),
         of_recycling=True,
     ),
     "slices": CsvFile(
-        "A slice of the cell's configuration in its sitting. Counts are of its window, at its real edges; of "
-        "several Locust processes they are summed, times averaged.",
+        "A slice of the cell's configuration in its sitting. Counts are of its window, at its real edges: "
+        "the sum of several Locust processes; times are their mean.",
         (
             Column("round", "int64"),
             Column("place", "int64", "in its round"),
@@ -335,7 +334,7 @@ FILES = {
             Column(
                 "steal_s",
                 "float64",
-                "what the hypervisor took of the CPUs of server and generator, in ticks of 10 ms",
+                "that the hypervisor took from the CPUs of server and generator, in ticks of 10 ms",
             ),
             Column("busy_s", "float64", "that these CPUs were neither idle nor stolen, in ticks of 10 ms"),
             Column(
@@ -346,8 +345,8 @@ FILES = {
             Column(
                 "absent",
                 "int64",
-                "users of the cell whose process of the generator came too late for the slice: above 0 it "
-                "does not count; missing in older runs, where such slices had no row",
+                "users whose process of the generator was too late for the slice: above 0 it does not "
+                "count; older runs have no such rows",
                 older=0,
             ),
         ),

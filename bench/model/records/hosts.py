@@ -90,9 +90,9 @@ class Network(Record):
     sysctls: dict[str, int] = Field(default_factory=dict)
     """`net.core.somaxconn` and `net.ipv4.tcp_migrate_req`."""
     wire: Wire | None = None
-    """Only where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
-    `connect_us` (how long a connection takes to open: `min`, `median`, `max` of 30), `raw` (what one carries:
-    `from_bytes_per_s`, `to_bytes_per_s`), `clock` (the one there: `ahead_ms`, `uncertain_ms`, `moved_ms`,
+    """Where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
+    `connect_us` (to open a connection: `min`, `median`, `max` of 30), `raw` (what one carries:
+    `from_bytes_per_s`, `to_bytes_per_s`), its `clock` (`ahead_ms`, `uncertain_ms`, `moved_ms`,
     `round_trip_us`)."""
 
 
@@ -140,8 +140,8 @@ class Generators(Record):
     """The generators of a run on other machines."""
 
     machines: list[GeneratorMachine]
-    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`, and of
-    those that the suite has started `wire`, the way to the servers, as in `network`."""
+    """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`, and
+    `wire` (as of `network`) to the servers, if the suite has started it."""
     clocks: list[ClockReading]
-    """`before` and `after` the load of each `window`: `offset_ms` (how far ahead a `generator` was) and
-    `round_trip_ms` (`least`, `usual`, `most`)."""
+    """Of a `generator`, `before` and `after` each `window`: `offset_ms` (ahead) and `round_trip_ms` (`least`,
+    `usual`, `most`)."""

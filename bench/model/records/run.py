@@ -75,7 +75,7 @@ class Ceiling(Record):
     """Of the generator."""
     requests_per_s: float = Field(gt=0)
     at_least: bool
-    """The generator was busy for less than 90 % of its CPUs."""
+    """Less than 90 % of the generator's CPUs were busy."""
     cpu_us: float | None
     """The generator's."""
     generator_busy: float | None
@@ -147,10 +147,10 @@ class Sittings(Record):
     sittings: int
     """How many were measured."""
     widest: float | None = None
-    """Of the intervals that decide, as a share of the ratio to its farther bound."""
+    """Of the intervals that decide, to the farther bound, as a share."""
     stopped: Literal["precise", "limit", "most", "asked", "blocks"] | None = None
-    """`precise` as asked; the next would pass the time `limit`; `most`, or those `asked` for, were measured;
-    `blocks` took their place, for the `reason`; null while it goes on."""
+    """`precise` as asked; the next would pass the time `limit`; the `most`, or those `asked` for, are
+    measured; `blocks` instead, for the `reason`; null while it goes on."""
     seconds: float = 0.0
     """Starts of servers included."""
     reason: str | None = None
@@ -212,9 +212,8 @@ class Run(Record):
     """`run.json`: one experiment."""
 
     methodology: int
-    """Its version."""
     run: str
-    """The name of the folder."""
+    """Its folder."""
     status: Literal["running", "finished", "interrupted", "failed"]
     started: float
     ended: float | None
@@ -236,7 +235,7 @@ class Run(Record):
     git: Git | None
     """The revision of the suite; null where it was not a checkout."""
     configurations: list[Configuration]
-    """The catalogue in its order, measured or not, with variants and aliases: colours go by place."""
+    """The catalogue, measured or not, with variants and aliases; colours go by place."""
     ceilings: list[Ceiling]
     """What the generator reaches against the null server."""
     unavailable: list[Unavailable]
@@ -249,13 +248,13 @@ class Run(Record):
     own_app: OwnPackages | None = None
     """Only with one."""
     locustfile_requirements: dict[str, str] | None = None
-    """`{"sha256": …}`, a hash of that file; only where the plan has one."""
+    """`{"sha256": …}` of that file; only where the plan has one."""
     generators: Generators | None = None
     """Only where they are on other machines."""
     rotation: Sittings | None = None
     """null where the plan has none."""
     cells_planned: int
-    """Steps of searches and added sittings count as they are taken."""
+    """Steps of searches and added sittings as they are taken."""
     wall_s: float | None
     load_s: float | None
     """Seconds under load."""
