@@ -1,5 +1,6 @@
 """What several runs answer together, as lines of Markdown: verdict, other requirements, old claims."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from analysis.recommend.reading import of_kind
 from analysis.recycling.model import Recycling
 from analysis.study import Study
 from analysis.table import markdown
-from analysis.words import MISSING, counted
+from analysis.words import MISSING, Value, counted, listed
 from bench.model.documents import markdown_table
 from bench.model.requirements import combined
 
@@ -128,23 +129,40 @@ def _source(source: Source) -> str:
 
 
 def situations(studies: Sequence[Study]) -> Iterator[str]:
-    """The same evidence under other requirements: what is required, what to use then, and the options.
+    """The same evidence under other requirements: what is required, what to use then, the next, the options.
 
     Limits on latency are left out where no open loop was measured, which alone can tell.
     """
     rates = [study.rates for study in studies]
     opened = {scenario for rows in rates for scenario in rows.loc[rows["treatment"] == "none", "scenario"]}
-    headings = ("required", "answer", "`make verdict ARGUMENTS=`")
+    headings = ("required", "use", "the next", "`make verdict ARGUMENTS=`")
     rows = [
-        (required, _found(studies, instead), f"`{options}`" if options else "")
+        (required, *_found(studies, instead), f"`{options}`" if options else "")
         for required, (options, instead) in _SITUATIONS.items()
         if opened.issuperset(instead.get("p99_ms", ()))
     ]
     yield from markdown_table(headings, rows, headings)
 
 
-def _found(studies: Sequence[Study], instead: dict[str, Any]) -> str:
-    return judge(studies, combined(stated(studies), instead)).finding
+def _found(studies: Sequence[Study], instead: dict[str, Any]) -> tuple[str, str]:
+    """What to use, and how much of what it is ranked by the next has beside the best of these."""
+    verdict = judge(studies, combined(stated(studies), instead))
+    for each in verdict.candidates:
+        versus = each.performance
+        if each.rank is None or versus is None or each.configuration in verdict.recommended:
+            continue
+        low, high = (math.nan if bound is None else bound for bound in (versus.low, versus.high))
+        return _use(verdict), f"{each.configuration}: {Value(versus.ratio, low, high).times()}"
+    return _use(verdict), MISSING
+
+
+def _use(verdict: Verdict) -> str:
+    """The recommended, or those that more measuring may show to do."""
+    if not verdict.recommended:
+        possible = [each.configuration for each in verdict.candidates if each.outcome != "failed"]
+        return f"none so far; {listed(possible)} may do" if possible else "none"
+    tie = ", which tie" if verdict.decision == "tie" else ""
+    return f"{listed(list(verdict.recommended))}{tie}{', provisionally' if verdict.provisional else ''}"
 
 
 def claims(answered: Claims) -> Iterator[str]:

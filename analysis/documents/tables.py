@@ -1,5 +1,6 @@
 """A run as lines of Markdown: its rankings, what recycling cost, and how it was measured."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -8,23 +9,27 @@ import pandas as pd
 from analysis.documents.deploys import by_scenario
 from analysis.rankings.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
 from analysis.rankings.rates import CapacityTable
+from analysis.rankings.sides import Row as Sides
 from analysis.reproduction import command
+from analysis.settings.model import MEASURES
 from analysis.settings.table import CONNECTIONS, NOT_SHOWN
 from analysis.settings.table import Row as SettingsRow
 from analysis.settings.table import tables as settings_tables
 from analysis.study import Study
 from analysis.table import Cell, Listing, markdown
-from analysis.words import MIB, MISSING, counted, figures, with_workers
+from analysis.words import MIB, MISSING, counted, figures, listed, with_workers
 from bench.model.documents import markdown_table, shown_command
 from bench.model.records.run import Run
+from bench.stats.comparison import MATERIAL
 
-# Columns of what clients meet behind a proxy that the report has: what their ratios are of, and what the name
-# of a scenario says as well.
-_LEFT_OUT = (
-    "method", "connections", "latency, ",
-    "requests/s, direct", "requests/s, behind", "requests/s, parent", "p99 ms, ",
-)  # fmt: skip
-_LOAD = ("workers", "users")
+# Columns of what clients meet behind a proxy that the report has, and a document has not: what the name of a
+# scenario says as well, and latencies without replacements.
+_LEFT_OUT = ("method", "connections", "latency, ")
+_NAMES = ("configuration", "scenario")
+# Whose figures follow in a cell.
+_WORKERS = re.compile(r"\b(\d+) workers?: ")
+# Of settings: what a certain difference in requests per second says as well.
+_THROUGHPUT, _CPU = (MEASURES[measure].head for measure in ("throughput", "cpu_us"))
 
 
 def of_run(
@@ -46,9 +51,9 @@ def of_run(
     ranked = bool(study.verdict.tables)
     if not brief and not ranked:
         if recycling is not None and recycling.rows:
-            yield from (f"**{recycling.title}.** {recycling.basis}", "", *markdown(recycling), "")
+            yield from (recycling.basis, "", *_by_workers(recycling), "")
         if study.deploys is not None and study.deploys.rows:
-            yield from (study.deploys.basis, "", *by_scenario(study.deploys), "")
+            yield from (*by_scenario(study.deploys), "")
     for address, what in figures_shown.items():
         yield from (f"![{what}]({address})", "")
     if not brief:
@@ -56,16 +61,61 @@ def of_run(
     yield from _measured(study)
 
 
+def _by_workers(listing: Listing) -> list[str]:
+    """The lines of a table; numbers of workers that each cell of a column tells stand in its head instead."""
+    heads, rows = list(listing.columns), [row.texts() for row in listing.rows]
+    for place, column in enumerate(zip(*rows, strict=True)):
+        told = {tuple(_WORKERS.findall(text)) for text in column} - {()}
+        if len(told) != 1:
+            continue
+        numbers = told.pop()
+        heads[place] += f" ({'; '.join(numbers)} worker{'s' * (numbers != ('1',))})"
+        for row in rows:
+            row[place] = _WORKERS.sub("", row[place])
+    return markdown_table(heads, rows, heads)
+
+
 def _answer(listing: Listing) -> Iterator[str]:
-    """A table with its finding; a load that all rows share is told once."""
+    """A table with its finding."""
+    yield from (f"**{listing.finding}**", "")
+    sides = [row for row in listing.rows if isinstance(row, Sides)]
+    if sides:
+        yield from (*_beside(listing.basis, sides), "")
+        return
     rows = [dict(zip(listing.columns, row.texts(), strict=True)) for row in listing.rows]
-    shared = {
-        name: {row[name] for row in rows} for name in _LOAD if name in listing.columns and len(rows) > 1
-    }
+    shown = [name for name in listing.columns if not name.startswith(_LEFT_OUT)]
+    shared = {name: {row[name] for row in rows} for name in shown if name not in _NAMES and len(rows) > 1}
     alike = {name: texts.pop() for name, texts in shared.items() if len(texts) == 1}
     told = f" In all rows: {', '.join(f'{name} {text}' for name, text in alike.items())}." if alike else ""
-    columns = [name for name in listing.columns if not name.startswith(_LEFT_OUT) and name not in alike]
-    yield from (f"**{listing.finding}**", "", f"{listing.basis}{told}", "", *markdown(listing, columns), "")
+    columns = [name for name in shown if name not in alike]
+    yield from (f"{listing.basis}{told}", "", *markdown(listing, columns), "")
+
+
+def _beside(basis: str, rows: Sequence[Sides]) -> Iterator[str]:
+    """Ratios of two sides, a row for each configuration; the report has what they are ratios of."""
+    sizes = [f"{counted(row.users, 'user')}, {with_workers(row.workers)}" for row in rows]
+    alike = len(set(sizes)) == 1
+    cells: dict[str, dict[str, str]] = {}
+    for row, size in zip(rows, sizes, strict=True):
+        load = row.scenario if alike else f"{row.scenario}, {size}"
+        ratios = {"requests/s": row.throughput.text(), "CPU": row.cpu.text()}
+        cells.setdefault(row.configuration, {}).update(
+            {f"{load}: {what}": text for what, text in ratios.items()}
+        )
+    heads = list(dict.fromkeys(head for told in cells.values() for head in told))
+    lines = [[name, *(told.get(head, MISSING) for head in heads)] for name, told in cells.items()]
+    yield " ".join((basis, *([f"All at {sizes[0]}."] if alike else []), _tails(rows)))
+    yield from ("", *markdown_table(["configuration", *heads], lines))
+
+
+def _tails(rows: Sequence[Sides]) -> str:
+    """The ratios of p99 that are certain."""
+    certain = [
+        f"{row.configuration} in {row.scenario} {row.p99.times()}"
+        for row in rows
+        if row.p99.low > MATERIAL or row.p99.high < 1 / MATERIAL
+    ]
+    return f"p99 is certainly another with {listed(certain)}." if certain else "No p99 is certainly another."
 
 
 def _measured(study: Study) -> Iterator[str]:
@@ -95,13 +145,15 @@ def of_settings(study: Study) -> Iterator[str]:
 
 
 def _changed(columns: Sequence[str], row: SettingsRow) -> tuple[str, str, str, str]:
-    """A setting, its fate, the figures that are certainly better or worse, and whether a claim holds."""
+    """A setting, its fate, the figures that are certainly better or worse, and whether a claim holds.
+
+    CPU time per request is left out beside throughput that says the same.
+    """
     name, fate, *measured = row.cells()
-    told = [
-        cell.text if head == CONNECTIONS else f"{head} {cell.text}"
-        for head, cell in zip(columns[2:], measured, strict=True)
-        if cell.verdict
-    ]
+    certain = {head: cell for head, cell in zip(columns[2:], measured, strict=True) if cell.verdict}
+    if _THROUGHPUT in certain and _CPU in certain and certain[_THROUGHPUT].verdict == certain[_CPU].verdict:
+        del certain[_CPU]
+    told = [cell.text if head == CONNECTIONS else f"{head} {cell.text}" for head, cell in certain.items()]
     claim = row.judged.claim if row.judged.facts.claim else ""
     return name.text, fate.text, "; ".join(told), claim
 

@@ -82,10 +82,9 @@ class Proxied:
     def basis(self) -> str:
         """How to read it."""
         return (
-            "Per 1,000 replacements of a worker. Lost: a 5xx or no answer, of clients that go to the server "
-            f"itself (direct) and of those behind {self.kind}, with the 95 % interval over the replacements "
-            f"that were seen. Ran twice: {self.kind} sent the request again after its handler "
-            "had begun. Latency: the median without replacements."
+            "Per 1,000 replaced workers, with the 95 % interval. Lost: a 5xx or no answer, to clients that "
+            f"go to the server itself (direct) or through {self.kind}. Ran twice: {self.kind} sent the "
+            "request again after its handler had begun. Latency: the median without replacements."
             + (f" {self.kind} was set to {listed(list(self.settings))}." if self.settings else "")
         )
 

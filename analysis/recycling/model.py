@@ -189,7 +189,7 @@ class Recycling:
     title = "Workers that restart after N requests"
     basis = (
         "Lost per 1,000 recycles: requests that clients lose by 1,000 replacements of a worker, with the "
-        "95 % interval over the replacements that were seen."
+        "95 % interval."
     )
     columns = ("configuration", *QUESTIONS)
 

@@ -189,7 +189,7 @@ def _found(study: Study) -> Iterator[Line]:
             row.configuration: sum(answer.verdict == "bad" for answer in row.answers)
             for row in study.recycling.configurations
         }
-        yield Line(f"Of {len(QUESTIONS)} answers, those that one does not want: {_tally(unwanted)}.")
+        yield Line(f"Answers that one does not want, of {len(QUESTIONS)}: {_tally(unwanted)}.")
 
 
 def _together(study: Study) -> Iterator[Line]:

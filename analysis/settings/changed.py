@@ -1,4 +1,4 @@
-"""Two runs that tried settings: whose fate is another in the second one."""
+"""Two runs that tried settings: which fates changed in the second one."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Changed:
     only_one: tuple[str, ...]
     only_other: tuple[str, ...]
 
-    title: ClassVar[str] = "Settings whose fate is another"
+    title: ClassVar[str] = "Settings whose fate has changed"
     columns: ClassVar[tuple[str, ...]] = ("configuration", "fate in A", "fate in B", "by", "A", "B", NOTES)
 
     @property

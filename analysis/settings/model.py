@@ -50,7 +50,7 @@ MEASURES: dict[Measure, About] = {
     "stall": About("stall", "the longest time without an answer at a replacement", "stall"),
     "overlap": About(
         "overlapping", "the share of replacements that overlap another", "overlap",
-        none="of neither did two replacements overlap",
+        none="no two replacements overlapped on either side",
     ),
     "cpu_replacing": About(
         "CPU/request, replacing", "the CPU time per request while workers are replaced", "replacing"

@@ -83,7 +83,7 @@ class Table:
     def basis(self) -> str:
         """How fates come about, and of how many comparisons."""
         if not self.explained:
-            return "To be read like the one before."
+            return "Read it like the table before."
         chance = f"One in {round(1 / (1 - CONFIDENCE))} intervals is beside the truth by chance"
         return f"{self.explanation} {chance}; there are {self.compared}, which widens none."
 

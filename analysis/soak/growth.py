@@ -25,12 +25,12 @@ BINS = 120
 
 # Each kind, what that means for memory, and by which rule.
 RULES: dict[Kind, tuple[str, str]] = {
-    "grows": ("a leak", "it certainly grew, in the second half of the time as well, and there not slower"),
-    "filling": ("caches fill", "it grew in the first half, and in the second not, or slower and slower"),
-    "slows": ("undecided: growth slows", "it grew in both halves, slower in the second, and on there"),
-    "steady": ("steady", "if it grew, then certainly by less than what counts, over the soak and in an hour"),
-    "undecided": ("undecided", "the interval of its growth has both nothing and what counts in it"),
-    "bounded": ("bounded", "workers were replaced in both halves, which have like peaks"),
+    "grows": ("a leak", "it certainly grew, and in the second half of the time not slower than in the first"),
+    "filling": ("caches fill", "it grew in the first half, and in the second not at all, or slower and slower"),
+    "slows": ("undecided: growth slows", "it grew in both halves, slower in the second, and goes on growing"),
+    "steady": ("steady", "it certainly grew by less than what counts, over the soak and in an hour"),
+    "undecided": ("undecided", "it may have grown by nothing, or by more than what counts"),
+    "bounded": ("bounded", "workers were replaced in both halves, whose peaks are alike"),
     "short": ("too short", f"fewer than {2 * LEAST} values after the warm-up"),
 }  # fmt: skip
 

@@ -49,8 +49,8 @@ def settings(
     first: Annotated[
         str | None,
         typer.Option(
-            help="What comes first, throughput, memory or tail: the second run is of what gains that; "
-            "of what is worth it unless given."
+            help="What comes first: throughput, memory or tail. The second run combines what gains that; "
+            "if left out, what is worth it."
         ),
     ] = None,
     no_combination: Annotated[
@@ -99,7 +99,7 @@ def settings(
     combinations: list[Combination] = []
     again: Path | None = None
     if found is None or not found.parents:
-        say("no variant was measured beside what it is one of: there is nothing to compare")
+        say("no variant was measured beside its parent: there is nothing to compare")
     elif not no_combination:
         given = given or _stated(measured.folder)
         combinations = _worth_it(measured.folder, found, given)

@@ -241,8 +241,8 @@ def test_the_answers_are_those_of_the_run_and_of_the_recycling_beside_it(answere
     assert served.texts()[2] in figures and "recycles" in figures
     assert "| sanic-single | failed |" in shown(machine, pages.VERDICT)
     situations = shown(machine, pages.SITUATIONS).splitlines()
-    assert "Use sanic" in situations[2] and situations[2].endswith("|  |")
-    assert "No configuration" in situations[3] and "`--survive-kill`" in situations[3]
+    assert "| sanic | uvicorn: " in situations[2] and situations[2].endswith("|  |")
+    assert "| none so far; " in situations[3] and "`--survive-kill`" in situations[3]
     assert not any("--p99-ms" in line for line in situations)  # there is no open loop
     for name in ("throughput", "price_index"):
         assert f"](figures/{name}.png)" in shown(machine, pages.RANKINGS)

@@ -113,4 +113,4 @@ def test_recycling_rests_on_replacements_and_on_controls(tmp_path):
     asked = rows["Asked"][1].text
     assert "workers replaced; the same without, as the control." in asked
     (found,) = texts(rows["Found"])
-    assert found.startswith("Of 8 answers, those that one does not want: uvicorn")
+    assert found.startswith("Answers that one does not want, of 8: uvicorn")

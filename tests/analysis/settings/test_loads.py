@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from analysis.documents import tables
 from analysis.report import exports
 from analysis.settings.loads import FRAME, by_load
 
@@ -43,6 +44,24 @@ def test_each_load_stands_by_itself_and_parents_are_beside_their_own_variants(tr
     assert found.frame["throughput_parent"].tolist() == pytest.approx([2**0.5 * 1000, 2**0.5 * 500])
     assert len(index.texts()) == len(found.columns)
     assert "uvicorn-access-log changes throughput: 0.200 (0.200 to 0.200)x in index-close" in found.finding
+
+
+def test_a_document_has_a_row_for_each_setting_and_the_tails_that_are_certain(tried, summary):
+    order = ["sanic", "uvicorn", "uvicorn-access-log", "granian"]
+    told = list(tables._answer(by_load(tried.settings, summary, order)))
+    assert told[2].endswith("All at 64 users, 1 worker. No p99 is certainly another.")
+    assert told[4:7] == [
+        "| configuration | index: requests/s | index: CPU | index-close: requests/s | index-close: CPU |",
+        "|---|--:|--:|--:|--:|",
+        "| uvicorn-access-log | 0.900 (0.900 to 0.900) | 1.20 (1.20 to 1.20) | 0.200 (0.200 to 0.200) | "
+        "4.00 (4.00 to 4.00) |",
+    ]
+    close = (summary["configuration"] == "uvicorn-access-log") & (summary["scenario"] == "index-close")
+    slower = summary.assign(p99_us=summary["p99_us"].mask(close, 3000.0))
+    assert any(
+        "certainly another with uvicorn-access-log in index-close 3.00x (3.00 to 3.00)." in line
+        for line in tables._answer(by_load(tried.settings, slower, order))
+    )
 
 
 def test_what_was_not_rotated_on_both_sides_is_left_out(tried, summary):

@@ -41,7 +41,7 @@ def test_a_table_for_each_server_with_the_measures_that_are_known(tried):
     assert "worse in PSS" in rows["uvicorn-cache"]["notes"]
     assert rows["uvicorn-limit"]["requests/s"] == MISSING and "failed" in rows["uvicorn-limit"]["notes"]
     assert f"there are {tried.settings.compared}, which widens none" in sanic.basis
-    assert uvicorn.basis == "To be read like the one before."
+    assert uvicorn.basis == "Read it like the table before."
 
 
 def test_figures_have_a_sign_where_they_are_certainly_better_or_worse(tried):
