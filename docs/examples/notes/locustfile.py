@@ -1,8 +1,9 @@
-"""Readers of notes, and now and then a writer.
+r"""Readers of notes, and now and then a writer.
 
-    export NOTES_TOKEN=secret
-    make bench APP=notes.app:create_app APP_DIR=docs/examples/notes ENVIRONMENT=NOTES_TOKEN \
-        REQUIREMENTS=docs/examples/notes/requirements.txt SCENARIO=docs/examples/notes/locustfile.py
+To measure them: `export NOTES_TOKEN=secret`, then
+
+make bench APP=notes.app:create_app APP_DIR=docs/examples/notes ENVIRONMENT=NOTES_TOKEN \
+    REQUIREMENTS=docs/examples/notes/requirements.txt SCENARIO=docs/examples/notes/locustfile.py
 """
 
 import os
