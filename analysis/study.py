@@ -18,7 +18,7 @@ from analysis.rankings.aliases import Alike, alike
 from analysis.rankings.overview import Rankings, rankings
 from analysis.reading import results
 from analysis.recycling import Deploys, Recycling, analyse, beside, deploys
-from analysis.recycling.price import Price, prices
+from analysis.recycling.price import PriceOfN, prices
 from analysis.settings import Settings, seconds, settings
 from analysis.settings.loads import ByLoad, by_load
 from analysis.table import Listing
@@ -98,7 +98,7 @@ class Study:
         return analyse(self.results)
 
     @cached_property
-    def prices(self) -> tuple[Price, ...]:
+    def prices(self) -> tuple[PriceOfN, ...]:
         """What a replacement of a worker costs at each N that was measured; none without recycling."""
         return prices(self.results, self.summary, self.recycling)
 

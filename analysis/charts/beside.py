@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.cells.rotation import Control
 from analysis.charts.drawing import style
 from analysis.charts.registry import chart
-from analysis.rankings.ranking import Row, Table
+from analysis.rankings.ranking import RankedRow, Ranking
 from analysis.study import Study
 from analysis.words import Value, figures
 from bench.stats.comparison import MATERIAL
@@ -58,12 +58,12 @@ def ratios(study: Study) -> Figure | None:
         return style.finish(figure, _title(study, tables), reading, style.footer(study.results))
 
 
-def _title(study: Study, tables: list[Table]) -> str:
+def _title(study: Study, tables: list[Ranking]) -> str:
     """The finding of the run where it is one about speed, else that of the first ranking."""
     return study.verdict.finding if study.recycling is None else tables[0].finding
 
 
-def _frame(axis: Axes, table: Table, names: list[str], rows: int) -> None:
+def _frame(axis: Axes, table: Ranking, names: list[str], rows: int) -> None:
     """Scales and names of a panel, the line of the best and the band of what ties with it."""
     what = "requests/s" if table.metric == "throughput" else "requests per CPU-second"
     axis.set(title=table.title, xlabel=f"{what}, over those of the best", ylim=(rows - 0.4, -0.6))
@@ -77,7 +77,7 @@ def _frame(axis: Axes, table: Table, names: list[str], rows: int) -> None:
     axis.grid(visible=False, axis="y")
 
 
-def _row(axis: Axes, table: Table, row: Row, place: int, look: style.Look) -> None:
+def _row(axis: Axes, table: Ranking, row: RankedRow, place: int, look: style.Look) -> None:
     """A configuration with its interval, or why it has none."""
     beside = _absolute(table, row)
     if row.ratio is None:
@@ -101,11 +101,11 @@ def _control(axis: Axes, control: Control, place: int) -> None:
     _beside(axis, value.text(), place)
 
 
-def _controls(table: Table) -> list[str]:
+def _controls(table: Ranking) -> list[str]:
     return [f"control: {control.original}" for control in table.controls]
 
 
-def _absolute(table: Table, row: Row) -> str:
+def _absolute(table: Ranking, row: RankedRow) -> str:
     """What ranks, as it was measured; empty where it is unknown."""
     value, unit = (row.throughput, "/s") if table.metric == "throughput" else (row.cpu_us, " µs")
     if np.isnan(value.mean):

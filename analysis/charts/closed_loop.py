@@ -16,7 +16,7 @@ from analysis.charts.drawing import ceilings, style
 from analysis.charts.registry import chart
 from analysis.findings.bottleneck import LOOP_WAIT
 from analysis.findings.finding import Load
-from analysis.rankings.ranking import Table
+from analysis.rankings.ranking import Ranking
 from analysis.study import Study
 from analysis.words import MARK, figures, listed, with_workers
 from bench.model.thresholds import SATURATED
@@ -276,21 +276,21 @@ def _bars(row: pd.Series, metric: str, scale: float = 1.0) -> list[list[float]] 
     ]
 
 
-def _heading(table: Table) -> str:
+def _heading(table: Ranking) -> str:
     return f"{table.scenario}, {with_workers(table.workers)}"
 
 
-def _known(study: Study, table: Table) -> pd.DataFrame:
+def _known(study: Study, table: Ranking) -> pd.DataFrame:
     """The rows of `loads` behind a table, by configuration."""
     return _listed(table, table.of(study.loads)).set_index("configuration")
 
 
-def _listed(table: Table, loads: pd.DataFrame) -> pd.DataFrame:
+def _listed(table: Ranking, loads: pd.DataFrame) -> pd.DataFrame:
     """Those of some `loads` that are of configurations of a table: the control of a rotation is none."""
     return loads[loads["configuration"].isin([row.configuration for row in table.rows])]
 
 
-def _first_known(study: Study, metric: str) -> tuple[Table | None, pd.Series]:
+def _first_known(study: Study, metric: str) -> tuple[Ranking | None, pd.Series]:
     """The first table of which some configuration has the `metric` of `loads`, and its values, ascending."""
     for table in study.verdict.tables:
         values = _known(study, table)[metric].dropna().sort_values()
@@ -299,7 +299,7 @@ def _first_known(study: Study, metric: str) -> tuple[Table | None, pd.Series]:
     return None, pd.Series(dtype=float)
 
 
-def _panels(study: Study, metric: str) -> Iterator[tuple[Table, pd.DataFrame]]:
+def _panels(study: Study, metric: str) -> Iterator[tuple[Ranking, pd.DataFrame]]:
     """Each scenario and worker count with all its loads, in the order of the tables; some have `metric`."""
     for table in study.verdict.tables:
         loads = study.loads
@@ -317,7 +317,7 @@ def _by_configuration(study: Study, panel: pd.DataFrame) -> Iterator[tuple[str, 
             yield name, group
 
 
-def _used(study: Study, panels: list[tuple[Table, pd.DataFrame]]) -> dict[str, style.Look]:
+def _used(study: Study, panels: list[tuple[Ranking, pd.DataFrame]]) -> dict[str, style.Look]:
     """What the legend needs: the looks of the configurations that have a throughput in `panels`."""
     names = {name for _, panel in panels for name in panel.dropna(subset="throughput")["configuration"]}
     looks = style.looks(study.results.configurations)

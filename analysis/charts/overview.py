@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.rankings.overview import Overview, overview
-from analysis.rankings.ranking import Table
+from analysis.rankings.ranking import Ranking
 from analysis.study import Study
 from analysis.words import MISSING, counted, with_workers
 
@@ -84,7 +84,7 @@ def _names(axis: Axes, glance: Overview, looks: dict[str, style.Look]) -> None:
         axis.plot([-0.012], [place], transform=across, clip_on=False, linestyle="", **looks[name].dots())
 
 
-def _head(table: Table) -> str:
+def _head(table: Ranking) -> str:
     scenario = textwrap.fill(table.scenario, 10)
     by = "" if table.metric == "throughput" else "\nper CPU"
     return f"{scenario}\n{counted(table.users, 'user')}{by}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.charts.drawing import style
 from analysis.charts.registry import chart
-from analysis.recycling.price import GRID, Price, computed
+from analysis.recycling.price import GRID, PriceOfN, computed
 from analysis.study import Study
 from analysis.words import counted, figures
 
@@ -23,7 +23,7 @@ READING = (
     "interval. Hollow marks: other N that were measured; a curve that meets them holds. Marks stand where "
     "workers ended in fact, beyond N."
 )
-_PANELS: dict[str, Callable[[Price, float], float]] = {
+_PANELS: dict[str, Callable[[PriceOfN, float], float]] = {
     "throughput lost (%)": lambda price, n: 100 * price.throughput_share(n).mean,
     "added to the p99 (ms)": lambda price, n: price.p99_added_ms(n),
     "requests lost of a million": lambda price, n: price.lost_per_million(n).mean,
@@ -47,7 +47,7 @@ def price_of_n(study: Study) -> dict[str, Figure]:
     }
 
 
-def _figure(study: Study, prices: Sequence[Price]) -> Figure:
+def _figure(study: Study, prices: Sequence[PriceOfN]) -> Figure:
     looks = style.looks(study.results.configurations)
     first, bases = prices[0], computed(prices)
     shown = {name: look for name, look in looks.items() if any(each.configuration == name for each in prices)}
@@ -66,7 +66,7 @@ def _figure(study: Study, prices: Sequence[Price]) -> Figure:
         return style.finish(figure, _title(bases), f"{place}. {READING}", style.footer(study.results), shown)
 
 
-def _curve(axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look) -> None:
+def _curve(axis: Axes, price: PriceOfN, value: Callable[[PriceOfN, float], float], look: style.Look) -> None:
     axis.plot(REQUESTS, [value(price, each) for each in REQUESTS], color=look.colour, linestyle=look.line)
 
 
@@ -82,7 +82,7 @@ def _scale(axis: Axes) -> None:
 
 
 def _mark(
-    axis: Axes, price: Price, value: Callable[[Price, float], float], look: style.Look, *, hollow: bool
+    axis: Axes, price: PriceOfN, value: Callable[[PriceOfN, float], float], look: style.Look, *, hollow: bool
 ) -> None:
     axis.plot(
         [price.per_life], [value(price, price.per_life)], linestyle="none", zorder=3,
@@ -90,7 +90,7 @@ def _mark(
     )  # fmt: skip
 
 
-def _band(axis: Axes, prices: Sequence[Price], looks: dict[str, style.Look]) -> None:
+def _band(axis: Axes, prices: Sequence[PriceOfN], looks: dict[str, style.Look]) -> None:
     """The interval of what is lost of the throughput."""
     for each in prices:
         shares = [each.throughput_share(n) for n in REQUESTS]
@@ -99,7 +99,7 @@ def _band(axis: Axes, prices: Sequence[Price], looks: dict[str, style.Look]) -> 
             axis.fill_between(REQUESTS, low, high, color=looks[each.configuration].colour, alpha=0.15)
 
 
-def _title(prices: Sequence[Price]) -> str:
+def _title(prices: Sequence[PriceOfN]) -> str:
     """Which configurations lose the least and the most of their throughput at N in the middle."""
     shares = sorted((each.throughput_share(TOLD).mean, each.configuration) for each in prices)
     least, most = (f"{figures(100 * share)} % with {name}" for share, name in (shares[0], shares[-1]))

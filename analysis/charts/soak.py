@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.charts.drawing import style
-from analysis.soak.judging import Verdict
+from analysis.soak.judging import LaneVerdict
 from analysis.soak.reading import Soak
 from analysis.words import MIB, figures
 
@@ -17,7 +17,7 @@ _RECYCLED, _CONTROL = "-", "--"
 _GAP = 2.0
 
 
-def figure(soak: Soak, verdicts: tuple[Verdict, ...], title: str) -> Figure:
+def figure(soak: Soak, verdicts: tuple[LaneVerdict, ...], title: str) -> Figure:
     """A panel for each configuration: memory above, p99 below."""
     looks = style.looks([each.name for each in soak.run.configurations])
     names = list(dict.fromkeys(each.lane.record.configuration for each in verdicts))
@@ -51,13 +51,13 @@ def _reading(soak: Soak) -> str:
     return f"{told} Lines are broken where nothing was loaded."
 
 
-def _memory(axis: Axes, verdict: Verdict, begin: float, look: style.Look) -> None:
+def _memory(axis: Axes, verdict: LaneVerdict, begin: float, look: style.Look) -> None:
     kept = verdict.lane.intervals
     _line(axis, kept, kept["memory_most_bytes"] / MIB, begin, look, verdict)
 
 
 def _line(
-    axis: Axes, kept: pd.DataFrame, values: pd.Series, begin: float, look: style.Look, verdict: Verdict
+    axis: Axes, kept: pd.DataFrame, values: pd.Series, begin: float, look: style.Look, verdict: LaneVerdict
 ) -> None:
     """Values of intervals as a line that is broken at gaps."""
     middle = (kept["start"] + kept["span_s"] / 2 - begin).to_numpy(dtype=float) / 3600
@@ -74,7 +74,7 @@ def _line(
     )
 
 
-def _tail(axis: Axes, verdict: Verdict, begin: float, look: style.Look) -> None:
+def _tail(axis: Axes, verdict: LaneVerdict, begin: float, look: style.Look) -> None:
     bins = verdict.series.bins
     kept = verdict.lane.intervals
     loaded = kept[kept["loaded_s"] > 0]

@@ -9,7 +9,7 @@ from statistics import median
 import pandas as pd
 
 from analysis.claims.material import Material
-from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, Answer, Claim, Claims, decided
+from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, Claim, ClaimAnswer, Claims, decided
 from analysis.claims.of_settings import of_settings
 from analysis.claims.speed import sanic_is_the_fastest, sanic_worker_is_faster, uvicorn_worker_is_much_better
 from analysis.recycling import Recycling
@@ -18,10 +18,10 @@ from analysis.words import counted, listed, span
 from bench.model.records.replay import Steps
 
 UVICORN, SANIC = "uvicorn", "sanic"
-NO_RECYCLING = Answer("not measured", "There is no run of recycling: `make recycle` measures it.")
+NO_RECYCLING = ClaimAnswer("not measured", "There is no run of recycling: `make recycle` measures it.")
 
 
-def servers_restart_nothing(material: Material) -> Answer:
+def servers_restart_nothing(material: Material) -> ClaimAnswer:
     """Neither the Sanic nor the Uvicorn server can restart workers."""
     if material.recycling is None or material.recycling.recycling is None:
         return NO_RECYCLING
@@ -29,7 +29,7 @@ def servers_restart_nothing(material: Material) -> Answer:
     uvicorn, sanic = _recycled(recycling, UVICORN), _recycled(recycling, SANIC)
     alone = _of(recycling, SANIC, "control")
     if uvicorn.empty or alone.empty:
-        return Answer("not measured", f"{material.unavailable(UVICORN if uvicorn.empty else SANIC)}.")
+        return ClaimAnswer("not measured", f"{material.unavailable(UVICORN if uvicorn.empty else SANIC)}.")
     several = uvicorn[(uvicorn["workers"] > 1) & (uvicorn["verdict"] == "recycles")]
     texts = [f"Uvicorn with several workers: {_lives(recycling, several)}"]
     if (uvicorn["workers"] == 1).any():
@@ -45,10 +45,10 @@ def servers_restart_nothing(material: Material) -> Answer:
     if len(sanic):
         texts.append(f"with `recycle_after` in the app: {_lives(recycling, sanic)}")
     cannot = [several.empty, int(alone["replaced"].sum()) == 0]
-    return Answer(decided(cannot), f"{'; '.join(texts)}.", (material.recycling.results.run.run,))
+    return ClaimAnswer(decided(cannot), f"{'; '.join(texts)}.", (material.recycling.results.run.run,))
 
 
-def gunicorn_restarts(material: Material) -> Answer:
+def gunicorn_restarts(material: Material) -> ClaimAnswer:
     """Both Gunicorn workers restart with --max-requests."""
     if material.recycling is None or material.recycling.recycling is None:
         return NO_RECYCLING
@@ -57,12 +57,12 @@ def gunicorn_restarts(material: Material) -> Answer:
     for name in (UVICORN_WORKER, SANIC_WORKER):
         cells = _recycled(recycling, name)
         if cells.empty:
-            return Answer("not measured", f"{material.unavailable(name)}.")
+            return ClaimAnswer("not measured", f"{material.unavailable(name)}.")
         works = cells[cells["verdict"] == "recycles"]
         restart.append(len(works) == len(cells))
         where = "" if restart[-1] else f", in {len(works)} of {counted(len(cells), 'cell')}"
         texts.append(f"{name}: {_lives(recycling, works)}{where}")
-    return Answer(decided(restart), f"{'; '.join(texts)}.", (material.recycling.results.run.run,))
+    return ClaimAnswer(decided(restart), f"{'; '.join(texts)}.", (material.recycling.results.run.run,))
 
 
 def _of(recycling: Recycling, configuration: str, treatment: str) -> pd.DataFrame:
@@ -88,14 +88,18 @@ def _lives(recycling: Recycling, cells: pd.DataFrame) -> str:
 _MOSTLY = 0.5
 
 
-def clients_are_not_simultaneous(material: Material) -> Answer:
+def clients_are_not_simultaneous(material: Material) -> ClaimAnswer:
     """A synchronous client does not make simultaneous requests."""
     replay = material.replay
     if replay is None:
-        return Answer("not measured", "There is no replay of the old benchmark: `make replay` makes one.")
+        return ClaimAnswer(
+            "not measured", "There is no replay of the old benchmark: `make replay` makes one."
+        )
     steps = [steps for _, steps in replay.recorded]
     if not steps:
-        return Answer("not measured", "No execution of the replay was recorded without a failed request.")
+        return ClaimAnswer(
+            "not measured", "No execution of the replay was recorded without a failed request."
+        )
     most = max(each.most_in_a_process for each in steps)
     together = median(each.waiting.together for each in steps)
     figure = (
@@ -105,8 +109,8 @@ def clients_are_not_simultaneous(material: Material) -> Answer:
         f"for {together:.0%} of the time (medians of {counted(len(steps), 'execution')})."
     )
     if most > 1:
-        return Answer("does not hold", figure, (replay.replay,))
-    return Answer("holds in part" if together >= _MOSTLY else "holds", figure, (replay.replay,))
+        return ClaimAnswer("does not hold", figure, (replay.replay,))
+    return ClaimAnswer("holds in part" if together >= _MOSTLY else "holds", figure, (replay.replay,))
 
 
 def _middle(steps: list[Steps], figure: Callable[[Steps], float]) -> str:
@@ -116,17 +120,17 @@ def _middle(steps: list[Steps], figure: Callable[[Steps], float]) -> str:
 _APP = re.compile(r"[\w.]+:[\w.]+")
 
 
-def sanic_app_is_no_call(material: Material) -> Answer:
+def sanic_app_is_no_call(material: Material) -> ClaimAnswer:
     """`sanic app:app` is not a valid call."""
     for study in material.studies:
         found = _served(study)
         if found is not None:
             return found
     runs = tuple(study.results.run.run for study in material.studies)
-    return Answer("not measured", "These runs started no server like that.", runs)
+    return ClaimAnswer("not measured", "These runs started no server like that.", runs)
 
 
-def _served(study: Study) -> Answer | None:
+def _served(study: Study) -> ClaimAnswer | None:
     """The cells of a run that were served by `sanic MODULE:NAME`; None without any."""
     cells = study.results.finished
     calls = cells["command"].dropna().map(_call).dropna()
@@ -141,7 +145,7 @@ def _served(study: Study) -> Answer | None:
         f"{counted(len(calls), 'cell')} of {listed(names)}, with Sanic {listed(versions)}. "
         "Older versions were not tried."
     )
-    return Answer("does not hold", figure, (study.results.run.run,))
+    return ClaimAnswer("does not hold", figure, (study.results.run.run,))
 
 
 def _call(command: str) -> str | None:
@@ -153,7 +157,7 @@ def _call(command: str) -> str | None:
 
 
 DISCUSSION = "https://community.sanicframework.org/t/correct-settings-for-uvicorn-gunicorn-for-production/694"
-_CLAIMS: dict[str, Callable[[Material], Answer]] = {
+_CLAIMS: dict[str, Callable[[Material], ClaimAnswer]] = {
     "Neither the Sanic nor the Uvicorn server can restart workers.": servers_restart_nothing,
     "Both Gunicorn workers restart with `--max-requests`.": gunicorn_restarts,
     "Under Gunicorn, the Sanic worker is faster.": sanic_worker_is_faster,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.reading import results
 from analysis.recommend import latest
-from analysis.recommend.evidence import Evidence, Known, Price
+from analysis.recommend.evidence import Evidence, Known, ReplacementPrice
 from analysis.recommend.reading import of_kind, read
 from analysis.settings import measured
 from analysis.study import RUN_VARIABLE, Study, study
@@ -61,7 +61,7 @@ class Material:
                     return f"{configuration} was not measured: {entry.reason}"
         return f"{configuration} was not measured"
 
-    def worst(self, configuration: str) -> Price | None:
+    def worst(self, configuration: str) -> ReplacementPrice | None:
         """What recycling costs it where it costs most requests whose handler ran; None without a price."""
         known = self.known(configuration)
         prices = [] if known is None else list(known.prices)

@@ -20,7 +20,7 @@ Outcome = Literal["holds", "holds in part", "does not hold", "not shown", "not m
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClaimAnswer:
     """What the runs named in `runs` say to a claim; `figure` is a sentence with the numbers.
 
     "not shown": the figures do not decide. "not measured": `figure` says why not, or what would measure it.
@@ -40,7 +40,7 @@ class Claim(TableRow):
     """
 
     said: str
-    answer: Answer
+    answer: ClaimAnswer
     source: str = ""
     variant: str = ""
     untried: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from analysis.claims.material import Material
-from analysis.claims.model import Answer, Claim, Outcome
+from analysis.claims.model import Claim, ClaimAnswer, Outcome
 from analysis.settings import Judged
 from analysis.study import Study
 from bench.model.plans import plan
@@ -53,14 +53,14 @@ def _plans() -> dict[str, str]:
 
 def _answer(
     material: Material, name: str, facts: Variant, found: tuple[Judged, Study] | None, how: str
-) -> Answer:
+) -> ClaimAnswer:
     """What the latest run that tried a variant says, or why none could."""
     if found is None:
         run, reason = _unavailable(material, name)
-        return Answer("not measured", f"{facts.change}: {reason or how}.", run)
+        return ClaimAnswer("not measured", f"{facts.change}: {reason or how}.", run)
     judged, study = found
     outcome: Outcome = "not measured" if judged.unmeasured else judged.claim
-    return Answer(outcome, f"{judged.figure}.", (study.results.run.run,))
+    return ClaimAnswer(outcome, f"{judged.figure}.", (study.results.run.run,))
 
 
 def _unavailable(material: Material, name: str) -> tuple[tuple[str, ...], str | None]:

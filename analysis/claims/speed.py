@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from analysis.claims.material import Material
-from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, Answer, Outcome
-from analysis.recommend.evidence import Performance, Price
+from analysis.claims.model import SANIC_WORKER, UVICORN_WORKER, ClaimAnswer, Outcome
+from analysis.recommend.evidence import Performance, ReplacementPrice
 from analysis.words import Value, counted, figures
 from bench.stats.comparison import Ratio, compare
 
@@ -16,10 +16,10 @@ OWN_SERVER = ("sanic", "sanic-single")
 FEW = 4
 # By scenario and number of workers: in words, and as a number.
 Ratios = Mapping[str, tuple[str, Ratio]]
-NOT_MEASURED = Answer("not measured", "There is no run of performance: `make bench` measures it.")
+NOT_MEASURED = ClaimAnswer("not measured", "There is no run of performance: `make bench` measures it.")
 
 
-def sanic_worker_is_faster(material: Material) -> Answer:
+def sanic_worker_is_faster(material: Material) -> ClaimAnswer:
     """Under Gunicorn, the Sanic worker is faster than the Uvicorn worker."""
     if material.performance is None:
         return NOT_MEASURED
@@ -29,10 +29,10 @@ def sanic_worker_is_faster(material: Material) -> Answer:
     texts = _texts(ratios)
     texts.append(f"Sanic {_sanic(material, SANIC_WORKER)} against {_sanic(material, UVICORN_WORKER)}")
     outcome = _all([ratio for _, ratio in ratios.values()])
-    return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
+    return ClaimAnswer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
 
 
-def uvicorn_worker_is_much_better(material: Material) -> Answer:
+def uvicorn_worker_is_much_better(material: Material) -> ClaimAnswer:
     """Under Gunicorn, the Uvicorn worker is much better."""
     if material.performance is None:
         return NOT_MEASURED
@@ -46,14 +46,14 @@ def uvicorn_worker_is_much_better(material: Material) -> Answer:
     one, other = prices
     if material.recycling is None or one is None or other is None:
         texts.append("what replacing workers costs was not measured")
-        return Answer(speed, f"{'; '.join(texts)}.", tuple(runs))
+        return ClaimAnswer(speed, f"{'; '.join(texts)}.", tuple(runs))
     runs.append(material.recycling.results.run.run)
     safer = one.ran.high < other.ran.low
     texts.append(
         "requests lost per 1000 replaced workers although their handler ran: "
         f"{_lost(one)} with {UVICORN_WORKER}, {_lost(other)} with {SANIC_WORKER}"
     )
-    return Answer(_both(speed, safer=safer), f"{'; '.join(texts)}.", tuple(runs))
+    return ClaimAnswer(_both(speed, safer=safer), f"{'; '.join(texts)}.", tuple(runs))
 
 
 def _both(speed: Outcome, *, safer: bool) -> Outcome:
@@ -63,7 +63,7 @@ def _both(speed: Outcome, *, safer: bool) -> Outcome:
     return "holds in part" if safer else speed
 
 
-def sanic_is_the_fastest(material: Material) -> Answer:
+def sanic_is_the_fastest(material: Material) -> ClaimAnswer:
     """Sanic's own server, directly, is the fastest."""
     if material.performance is None:
         return NOT_MEASURED
@@ -79,7 +79,7 @@ def sanic_is_the_fastest(material: Material) -> Answer:
         texts += [f"{version}, {'; '.join(_texts(of_version))}"] if of_version else []
     texts.append(f"{counted(len(others), 'other configuration')} in all")
     outcome = _all([ratio for _, ratio in ratios.values()])
-    return Answer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
+    return ClaimAnswer(outcome, f"{'; '.join(texts)}.", (material.performance.results.run.run,))
 
 
 def _ratios(material: Material, names: Collection[str], others: Collection[str]) -> Ratios:
@@ -127,13 +127,13 @@ def _all(ratios: Collection[Ratio]) -> Outcome:
     return "does not hold" if any(ratio.high < 1 for ratio in ratios) else "not shown"
 
 
-def _missing(material: Material, *names: str) -> Answer:
+def _missing(material: Material, *names: str) -> ClaimAnswer:
     """Why there is nothing to compare."""
     absent = [
         name for name in names if not any(name in table.values for table in material.evidence.performance)
     ]
     why = material.unavailable(absent[0]) if absent else "no scenario has both of them"
-    return Answer("not measured", f"{why}.")
+    return ClaimAnswer("not measured", f"{why}.")
 
 
 def _sanic(material: Material, configuration: str) -> str:
@@ -142,7 +142,7 @@ def _sanic(material: Material, configuration: str) -> str:
     return "unknown" if known is None else known.versions.get("sanic", "unknown")
 
 
-def _lost(price: Price) -> str:
+def _lost(price: ReplacementPrice) -> str:
     rate = price.ran
     if rate.lost == 0:
         return f"0 of {counted(price.recycles, 'replacement')} (up to {figures(rate.high)})"

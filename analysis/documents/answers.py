@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.claims import Claims
-from analysis.rankings.ranking import RATIO, THROUGHPUT, Table
+from analysis.rankings.ranking import RATIO, THROUGHPUT, Ranking
 from analysis.recommend import Command, Verdict, judge, stated
 from analysis.recommend.evidence import Source
 from analysis.recommend.reading import of_kind
@@ -95,7 +95,7 @@ def _figures(verdict: Verdict, studies: Sequence[Study]) -> Iterator[str]:
     yield from (*markdown_table(headings, rows, headings), "")
 
 
-def _served(name: str, ranked: Table) -> str:
+def _served(name: str, ranked: Ranking) -> str:
     """Its ratio to the best, and its requests per second beside that."""
     cells = next((row.cells() for row in ranked.rows if row.configuration == name), None)
     if cells is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.documents.tables import provenance
-from analysis.rankings.ranking import Row, Table
+from analysis.rankings.ranking import RankedRow, Ranking
 from analysis.study import Study, study
 from analysis.words import MISSING, UNKNOWN, Value, listed
 from bench.model.documents import TRUST, markdown_table, replace
@@ -35,8 +35,8 @@ PARTS = {
 class Panel:
     """A closed-loop scenario at the load that decides it, in both runs."""
 
-    one: Table
-    other: Table
+    one: Ranking
+    other: Ranking
     cells: tuple[pd.DataFrame, pd.DataFrame]
     """The finished cells of each, with `configuration`, `repeat` and the columns of `Study.summary`."""
 
@@ -45,7 +45,7 @@ class Panel:
         one, other = (cells[cells["configuration"] == configuration][metric] for cells in self.cells)
         return compare_unpaired(other, one)
 
-    def rows(self) -> Iterator[tuple[Row, Row]]:
+    def rows(self) -> Iterator[tuple[RankedRow, RankedRow]]:
         """What both measured, best first in the first run."""
         others = {row.configuration: row for row in self.other.rows}
         yield from ((row, others[row.configuration]) for row in self.one.rows if row.configuration in others)
@@ -88,14 +88,14 @@ def panels(one: Study, other: Study) -> list[Panel]:
     return found
 
 
-def _same(one: Table, other: Table) -> bool:
+def _same(one: Ranking, other: Ranking) -> bool:
     """Whether two tables are of one scenario and number of workers; an external server's is unknown."""
     return one.scenario == other.scenario and (
         one.workers == other.workers or UNKNOWN in (one.workers, other.workers)
     )
 
 
-def _cells(analysed: Study, table: Table) -> pd.DataFrame:
+def _cells(analysed: Study, table: Ranking) -> pd.DataFrame:
     closed = analysed.summary[analysed.summary["load_kind"] == "closed"]
     return table.of(closed)
 

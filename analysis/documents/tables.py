@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from analysis.documents.deploys import by_scenario
-from analysis.rankings.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, Row, Table
+from analysis.rankings.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, RankedRow, Ranking
 from analysis.rankings.rates import CapacityTable
 from analysis.rankings.sides import Row as Sides
 from analysis.reproduction import command
 from analysis.settings.model import MEASURES
-from analysis.settings.table import CONNECTIONS, NOT_SHOWN
-from analysis.settings.table import Row as SettingsRow
+from analysis.settings.table import CONNECTIONS, NOT_SHOWN, SettingRow
 from analysis.settings.table import tables as settings_tables
 from analysis.study import Study
 from analysis.table import Cell, Listing, markdown
@@ -144,7 +143,7 @@ def of_settings(study: Study) -> Iterator[str]:
         yield from (*_measured(each), "")
 
 
-def _changed(columns: Sequence[str], row: SettingsRow) -> tuple[str, str, str, str]:
+def _changed(columns: Sequence[str], row: SettingRow) -> tuple[str, str, str, str]:
     """A setting, its fate, the figures that are certainly better or worse, and whether a claim holds.
 
     CPU time per request is left out beside throughput that says the same.
@@ -167,7 +166,7 @@ def rankings(study: Study) -> Iterator[str]:
     tables = study.verdict.tables
     if not tables and not study.verdict.capacity:
         return
-    every: list[Table | CapacityTable] = [*tables, *study.verdict.capacity]
+    every: list[Ranking | CapacityTable] = [*tables, *study.verdict.capacity]
     ranked = {row.configuration for table in every for row in table.rows}
     names = [name for name in study.results.configurations if name in ranked]
     rows = [[_title(table), _basis(table), *_across(names, table)] for table in every]
@@ -184,7 +183,7 @@ def rankings(study: Study) -> Iterator[str]:
         yield ""
 
 
-def _title(table: Table | CapacityTable) -> str:
+def _title(table: Ranking | CapacityTable) -> str:
     if isinstance(table, CapacityTable):
         return (
             f"{table.scenario}, {table.arrivals} arrivals, p99 within {table.p99_ms:g} ms, "
@@ -193,14 +192,14 @@ def _title(table: Table | CapacityTable) -> str:
     return f"{table.scenario}, {counted(table.users, 'user')}, {with_workers(table.workers)}"
 
 
-def _basis(table: Table | CapacityTable) -> str:
+def _basis(table: Ranking | CapacityTable) -> str:
     """What the table is ranked by."""
     if isinstance(table, CapacityTable):
         return "highest rate/s"
     return THROUGHPUT if table.metric == "throughput" else CPU
 
 
-def _across(names: Sequence[str], table: Table | CapacityTable) -> list[str]:
+def _across(names: Sequence[str], table: Ranking | CapacityTable) -> list[str]:
     """For each configuration its rank, and its ratio to the best or what the best is ranked by."""
     rows = {row.configuration: dict(zip(table.columns, row.cells(), strict=True)) for row in table.rows}
     return [_told(rows[name], _basis(table)) if name in rows else MISSING for name in names]
@@ -216,7 +215,7 @@ def _told(row: Mapping[str, Cell], basis: str) -> str:
     return ranked if row["rank"].missing else f"{row['rank'].text}: {ranked}"
 
 
-def _memory(name: str, tables: Sequence[Table]) -> str:
+def _memory(name: str, tables: Sequence[Ranking]) -> str:
     values = [row.pss_bytes for row in _rows(name, tables) if not pd.isna(row.pss_bytes)]
     if not values:
         return MISSING
@@ -224,11 +223,11 @@ def _memory(name: str, tables: Sequence[Table]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _rows(name: str, tables: Sequence[Table]) -> Iterator[Row]:
+def _rows(name: str, tables: Sequence[Ranking]) -> Iterator[RankedRow]:
     yield from (row for table in tables for row in table.rows if row.configuration == name)
 
 
-def _errors(tables: Sequence[Table]) -> str:
+def _errors(tables: Sequence[Ranking]) -> str:
     """Which configurations failed requests, and where."""
     failed = [
         f"{row.texts()[COLUMNS.index(ERRORS)]} of {row.configuration}'s in {_title(table)}"
@@ -248,5 +247,6 @@ def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
     yield f"Measured on {date:%Y-%m-%d} by `{shown_command(command(run))}`"
     if run.wall_s:
         yield f"in {run.wall_s / 60:.1f} minutes"
-    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {run.host.system}, launcher {run.launcher}."
+    system, _, _ = run.host.system.partition("-")  # without the name of the kernel's build
+    yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {system}, launcher {run.launcher}."
     yield f"Intervals are 95 % over {over}."

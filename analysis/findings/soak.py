@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis.findings.finding import GROUPS, Finding, Kind, know
 from analysis.soak import growth
-from analysis.soak.judging import LEAST, MEASURES, Verdict
+from analysis.soak.judging import LEAST, MEASURES, LaneVerdict
 from analysis.soak.reading import Soak
 from analysis.words import counted, figures, listed
 
@@ -41,7 +41,7 @@ UNANSWERED = Kind(
 know(LEAK, UNDECIDED, EXCEEDED, GAP, UNANSWERED)
 
 
-def check(soak: Soak, verdicts: Sequence[Verdict]) -> list[Finding]:
+def check(soak: Soak, verdicts: Sequence[LaneVerdict]) -> list[Finding]:
     """The findings of a soak, in the order of their groups."""
     found = [
         *_unanswered(verdicts),
@@ -53,12 +53,12 @@ def check(soak: Soak, verdicts: Sequence[Verdict]) -> list[Finding]:
     return sorted(found, key=lambda each: GROUPS.index(each.group))
 
 
-def _finding(kind: Kind, verdict: Verdict, message: str, spoils: str, advice: str) -> Finding:
+def _finding(kind: Kind, verdict: LaneVerdict, message: str, spoils: str, advice: str) -> Finding:
     record = verdict.lane.record
     return Finding(kind.name, kind.group, message, spoils, advice, record.scenario, (record.configuration,))
 
 
-def _unanswered(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _unanswered(verdicts: Sequence[LaneVerdict]) -> Iterator[Finding]:
     for verdict in verdicts:
         share = verdict.lost_per_million / 1e6
         if share > FAILED:
@@ -71,7 +71,7 @@ def _unanswered(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             )
 
 
-def _leaks(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _leaks(verdicts: Sequence[LaneVerdict]) -> Iterator[Finding]:
     for verdict in verdicts:
         for judged in verdict.leaks:
             pace = judged.per_hour
@@ -89,7 +89,7 @@ def _leaks(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             )
 
 
-def _exceeded(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _exceeded(verdicts: Sequence[LaneVerdict]) -> Iterator[Finding]:
     for verdict in verdicts:
         for judged in verdict.measures.values():
             if judged.exceeded and judged.limit is not None:
@@ -103,7 +103,7 @@ def _exceeded(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
                 )
 
 
-def _undecided(soak: Soak, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _undecided(soak: Soak, verdicts: Sequence[LaneVerdict]) -> Iterator[Finding]:
     for verdict in verdicts:
         held = [verdict.measures[name] for name in ("memory", "descriptors", "threads")]
         unsure = [each.measure for each in held if each.growth.kind in ("undecided", "slows", "short")]
@@ -117,7 +117,7 @@ def _undecided(soak: Soak, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             )
 
 
-def _gaps(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def _gaps(verdicts: Sequence[LaneVerdict]) -> Iterator[Finding]:
     for verdict in verdicts:
         legs = verdict.lane.record.legs
         if len(legs) < 2:

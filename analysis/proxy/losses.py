@@ -52,7 +52,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class ProxiedRow(TableRow):
     """A configuration under a scenario, behind the proxy and past it."""
 
     configuration: str
@@ -68,7 +68,7 @@ class Proxied:
     """The table, the `counts` that it was made from, and a sentence; `settings` are those of the proxy."""
 
     kind: str
-    rows: Sequence[Row]
+    rows: Sequence[ProxiedRow]
     counts: pd.DataFrame
     finding: str
     settings: Sequence[str] = ()
@@ -163,11 +163,11 @@ def _latencies(view: View) -> pd.DataFrame:
     return frame.rename_axis(_PLACE)
 
 
-def _row(sides: Mapping[str, Mapping[Hashable, Any]], views: Mapping[str, View], kind: str) -> Row:
+def _row(sides: Mapping[str, Mapping[Hashable, Any]], views: Mapping[str, View], kind: str) -> ProxiedRow:
     direct, behind = sides[DIRECT], sides[kind]
     place: Place = behind["configuration"], behind["workers"], behind["scenario"]
     per_1000 = 1000 / behind["replacements"]
-    return Row(
+    return ProxiedRow(
         place[0],
         (
             number(place[1]),

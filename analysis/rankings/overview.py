@@ -10,14 +10,14 @@ import pandas as pd
 
 from analysis.findings.errors import nothing_served
 from analysis.findings.finding import Finding
-from analysis.rankings.ranking import Table, table
+from analysis.rankings.ranking import Ranking, table
 from analysis.rankings.rates import CapacityTable, RateTable, capacity_tables, rate_tables
 from analysis.reading.results import Results
 from analysis.recycling import Recycling
 from analysis.table import Cell, TableRow, number, words
 from analysis.words import counted, listed, span
 
-Listed = TypeVar("Listed", Table, RateTable, CapacityTable)
+Listed = TypeVar("Listed", Ranking, RateTable, CapacityTable)
 # More rankings than that nobody compares table by table; so many names are in a sentence.
 FEW = 4
 
@@ -48,7 +48,7 @@ class Overview:
     second, or per CPU-second. NaN where nothing ranks them. `ranks` are those of the tables.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[Ranking, ...]
     shares: pd.DataFrame
     ranks: pd.DataFrame
 
@@ -99,7 +99,7 @@ class Overview:
         return [list(group) for _, group in groupby(places, key=lambda place: self.tables[place].workers)]
 
 
-def overview(tables: Sequence[Table]) -> Overview | None:
+def overview(tables: Sequence[Ranking]) -> Overview | None:
     """The overview of the rankings of a run; None where `FEW` or fewer rank anything."""
     ranked = tuple(table for table in tables if table.leaders)
     if len(ranked) <= FEW:
@@ -111,12 +111,12 @@ def overview(tables: Sequence[Table]) -> Overview | None:
     return Overview(ranked, shares.loc[order], ranks.loc[order])
 
 
-def _shares(table: Table) -> dict[str, float]:
+def _shares(table: Ranking) -> dict[str, float]:
     """By configuration; those that are not ranked are left out."""
     return {row.configuration: row.ratio.mean for row in table.rows if row.ratio is not None}
 
 
-def _ranks(table: Table) -> dict[str, int]:
+def _ranks(table: Ranking) -> dict[str, int]:
     return {row.configuration: row.rank for row in table.rows if row.rank is not None}
 
 
@@ -128,7 +128,7 @@ class Rankings:
     """
 
     finding: str
-    tables: tuple[Table, ...]
+    tables: tuple[Ranking, ...]
     rates: tuple[RateTable, ...] = ()
     capacity: tuple[CapacityTable, ...] = ()
 
@@ -171,7 +171,7 @@ def _planned(order: dict[str, int], tables: Iterable[Listed]) -> tuple[Listed, .
     )
 
 
-def _overall(tables: tuple[Table, ...]) -> str:
+def _overall(tables: tuple[Ranking, ...]) -> str:
     """The finding of the run: the first scenario's, and whether the others agree."""
     ranked = [table for table in tables if table.leaders]
     if not ranked:

@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class RankedRow(TableRow):
     """A configuration's place in a table; `rank` is None where it cannot be ranked.
 
     `ratio` is how many times the service of the best it gives, by what ranks, with the interval of that
@@ -68,7 +68,7 @@ class Row(TableRow):
 
 
 @dataclass(frozen=True)
-class Table:
+class Ranking:
     """The ranking of one scenario at the load that decides it, best first.
 
     `controls` are configurations that a rotation measured twice: their aliases are no rows. `twofold` says
@@ -79,7 +79,7 @@ class Table:
     workers: Workers
     users: int
     metric: Metric
-    rows: tuple[Row, ...]
+    rows: tuple[RankedRow, ...]
     finding: str
     controls: tuple[Control, ...] = ()
     twofold: bool = False
@@ -91,7 +91,7 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The heads of what `Row.cells` gives."""
+        """The heads of what `RankedRow.cells` gives."""
         return COLUMNS
 
     @property
@@ -124,7 +124,7 @@ class Table:
 
 def table(
     summary: pd.DataFrame, panel: pd.DataFrame, findings: list[Finding], aliases: Mapping[str, str]
-) -> Table:
+) -> Ranking:
     """Rank one scenario at the load most configurations finished, of several the highest.
 
     `summary` has the closed-loop cells of the run, `panel` the loads of one scenario and worker count,
@@ -133,7 +133,7 @@ def table(
     finished = panel.groupby("users")["configuration"].count()
     users = int(finished[finished == finished.max()].index.max())
     scenario, workers = str(panel["scenario"].iloc[0]), workers_of(panel["workers"].iloc[0])
-    empty = Table(scenario, workers, users, "throughput", (), "")
+    empty = Ranking(scenario, workers, users, "throughput", (), "")
     chosen, cells = empty.of(panel).set_index("configuration"), empty.of(summary)
     alone = set(aliases) if cells["rotated"].all() else set()
     ranked = chosen[~chosen.index.isin(alone)]
@@ -162,7 +162,7 @@ def table(
     finding = _sentence(f"{scenario} at {counted(users, 'user')}", rows, contest)
     if shown := sorted(held_back & set(ranked.index)):
         finding += f" The generator held {listed(shown)} back, which ranks nothing."
-    return Table(
+    return Ranking(
         scenario, workers, users, metric, tuple(rows), finding,
         tuple(controls(cells, metric, aliases)) if alone else (), twofold=contest.twofold,
     )  # fmt: skip
@@ -218,7 +218,7 @@ def _row(
     ratio: Value | None,
     held_back: bool,
     findings: list[Finding],
-) -> Row:
+) -> RankedRow:
     """The numbers of a configuration, with a short reminder of each finding about them."""
     kinds = {finding.kind for finding in findings}
     unserved = row["error_rate"] == 1
@@ -234,7 +234,7 @@ def _row(
     saturated = None if pd.isna(row["busy"]) else bool(row["busy"] >= SATURATED)
     if saturated is None:
         notes.append("saturated: unknown")
-    return Row(
+    return RankedRow(
         rank=place,
         configuration=name,
         ratio=ratio,
@@ -250,7 +250,7 @@ def _row(
     )
 
 
-def _sentence(where: str, rows: list[Row], contest: _Contest) -> str:
+def _sentence(where: str, rows: list[RankedRow], contest: _Contest) -> str:
     """What this table says, in one sentence; ties are said to be ties."""
     ranked = [row for row in rows if row.rank is not None]
     if _unserved(rows):
@@ -274,12 +274,12 @@ def _sentence(where: str, rows: list[Row], contest: _Contest) -> str:
     return f"{listed(leaders)} tie in {where}; {leader} served {lead}."
 
 
-def _unserved(rows: Iterable[Row]) -> bool:
+def _unserved(rows: Iterable[RankedRow]) -> bool:
     """Whether every request to every configuration failed."""
     return all(row.error_rate == 1 for row in rows)
 
 
-def _served(row: Row) -> str:
+def _served(row: RankedRow) -> str:
     """What a server delivered of which nobody knows what it used."""
     return f"{row.configuration} served {row.throughput.text()} requests/s"
 

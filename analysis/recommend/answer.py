@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.recommend.evidence import Evidence, Known, Outcome, Price
+from analysis.recommend.evidence import Evidence, Known, Outcome, ReplacementPrice
 from analysis.recommend.judging import CONNECTIONS, NOT_MEASURED
 from analysis.recommend.standing import Standing
 from analysis.recommend.verdict import Candidate, Versus
@@ -107,12 +107,12 @@ def _replaces(known: Known, candidates: Sequence[Candidate]) -> bool:
     )
 
 
-def _worst(known: Known) -> Price:
+def _worst(known: Known) -> ReplacementPrice:
     """What replacing workers costs where it costs most requests whose handler ran."""
     return max(known.prices, key=lambda price: (price.ran.per_1000, price.ran.high))
 
 
-def lost(price: Price) -> str:
+def lost(price: ReplacementPrice) -> str:
     """Requests lost although their handler ran, in words."""
     rate, over = price.ran, counted(price.recycles, "recycle")
     where = f"{counted(price.workers, 'worker')}, {CONNECTIONS[price.connections]}"
@@ -171,6 +171,6 @@ def longer(evidence: Evidence, recommended: Sequence[str], asked: Requirements) 
         yield f"A run of recycling would add: {listed(adds)}."
 
 
-def _counts(prices: Sequence[Price]) -> str:
+def _counts(prices: Sequence[ReplacementPrice]) -> str:
     counts = sorted({price.recycles for price in prices})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -76,7 +76,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Price:
+class ReplacementPrice:
     """What `recycles` replacements cost on one kind of connection, with so many workers.
 
     `ran` are lost requests whose handler began or finished, `retryable` those whose handler never ran.
@@ -178,7 +178,7 @@ class Known:
     versions: Mapping[str, str] = field(default_factory=dict)
     served: tuple[Served, ...] = ()
     recycled: tuple[Recycled, ...] = ()
-    prices: tuple[Price, ...] = ()
+    prices: tuple[ReplacementPrice, ...] = ()
     latencies: tuple[Latency, ...] = ()
     memory: Seen = NOTHING
     killed: Seen = NOTHING

@@ -8,7 +8,16 @@ import math
 from collections.abc import Iterator, Sequence
 
 from analysis.findings.open_loop import REACHED
-from analysis.recommend.evidence import Connections, Known, Latency, Outcome, Price, Rate, Recycled, Seen
+from analysis.recommend.evidence import (
+    Connections,
+    Known,
+    Latency,
+    Outcome,
+    Rate,
+    Recycled,
+    ReplacementPrice,
+    Seen,
+)
 from analysis.recommend.verdict import Judgement
 from analysis.words import counted, duration, figures
 from bench.model.requirements import Requirements
@@ -142,7 +151,7 @@ def _lost(requirement: str, known: Known, asked: Requirements, limit: float | No
     return worst.model_copy(update={"outcome": "likely", "figure": figure})
 
 
-def _limited(requirement: str, price: Price, limit: float, enough: int) -> Judgement:
+def _limited(requirement: str, price: ReplacementPrice, limit: float, enough: int) -> Judgement:
     rate = _rate(requirement, price)
     outcome = within(rate, price.recycles, limit, enough)
     figure = _price(requirement, price)
@@ -153,11 +162,11 @@ def _limited(requirement: str, price: Price, limit: float, enough: int) -> Judge
     return _judgement(requirement, outcome, figure, cells=price.cells)
 
 
-def _rate(requirement: str, price: Price) -> Rate:
+def _rate(requirement: str, price: ReplacementPrice) -> Rate:
     return price.ran if requirement == "lost_per_1000" else price.retryable
 
 
-def _price(requirement: str, price: Price) -> str:
+def _price(requirement: str, price: ReplacementPrice) -> str:
     """A rate in words, with the conditions that it was seen under."""
     rate = _rate(requirement, price)
     figure = f"{_figures(rate.per_1000)} per 1000 recycles ({_figures(rate.low)} to {_figures(rate.high)})"

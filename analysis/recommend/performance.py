@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.cells.rotation import valued
 from analysis.findings.open_loop import REACHED
-from analysis.rankings.ranking import Table
+from analysis.rankings.ranking import Ranking
 from analysis.recommend.evidence import Performance
 from analysis.study import Study
 from analysis.words import MIB
@@ -63,7 +63,7 @@ def tails(study: Study, aliases: Collection[str]) -> Iterator[Performance]:
         )
 
 
-def _of_table(table: Table, cells: pd.DataFrame, aliases: Collection[str]) -> Performance:
+def _of_table(table: Ranking, cells: pd.DataFrame, aliases: Collection[str]) -> Performance:
     """By throughput where it is the server's own throughout, else by CPU per request, which always is."""
     rows = [row for row in table.rows if row.configuration not in aliases]
     sound = [row for row in rows if not row.error_rate > ERROR_RATE]

@@ -14,9 +14,9 @@ from analysis.recommend.evidence import (
     Known,
     Latency,
     Outcome,
-    Price,
     Rate,
     Recycled,
+    ReplacementPrice,
     Replacing,
     Seen,
     Served,
@@ -259,7 +259,7 @@ def _outcome(verdict: str, cell: pd.Series, lives: pd.DataFrame) -> Replacing:
     return "not replaced" if enough else "too few"
 
 
-def _prices(study: Study, name: str) -> Iterator[Price]:
+def _prices(study: Study, name: str) -> Iterator[ReplacementPrice]:
     """What replacing workers cost, for each kind of connection and number of workers.
 
     All scenarios and repeats together, as in the deciding table.
@@ -279,7 +279,7 @@ def _prices(study: Study, name: str) -> Iterator[Price]:
         done = replaced[replaced["cell"].isin(group.index) & replaced["new_pid"].notna()]
         lost = recycling.losses[recycling.losses["cell"].isin(group.index)]
         ran = lost["handled"] != "no"
-        yield Price(
+        yield ReplacementPrice(
             connections="keep-alive" if group["keep_alive"].iloc[0] else "per-request",
             workers=int(group["workers"].iloc[0]),
             recycles=len(done),

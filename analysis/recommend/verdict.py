@@ -162,7 +162,7 @@ class Verdict(_Part):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The heads of what `Row.cells` gives."""
+        """The heads of what `CandidateRow.cells` gives."""
         return "rank", "configuration", "requirements", RANKED[self.requirements.first], "why"
 
     @property
@@ -171,9 +171,9 @@ class Verdict(_Part):
         return self.method
 
     @property
-    def rows(self) -> tuple["Row", ...]:
+    def rows(self) -> tuple["CandidateRow", ...]:
         """A row for each candidate, the best first."""
-        return tuple(Row(candidate) for candidate in self.candidates)
+        return tuple(CandidateRow(candidate) for candidate in self.candidates)
 
     def json_text(self) -> str:
         """The document of verdict.json."""
@@ -181,7 +181,7 @@ class Verdict(_Part):
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class CandidateRow(TableRow):
     """A candidate as a row of a table."""
 
     candidate: Candidate

@@ -9,10 +9,10 @@ from analysis.recycling.cells import cells_of, with_stalls
 from analysis.recycling.deploys import Deploys, beside, deploys
 from analysis.recycling.judge import Case, judge
 from analysis.recycling.lives import lives, replacements
-from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, Row
+from analysis.recycling.model import CELLS, QUESTIONS, Answer, Recycling, RecyclingRow
 from analysis.recycling.requests import by_cell, followed, losses
 
-__all__ = ["QUESTIONS", "Answer", "Deploys", "Recycling", "Row", "analyse", "beside", "deploys"]
+__all__ = ["QUESTIONS", "Answer", "Deploys", "Recycling", "RecyclingRow", "analyse", "beside", "deploys"]
 
 
 def analyse(results: Results) -> Recycling | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.reading.results import Results
 from analysis.recycling.cells import Bound, leaks
 from analysis.recycling.limits import LONG_S, SHORT_S
-from analysis.recycling.model import Answer, Row
+from analysis.recycling.model import Answer, RecyclingRow
 from analysis.recycling.requests import rate
 from analysis.words import MIB, MISSING, counted, duration, figures, listed, span
 from bench.model.plans.recycling import DEPLOYS
@@ -21,7 +21,7 @@ WORKS = {"rss": "only by RSS"}
 
 def table(
     results: Results, lives: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFrame
-) -> tuple[Row, ...]:
+) -> tuple[RecyclingRow, ...]:
     """A row for every configuration of the catalogue that has a cell of recycling, finished or failed.
 
     Deploys have a table of their own.
@@ -46,7 +46,7 @@ def table(
             _killed(mine[mine["treatment"] == "kill"], failed[failed["treatment"] == "kill"]),
             _terminated(mine[mine["treatment"] == "terminate"], failed[failed["treatment"] == "terminate"]),
         )
-        rows.append(Row(configuration.name, answers))
+        rows.append(RecyclingRow(configuration.name, answers))
     return tuple(rows)
 
 
@@ -207,7 +207,7 @@ def _why(failed: pd.DataFrame) -> str:
     return str(failed["reason"].iloc[0]).partition("\n")[0]
 
 
-def finding(cells: pd.DataFrame, rows: tuple[Row, ...]) -> str:
+def finding(cells: pd.DataFrame, rows: tuple[RecyclingRow, ...]) -> str:
     """One sentence: which configurations replace workers without loss, at which price, or not at all."""
     free, paying, broken, not_at_all = [], {}, [], []
     for row in rows:

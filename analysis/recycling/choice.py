@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.recycling.price import Price, computed
+from analysis.recycling.price import PriceOfN, computed
 from analysis.table import Cell, TableRow, measured, number, words
 from analysis.words import MISSING, counted, duration, figures
 
@@ -35,7 +35,7 @@ class Choice(TableRow):
     `memory_bytes` is what all processes together have at most, `life_s` how long a worker lives.
     """
 
-    price: Price
+    price: PriceOfN
     max_requests: int | None
     memory_bytes: float = math.nan
     life_s: float = math.nan
@@ -104,7 +104,7 @@ class Choices:
         )
 
 
-def choose(prices: Sequence[Price], leak: Leak) -> list[Choice]:
+def choose(prices: Sequence[PriceOfN], leak: Leak) -> list[Choice]:
     """N for each configuration and load among some prices."""
     return [
         _choice(base, [each for each in prices if each.place == base.place], leak)
@@ -112,7 +112,7 @@ def choose(prices: Sequence[Price], leak: Leak) -> list[Choice]:
     ]
 
 
-def _choice(base: Price, same: Sequence[Price], leak: Leak) -> Choice:
+def _choice(base: PriceOfN, same: Sequence[PriceOfN], leak: Leak) -> Choice:
     """N by the prices of one load: by the largest that is not above it, as workers linger less there."""
     if base.max_requests is None:
         return Choice(base, None, why="counts no requests: give it a size in memory (max_rss_mib)")
@@ -130,7 +130,7 @@ def _choice(base: Price, same: Sequence[Price], leak: Leak) -> Choice:
     return Choice(base, n, memory, served * by.workers / rate_per_s)
 
 
-def _most(price: Price, leak: Leak) -> int:
+def _most(price: PriceOfN, leak: Leak) -> int:
     """The largest N with which workers end before they have had what is allowed."""
     spare = (leak.allowance_bytes - price.memory_bytes) / price.workers
     return largest(spare, leak.leak_bytes, _beyond(price, leak))
@@ -148,6 +148,6 @@ def largest(spare_bytes: float, leak_bytes: float, beyond: float = 0.0) -> int:
     return int(np.floor(n / step) * step)
 
 
-def _beyond(price: Price, leak: Leak) -> float:
+def _beyond(price: PriceOfN, leak: Leak) -> float:
     """The most requests that a worker serves beyond N and its jitter."""
     return price.lingers_s * (leak.rate_per_s or price.rate_per_s) / price.workers

@@ -118,7 +118,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class RecyclingRow(TableRow):
     """A configuration in the deciding table, with an answer to each of `QUESTIONS`."""
 
     configuration: str
@@ -184,7 +184,7 @@ class Recycling:
     replacements: pd.DataFrame
     losses: pd.DataFrame
     cells: pd.DataFrame
-    configurations: tuple[Row, ...]
+    configurations: tuple[RecyclingRow, ...]
     finding: str
     title = "Workers that restart after N requests"
     basis = (
@@ -194,5 +194,5 @@ class Recycling:
     columns = ("configuration", *QUESTIONS)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[RecyclingRow, ...]:
         return self.configurations

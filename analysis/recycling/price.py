@@ -65,7 +65,7 @@ class Tail:
 
 
 @dataclass(frozen=True, eq=False)
-class Price:
+class PriceOfN:
     """What a replacement costs a configuration under a load, measured where workers are replaced after N.
 
     `max_requests` is N (None: by memory), `per_life` how many requests there were to a replacement, of which
@@ -131,7 +131,7 @@ class Price:
         return self.tail.p99_ms(requests) - self.tail.p99_ms(np.inf)
 
 
-def prices(results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> tuple[Price, ...]:
+def prices(results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> tuple[PriceOfN, ...]:
     """A price for each configuration, in the order of the catalogue, load and N, the smallest N first.
 
     `summary` is of all cells. Left out are loads that leak or whose control is not steady, and cells in which
@@ -148,7 +148,7 @@ def prices(results: Results, summary: pd.DataFrame, recycling: Recycling | None)
     return tuple(sorted(found, key=lambda each: places[each.configuration]))
 
 
-def _prices(results: Results, recycling: Recycling, cells: pd.DataFrame) -> Iterator[Price]:
+def _prices(results: Results, recycling: Recycling, cells: pd.DataFrame) -> Iterator[PriceOfN]:
     for _, alike in cells.groupby(LOAD, sort=False, dropna=False):
         steady = alike[(alike["treatment"] == "control") & (alike["verdict"] == "steady")]
         steady = steady[~(steady["growth"] > LEAK) & steady["cpu_s"].notna()]
@@ -159,7 +159,7 @@ def _prices(results: Results, recycling: Recycling, cells: pd.DataFrame) -> Iter
                 yield _price(results, recycling, steady, at)
 
 
-def _price(results: Results, recycling: Recycling, steady: pd.DataFrame, cells: pd.DataFrame) -> Price:
+def _price(results: Results, recycling: Recycling, steady: pd.DataFrame, cells: pd.DataFrame) -> PriceOfN:
     """The price at one N, from its cells and their controls."""
     first = cells.iloc[0]
     cpus = float(first["cpus"])
@@ -173,7 +173,7 @@ def _price(results: Results, recycling: Recycling, steady: pd.DataFrame, cells: 
     asked = cells["max_requests"] + cells["max_requests_jitter"].fillna(0)
     beyond = (cells["served_high"] - asked).max() * workers / rate_per_s
     weighs = cells["pss_peak_bytes"].fillna(cells["rss_peak_bytes"])
-    return Price(
+    return PriceOfN(
         configuration=str(first["configuration"]),
         scenario=str(first["scenario"]),
         workers=workers,
@@ -227,18 +227,18 @@ def _above(histogram: pd.Series, levels: Floats) -> Floats:
     return above
 
 
-def computed(prices: Sequence[Price]) -> list[Price]:
+def computed(prices: Sequence[PriceOfN]) -> list[PriceOfN]:
     """Those that the prices of other N are computed from.
 
     Of each load it is the smallest N at which replacements are apart, and the largest where none are.
     """
-    loads: dict[Any, list[Price]] = {}
+    loads: dict[Any, list[PriceOfN]] = {}
     for each in prices:
         loads.setdefault(each.place, []).append(each)
     return [next((each for each in load if each.apart), load[-1]) for load in loads.values()]
 
 
-def frame(prices: tuple[Price, ...]) -> pd.DataFrame:
+def frame(prices: tuple[PriceOfN, ...]) -> pd.DataFrame:
     """The price of each N of `GRID`, and of each N that was measured, to hold the former against.
 
     Of the latter `requests_per_life` is what a worker served in fact; of the former it is N. What clients
@@ -249,7 +249,7 @@ def frame(prices: tuple[Price, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 
-def _row(price: Price, n: int | None, requests: float, *, measured: bool) -> list[Any]:
+def _row(price: PriceOfN, n: int | None, requests: float, *, measured: bool) -> list[Any]:
     """A row of `frame`, in the order of `COLUMNS`."""
     share, lost = price.throughput_share(requests), price.lost_per_million(requests)
     place = [price.configuration, price.scenario, price.workers, price.rate_per_s, n, measured, requests]

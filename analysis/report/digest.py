@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cells.sittings import network
 from analysis.findings import Finding
 from analysis.findings.finding import at_loads
-from analysis.rankings.ranking import Table
+from analysis.rankings.ranking import Ranking
 from analysis.reading.results import NothingFinished
 from analysis.recycling import QUESTIONS
 from analysis.report.facts import cpus, launcher, reasons
@@ -238,7 +238,7 @@ def _replaced(cells: pd.DataFrame) -> Iterator[Line]:
         yield Line(f"Without recycling {lost:,} of {requests:,} requests were lost.")
 
 
-def _widths(table: Table) -> Iterator[float]:
+def _widths(table: Ranking) -> Iterator[float]:
     """Half of the interval of each ratio to the best, as a share of it."""
     for row in table.rows:
         if row.ratio is not None and row.ratio.low > 0:

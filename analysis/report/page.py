@@ -10,7 +10,7 @@ from analysis.charts import registry
 from analysis.findings import Finding
 from analysis.findings.finding import GROUPS, Group
 from analysis.rankings.overview import FEW as FEW_RANKINGS
-from analysis.rankings.ranking import Table
+from analysis.rankings.ranking import Ranking
 from analysis.rankings.rates import CapacityTable, RateTable
 from analysis.reading.results import NothingFinished
 from analysis.recommend import Verdict
@@ -227,7 +227,7 @@ def _grouped(findings: Sequence[Noted]) -> Grouped:
 def _ranking(analysed: Study, findings: Sequence[Noted]) -> Section:
     """Each scenario with its tables, closed and open, and the findings about it."""
     verdict = analysed.verdict
-    tables: list[Table | CapacityTable | RateTable]
+    tables: list[Ranking | CapacityTable | RateTable]
     tables = [*verdict.tables, *verdict.capacity, *verdict.rates]
     named = list(dict.fromkeys([table.scenario for table in tables]))
     # A scenario of which every cell failed has findings and no table.

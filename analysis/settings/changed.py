@@ -13,7 +13,7 @@ from bench.stats.comparison import CONFIDENCE
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class ChangedRow(TableRow):
     """A setting in both runs, by the measure that decides in the second one, else in the first."""
 
     one: Judged
@@ -58,7 +58,7 @@ class Changed:
     `only_one` and `only_other` were tried in one of the runs alone.
     """
 
-    every: tuple[Row, ...]
+    every: tuple[ChangedRow, ...]
     only_one: tuple[str, ...]
     only_other: tuple[str, ...]
 
@@ -66,7 +66,7 @@ class Changed:
     columns: ClassVar[tuple[str, ...]] = ("configuration", "fate in A", "fate in B", "by", "A", "B", NOTES)
 
     @property
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Sequence[ChangedRow]:
         """Those whose fate changed, in the order in which fates are told."""
         changed = [each for each in self.every if each.changed]
         return sorted(changed, key=lambda row: FATES.index(row.other.fate))
@@ -117,7 +117,7 @@ def changed(one: Settings, other: Settings) -> Changed | None:
     if not before or not after:
         return None
     return Changed(
-        tuple(Row(before[name], each) for name, each in after.items() if name in before),
+        tuple(ChangedRow(before[name], each) for name, each in after.items() if name in before),
         tuple(name for name in before if name not in after),
         tuple(name for name in after if name not in before),
     )

@@ -28,7 +28,7 @@ _EVEN = 0.5
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class SettingRow(TableRow):
     """A setting, with a column for each of `measures`."""
 
     judged: Judged
@@ -51,7 +51,7 @@ class Row(TableRow):
 
 
 @dataclass(frozen=True)
-class Table:
+class SettingsTable:
     """The settings of one server, `parent`; `compared` counts the intervals of all servers together.
 
     The first table of several, `explained`, says how to read all of them.
@@ -95,22 +95,22 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The heads of what `Row.cells` gives."""
+        """The heads of what `SettingRow.cells` gives."""
         heads = [MEASURES[each].head for each in self.measures if not MEASURES[each].of_connections]
         heads += [CONNECTIONS] if _of_connections(self.measures) else []
         return "configuration", "fate", *heads, NOTES
 
     @property
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Sequence[SettingRow]:
         """What is worth it first."""
-        return [Row(each, self.measures) for each in self.judged]
+        return [SettingRow(each, self.measures) for each in self.judged]
 
 
-def tables(settings: Settings) -> tuple[Table, ...]:
+def tables(settings: Settings) -> tuple[SettingsTable, ...]:
     """A table for each server whose settings were tried."""
     parents = settings.parents
     return tuple(
-        Table(parent, tuple(settings.of(parent)), settings.compared, explained=parent == parents[0])
+        SettingsTable(parent, tuple(settings.of(parent)), settings.compared, explained=parent == parents[0])
         for parent in parents
     )
 

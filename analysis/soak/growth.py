@@ -26,7 +26,7 @@ BINS = 120
 # Each kind, what that means for memory, and by which rule.
 RULES: dict[Kind, tuple[str, str]] = {
     "grows": ("a leak", "it certainly grew, and in the second half of the time not slower than in the first"),
-    "filling": ("caches fill", "it grew in the first half, and in the second not at all, or slower and slower"),
+    "filling": ("caches fill", "it grew in the first half; in the second not at all, or slower and slower"),
     "slows": ("undecided: growth slows", "it grew in both halves, slower in the second, and goes on growing"),
     "steady": ("steady", "it certainly grew by less than what counts, over the soak and in an hour"),
     "undecided": ("undecided", "it may have grown by nothing, or by more than what counts"),

@@ -40,7 +40,7 @@ _SWING = (5, 95)
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedMeasure:
     """One measure of a server: its growth, and its level at the begin (behind the warm-up) and the end.
 
     `most` is the most that was seen; `limit` what it must not exceed, where there is one. Hours count from
@@ -82,7 +82,7 @@ class Judged:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class LaneVerdict:
     """One server of a soak, with what became of each measure.
 
     `swing_bytes` are the low and the high end of its memory behind the warm-up: the height of the saw-tooth
@@ -91,21 +91,21 @@ class Verdict:
 
     lane: Lane
     series: Series
-    measures: dict[Measure, Judged]
+    measures: dict[Measure, JudgedMeasure]
     swing_bytes: tuple[float, float]
     allowance_bytes: int | None
 
     @property
-    def memory(self) -> Judged:
+    def memory(self) -> JudgedMeasure:
         return self.measures["memory"]
 
     @property
-    def leaks(self) -> list[Judged]:
+    def leaks(self) -> list[JudgedMeasure]:
         """What of it grows that must not: memory, open files, threads."""
         held: tuple[Measure, ...] = ("memory", "descriptors", "threads")
         return [self.measures[name] for name in held if self.measures[name].growth.counts]
 
-    def per_request(self, judged: Judged) -> Value:
+    def per_request(self, judged: JudgedMeasure) -> Value:
         """Its growth with each request that succeeded; NaN where it does not go on."""
         pace = judged.per_hour
         rate = self.series.requests_per_hour
@@ -135,12 +135,12 @@ class Verdict:
         return largest(spare, leak.high if math.isfinite(leak.high) else leak.mean)
 
 
-def judge(soak: Soak) -> tuple[Verdict, ...]:
+def judge(soak: Soak) -> tuple[LaneVerdict, ...]:
     """A verdict on each server of a soak, in the order of its lanes."""
     return tuple(_verdict(lane, soak.allowance_bytes) for lane in soak.lanes)
 
 
-def _verdict(lane: Lane, allowance: int | None) -> Verdict:
+def _verdict(lane: Lane, allowance: int | None) -> LaneVerdict:
     found = series(lane)
     limits: dict[Measure, float | None] = {"memory": allowance, "descriptors": lane.record.open_files}
     most: dict[Measure, str] = {
@@ -163,7 +163,7 @@ def _verdict(lane: Lane, allowance: int | None) -> Verdict:
     low, high = (
         (float(each) for each in np.percentile(memory, _SWING)) if len(memory) else (_NOWHERE, _NOWHERE)
     )
-    return Verdict(lane, found, judged, (low, high), allowance)
+    return LaneVerdict(lane, found, judged, (low, high), allowance)
 
 
 def _of_recycling(lane: Lane) -> Kind | None:
@@ -181,12 +181,12 @@ def _of_recycling(lane: Lane) -> Kind | None:
     return "bounded" if peaks[1] <= (1 + BOUND) * peaks[0] else None
 
 
-def _judged(name: Measure, bins: pd.DataFrame, limit: float | None, peaks: pd.Series | None) -> Judged:
+def _judged(name: Measure, bins: pd.DataFrame, limit: float | None, peaks: pd.Series | None) -> JudgedMeasure:
     values = bins[name].to_numpy(dtype=float)
     known = ~np.isnan(values)
     ages, values = bins["age"].to_numpy(dtype=float)[known], values[known]
     if not len(values):
-        return Judged(name, Growth("short"), _NOWHERE, _NOWHERE, _NOWHERE, limit, (_NOWHERE, _NOWHERE))
+        return JudgedMeasure(name, Growth("short"), _NOWHERE, _NOWHERE, _NOWHERE, limit, (_NOWHERE, _NOWHERE))
     least, share = LEAST[name]
     level = float(np.median(values))
     found = growth(bins["hours"], bins[name], bins["leg"], max(least, share * level))
@@ -196,7 +196,7 @@ def _judged(name: Measure, bins: pd.DataFrame, limit: float | None, peaks: pd.Se
     ends = float(np.median(values[-few:]))
     highest = float(peaks.max()) if peaks is not None and peaks.notna().any() else float(values.max())
     begins = begins if found.counts else float(np.median(values[:few]))
-    return Judged(name, found, begins, ends, highest, limit, middle)
+    return JudgedMeasure(name, found, begins, ends, highest, limit, middle)
 
 
 def _middle(ages: pd.Series, values: pd.Series, whole: Slope | None) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.soak.growth import RULES
-from analysis.soak.judging import MEASURES, Judged, Verdict
+from analysis.soak.judging import MEASURES, JudgedMeasure, LaneVerdict
 from analysis.soak.reading import Soak
 from analysis.table import Cell, TableRow, number, words
 from analysis.words import Value, counted, figures, listed
@@ -23,10 +23,10 @@ FRAME = (
 
 
 @dataclass(frozen=True, eq=False)
-class Row(TableRow):
+class SoakRow(TableRow):
     """One server."""
 
-    verdict: Verdict
+    verdict: LaneVerdict
 
     def cells(self) -> tuple[Cell, ...]:
         verdict, lane = self.verdict, self.verdict.lane
@@ -60,7 +60,7 @@ class Lasting:
     """The table of a soak."""
 
     soak: Soak
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[LaneVerdict, ...]
     columns = (
         "configuration", "N", "hours", "memory", "bytes per request", "limit reached after", "memory at most",
         "memory usually", "open files", "threads", "p99 at the end", "p99 over time", "lost per million",
@@ -68,8 +68,8 @@ class Lasting:
     )  # fmt: skip
 
     @property
-    def rows(self) -> Sequence[Row]:
-        return [Row(each) for each in self.verdicts]
+    def rows(self) -> Sequence[SoakRow]:
+        return [SoakRow(each) for each in self.verdicts]
 
     @property
     def title(self) -> str:
@@ -136,7 +136,7 @@ class Lasting:
         )
 
 
-def _row(verdict: Verdict, judged: Judged) -> list[object]:
+def _row(verdict: LaneVerdict, judged: JudgedMeasure) -> list[object]:
     lane, record = verdict.lane, verdict.lane.record
     is_memory = judged.measure == "memory"
     pace, each, reached = judged.per_hour, verdict.per_request(judged), judged.reached_h
@@ -164,7 +164,7 @@ def _span(value: Value) -> str:
     return value.interval() if math.isfinite(value.high) else f"{figures(value.low)} or more"
 
 
-def _hours(judged: Judged) -> Cell:
+def _hours(judged: JudgedMeasure) -> Cell:
     """When a limit is reached."""
     reached = judged.reached_h
     if judged.exceeded:
@@ -174,7 +174,7 @@ def _hours(judged: Judged) -> Cell:
     return Cell(f"{figures(reached.mean)} h", reached.mean, _span(reached))
 
 
-def _held(judged: Judged) -> Cell:
+def _held(judged: JudgedMeasure) -> Cell:
     """The most of open files or threads, and whether they grow."""
     course = _course(judged)
     if course == "grows" and not math.isnan(judged.reached_h.mean):
@@ -182,13 +182,13 @@ def _held(judged: Judged) -> Cell:
     return number(judged.most) if course == "steady" else Cell(f"{judged.most:,.0f}", judged.most, course)
 
 
-def _course(judged: Judged) -> str:
+def _course(judged: JudgedMeasure) -> str:
     """What became of a measure, in a word or two."""
     kind = judged.growth.kind
     return {"filling": "grew, settles", "slows": "grows, slower", "short": "too short"}.get(kind, kind)
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: LaneVerdict) -> str:
     """What of a server grows, and when that is too much."""
     told = []
     for judged in verdict.leaks:

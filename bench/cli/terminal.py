@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table as TableInTerminal
 
-from bench.model.documents import NOTES, Table
+from bench.model.documents import NOTES, ShownTable
 from bench.model.errors import UserError
 from targets.catalogue.tables import ConfigurationError
 
@@ -52,7 +52,7 @@ def say(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-def show(tables: Iterable[Table]) -> None:
+def show(tables: Iterable[ShownTable]) -> None:
     """Print tables, each with its notes below it."""
     for table in tables:
         if table.title:
@@ -78,7 +78,7 @@ def show_listing(listing: "Listing") -> None:
         ]
         for row in listing.rows
     ]
-    grid = _grid(Table(listing.title, columns, rows), whole=True)
+    grid = _grid(ShownTable(listing.title, columns, rows), whole=True)
     if sum(1 + (column.min_width or 0) for column in grid.columns) > console.width:
         grid = _one_below_the_other(listing)
     console.print(_heading(listing.title), grid, escape(listing.basis), sep="\n")
@@ -88,7 +88,7 @@ def _heading(title: str) -> str:
     return f"\n[bold]{escape(title)}[/bold]"
 
 
-def _grid(table: Table, *, whole: bool = False) -> TableInTerminal:
+def _grid(table: ShownTable, *, whole: bool = False) -> TableInTerminal:
     """A table as the terminal shows it; where it is ``whole``, nothing but headings and notes is broken."""
     grid = TableInTerminal(box=None, pad_edge=False, collapse_padding=whole)
     for number, heading in enumerate(table.headings):

@@ -19,7 +19,7 @@ _LONG = re.compile(r"([\w.-]+)(?:,[\w.-]+){7,},([\w.-]+)")
 
 
 @dataclass(frozen=True)
-class Table:
+class ShownTable:
     """Rows of texts under headings; ``**`` around a text marks it, as in Markdown. ``notes`` follow it.
 
     ``brief`` are the headings that a document shows, all unless given; without any it has the notes alone.
@@ -42,7 +42,7 @@ def markdown_table(
     return [head, f"|{'|'.join(rules)}|", *lines]
 
 
-def markdown(tables: Sequence[Table], provenance: str) -> str:
+def markdown(tables: Sequence[ShownTable], provenance: str) -> str:
     """Tables without their titles, each with its notes below it, and at the end where they come from.
 
     Remarks on single rows (`NOTES`) are left to the terminal and the report.

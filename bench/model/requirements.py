@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 from pydantic.fields import FieldInfo
 
 from bench.model.errors import UsageError, UserError, unknown
-from bench.model.tables import Table
+from bench.model.tables import PlanTable
 
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -53,7 +53,7 @@ def about(field: FieldInfo) -> About:
     return found
 
 
-class Requirements(Table):
+class Requirements(PlanTable):
     """What a configuration must do, what counts in the ranking, and what fills the recommended command.
 
     Keys that are ``None`` are not given; what is not given has its default.

@@ -48,7 +48,7 @@ Rate = Annotated[float, Field(ge=0.1, le=10_000_000)]
 Window = Annotated[int, Field(ge=1, le=3600)]
 
 
-class Table(BaseModel):
+class PlanTable(BaseModel):
     """A table of a plan: unknown keys and values of other types are errors."""
 
     model_config = ConfigDict(

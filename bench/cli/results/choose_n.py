@@ -14,7 +14,7 @@ from bench.model.tables import size_bytes
 
 if TYPE_CHECKING:
     from analysis.recycling.choice import Choices
-    from analysis.recycling.price import Price
+    from analysis.recycling.price import PriceOfN
     from analysis.study import Study
 
 app = typer.Typer()
@@ -106,7 +106,7 @@ def _study(results_folder: Path, name: str | None) -> "Study":
     )
 
 
-def _chosen(study: "Study", workers: int | None, names: list[str] | None) -> "list[Price]":
+def _chosen(study: "Study", workers: int | None, names: list[str] | None) -> "list[PriceOfN]":
     """The prices of the first scenario of a run, with so many workers, of some configurations."""
     known = list(dict.fromkeys(each.configuration for each in study.prices))
     for each in names or []:

@@ -17,7 +17,7 @@ from bench.experiment.rig import Rig
 from bench.launch.launcher import Launcher
 from bench.launch.selection import choose_launcher
 from bench.machine import cpus, host
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from targets.catalogue.configurations import Configuration
 
@@ -99,7 +99,7 @@ def _reference(inputs: Inputs, launcher: Launcher) -> tuple[Configuration, Envir
     raise UserError("none of the plan's configurations is available, and one must answer the scenarios")
 
 
-def _table(measured: list[Ceiling]) -> Table:
+def _table(measured: list[Ceiling]) -> ShownTable:
     headings = ["scenario", "users", "processes", "requests/s"]
     headings += ["generator busy", "null server busy", "CPU µs/request"]
     rows = [
@@ -114,4 +114,4 @@ def _table(measured: list[Ceiling]) -> Table:
         ]
         for ceiling in measured
     ]
-    return Table("", headings, rows)
+    return ShownTable("", headings, rows)

@@ -11,7 +11,7 @@ from bench.cli.options import ResultsOption
 from bench.cli.terminal import console, reports_errors, say, show
 from bench.experiment import results
 from bench.model import documents
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 
@@ -164,7 +164,7 @@ def _answer(
     _show(question.tables(series), provenance(studies, question.command(series)), question.MARKER, docs=docs)
 
 
-def _show(tables: Sequence[Table], provenance: str, marker: str, *, docs: bool) -> None:
+def _show(tables: Sequence[ShownTable], provenance: str, marker: str, *, docs: bool) -> None:
     show(tables)
     say(f"\n{provenance}")
     if docs:

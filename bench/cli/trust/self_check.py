@@ -20,7 +20,7 @@ from bench.launch.network import Wanted
 from bench.machine import cpus, host
 from bench.machine.cpus import CpuSplit
 from bench.model import documents, files
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.studies.self_check import measure, tables
@@ -268,7 +268,7 @@ def _document(
 
 def _blocks(
     readings: Readings, tools: Sequence[Tool], configurations: Sequence[str]
-) -> dict[str, list[Table]]:
+) -> dict[str, list[ShownTable]]:
     names = [tool.name for tool in tools]
     return {
         TOOLS_BLOCK: tables.beside_tools(readings, configurations, names),

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from bench.model import thresholds
 from bench.model.errors import UsageError
-from bench.model.tables import Table
+from bench.model.tables import PlanTable
 from targets.catalogue.configurations import Catalogue, Configuration
 
 NAME = "external"
@@ -45,7 +45,7 @@ def _base(url: str) -> str:
     return base
 
 
-class Deployed(Table):
+class Deployed(PlanTable):
     """``external`` of a plan: a server at a base URL, and the name that its cells are recorded by."""
 
     url: Annotated[str, AfterValidator(_base)]

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from bench.model.plans.machines import machine
-from bench.model.tables import Table
+from bench.model.tables import PlanTable
 
 PORT = 5557
 """Where they join unless told otherwise: Locust's own choice (`swarm` has it, too, and knows nobody)."""
 
 
-class GeneratorsTable(Table):
+class GeneratorsTable(PlanTable):
     """Generators on other machines, which make the load in place of this one's."""
 
     machines: list[Annotated[str, AfterValidator(machine)]] = Field(

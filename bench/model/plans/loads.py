@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 
 from bench.model.errors import unknown
 from bench.model.plans.recycling import RecyclingKeys
-from bench.model.tables import Counts, Rate, Table, distinct
+from bench.model.tables import Counts, PlanTable, Rate, distinct
 
 ARRIVALS = ("constant", "poisson")
 
@@ -22,7 +22,7 @@ Arrivals = Annotated[Literal["constant", "poisson"], BeforeValidator(_arrivals)]
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
 
 
-class OpenLoads(Table):
+class OpenLoads(PlanTable):
     """Open loops: one cell for each rate, arrivals per second in all, at most ``users`` served at once."""
 
     rates_per_s: Annotated[list[Rate], Field(min_length=1), AfterValidator(distinct)]
@@ -35,7 +35,7 @@ class OpenLoads(Table):
     """false: workers are not replaced under this load."""
 
 
-class Search(Table):
+class Search(PlanTable):
     """A search for the highest rate that keeps the from-schedule p99 within ``p99_ms``: see ``search``."""
 
     p99_ms: Milliseconds
@@ -51,7 +51,7 @@ class Search(Table):
     """It ends when the lowest rate that fails is at most 1 + this times the highest that does not."""
 
 
-class Loads(Table):
+class Loads(PlanTable):
     """What a scenario is run under; ``users`` are closed loops, one cell for each number."""
 
     users: Counts | None = None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from bench.model.errors import UsageError
 from bench.model.files import ROOT
-from bench.model.tables import Table, distinct
+from bench.model.tables import PlanTable, distinct
 from targets.catalogue.configurations import Catalogue
 from targets.catalogue.stack import Stack
 from targets.inside.own_app import reserved
@@ -51,7 +51,7 @@ def _existing(name: str | None, info: ValidationInfo, given: str) -> str | None:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-class Baseline(Table):
+class Baseline(PlanTable):
     """``[own_app.baseline]``: the version of the app, or of its packages, that it is compared with."""
 
     folder: str
@@ -65,7 +65,7 @@ class Baseline(Table):
         return _existing(name, info, "BASELINE" if info.field_name == "folder" else "BASELINE_REQUIREMENTS")
 
 
-class OwnApp(Table):
+class OwnApp(PlanTable):
     """``[own_app]``: the app (``MODULE:NAME``, an instance or a factory), and the folder that it lies in.
 
     ``requirements`` is a file that pip reads, ``environment`` the names of the variables that are passed on.

@@ -37,7 +37,7 @@ from bench.model.plans.rotation import RotationTable
 from bench.model.plans.settings import ConnectionsTable, beside_variants, having_variants
 from bench.model.plans.soak import NOT_WITH_SOAK, SoakTable, check_soak
 from bench.model.requirements import Requirements
-from bench.model.tables import Counts, Names, Table, Window
+from bench.model.tables import Counts, Names, PlanTable, Window
 from targets.catalogue.configurations import Configuration
 
 STARTUP_S = 30.0
@@ -57,7 +57,7 @@ Limit = Annotated[float, Field(gt=0, le=86400)]
 Threshold = Annotated[str, AfterValidator(thresholds.check)]
 
 
-class Plan(Table):
+class Plan(PlanTable):
     """A plan as written.
 
     ``catalogue``, ``locustfiles`` (a folder, or one file) and ``locustfile_requirements`` are relative to the

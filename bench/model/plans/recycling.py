@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from bench.model.errors import unknown
-from bench.model.tables import Rate, Table, Window
+from bench.model.tables import PlanTable, Rate, Window
 from targets.catalogue.configurations import Configuration
 from targets.catalogue.recycling import NEVER, Recycling
 
@@ -21,7 +21,7 @@ def _probe(kind: object) -> object:
     return kind
 
 
-class RecyclingKeys(Table):
+class RecyclingKeys(PlanTable):
     """``[scenarios.NAME.recycling]``: what is different for one scenario."""
 
     max_requests: PositiveInt | None = None
@@ -31,7 +31,7 @@ class RecyclingKeys(Table):
     requests: PositiveInt | None = None
 
 
-class RecyclingTable(Table):
+class RecyclingTable(PlanTable):
     """``[recycling]``: when workers are replaced, and how much of it a cell must have seen to end.
 
     ``max_rss_mib`` is for configurations that recycle by memory, ``max_requests`` for all others.
@@ -92,7 +92,7 @@ class RecyclingTable(Table):
         return Recycling(self.max_requests, jitter if configuration.takes_jitter else None)
 
 
-class Probe(Table):
+class Probe(PlanTable):
     """``[[probes]]``: what is done to a server under a constant load, ``after_s`` seconds into the window."""
 
     kind: Annotated[ProbeKind, BeforeValidator(_probe)]

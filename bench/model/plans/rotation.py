@@ -10,12 +10,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bench.model.tables import Table
+from bench.model.tables import PlanTable
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
-class RotationTable(Table):
+class RotationTable(PlanTable):
     """``[rotation]``: closed loops go round among all candidates at once; other loads stay in blocks."""
 
     sittings: Annotated[int, Field(ge=1, le=100)] = 5

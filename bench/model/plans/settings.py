@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pydantic import Field, PositiveInt
 
 from bench.model.errors import UsageError
-from bench.model.tables import Counts, Table, Window
+from bench.model.tables import Counts, PlanTable, Window
 from targets.catalogue.configurations import Configuration
 
 TAIL = "tail"
@@ -19,7 +19,7 @@ COMBINED = "all that is worth it"
 Configurations = Mapping[str, Configuration]
 
 
-class ConnectionsTable(Table):
+class ConnectionsTable(PlanTable):
     """``[connections]``: what connections meet, of the variants that expect it and what they are variants of.
 
     All servers of a start are alive at once. Bursts and overload are repeated after each start, pauses once.

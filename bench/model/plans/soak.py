@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.model.plans.loads import Loads
-from bench.model.tables import Size, Table
+from bench.model.tables import PlanTable, Size
 
 NOT_WITH_SOAK = ("rotation", "connections", "external", "generators", "proxy", "probes", "thresholds")
 """Keys of a plan."""
@@ -22,7 +22,7 @@ minutes after a day."""
 _BUCKETS_OF_A_DOUBLING = 6  # as a power of two
 
 
-class SoakTable(Table):
+class SoakTable(PlanTable):
     """``[soak]``: all configurations at once, each with workers replaced and, beside that, without."""
 
     hours: Annotated[float, Field(gt=0, le=24 * 400)] = 2.0

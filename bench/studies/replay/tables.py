@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from statistics import fmean
 
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.records.replay import Beside, Figures, Steps
 from bench.studies.replay.figures import (
     OWN_CLIENTS,
@@ -25,7 +25,7 @@ OLD_RATIO = fmean(OLD[1]) / fmean(OLD[0])
 _UNKNOWN = "unknown"
 
 
-def tables(summary: Summary) -> list[Table]:
+def tables(summary: Summary) -> list[ShownTable]:
     """All tables."""
     return [_means(summary), _beside(summary), _readings(summary), _steps(summary), _compared(summary)]
 
@@ -34,7 +34,7 @@ def _number(value: float | None, form: str = "{:.2f}") -> str:
     return _UNKNOWN if value is None else form.format(value)
 
 
-def _means(summary: Summary) -> Table:
+def _means(summary: Summary) -> ShownTable:
     rows = []
     for name in summary.configurations:
         cells = []
@@ -46,7 +46,7 @@ def _means(summary: Summary) -> Table:
     old = "; ".join(", ".join(f"{value:.2f}" for value in values) for values in OLD)
     headings = ["configuration", "not pinned", "median", "pinned", "median", "failed requests"]
     note = f"The old answer printed {old} (ms), the one {OLD_RATIO:.2f} times the other on average."
-    return Table("The mean in ms, as the old benchmark printed it", headings, rows, [note])
+    return ShownTable("The mean in ms, as the old benchmark printed it", headings, rows, [note])
 
 
 def _printed(summary: Summary, configuration: str, way: Way) -> str:
@@ -58,7 +58,7 @@ def _printed(summary: Summary, configuration: str, way: Way) -> str:
     return ", ".join(means) or _UNKNOWN
 
 
-def _beside(summary: Summary) -> Table:
+def _beside(summary: Summary) -> ShownTable:
     def old(name: str, figure: Callable[[Figures], float | None], form: str) -> str:
         return _number(middle(summary.series(name, PINNED, figure)), form)
 
@@ -83,14 +83,14 @@ def _beside(summary: Summary) -> Table:
     for figures in (("requests/s",) * 2, ("mean ms", "p50 ms"), ("server CPU µs",) * 2, ("server busy",) * 2):
         headings += [f"old: {figures[0]}", f"suite: {figures[1]}"]
     note = f"The suite: {summary.replay.processes} users in a closed loop; the old benchmark: pinned as well."
-    return Table("Beside what the suite measures", headings, rows, [note])
+    return ShownTable("Beside what the suite measures", headings, rows, [note])
 
 
 def _p50_ms(of: Beside) -> float | None:
     return of.latency_us["p50"] / 1e3 if "p50" in of.latency_us else None
 
 
-def _readings(summary: Summary) -> Table:
+def _readings(summary: Summary) -> ShownTable:
     columns: list[tuple[str, Way, Callable[[Figures], float]]] = [
         ("its requests", UNPINNED, loop),
         ("and its client", UNPINNED, lambda of: of.means.task),
@@ -116,10 +116,10 @@ def _readings(summary: Summary) -> Table:
         "request. Not pinned."
     )
     headings = ["configuration", *(heading for heading, *_ in columns)]
-    return Table("What the mean may have been (ms)", headings, rows, [note])
+    return ShownTable("What the mean may have been (ms)", headings, rows, [note])
 
 
-def _steps(summary: Summary) -> Table:
+def _steps(summary: Summary) -> ShownTable:
     rows = list(_steps_rows(summary))
     headings = ["configuration", "CPUs", "to be sent", "to the answer", "to return"]
     headings += ["client's CPU", "server's CPU", "called at once", "unanswered at once"]
@@ -127,7 +127,7 @@ def _steps(summary: Summary) -> Table:
         "Means over every request, in ms, recorded; CPU times of the plain executions. At once: requests on "
         "average while any was sent, those called and not returned, and those sent and not answered."
     )
-    return Table("Where the time of a request went (ms)", headings, rows, [note])
+    return ShownTable("Where the time of a request went (ms)", headings, rows, [note])
 
 
 def _steps_rows(summary: Summary) -> Iterator[list[str]]:
@@ -149,7 +149,7 @@ def _steps_rows(summary: Summary) -> Iterator[list[str]]:
             yield [name, cpus, *steps[:3], _number(client, "{:.3f}"), _number(server, "{:.3f}"), *steps[3:]]
 
 
-def _compared(summary: Summary) -> Table:
+def _compared(summary: Summary) -> ShownTable:
     """The two Gunicorn workers of the old answer, by each way to look at them."""
     one, other = COMPARED
     replayed: list[tuple[str, Way, Callable[[Figures], float]]] = [
@@ -173,4 +173,4 @@ def _compared(summary: Summary) -> Table:
     ]
     rows = [[what, _UNKNOWN if value is None else str(value)] for what, value in found]
     note = "Ratios within each repeat: their median, lowest and highest."
-    return Table("The two Gunicorn workers", ["by", f"{one} / {other}"], rows, [note])
+    return ShownTable("The two Gunicorn workers", ["by", f"{one} / {other}"], rows, [note])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.words import listed
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.stats.comparison import Field, compare, half_width, mean
 from bench.studies.rotation.figures import span, told
 from bench.studies.rotation.series import Leg, Series
@@ -34,7 +34,7 @@ def legs(series: Series) -> Iterator[Leg]:
         yield from pair if turn % 2 else reversed(pair)
 
 
-def tables(series: Series) -> list[Table]:
+def tables(series: Series) -> list[ShownTable]:
     """A row for each configuration: its ratios, paired by turn."""
     values = {
         metric: {how: _by_turn(series, how, metric) for how in (ROTATION, BLOCKS)} for metric in _METRICS
@@ -58,11 +58,11 @@ def tables(series: Series) -> list[Table]:
         "pair, and these intervals hold what the machine did in them.",
     ]
     headings = ["configuration", *(f"{label}, rotation / alone" for label in _METRICS.values())]
-    neighbours = Table("In a rotation, over alone in a block", headings, rows, notes, brief=())
+    neighbours = ShownTable("In a rotation, over alone in a block", headings, rows, notes, brief=())
     return [neighbours, *_as_runs({how: table[names] for how, table in first.items()})]
 
 
-def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
+def _as_runs(rates: dict[str, pd.DataFrame]) -> list[ShownTable]:
     """Rotation beside blocks, as runs of ``RUN_TURNS``; nothing where there are turns for one run only.
 
     ``rates`` have a row for each turn and a column for each configuration.
@@ -99,7 +99,7 @@ def _as_runs(rates: dict[str, pd.DataFrame]) -> list[Table]:
         f"{len(names) - 1} configurations over those of {best}. Estimates are apart by the largest over the "
         "smallest of the same ratio, less 1."
     ]
-    return [Table("Rotation beside blocks", headings, rows, notes)]
+    return [ShownTable("Rotation beside blocks", headings, rows, notes)]
 
 
 def command(series: Series) -> str:

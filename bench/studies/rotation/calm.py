@@ -7,7 +7,7 @@ from analysis.reproduction import command
 from analysis.study import Study, study
 from analysis.words import MISSING
 from bench.experiment import results
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from bench.studies.rotation.figures import provenance as measured
 
@@ -38,11 +38,11 @@ def read(folder: Path) -> Study:
     return found
 
 
-def table(found: Study) -> Table:
+def table(found: Study) -> ShownTable:
     """A row for each figure."""
     alike: Alike = found.alike
     rows = [[text or MISSING for text in row.texts()] for row in alike.rows]
-    return Table(alike.title, alike.columns, rows, [alike.finding, alike.basis])
+    return ShownTable(alike.title, alike.columns, rows, [alike.finding, alike.basis])
 
 
 def provenance(found: Study) -> str:

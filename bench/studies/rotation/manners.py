@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.cells.rotation import MANNERS, valued
 from analysis.study import Study
 from analysis.words import listed
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.stats.comparison import MATERIAL, Ratio, compare
 from bench.studies.rotation.figures import told
 from bench.studies.rotation.series import Leg, Series
@@ -26,7 +26,7 @@ def legs(series: Series) -> Iterator[Leg]:
     yield Leg(STEERED, QUESTION, changes)
 
 
-def tables(series: Series) -> list[Table]:
+def tables(series: Series) -> list[ShownTable]:
     """Ratios of requests/s to the reference under every manner, what the manner changes, and of what."""
     return [_table(series)]
 
@@ -36,7 +36,7 @@ def command(series: Series) -> str:
     return f"make {QUESTION} SITTINGS={series.settings['sittings']}"
 
 
-def _table(series: Series) -> Table:
+def _table(series: Series) -> ShownTable:
     studies = {how: study for how in (UNSTEERED, STEERED) if (study := series.studies.get(how))}
     values = {how: _service(study, "throughput") for how, study in studies.items()}
     moved = {
@@ -58,7 +58,7 @@ def _table(series: Series) -> Table:
     notes = [_note(how, study, moved[how]) for how, study in studies.items()]
     title = f"{_METRICS['throughput']}, each over that of {REFERENCE}"
     brief = [headings[0], *(f"polls, {how}" for how in values), *changed]
-    return Table(title, [*headings, *changed], rows, notes, brief)
+    return ShownTable(title, [*headings, *changed], rows, notes, brief)
 
 
 def _note(steering: str, study: Study, moved: Mapping[str, list[str]]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.cells.rotation import controls
 from analysis.findings.bottleneck import ranked_by
 from analysis.study import Study
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.model.errors import UserError
 from bench.model.files import ROOT, write_text
 from bench.model.plans.plan import PLANS
@@ -71,7 +71,7 @@ def write_catalogue(path: Path, turns: int) -> None:
     write_text(path, text.replace('"../../../targets/', f'"{ROOT}/targets/'))
 
 
-def tables(series: Series) -> list[Table]:
+def tables(series: Series) -> list[ShownTable]:
     """A row for each run: whether its interval is on one side of 1, and what the cost came to.
 
     The notes say what all of them come to.
@@ -119,7 +119,7 @@ def tables(series: Series) -> list[Table]:
         f"request to {told(pilot_cost(series))} times the CPU time of a plain one.",
     ]
     title = f"A planted cost of {share:.1%} of the CPU time of a request"
-    return [Table(title, headings, rows, notes, brief=())]
+    return [ShownTable(title, headings, rows, notes, brief=())]
 
 
 def command(series: Series) -> str:

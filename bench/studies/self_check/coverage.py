@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.signal import lfilter
 
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.stats.comparison import Field, Ratio, compare_counts, compare_unpaired
 
 RUNS = 2000
@@ -192,7 +192,7 @@ def measured(runs: int, seed: int) -> tuple[list[Covered], list[Covered]]:
     return held, beside
 
 
-def tables(held: Sequence[Covered], beside: Sequence[Covered]) -> list[Table]:
+def tables(held: Sequence[Covered], beside: Sequence[Covered]) -> list[ShownTable]:
     """What was found, the one below the other."""
     headings = ["simulated", "intervals", "with the truth in them", "usual half width"]
 
@@ -203,6 +203,6 @@ def tables(held: Sequence[Covered], beside: Sequence[Covered]) -> list[Table]:
 
     low, high = HELD
     return [
-        Table("Ratios", headings, rows(held), [f"Each must be between {low:.0%} and {high:.0%}."]),
-        Table("Where the method's assumptions do not hold, and counts", headings, rows(beside)),
+        ShownTable("Ratios", headings, rows(held), [f"Each must be between {low:.0%} and {high:.0%}."]),
+        ShownTable("Where the method's assumptions do not hold, and counts", headings, rows(beside)),
     ]

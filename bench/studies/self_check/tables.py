@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 from bench.studies.self_check.readings import (
     FAST_HTTP_USER,
     HTTP_USER,
@@ -69,13 +69,13 @@ def _closed(configuration: str, generator: str) -> Arm:
     return Arm(configuration, 1, generator)
 
 
-def beside_tools(readings: Readings, configurations: Sequence[str], tools: Sequence[str]) -> list[Table]:
+def beside_tools(readings: Readings, configurations: Sequence[str], tools: Sequence[str]) -> list[ShownTable]:
     """The suite's user and each tool: their figures, then the tools' as ratios to the suite's."""
     names = [SWARM, *(tool for tool in tools if tool != LOCUST.name)]
     percents = [f"p{percent} ms" for percent in PERCENTS]
     figures = [[*_figures(readings, c, name)] for c in configurations for name in names]
     headings = ["configuration", "generator", "requests/s", *percents, "CPU µs/request"]
-    tables = [Table("Figures", [*headings, "server busy", "generator busy"], figures)]
+    tables = [ShownTable("Figures", [*headings, "server busy", "generator busy"], figures)]
     rows = []
     for configuration in configurations:
         ours = _closed(configuration, SWARM)
@@ -90,11 +90,13 @@ def beside_tools(readings: Readings, configurations: Sequence[str], tools: Seque
         notable = sum(text.startswith("**") for row in rows for text in row)
         count = f"{notable} of {5 * len(rows)}, with those of p50 and p90"
         note = f"Bold: more than {NOTABLE:.0%} from the suite's own figure ({count})."
-        tables.append(Table("Ratios to the suite's own figures", headings, rows, [note], _BRIEF))
+        tables.append(ShownTable("Ratios to the suite's own figures", headings, rows, [note], _BRIEF))
     return tables
 
 
-def between_servers(readings: Readings, configurations: Sequence[str], tools: Sequence[str]) -> list[Table]:
+def between_servers(
+    readings: Readings, configurations: Sequence[str], tools: Sequence[str]
+) -> list[ShownTable]:
     """What each server does beside the first, as each generator sees it; no table of a single server.
 
     The notes say how far apart the generators see these ratios.
@@ -122,7 +124,7 @@ def between_servers(readings: Readings, configurations: Sequence[str], tools: Se
             f"{LABELS[SWARM]} sees."
         )
     headings = ["configuration", *(LABELS[name] for name in names)]
-    return [Table(f"Requests per second beside {first}", headings, rows, notes, brief=headings[:3])]
+    return [ShownTable(f"Requests per second beside {first}", headings, rows, notes, brief=headings[:3])]
 
 
 def _figures(readings: Readings, configuration: str, generator: str) -> Iterator[str]:
@@ -137,7 +139,7 @@ def _figures(readings: Readings, configuration: str, generator: str) -> Iterator
     yield _share(readings.median_known(arm, lambda reading: reading.generator_busy))
 
 
-def naive(readings: Readings, configurations: Sequence[str]) -> list[Table]:
+def naive(readings: Readings, configurations: Sequence[str]) -> list[ShownTable]:
     """What Locust's ``FastHttpUser`` says of each configuration beside what the suite measures."""
     rows = []
     for configuration in configurations:
@@ -161,7 +163,7 @@ def naive(readings: Readings, configurations: Sequence[str]) -> list[Table]:
     headings += [*(f"p{percent} ms" for percent in PERCENTS), "ratio of CPU/request"]
     notes = ["Pairs are FastHttpUser / suite; the percentiles of FastHttpUser are as Locust prints them."]
     told = [*notes, *_verdicts(readings)]
-    return [Table("FastHttpUser beside the suite", headings, rows, told, brief=headings[:4])]
+    return [ShownTable("FastHttpUser beside the suite", headings, rows, told, brief=headings[:4])]
 
 
 def _verdicts(readings: Readings) -> Iterator[str]:
@@ -184,7 +186,7 @@ def _verdicts(readings: Readings) -> Iterator[str]:
     yield f"Loading Sanic, the process of FastHttpUser was {_share(generator)} busy."
 
 
-def cost(readings: Readings) -> list[Table]:
+def cost(readings: Readings) -> list[ShownTable]:
     """With against without: the metering of servers, and the recording of the generator."""
     pairs = [
         (Arm(without.configuration, without.workers, without.generator), without)
@@ -205,7 +207,7 @@ def cost(readings: Readings) -> list[Table]:
             ]
         )
     headings = ["what", "server", "requests/s, with / without", "CPU/request, with / without"]
-    return [Table("Cost", [*headings, "server busy", "the meter's own CPU"], rows)]
+    return [ShownTable("Cost", [*headings, "server busy", "the meter's own CPU"], rows)]
 
 
 def _meter(readings: Readings, arm: Arm) -> str:
@@ -214,7 +216,7 @@ def _meter(readings: Readings, arm: Arm) -> str:
     return "unknown" if busy is None else f"{busy:.2%} of CPU {cpus}"
 
 
-def generators(readings: Readings, many: Reading, connections: int, users: int) -> Table:
+def generators(readings: Readings, many: Reading, connections: int, users: int) -> ShownTable:
     """The suite's user beside Locust's and wrk, and whether the ratios meet their goals.
 
     ``many`` is the suite's user with so many ``connections``; the others had as many as ``users``.
@@ -235,7 +237,7 @@ def generators(readings: Readings, many: Reading, connections: int, users: int) 
             ]
         )
     headings = ["generator", "requests/s", "range", "CPU µs/request", "null server busy"]
-    return Table("", headings, rows, list(_goals(readings, many, connections, users)))
+    return ShownTable("", headings, rows, list(_goals(readings, many, connections, users)))
 
 
 def _goals(readings: Readings, many: Reading, connections: int, users: int) -> Iterator[str]:

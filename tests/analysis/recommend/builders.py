@@ -7,9 +7,9 @@ from analysis.recommend.evidence import (
     Known,
     Latency,
     Performance,
-    Price,
     Rate,
     Recycled,
+    ReplacementPrice,
     Seen,
     Served,
     Source,
@@ -33,12 +33,14 @@ def losses(lost: int, recycles: int) -> Rate:
     return Rate(lost, per_1000, low, high)
 
 
-def price(ran=0, retryable=0, recycles=40, connections="keep-alive", workers=2) -> Price:
+def price(ran=0, retryable=0, recycles=40, connections="keep-alive", workers=2) -> ReplacementPrice:
     cells = (f"r/{connections}-w{workers}",)
-    return Price(connections, workers, recycles, losses(ran, recycles), losses(retryable, recycles), cells)
+    return ReplacementPrice(
+        connections, workers, recycles, losses(ran, recycles), losses(retryable, recycles), cells
+    )
 
 
-def both(**keys) -> tuple[Price, Price]:
+def both(**keys) -> tuple[ReplacementPrice, ReplacementPrice]:
     """The same price on both kinds of connections."""
     return price(**keys), price(connections="per-request", **keys)
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bench.cli import terminal as terminal_module
-from bench.model.documents import Table
+from bench.model.documents import ShownTable
 
 
 def test_a_command_without_memory_says_so_in_a_line(capsys):
@@ -24,7 +24,9 @@ def test_a_command_without_memory_says_so_in_a_line(capsys):
 
 
 def test_a_table_is_whole_in_a_file_and_in_a_narrow_terminal(monkeypatch):
-    wide = Table("", ["configuration", *(f"unbreakable-heading-{n}" for n in range(8))], [["sanic"] * 9], [])
+    wide = ShownTable(
+        "", ["configuration", *(f"unbreakable-heading-{n}" for n in range(8))], [["sanic"] * 9], []
+    )
     for terminal in (False, True):
         shown = io.StringIO()
         monkeypatch.setattr(

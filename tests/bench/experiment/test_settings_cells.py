@@ -7,7 +7,7 @@ import pytest
 from bench.experiment.blocks import expand
 from bench.experiment.rotation.schedule import Rotating, Sittings, in_blocks, with_control
 from bench.model.cells import OpenLoop
-from bench.model.plans import plan
+from bench.model.plans import naming, plan
 from targets.catalogue.recycling import NEVER, Recycling
 from targets.catalogue.variants import Variant
 from tests.bench.variants import KNOWN, TEXT
@@ -18,7 +18,7 @@ TAIL, RECYCLED = OpenLoop("constant", 1500.0, 256), OpenLoop("constant", 800.0, 
 @pytest.fixture
 def chosen(tmp_path):
     (tmp_path / "mine.toml").write_text(TEXT.replace('["uvicorn"]', '"all"'))
-    return plan.resolve(plan.load(str(tmp_path / "mine.toml")), KNOWN, ["index"], "mine")
+    return naming.resolve(plan.load(str(tmp_path / "mine.toml")), KNOWN, ["index"], "mine")
 
 
 def test_all_rotate_and_what_a_change_is_expected_to_do_decides_about_the_rest(chosen):

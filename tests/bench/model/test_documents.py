@@ -31,7 +31,7 @@ def test_a_part_may_end_without_its_name(tmp_path):
 def test_a_document_has_what_is_brief_and_no_remarks_on_rows():
     headings = ["run", "ratio", documents.NOTES]
     rows = [["1", "0.95", "slow"], ["2", "0.96", ""]]
-    whole = documents.Table("", headings, rows, ["two runs"])
+    whole = documents.ShownTable("", headings, rows, ["two runs"])
     assert documents.markdown([whole], "Measured.").splitlines() == [
         "| run | ratio |", "|---|--:|", "| 1 | 0.95 |", "| 2 | 0.96 |", "", "* two runs", "", "Measured.",
     ]  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from bench.experiment import inputs
 from bench.model.errors import UsageError
-from bench.model.plans import plan
+from bench.model.plans import naming, plan
 from bench.model.plans.narrowing import narrow
 from bench.model.requirements import Requirements, numbers, of_options
 
@@ -61,12 +61,12 @@ def test_a_wrong_requirement_is_told_in_one_line(write, old, new, message):
 def test_scenarios_that_nobody_knows_are_refused(write, catalogue):
     known = inputs.scenarios(plan.load(write(TEXT)))
     chosen = plan.load(write(TEXT))
-    assert plan.resolve(chosen, catalogue.configurations, known, "mine") == chosen
+    assert naming.resolve(chosen, catalogue.configurations, known, "mine") == chosen
     for key, old in (("weights", "{ sleep = 3"), ("p99_ms", "{ sleep = 50")):
         wrong = plan.load(write(TEXT.replace(old, old.replace("sleep", "slep"))))
         message = f'mine: key "requirements.{key}": unknown scenario "slep"; did you mean "sleep"'
         with pytest.raises(UsageError, match=message):
-            plan.resolve(wrong, catalogue.configurations, known, "mine")
+            naming.resolve(wrong, catalogue.configurations, known, "mine")
 
 
 def test_they_are_recorded_only_where_they_are(write):

@@ -6,7 +6,7 @@ import pytest
 from bench.experiment.blocks import cell_s, estimate_s, expand, load_s
 from bench.model.cells import ClosedLoop, Goal, OpenLoop
 from bench.model.errors import UsageError
-from bench.model.plans import plan
+from bench.model.plans import naming, plan
 from bench.model.plans.narrowing import narrow
 from targets.catalogue.configurations import load as load_catalogue
 from targets.catalogue.recycling import NEVER, Recycling
@@ -174,35 +174,35 @@ def test_probes_alone_are_a_plan(read, known):
     head, _, probes = TEXT.partition("[[probes]]")
     alone = read(head.partition("[[scenarios")[0] + "[scenarios]\n[[probes]]" + probes)
     assert alone.loaded == ["index", "long"] and alone.most_users == 512
-    blocks = expand(plan.resolve(alone, known, SCENARIOS, ""), 1, known)
+    blocks = expand(naming.resolve(alone, known, SCENARIOS, ""), 1, known)
     assert len(blocks) == 2 * 2 * len(known) and all(block.cells[0].probe for block in blocks)
 
 
 def test_names_and_missing_numbers_are_told(read, known):
     with pytest.raises(UsageError, match='unknown scenario "long"; known: index, leak'):
-        plan.resolve(read(), known, SCENARIOS[:2], "")
+        naming.resolve(read(), known, SCENARIOS[:2], "")
     fewer = TEXT.replace("max_rss_mib = 40\n", "")
     with pytest.raises(UsageError, match=r'mine: \[recycling\] lacks "max_rss_mib", by which rss replaces'):
-        plan.resolve(read(fewer), known, SCENARIOS, "mine")
+        naming.resolve(read(fewer), known, SCENARIOS, "mine")
     only = narrow(read(fewer), {"configurations": ["rss"], "scenarios": ["leak"]})  # leak has its own
-    assert plan.resolve(only, known, SCENARIOS, "mine") == only
+    assert naming.resolve(only, known, SCENARIOS, "mine") == only
     fewer = TEXT.replace("max_requests = 500\nmax_requests_jitter = 50\n", "")
     with pytest.raises(UsageError, match=r'\[recycling\] lacks "max_requests", by which flag replaces'):
-        plan.resolve(read(fewer), known, SCENARIOS, "mine")
+        naming.resolve(read(fewer), known, SCENARIOS, "mine")
     some = narrow(read(fewer), {"configurations": ["rss", "none"]})
-    assert plan.resolve(some, known, SCENARIOS, "mine") == some
+    assert naming.resolve(some, known, SCENARIOS, "mine") == some
 
 
 def test_all_leaves_variants_out_unless_asked_for(read, entries):
     known = {**entries("a"), **entries("b", variant_of="a")}
-    assert plan.resolve(read(), known, SCENARIOS, "").configurations == ["a"]
-    assert plan.resolve(read("variants = true" + TEXT), known, SCENARIOS, "").configurations == ["a", "b"]
+    assert naming.resolve(read(), known, SCENARIOS, "").configurations == ["a"]
+    assert naming.resolve(read("variants = true" + TEXT), known, SCENARIOS, "").configurations == ["a", "b"]
     named = narrow(read(), {"configurations": ["b"]})
-    assert plan.resolve(named, known, SCENARIOS, "").configurations == ["b"]
+    assert naming.resolve(named, known, SCENARIOS, "").configurations == ["b"]
 
 
 def blocks_of(chosen, known, seed=1):
-    return expand(plan.resolve(chosen, known, SCENARIOS, ""), seed, known)
+    return expand(naming.resolve(chosen, known, SCENARIOS, ""), seed, known)
 
 
 def test_every_load_is_run_with_and_without_recycling_and_every_cell_has_a_block(read, known):

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.model.errors import UsageError
-from bench.model.plans import plan
+from bench.model.plans import naming, plan
 from bench.model.plans.narrowing import narrow
 from bench.model.plans.settings import beside_variants, expecting, having_variants, parents
 from tests.bench.variants import KNOWN, TEXT
@@ -49,9 +49,9 @@ def test_all_are_those_that_have_variants(read):
 def test_without_variants_there_is_nothing_to_compare(read):
     chosen = read().model_copy(update={"configurations": ["a", "alone"]})
     with pytest.raises(UsageError, match=r"mine: alone has no variants.*those that have: a, b "):
-        plan.resolve(chosen, KNOWN, ["index"], "mine")
+        naming.resolve(chosen, KNOWN, ["index"], "mine")
     with pytest.raises(UsageError, match='unknown configuration "aa"'):
-        plan.resolve(chosen.model_copy(update={"configurations": ["aa"]}), KNOWN, ["index"], "mine")
+        naming.resolve(chosen.model_copy(update={"configurations": ["aa"]}), KNOWN, ["index"], "mine")
 
 
 def opened(chosen, scenario="index"):
