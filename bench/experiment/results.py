@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import IO, Any, Self
@@ -310,3 +310,18 @@ def _commonest(failures: Path, within: Path) -> str:
     (kind, detail), _ = counts.most_common(1)[0]
     said = shortened(detail, _DETAIL)
     return f"{kind} ({said})" if said else kind
+
+
+def set_damaged_aside(folder: RunFolder, say: Callable[[str], None]) -> None:
+    """Have the cells of a run that goes on measured again which no analysis can use."""
+    if not folder.has_cells:
+        return
+    # Imported here: it brings pandas, which a new run does not need yet.
+    from analysis.reading.results import damage
+
+    found = damage(folder.path)
+    if found.cells:
+        place = folder.set_aside(found.places)
+        others = f" and {len(found.others)} of the same sittings or searches" if found.others else ""
+        cells = f"{len(found.cells)} damaged cell{'s' * (len(found.cells) > 1)}"
+        say(f"measured again: {cells}{others}, now in {place} ({next(iter(found.cells.values()))})")

@@ -109,7 +109,7 @@ def run(request: Request, console: Console) -> Result:
         raise UsageError(f"nothing to measure: {_why_nothing(plan, environments)}")
     gathering.equip(plan, inputs.paths(without=environments.lacking))
     with RunFolder(_folder(request, resumed, described, say)) as folder:
-        _set_damaged_aside(folder, say)
+        results.set_damaged_aside(folder, say)
         record = begin(folder, described, request.seed)
         rotation = begin_rotation(record, folder, sittings, rotating)
         planned = _planned(inputs, rotating, environments, record["seed"])
@@ -234,21 +234,6 @@ def _folder(request: Request, resumed: Path | None, described: Mapping[str, Any]
         return results.create(request.results, described["plan"]["name"])
     say(f"going on with {unfinished.name}, which was not finished (--fresh starts anew)")
     return unfinished
-
-
-def _set_damaged_aside(folder: RunFolder, say: Say) -> None:
-    """Have the cells of a run that goes on measured again which no analysis can use."""
-    if not folder.has_cells:
-        return
-    # Imported here: it brings pandas, which a new run does not need yet.
-    from analysis.reading.results import damage
-
-    found = damage(folder.path)
-    if found.cells:
-        place = folder.set_aside(found.places)
-        others = f" and {len(found.others)} of the same sittings or searches" if found.others else ""
-        first = next(iter(found.cells.values()))
-        say(f"measured again: {_count(len(found.cells), 'damaged cell')}{others}, now in {place} ({first})")
 
 
 def _carry_out(
