@@ -24,7 +24,8 @@ from bench.stats.comparison import MATERIAL
 # Columns of what clients meet behind a proxy that the report has, and a document has not: what the name of a
 # scenario says as well, and latencies without replacements.
 _LEFT_OUT = ("method", "connections", "latency, ")
-_NAMES = ("configuration", "scenario")
+# Told once where all rows share them.
+_SHARED = ("workers", "users", "ran twice")
 # Whose figures follow in a cell.
 _WORKERS = re.compile(r"\b(\d+) workers?: ")
 # Of settings: what a certain difference in requests per second says as well.
@@ -83,7 +84,7 @@ def _answer(listing: Listing) -> Iterator[str]:
         return
     rows = [dict(zip(listing.columns, row.texts(), strict=True)) for row in listing.rows]
     shown = [name for name in listing.columns if not name.startswith(_LEFT_OUT)]
-    shared = {name: {row[name] for row in rows} for name in shown if name not in _NAMES and len(rows) > 1}
+    shared = {name: {row[name] for row in rows} for name in shown if name in _SHARED and len(rows) > 1}
     alike = {name: texts.pop() for name, texts in shared.items() if len(texts) == 1}
     told = f" In all rows: {', '.join(f'{name} {text}' for name, text in alike.items())}." if alike else ""
     columns = [name for name in shown if name not in alike]

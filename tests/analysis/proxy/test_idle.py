@@ -91,7 +91,7 @@ def test_it_has_a_part_of_the_page_about_proxies(idle, tmp_path):
     document.write_text("<!-- measured: proxy-idle nginx -->\nbefore\n<!-- /measured -->\n")
     pages.rewrite(analysed, tmp_path / "project")
     text = document.read_text()
-    assert f"**{analysed.idle_race.finding}**" in text and "In all rows: workers 1, users 64" in text
+    assert f"**{analysed.idle_race.finding}**" in text and "In all rows: workers 1, users 64." in text
     assert text.count("\n| uvicorn | 5 s | 60 s |") == 1 and "Measured on" in text
 
 
