@@ -57,14 +57,13 @@ def spawn(
     ``kind`` makes the Popen. ``guarded`` is for programs that run other people's code: nothing that such a
     program started outlives it (see ``guard``). The Popen is then the guard, which ends as the program does.
     """
-    options = ["--signal", str(int(last_signal))]
-    options += [] if user is None else ["--user", "{}:{}".format(*user)]
-    options += [] if network is None else ["--network", str(network)]
-    pinned = ",".join(map(str, cpus))
+    as_user = "-" if user is None else "{}:{}".format(*user)
+    place = "-" if network is None else str(network)
+    tied = [str(int(last_signal)), as_user, place, str(os.getpid()), ",".join(map(str, cpus))]
     python = [sys.executable, "-I", "-S"]
     guard = [*python, str(_GUARD)] if guarded else []
     return kind(
-        [*python, str(_TETHER), *options, str(os.getpid()), pinned, *guard, *command],
+        [*python, str(_TETHER), *tied, *guard, *command],
         cwd=folder,
         **{**_NO_STREAMS, **streams},
         env=None if environment is None else {**os.environ, **environment},

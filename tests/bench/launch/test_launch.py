@@ -198,9 +198,9 @@ with Processes().open({{"current": environment}}, folder, print) as launcher:
 
 def test_a_tethered_program_does_not_start_without_its_parent():
     tether = ROOT / "bench" / "machine" / "tether.py"
-    command = [sys.executable, str(tether), str(os.getppid()), "0", "echo", "started"]
+    command = [sys.executable, str(tether), "15", "-", "-", str(os.getppid()), "0", "echo", "started"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S)
     assert done.returncode == 1 and done.stdout == ""
     assert "is gone" in done.stderr
-    command[2] = str(os.getpid())
+    command[5] = str(os.getpid())
     assert subprocess.run(command, capture_output=True, text=True, timeout=LONG_S).stdout == "started\n"
