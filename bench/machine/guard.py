@@ -35,7 +35,7 @@ _POLL_S = 0.01
 def main(program: list[str]) -> None:
     """Run the program and end as it does."""
     starter = os.getppid()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
     guard = os.getpid()
@@ -43,8 +43,13 @@ def main(program: list[str]) -> None:
     if child == 0:
         _become(program, guard)
     status = _await_end(child, starter)
-    _kill_rest()
+    kill_rest()
     _end_as(status)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one that loses its own."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _become(program: list[str], guard: int) -> None:
@@ -94,7 +99,7 @@ def _reap() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def _kill_rest() -> None:
+def kill_rest() -> None:
     """Kill what is left below this process: children of what is killed become children of this one."""
     deadline = time.monotonic() + _KILL_S
     while children := _children():

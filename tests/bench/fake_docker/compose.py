@@ -1,21 +1,20 @@
 """The commands of `docker-compose` that bench gives: `build` and `run`."""
 
 import contextlib
+import io
 import itertools
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-from state import LONG_S, PYTHON, ROOT, STATE, FailError, answer, facts, installed, python, say, text
-
-_INIT = Path(__file__).with_name("init.py")
+import container
+from state import LONG_S, PYTHON, ROOT, FailError, answer, facts, installed, kept, python, say, text
 
 
 def main(*words):
@@ -25,12 +24,12 @@ def main(*words):
     answer()
     assert words[:2] == ("--file", str(ROOT / "docker-compose.yml")) and words[2] == "--project-name"
     assert words[4:6] == ("--profile", "bench")
-    (STATE / "networks" / f"{words[3]}_default").write_text(words[3])
+    kept("networks", f"{words[3]}_default").write_text(words[3])
     return {"build": _build, "run": _run}[words[6]](*words[7:])
 
 
 def _build(service):
-    stack, trouble = service.removeprefix("bench-"), text(STATE / "build")
+    stack, trouble = service.removeprefix("bench-"), text(kept("build"))
     say("Step 1/3 : ARG BASE=python:3.13-slim-bookworm")
     say("Step 2/3 : FROM ${BASE} AS environment")
     if trouble == "base":
@@ -43,7 +42,7 @@ def _build(service):
         raise FailError("ERROR: No matching distribution found for sanic==99\nService failed to build")
     made_from = "somebody else's" if trouble == "label" else os.environ["WHICHWORKER_SOURCES"]
     tag = os.environ.get("WHICHWORKER_TAG") or "latest"
-    (STATE / "images" / f"whichworker-{stack}:{tag}").write_text(made_from)
+    kept("images", f"whichworker-{stack}:{tag}").write_text(made_from)
     return 0
 
 
@@ -64,7 +63,7 @@ def _run(*words):
     _check_network(service)
     _check_paths(arguments, mounts)
     cpus = os.environ["WHICHWORKER_SERVER_CPUS" if "bench-" in service else "WHICHWORKER_GENERATOR_CPUS"]
-    folder = STATE / "containers" / options["--name"]
+    folder = kept("containers", options["--name"])
     folder.mkdir()
     described = {
         "service": service,
@@ -77,7 +76,8 @@ def _run(*words):
     # Anybody can read a command line: values come by the client's environment.
     assert all("=" not in name and name in os.environ for name in options["-e"])
     os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
-    command = [sys.executable, str(_INIT), str(folder), *_program(service, options, arguments)]
+    command = _program(service, options, arguments)
+    os.chdir(ROOT)
     return _detached(folder, command) if "--detach" in flags else _attached(folder, command)
 
 
@@ -101,7 +101,7 @@ def _check_paths(arguments, mounts):
 def _program(service, options, arguments):
     """The command of a service."""
     if service in ("loopback", "bench-postgres"):
-        return [sys.executable, "-c", "import signal; signal.pause()"]
+        return ["sleep", "infinity"]
     if (proxy := installed(service.removeprefix("bench-"))) is not None:
         return [proxy, *arguments]
     interpreter = python(service.removeprefix("bench-"))
@@ -113,9 +113,8 @@ def _program(service, options, arguments):
 
 
 def _detached(folder, command):
-    with (folder / "log").open("wb") as log:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        subprocess.Popen(command, cwd=ROOT, start_new_session=True, **streams)
+    with Path(os.devnull).open("rb") as nothing, (folder / "log").open("wb") as log:
+        container.start(folder, command, nothing.fileno(), log.fileno(), log.fileno())
     deadline = time.monotonic() + LONG_S
     while not (folder / "facts.json").exists():
         if time.monotonic() > deadline:
@@ -127,18 +126,28 @@ def _detached(folder, command):
 
 def _attached(folder, command):
     """With the streams of this process; signals go to the program, and the container goes when it ends."""
-    talks = not {"swarm.session", "swarm.cockpit"}.isdisjoint(command)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if talks else {}
-    client = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
-    if talks:
-        here, inside = str(ROOT).encode(), b"/whichworker"
-        _translate(sys.stdin.buffer, client.stdin, inside + b"/", here + b"/")
-        _translate(client.stdout, sys.stdout.buffer, here + b"/", inside + b"/")
+    if {"swarm.session", "swarm.cockpit"}.isdisjoint(command):
+        init = container.start(folder, command, 0, 1, 2)
+    else:
+        init = _talking(folder, command)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: client.send_signal(received))
-    status = client.wait()
+        signal.signal(number, lambda received, _: os.kill(init, received))
+    _, status = os.waitpid(init, 0)
     shutil.rmtree(folder, ignore_errors=True)
-    return status if status >= 0 else 128 - status
+    return os.waitstatus_to_exitcode(status)
+
+
+def _talking(folder, command):
+    """Start a program that has the paths of its container, and tells them."""
+    inner_input, to_program = os.pipe()
+    from_program, inner_output = os.pipe()
+    init = container.start(folder, command, inner_input, inner_output, 2)
+    os.close(inner_input)
+    os.close(inner_output)
+    here, inside = str(ROOT).encode(), b"/whichworker"
+    _translate(sys.stdin.buffer, io.FileIO(to_program, "w"), inside + b"/", here + b"/")
+    _translate(io.BufferedReader(io.FileIO(from_program)), sys.stdout.buffer, here + b"/", inside + b"/")
+    return init
 
 
 def _translate(source, target, ours, theirs):

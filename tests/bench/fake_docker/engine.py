@@ -9,10 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from state import PYTHON, STATE, FailError, exit_status, facts, installed, place, python, say, tell, text
-
-# How long a container may take to note its end; one that is killed with its client never does.
-_REMOVE_S = 5.0
+from state import PYTHON, FailError, exit_status, facts, installed, kept, place, python, say, tell, text
 
 
 def version(*_words):
@@ -42,7 +39,7 @@ def inspect(*words):
         ".State.Pid": 0 if status is not None else facts(name)["pid"],
         ".State.Running": status is None,
         ".State.ExitCode": status or 0,
-        ".State.OOMKilled": name in text(STATE / "oom").split(),
+        ".State.OOMKilled": name in text(kept("oom")).split(),
         ".HostConfig.Memory": 64 << 20,
     }
     if shown == "{{.Image}}":
@@ -74,8 +71,7 @@ def remove(force, volumes, *names):
         try:
             folder = place(name)
             tell(name, signal.SIGKILL)
-            deadline = time.monotonic() + _REMOVE_S
-            while exit_status(name) is None and time.monotonic() < deadline:
+            while exit_status(name) is None:
                 time.sleep(0.01)
             shutil.rmtree(folder)
         except (FailError, FileNotFoundError):  # of --rm, its client removes it, too
@@ -87,14 +83,14 @@ def remove(force, volumes, *names):
 def ps(_all, *words):
     shown = "{{.ID}}" if "--quiet" in words else words[words.index("--format") + 1]
     key, _, value = words[words.index("--filter") + 1].removeprefix("label=").partition("=")
-    for path in sorted((STATE / "containers").glob("*/facts.json")):
+    for path in sorted(kept("containers").glob("*/facts.json")):
         labels = json.loads(path.read_text())["labels"]
         if labels.get(key) == value:
             say(_line(shown, path.parent.name, labels))
 
 
 def network(command, *words):
-    folder = STATE / "networks"
+    folder = kept("networks")
     if command == "rm":
         for name in words:
             (folder / name).unlink()
@@ -110,9 +106,9 @@ def volume(command, *_words):
 
 def image(command, option, _shown, name):
     assert (command, option) == ("inspect", "--format")
-    if not (STATE / "images" / name).exists():
+    if not kept("images", name).exists():
         raise FailError(f"Error response from daemon: No such image: {name}")
-    say((STATE / "images" / name).read_text())
+    say(kept("images", name).read_text())
 
 
 def build(*words):
@@ -124,17 +120,17 @@ def build(*words):
     needed = ["Dockerfile", "install.sh", "wheels", "certificates", f"requirements/{told['REQUIREMENTS']}"]
     # Over the suite's what is pinned stays.
     needed += ["pinned.txt"] if told["BASE"].startswith("whichworker-suite:") else []
-    assert all((here / name).exists() for name in needed) and (STATE / "images" / told["BASE"]).exists()
+    assert all((here / name).exists() for name in needed) and kept("images", told["BASE"]).exists()
     say("Step 1/9 : ARG BASE")
     say("Step 6/9 : RUN sh install.sh")
-    if text(STATE / "build") == "conflict":
+    if text(kept("build")) == "conflict":
         raise FailError("wsproto 1.3.2 has requirement h11<1,>=0.16.0, but you have h11 0.14.0.")
-    (STATE / "images" / options[1]).write_text(told["SOURCES"])
+    kept("images", options[1]).write_text(told["SOURCES"])
 
 
 def info(option, shown):
     assert (option, shown) == ("--format", "{{.SecurityOptions}}")
-    say(f"[name=seccomp,profile=builtin {text(STATE / 'security')}]")
+    say(f"[name=seccomp,profile=builtin {text(kept('security'))}]")
 
 
 def run(*words):
@@ -144,7 +140,7 @@ def run(*words):
     at = words.index("--entrypoint")
     assert {"--rm", "--network=none"} <= set(words)
     program, name, *arguments = words[at + 1 :]
-    if not (STATE / "images" / name).exists():
+    if not kept("images", name).exists():
         refused = f"docker: Error response from daemon: pull access denied for {name}."
         raise FailError(f"Unable to find image '{name}' locally\n{refused}\nSee 'docker run --help'.")
     if program != PYTHON:
@@ -163,9 +159,9 @@ def _steer(*words):
     program, kind, cpus = words[at + 4 :]
     compile(program, "loopback.py", "exec")
     assert kind == "here"
-    if refusal := text(STATE / "unprivileged"):
+    if refusal := text(kept("unprivileged")):
         raise FailError(f"docker: {refusal}")
-    (STATE / "steered").write_text(cpus)
+    kept("steered").write_text(cpus)
     say(json.dumps({"namespace": False, "why": None, "sysctls": {}}))
     return 0
 

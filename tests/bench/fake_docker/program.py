@@ -1,7 +1,5 @@
 """A stand-in for `docker` and `docker-compose`: what runs in containers are local processes here.
 
-    python program.py (docker|docker-compose) ARGUMENTS…
-
 The network namespace is the machine's own, the images are the environments in .venvs (see `state`). With
 $FAKE_COMPOSE = plugin, Compose is a plugin of Docker.
 """
@@ -12,12 +10,21 @@ import sys
 
 import compose
 import engine
-from state import STATE, FailError, answer
+from state import FailError, answer, kept
 
 
 def main(program, *words):
-    with (STATE / "calls").open("a") as calls:
+    """Do the command of these words; returns its exit status."""
+    with kept("calls").open("a") as calls:
         calls.write(json.dumps([program, *words]) + "\n")
+    try:
+        return _command(program, *words)
+    except FailError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _command(program, *words):
     if program == "docker-compose":
         return compose.main(*words)
     if words[0] == "compose":
@@ -26,10 +33,3 @@ def main(program, *words):
         return compose.main(*words[1:])
     answer()
     return engine.COMMANDS[words[0]](*words[1:])
-
-
-try:
-    sys.exit(main(*sys.argv[1:]))
-except FailError as error:
-    sys.stderr.write(f"{error}\n")
-    sys.exit(1)

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-STATE = Path(os.environ["FAKE_DOCKER"])
 PYTHON = "/opt/stack/bin/python"
 # As tests/patience.py has it, which these programs cannot import.
 LONG_S = 240.0
@@ -27,6 +26,11 @@ class FailError(Exception):
     """What a command says on stderr before it ends with status 1."""
 
 
+def kept(*names):
+    """A place in the folder of the state, which each command is told by its environment."""
+    return Path(os.environ["FAKE_DOCKER"], *names)
+
+
 def say(text):
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -34,7 +38,7 @@ def say(text):
 
 def answer():
     """Fail as a client does whose engine does not answer."""
-    trouble = text(STATE / "trouble")
+    trouble = text(kept("trouble"))
     if trouble == "permission":
         raise FailError("permission denied while trying to connect to the Docker daemon socket at unix:///x")
     if trouble == "down":
@@ -46,7 +50,7 @@ def text(path):
 
 
 def place(name):
-    folder = STATE / "containers" / name
+    folder = kept("containers", name)
     if not (folder / "facts.json").exists():
         raise FailError(f"Error response from daemon: No such container: {name}")
     return folder

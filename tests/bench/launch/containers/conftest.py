@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench.launch.containers import compose, engine
+from bench.model.files import ROOT
 
-PROGRAM = Path(__file__).parents[2] / "fake_docker" / "program.py"
+STAND_IN = Path(__file__).parents[2] / "fake_docker"
 # No process has such a pid: the kernel gives out at most 2^22.
 NOBODY = 1 << 30
 
@@ -59,19 +62,29 @@ class Docker:
                 os.kill(facts["pid"], signal.SIGKILL)
 
 
+@pytest.fixture(scope="session")
+def stand_in():
+    """The port of the process that does the commands of the stand-in."""
+    command = [sys.executable, "-S", STAND_IN / "resident.py"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+    ) as resident:
+        yield resident.stdout.readline().strip()
+
+
 @pytest.fixture
-def docker(tmp_path, monkeypatch):
+def docker(tmp_path, monkeypatch, stand_in):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("docker", "docker-compose"):
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{PROGRAM}" {name} "$@"\n')
-        script.chmod(0o755)
+        shutil.copy(STAND_IN / "client.sh", programs / name)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_DOCKER", str(tmp_path / "docker"))
-    stand_in = Docker(tmp_path / "docker")
-    yield stand_in
-    stand_in.end()
+    monkeypatch.setenv("FAKE_DOCKER_PORT", stand_in)
+    seen = Docker(tmp_path / "docker")
+    yield seen
+    seen.end()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import replace
+from functools import partial
 
 import psutil
 import pytest
@@ -18,8 +19,9 @@ from bench.launch.starting import ServerRequest
 from bench.machine.processes import kill_tree
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from targets.catalogue.configurations import load as load_catalogue
 from targets.catalogue.recycling import Recycling
-from tests.bench.commands import gone
+from tests.bench.commands import LIGHT, gone
 from tests.patience import LONG_S, wait_until
 
 NOBODY = 1 << 30
@@ -30,11 +32,23 @@ def sanic(catalogue):
     return catalogue.get("sanic-single")
 
 
+@pytest.fixture(scope="module")
+def one():
+    """A server that starts in no time."""
+    return load_catalogue(LIGHT).get("one")
+
+
 @pytest.fixture
-def serving(make_launcher, run_folder, sanic):
+def make_light(make_launcher):
+    """Makes launchers of such servers."""
+    return partial(make_launcher, catalogue=LIGHT, files=[LIGHT])
+
+
+@pytest.fixture
+def serving(make_light, run_folder, one):
     """A launcher and a server that is ready."""
-    with make_launcher() as launcher:
-        yield launcher, launcher.start(sanic, 1, run_folder / "m", [0])
+    with make_light() as launcher:
+        yield launcher, launcher.start(one, 1, run_folder / "m", [0])
 
 
 def await_end(server):
@@ -59,10 +73,10 @@ def test_a_server_is_ready_pinned_labelled_and_gone_afterwards(docker, make_laun
     assert gone(pids)
 
 
-def test_the_next_server_starts_while_the_last_one_stops(docker, serving, run_folder, sanic):
+def test_the_next_server_starts_while_the_last_one_stops(docker, serving, run_folder, one):
     launcher, first = serving
     launcher.stop(first)
-    second = launcher.start(sanic, 1, run_folder / "2", [0])
+    second = launcher.start(one, 1, run_folder / "2", [0])
     assert second.url != first.url
     launcher.settle()
     assert first.asked_to_end and second.failure() is None
@@ -107,10 +121,10 @@ def test_the_network_is_steered_where_the_engine_allows_it(docker, make_launcher
         assert launcher.network is None
 
 
-def test_where_containers_are_in_user_namespaces_no_pids_are_known(docker, make_launcher, run_folder, sanic):
+def test_where_containers_are_in_user_namespaces_no_pids_are_known(docker, make_light, run_folder, one):
     docker.note("security", "name=userns")
-    with make_launcher() as launcher:
-        assert launcher.pids(launcher.start(sanic, 1, run_folder / "m", [0])) == []
+    with make_light() as launcher:
+        assert launcher.pids(launcher.start(one, 1, run_folder / "m", [0])) == []
 
 
 def test_serve_is_told_how_to_run_a_server(make_launcher, run_folder, catalogue):
@@ -159,13 +173,13 @@ def test_the_kernel_killing_it_for_its_memory_is_said(docker, serving):
     assert server.failure() == ("the server ended by itself (killed: out of memory (limit 64m))\n  leaking")
 
 
-def test_a_container_that_somebody_removes_is_said(docker, serving, run_folder, sanic):
+def test_a_container_that_somebody_removes_is_said(docker, serving, run_folder, one):
     launcher, server = serving
     subprocess.run(["docker", "rm", "--force", "--volumes", docker.named("bench-current")], check=True)
     await_end(server)
     assert server.failure().startswith("the server ended by itself (its container was removed)")
     launcher.stop(server)
-    assert launcher.start(sanic, 1, run_folder / "again", [0]).running
+    assert launcher.start(one, 1, run_folder / "again", [0]).running
     launcher.settle()
 
 
@@ -182,28 +196,28 @@ def test_a_server_that_does_not_start_says_the_same_as_a_local_one(
     assert said[0].startswith("granian did not start (exit status 2): ")
 
 
-def test_what_docker_refuses_is_said_in_its_words(docker, serving, run_folder, sanic):
+def test_what_docker_refuses_is_said_in_its_words(docker, serving, run_folder, one):
     launcher, _ = serving
     subprocess.run(["docker", "rm", "--force", "--volumes", docker.named("loopback")], check=True)
-    with pytest.raises(ServerError, match=r"sanic-single did not start, Docker says:\n  .*No such container"):
-        launcher.start(sanic, 1, run_folder / "2", [0])
+    with pytest.raises(ServerError, match=r"one did not start, Docker says:\n  .*No such container"):
+        launcher.start(one, 1, run_folder / "2", [0])
 
 
-def test_a_port_that_is_taken_is_avoided(make_launcher, run_folder, sanic, monkeypatch):
+def test_a_port_that_is_taken_is_avoided(make_light, run_folder, one, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setattr(compose, "_FIRST_PORT", port)
         monkeypatch.setattr(compose, "_STRIDE", 0)
-        with make_launcher() as opened:
-            server = opened.start(sanic, 1, run_folder / "m", [0])
+        with make_light() as opened:
+            server = opened.start(one, 1, run_folder / "m", [0])
             assert not server.url.endswith(f":{port}")
 
 
-def test_an_engine_that_is_gone_ends_the_run(docker, make_launcher, run_folder, sanic):
-    with pytest.raises(UserError, match="Cannot connect to the Docker daemon"), make_launcher() as launcher:
-        launcher.start(sanic, 1, run_folder / "m", [0])
+def test_an_engine_that_is_gone_ends_the_run(docker, make_light, run_folder, one):
+    with pytest.raises(UserError, match="Cannot connect to the Docker daemon"), make_light() as launcher:
+        launcher.start(one, 1, run_folder / "m", [0])
         docker.note("trouble", "down")
 
 
@@ -348,8 +362,12 @@ import time
 from pathlib import Path
 from bench.launch.containers import compose, engine
 from targets.catalogue.configurations import load
-with compose.Compose(engine.find()).open({{}}, Path({str(run_folder)!r}), print) as opened:
-    opened.start(load().get("sanic-single"), 1, Path({str(run_folder)!r}) / "m", [0])
+light = Path({str(LIGHT)!r})
+opening = compose.Compose(engine.find()).open(
+    {{}}, Path({str(run_folder)!r}), print, catalogue=light, files=[light]
+)
+with opening as opened:
+    opened.start(load(light).get("one"), 1, Path({str(run_folder)!r}) / "m", [0])
     print("serving", flush=True)
     time.sleep(600)
 """

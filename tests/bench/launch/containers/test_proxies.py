@@ -2,9 +2,9 @@
 
 import http.client
 import os
-import signal
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from bench.launch import proxy
@@ -77,10 +77,13 @@ def test_a_server_is_ready_behind_it_and_neither_is_left(
         launcher.settle()
         assert name not in docker.containers() and gone([facts["pid"]])
         another = launcher.start(sanic, 1, run_folder / "n", [0], Options(proxy=chosen))
-        os.kill(docker.containers()[docker.named(f"bench-{kind}")]["pid"], signal.SIGKILL)
+        first = psutil.Process(docker.containers()[docker.named(f"bench-{kind}")]["pid"])
+        workers = first.children()
+        first.kill()
         wait_until(lambda: another.failure() is not None, "its end is seen")
         assert another.failure().startswith(f"{kind} ended by itself") and another.running
         assert another.front.cpu_s() is None
+        assert gone(workers)
     assert docker.containers() == {}
 
 

@@ -9,10 +9,14 @@ import psutil
 import pytest
 
 from tests import plans
-from tests.bench.commands import gone, start_run
+from tests.bench.commands import LIGHT, gone, start_run
 from tests.patience import LONG_S, wait_until
 
 TINY = plans.tiny("sanic-single", "uvicorn", loads=plans.SLOW)
+# For what becomes of a run that ends before its time.
+LIGHTEST = plans.tiny(
+    "one", "two", catalogue=str(LIGHT), loads="[[scenarios.index.open]]\nrates_per_s = [20]\nusers = 4\n"
+)
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def test_an_interrupted_run_removes_everything_and_becomes_whole(tmp_path, docke
 
 def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
     docker.leave("stranger", **{"whichworker.checkout": "another"})
-    run = start(asked(TINY))
+    run = start(asked(LIGHTEST))
     await_cells(tmp_path / "results", 1)
     tree = psutil.Process(run.pid).children(recursive=True)
     run.kill()
@@ -98,7 +102,7 @@ def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
     assert psutil.wait_procs(tree, LONG_S)[1] == []
     left = {name: facts["pid"] for name, facts in docker.containers().items() if name != "stranger"}
     assert left
-    following = start(asked(TINY))
+    following = start(asked(LIGHTEST))
     assert any("of a run that was killed" in line for line in following.stdout)
     assert not left.keys() & docker.containers().keys() and gone(left.values())
     os.killpg(following.pid, signal.SIGINT)
@@ -108,21 +112,21 @@ def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
 
 def test_what_is_missing_is_said_in_a_line_or_two(docker, asked):
     docker.note("trouble", "permission")
-    status, output = finish(asked(TINY))
+    status, output = finish(asked(LIGHTEST))
     assert status == 1 and "Traceback" not in output
     assert "error: Docker is installed, but its engine may not be used by this user: permission" in output
     docker.note("trouble", "")
     docker.note("build", "pip")
-    status, output = finish(asked(TINY))
+    status, output = finish(asked(LIGHTEST))
     assert status == 1 and "Traceback" not in output
     assert "error: the image whichworker-current could not be built; the last lines:\n" in output
-    status, output = finish([*asked(TINY), "--port", "8000"])
+    status, output = finish([*asked(LIGHTEST), "--port", "8000"])
     assert status == 2 and "--port is for local processes" in output
 
 
 def test_an_interrupted_build_leaves_no_client(docker, asked):
     docker.note("build", "hang")
-    run = start(asked(TINY))
+    run = start(asked(LIGHTEST))
 
     def builds():
         assert run.poll() is None
