@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
-
-import jinja2
 
 from bench.model.errors import UserError
 from bench.model.plans.plan import Plan
+
+if TYPE_CHECKING:
+    import jinja2
 
 # Debian keeps them where only root's PATH leads.
 _FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -190,7 +191,9 @@ def version_in(said: str) -> str | None:
 
 
 @cache
-def _template(kind: str) -> jinja2.Template:
+def _template(kind: str) -> "jinja2.Template":
+    import jinja2  # here, because it takes a fifth of a start, and few runs have a proxy
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("proxies")),
         undefined=jinja2.StrictUndefined,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.signal import lfilter
+import scipy  # which loads `scipy.signal` when that is used
 
 from bench.model.documents import ShownTable
 from bench.stats.comparison import Field, Ratio, compare_counts, compare_unpaired
@@ -69,7 +69,7 @@ class Design:
         length = self.repeats * self.rounds * self.configurations
         steps = chance.normal(0, self.wander * np.sqrt(1 - self.memory**2), (runs, length))
         steps[:, 0] = chance.normal(0, self.wander, runs)
-        course: Floats = lfilter([1.0], [1.0, -self.memory], steps, axis=1)
+        course: Floats = scipy.signal.lfilter([1.0], [1.0, -self.memory], steps, axis=1)
         return course + self.drift * np.linspace(0, 1, length)
 
 

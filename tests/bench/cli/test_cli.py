@@ -110,8 +110,9 @@ def test_what_there_is_can_be_listed():
     assert all(name in plans for name in ("smoke", "quick", "full", "aa", "recycle"))
 
 
-def test_no_command_waits_for_what_only_an_analysis_needs():
-    code = "import sys, bench.cli.main; print({'pandas', 'scipy', 'matplotlib'} & set(sys.modules)); "
+def test_no_command_waits_for_what_only_an_analysis_or_a_proxy_needs():
+    code = "import sys, bench.cli.main; "
+    code += "print({'pandas', 'scipy', 'matplotlib', 'jinja2'} & set(sys.modules)); "
     # Charts are drawn in the process of the notebooks.
     code += "import analysis.report.build; print({'matplotlib', 'IPython'} & set(sys.modules))"
     done = subprocess.run(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
+import scipy  # which loads `scipy.stats` when that is used: every process of pytest imports this file
 
 from bench.stats.comparison import (
     PRIOR,
