@@ -1,4 +1,7 @@
 import io
+import os
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from bench.experiment.rotation.sittings import Rotation
 from bench.experiment.runner import Runner
 from bench.launch import stacks
 from bench.launch.local import Processes
+from bench.launch.own import own_packages
 from bench.machine import cpus
 from bench.model.plans import plan
 from targets.catalogue.configurations import CONFIGURATIONS
@@ -32,6 +36,35 @@ def catalogue():
 def current(catalogue):
     """The environment most configurations run in."""
     return stacks.ensure(catalogue.stacks["current"], print)
+
+
+@pytest.fixture(scope="session")
+def bare_venv(tmp_path_factory):
+    """An environment of nothing but pip, which all processes of pytest share."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with stacks.locked(shared, "bare-venv") as folder:
+        if not folder.exists():
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def quick_venvs(monkeypatch, bare_venv):
+    """Has environments begin as copies of one: to put pip into each takes seconds."""
+    run = stacks.failed
+
+    def failed(command):
+        _, *words, folder = command
+        if words != ["-m", "venv", "--clear"]:
+            return run(command)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(bare_venv, folder, symlinks=True)
+        return None
+
+    monkeypatch.setattr(stacks, "failed", failed)
+    monkeypatch.setattr(own_packages, "failed", failed)
 
 
 @pytest.fixture

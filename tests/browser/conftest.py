@@ -128,7 +128,4 @@ def cockpit(open_ui, tmp_path_factory):
 @pytest.fixture
 def ui(cockpit):
     """The same, when no load runs."""
-    if cockpit.live()["state"] != "idle":
-        cockpit.stop()
-    cockpit.until(lambda told: told["state"] == "idle", "no load")
-    return cockpit
+    return cockpit.idle()

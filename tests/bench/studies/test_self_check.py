@@ -331,7 +331,7 @@ def test_a_round_measures_every_arm(catalogue, current):
         split,
         print,
         users=4,
-        seconds=2,
+        seconds=1,
         random=random.Random(1),
         also=[readings.FAST_HTTP_USER],
     )

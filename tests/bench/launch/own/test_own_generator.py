@@ -80,7 +80,7 @@ def requirements(folder, text):
 
 
 def test_it_has_what_is_pinned_and_what_is_asked_for_and_is_made_once_for_each_content(
-    tmp_path, index, pinned
+    tmp_path, index, pinned, quick_venvs
 ):
     said, venvs = [], tmp_path / "venvs"
     before = sorted(HERE.iterdir())

@@ -93,8 +93,7 @@ def check_figures(told, cell, folder):
     assert {shown[second][7] for second in metered} <= weighed
 
 
-def test_a_configuration_that_does_not_start_says_why_and_the_next_one_does(open_ui):
-    ui = open_ui()
+def test_a_configuration_that_does_not_start_says_why_and_the_next_one_does(ui):
     told = ui.start(configuration="broken")
     assert told["success"] is False
     assert "broken did not start" in told["message"] and "these are my last words" in told["message"]
@@ -105,13 +104,12 @@ def test_a_configuration_that_does_not_start_says_why_and_the_next_one_does(open
     ui.stop()
     ui.recorded()
     cells = {cell.parts[-5]: cell for cell in ui.results.glob("*/*/*/*/*/cell.json")}
-    assert set(cells) == {"broken", "sanic"}
+    assert {"broken", "sanic"} <= set(cells)
     assert '"status": "failed"' in cells["broken"].read_text()
     assert "last words" in cells["broken"].read_text()
 
 
-def test_restarts_are_seen_and_recycled_workers_are_a_configuration_of_their_own(open_ui):
-    ui = open_ui()
+def test_restarts_are_seen_and_recycled_workers_are_a_configuration_of_their_own(ui):
     assert ui.start(configuration="sanic", recycle_after="20")["success"] is True
     first = ui.until(lambda told: told["workers"], "a worker")["workers"][0]["pid"]
     told = ui.until(lambda told: told["restarts"] and told["workers"], "a restart")
@@ -145,8 +143,7 @@ def test_a_load_through_a_proxy_stands_beside_one_past_it(open_ui):
     assert sorted(read.finished["configuration"]) == ["single", "single-nginx"]
 
 
-def test_a_server_that_dies_ends_the_load_and_the_cell_says_so(open_ui):
-    ui = open_ui()
+def test_a_server_that_dies_ends_the_load_and_the_cell_says_so(ui):
     ui.start()
     (worker,) = ui.until(lambda told: told["workers"], "a worker")["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
@@ -166,12 +163,6 @@ def test_ctrl_c_stops_the_load_and_keeps_what_was_measured(open_ui):
     (path,) = ui.results.glob("*/*/*/*/*/cell.json")
     cell = json.loads(path.read_text())
     assert cell["status"] == "finished" and ui.run()["status"] == "finished"
-
-
-def test_nothing_is_left_where_nothing_was_started(open_ui):
-    ui = open_ui()
-    assert ui.post("/server/report", {})["state"] == "failed", "there is nothing to report"
-    assert ui.end() == 0 and list(ui.results.iterdir()) == []
 
 
 def test_what_runs_already_is_swarmed_and_nothing_is_recorded(tmp_path, current, catalogue):
@@ -213,10 +204,12 @@ def test_wrong_use_is_told_in_a_line(tmp_path, options, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_in_use_is_told(tmp_path, open_ui):
+def test_a_port_in_use_is_told_and_nothing_is_left_where_nothing_was_started(open_ui):
     port = free_port()
     first = open_ui("--port", str(port))
     assert first.url.endswith(str(port))
     second = open_ui("--port", str(port))
     assert second.url is None and f"port {port} on 127.0.0.1 is in use" in second.said
     assert second.process.wait(LONG_S) == 1 and "Traceback" not in second.said
+    assert first.post("/server/report", {})["state"] == "failed", "there is nothing to report"
+    assert first.end() == 0 and list(first.results.iterdir()) == []

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -92,6 +93,7 @@ class Ui:
             env={**os.environ, "COLUMNS": "300"},
         )
         self.said = ""
+        self._started = 0.0
         self.url = self._address()
 
     def _address(self):
@@ -111,10 +113,18 @@ class Ui:
         return json.loads(self.ask(path, form))
 
     def start(self, **changes):
+        self._started = time.time()
         return self.post("/swarm", {**FORM, **changes})
 
     def stop(self):
         return self.post("/stop", {})
+
+    def idle(self):
+        """The same, when no load runs."""
+        if self.live()["state"] != "idle":
+            self.stop()
+        self.until(lambda told: told["state"] == "idle", "no load")
+        return self
 
     def live(self):
         return json.loads(self.ask("/server/live?since=0"))
@@ -138,8 +148,14 @@ class Ui:
         return self.until(known, "two seconds measured")
 
     def recorded(self):
-        """Wait until the cell is recorded; returns its cell.json and its folder."""
-        self.until(lambda told: any("recorded" in each["text"] for each in told["notices"]), "a record")
+        """Wait until the cell of the last start is recorded; returns its cell.json and its folder."""
+
+        def noted(told):
+            return any(
+                "recorded" in each["text"] and each["time"] > self._started for each in told["notices"]
+            )
+
+        self.until(noted, "a record")
         newest = max(self.results.glob("*/[!.]*/*/*/r?/cell.json"), key=lambda path: path.stat().st_mtime_ns)
         return json.loads(newest.read_text()), newest.parent
 

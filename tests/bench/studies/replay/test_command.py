@@ -35,17 +35,34 @@ BUSY = "import time\nwhile time.process_time() < {}: pass"
 SMALL = ["--repeats", "1", "--processes", "2", "--requests", "5", "--seconds", "1", "--seed", "1"]
 
 
-def bench(*arguments):
-    command = [sys.executable, "-m", "bench", "replay", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S)
+def replayed(*arguments):
+    return CliRunner().invoke(command.app, [*map(str, arguments)])
 
 
-def test_a_whole_replay_of_one_configuration(tmp_path, current, clients):
-    done = bench("--configurations", "sanic-single", *SMALL, "--results", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder,) = tmp_path.iterdir()
+def test_a_whole_replay_goes_on_without_a_server_that_does_not_start(tmp_path, current, clients, monkeypatch):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'serve: no luck' >&2\nexit 3\n")
+    broken.chmod(0o755)
+
+    def environments(catalogue, names, say):
+        servers = {"current": current, "sanic-21.12": Environment(broken, "3.9", {})}
+        return measure.ReplayEnvironments(clients, servers, [])
+
+    monkeypatch.setattr(measure, "environments", environments)
+    before, cpus = set(psutil.Process().children(recursive=True)), os.sched_getaffinity(0)
+    results = tmp_path / "results"
+    done = replayed("--configurations", "gunicorn-sanic,sanic-single", *SMALL, "--results", results)
+    assert done.exit_code == 1, done.output
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert os.sched_getaffinity(0) == cpus
+    (folder,) = results.iterdir()
     found = records.Replay.read(folder)
-    assert found.status == "finished" and found.failed == [] and found.configurations == ["sanic-single"]
+    assert found.status == "finished" and found.configurations == ["gunicorn-sanic", "sanic-single"]
+    assert {(each.configuration, each.block) for each in found.failed} == {
+        ("gunicorn-sanic", kind) for kind in KINDS
+    }
+    assert all("no luck" in each.reason for each in found.failed)
+    assert {each.configuration for each in found.executions} == {"sanic-single"}
     assert {(each.split, each.recorded) for each in found.executions} == {
         (split, recorded) for split in ("unpinned", "pinned") for recorded in (False, True)
     }
@@ -63,19 +80,32 @@ def test_a_whole_replay_of_one_configuration(tmp_path, current, clients):
     assert "What it really measured" in done.stdout and "one repeat" in done.stdout
     assert found.stacks["replay"]["packages"]["httpx"]
 
-    again = CliRunner().invoke(command.app, ["--show", folder.name, "--results", str(tmp_path)])
+    again = replayed("--show", folder.name, "--results", results)
     assert again.exit_code == 0 and again.stdout.strip() in done.stdout
+
+
+def test_a_replay_in_which_nothing_failed_ends_with_0(make, tmp_path, monkeypatch):
+    here = Environment(Path("python"), "3", {})
+    having = measure.ReplayEnvironments(here, {"current": here}, [])
+    monkeypatch.setattr(measure, "environments", lambda *_: having)
+    monkeypatch.setattr(
+        measure, "measure_all", lambda begun, *_: begun.executions.extend(make.executions("sanic", 1))
+    )
+    done = replayed("--configurations", "sanic", *SMALL, "--results", tmp_path)
+    assert done.exit_code == 0, done.output
+    (folder,) = tmp_path.iterdir()
+    assert f"everything: {folder}" in done.stdout and records.Replay.read(folder).status == "finished"
 
 
 def test_an_interrupted_replay_keeps_what_there_is_and_leaves_no_process(tmp_path, current, clients):
     command = [sys.executable, "-m", "bench", "replay", "--configurations", "sanic-single,uvicorn"]
-    command += ["--requests", "10000", "--processes", "4", "--results", str(tmp_path)]
+    command += ["--requests", "10000", "--processes", "2", "--results", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     parent = psutil.Process(process.pid)
 
     def all_ask():
         assert process.poll() is None
-        return sum("bench.studies.replay.clients" in command_line(each) for each in living(parent)) == 5
+        return sum("bench.studies.replay.clients" in command_line(each) for each in living(parent)) == 3
 
     try:
         wait_until(all_ask, "all clients are started")
@@ -115,7 +145,7 @@ def command_line(process):
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path, arguments, status, says):
-    done = CliRunner().invoke(command.app, [*arguments, "--results", str(tmp_path)])
+    done = replayed(*arguments, "--results", tmp_path)
     assert done.exit_code == status and says in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +155,7 @@ def test_a_replay_that_was_not_finished_is_no_figure_for_a_document(make, tmp_pa
     folder.mkdir()
     make.replay(make.executions("sanic", 1), status="interrupted").write(folder)
     before = command.DOCUMENT.read_text()
-    done = CliRunner().invoke(command.app, ["--docs", "--results", str(tmp_path)])
+    done = replayed("--docs", "--results", tmp_path)
     assert done.exit_code == 1 and "was not finished" in done.stderr
     assert command.DOCUMENT.read_text() == before
 
@@ -140,7 +170,7 @@ def test_the_latest_replay_goes_into_the_document(make, tmp_path, monkeypatch):
     for name, loop in (("20261122-100000-replay", 11.0), ("20261122-200000-replay", 22.0)):
         (tmp_path / name).mkdir()
         make.replay(make.executions("sanic", 1, loop)).write(tmp_path / name)
-    result = CliRunner().invoke(command.app, ["--docs", "--results", str(tmp_path)])
+    result = replayed("--docs", "--results", tmp_path)
     assert result.exit_code == 0, result.output
     text = document.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "\nold\n" not in text
@@ -159,7 +189,7 @@ def test_a_file_of_another_version_is_refused(make, tmp_path):
         records.Replay.read(tmp_path)
 
 
-def test_a_client_that_cannot_be_installed_ends_it(tmp_path, monkeypatch):
+def test_a_client_that_cannot_be_installed_ends_it(tmp_path, monkeypatch, quick_venvs):
     requirements = tmp_path / "replay.txt"
     requirements.write_text("./there-is-no-such-package\n")
     monkeypatch.setattr(measure, "CLIENTS", replace(measure.CLIENTS, requirements=requirements))
@@ -184,36 +214,6 @@ def test_a_server_without_an_environment_is_left_out(monkeypatch):
     assert "no Python 3.9" in said[0] and "install it" in said[0]
     with pytest.raises(UserError, match="none of the configurations"):
         measure.environments(load_catalogue(), ["gunicorn-sanic"], said.append)
-
-
-def test_a_server_that_does_not_start_is_recorded_and_the_rest_goes_on(
-    tmp_path, current, clients, monkeypatch
-):
-    broken = tmp_path / "python"
-    broken.write_text("#!/bin/sh\necho 'serve: no luck' >&2\nexit 3\n")
-    broken.chmod(0o755)
-
-    def environments(catalogue, names, say):
-        servers = {"current": current, "sanic-21.12": Environment(broken, "3.9", {})}
-        return measure.ReplayEnvironments(clients, servers, [])
-
-    monkeypatch.setattr(measure, "environments", environments)
-    before, cpus = set(psutil.Process().children(recursive=True)), os.sched_getaffinity(0)
-    result = CliRunner().invoke(
-        command.app,
-        ["--configurations", "gunicorn-sanic,sanic-single", *SMALL, "--results", str(tmp_path / "results")],
-    )
-    assert result.exit_code == 1, result.output
-    (folder,) = (tmp_path / "results").iterdir()
-    found = records.Replay.read(folder)
-    assert found.status == "finished"
-    assert {(each.configuration, each.block) for each in found.failed} == {
-        ("gunicorn-sanic", kind) for kind in KINDS
-    }
-    assert all("no luck" in each.reason for each in found.failed)
-    assert {each.configuration for each in found.executions} == {"sanic-single"} and len(found.beside) == 1
-    assert set(psutil.Process().children(recursive=True)) <= before
-    assert os.sched_getaffinity(0) == cpus
 
 
 def test_cpu_time_of_others_is_told_from_our_own():
