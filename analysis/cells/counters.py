@@ -4,6 +4,7 @@ Every function takes frames of `Results` and gives a value per finished cell, in
 where the samples do not tell.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -80,26 +81,40 @@ def _processes_cpu(results: Results, selected: pd.Series) -> pd.Series:
     cells = results.finished
     events = results.workers.drop_duplicates(["cell", "pid", "event"]).set_index(["cell", "pid", "event"])
     moments: dict[Any, float] = events["time"].to_dict()
+    windows = _windows(cells)
     used: dict[Any, float] = {}
-    for (cell, pid), process in results.processes[selected].groupby(["cell", "pid"]):
-        grown = growth(
-            process["time"].tolist(),
-            process["cpu_s"].tolist(),
-            *window(cells, cell),
-            born=moments.get((cell, pid, "born")),
-            died=moments.get((cell, pid, "died")),
-        )
+    for (cell, pid), times, values in _each(results.processes[selected], ["cell", "pid"], "cpu_s"):
+        born, died = (moments.get((cell, pid, event)) for event in ("born", "died"))
+        grown = growth(times, values, *windows[cell], born=born, died=died)
         used[cell] = used.get(cell, 0.0) + grown
     return pd.Series(used, dtype=float).reindex(cells.index)
+
+
+def _each(
+    samples: pd.DataFrame, by: list[str], column: str
+) -> Iterator[tuple[Any, list[float], list[float]]]:
+    """Times and values of each cumulative counter in a column, by what tells it from the others.
+
+    To take each out as a frame would take longer than all that is done with it.
+    """
+    times, values = samples["time"].to_numpy(), samples[column].to_numpy()
+    for key, rows in samples.groupby(by).indices.items():
+        yield key, times[rows].tolist(), values[rows].tolist()
+
+
+def _windows(cells: pd.DataFrame) -> dict[Any, tuple[float, float]]:
+    """Start and end of every cell's measured window in Unix seconds."""
+    edges = zip(cells["window_start"].tolist(), cells["window_end"].tolist(), strict=True)
+    return dict(zip(cells.index, edges, strict=True))
 
 
 def generator_growth(results: Results, column: str) -> pd.Series:
     """How much a cumulative `column` of generator.csv grew in the window, over all Locust processes."""
     cells = results.finished
+    windows = _windows(cells)
     grown: dict[Any, float] = {}
-    for (cell, _), process in results.generator.groupby(["cell", "process"]):
-        times, values = process["time"].tolist(), process[column].tolist()
-        grown[cell] = grown.get(cell, 0.0) + growth(times, values, *window(cells, cell))
+    for (cell, _), times, values in _each(results.generator, ["cell", "process"], column):
+        grown[cell] = grown.get(cell, 0.0) + growth(times, values, *windows[cell])
     return pd.Series(grown, dtype=float).reindex(cells.index)
 
 
@@ -194,13 +209,13 @@ def unmetered_ends(results: Results) -> pd.Series:
 def _host_cpu(results: Results, columns: list[str]) -> pd.Series:
     """Seconds that the server's and the generator's CPUs spent so in the window; NaN where one is unknown."""
     cells = results.finished
-    used = used_cpus(cells).to_dict()
+    used, windows = used_cpus(cells).to_dict(), _windows(cells)
     spent: dict[Any, list[float]] = {cell: [] for cell in cells.index}
     for machine, host in (("", results.host), (APART, results.server_host)):
         read = host[["cell", "cpu", "time"]].assign(spent=host[columns].sum(axis=1, skipna=False))
-        for (cell, cpu), one in read.groupby(["cell", "cpu"]):
+        for (cell, cpu), times, values in _each(read, ["cell", "cpu"], "spent"):
             if (machine, cpu) in used[cell]:
-                spent[cell].append(growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell)))
+                spent[cell].append(growth(times, values, *windows[cell]))
     whole = {cell: sum(parts) for cell, parts in spent.items() if len(parts) == len(used[cell])}
     return pd.Series(whole, dtype=float).reindex(cells.index)
 
@@ -216,10 +231,10 @@ def softirq(results: Results) -> pd.Series:
     read = host[["cell", "cpu", "time"]].assign(spent=host[columns].sum(axis=1, skipna=False))
     spent: dict[Any, float] = {}
     of_server: dict[Any, list[int]] = cells["server_cpus"].to_dict()
-    for (cell, cpu), one in read.groupby(["cell", "cpu"]):
+    windows = _windows(cells)
+    for (cell, cpu), times, values in _each(read, ["cell", "cpu"], "spent"):
         if cpu in of_server[cell]:
-            grown = growth(one["time"].tolist(), one["spent"].tolist(), *window(cells, cell))
-            spent[cell] = spent.get(cell, 0.0) + grown
+            spent[cell] = spent.get(cell, 0.0) + growth(times, values, *windows[cell])
     seconds = (cells["window_end"] - cells["window_start"]) * server_cpus(cells)
     return pd.Series(spent, dtype=float).reindex(cells.index) / seconds
 

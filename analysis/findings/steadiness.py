@@ -125,11 +125,12 @@ def _swing(window: Floats, users: int) -> float:
 def courses(closed: pd.DataFrame, seconds: pd.DataFrame) -> dict[Any, Course]:
     """The `Course` of every closed-loop cell; `seconds` has `cell`, `second`, `requests`, `in_window`."""
     users = closed["users"].to_dict()
+    ordered = seconds[seconds["cell"].isin(closed.index)].sort_values("second")
+    requests = ordered["requests"].to_numpy(dtype=float)
+    in_window = ordered["in_window"].to_numpy(dtype=bool)
     judged: dict[Any, Course] = {}
-    for cell, rows in seconds[seconds["cell"].isin(closed.index)].groupby("cell"):
-        ordered = rows.sort_values("second")
-        counts = ordered["requests"].to_numpy(dtype=float)
-        inside = ordered["in_window"].to_numpy(dtype=bool)
+    for cell, rows in ordered.groupby("cell").indices.items():
+        counts, inside = requests[rows], in_window[rows]
         begun = counts[: int(np.flatnonzero(inside)[-1]) + 1]
         judged[cell] = course(begun, int(np.argmax(inside)), int(users[cell]))
     return judged

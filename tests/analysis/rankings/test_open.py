@@ -224,7 +224,7 @@ def test_a_generator_bound_cell_ranks_nothing_by_throughput(run):
     assert table.finding.endswith("The generator held sanic back, which ranks nothing.")
 
 
-def test_the_report_holds_it_all(folder):
+def test_the_report_holds_it_all(folder, notebooks_here):
     rendered = render(folder)
     page = rendered.html.read_text(encoding="utf-8")
     for listing in rendered.ranking:

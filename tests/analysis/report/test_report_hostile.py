@@ -104,7 +104,7 @@ def make(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["speed", "recycling", "nothing"])
-def page(make, request):
+def page(make, request, notebooks_here):
     """The name of a kind of run, and the whole report of one in which every text is hostile."""
     folder = make[request.param]()
     poison(folder)
