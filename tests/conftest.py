@@ -32,10 +32,11 @@ settings.register_profile(
 settings.register_profile("fuzz", settings.get_profile("suite"), derandomize=False, print_blob=True)
 settings.load_profile("suite")
 
-# The files that take longest, in their order, and then the rooms whose files do. None that executes
-# notebooks: kernels give way to nobody (sched(7), autogroup), and test-clocks, which .ci/run has beside the
-# first files of the analysis, must have the CPUs.
+# The files that take longest, in their order, and then the rooms whose files do. Before all of them those
+# that execute notebooks: kernels give way to nobody (sched(7), autogroup), and must be over when .ci/run
+# comes to test-clocks, which has the rest of the analysis beside it and must have the CPUs.
 _LONGEST = (
+    *("test_report.py", "test_notebook.py"),
     *("test_real.py", "test_known.py", "test_cli.py", "test_recycle.py", "test_own_app.py", "test_run.py"),
     *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database_runs.py", "test_own.py"),
     *("test_session.py", "test_command_line.py", "test_user_code.py", "test_session_failures.py"),
