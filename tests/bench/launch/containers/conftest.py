@@ -62,7 +62,7 @@ class Docker:
                 os.kill(facts["pid"], signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # tests of other files are to find no process
 def stand_in():
     """The port of the process that does the commands of the stand-in."""
     command = [sys.executable, "-S", STAND_IN / "resident.py"]
