@@ -58,8 +58,9 @@ def draw(seed: int, number: int, kinds: Collection[str], lacking: Collection[str
     kind = rng.choices(list(kinds), [KINDS[name].weight for name in kinds])[0]
     known = [entry for entry in choices(KINDS[kind]) if entry[0] not in lacking]
     # Alike often: the command itself, another of its processes, what is around all of them.
-    whom = rng.choice([{"bench"}, set(KINDS[kind].roles) - {"bench"}, {None}])
-    strike, role = rng.choice([entry for entry in known if entry[1] in whom])
+    whom = ({"bench"}, set(KINDS[kind].roles) - {"bench"}, {None})
+    alike = [[entry for entry in known if entry[1] in roles] for roles in whom]
+    strike, role = rng.choice(rng.choice([entries for entries in alike if entries]))
     # What has too few descriptors to be imported says so in Python's words.
     event = rng.choice(_EVENTS[1:] if STRIKES[strike].cripples else _EVENTS)
     most = KINDS[kind].servers if event == "a server is ready" else KINDS[kind].cells

@@ -176,3 +176,5 @@ def test_faults_follow_from_their_seed_and_are_possible():
         assert fault.count <= KINDS[fault.kind].cells and 0 <= fault.delay_s <= 3
     left = Random(1).sample(sorted(STRIKES), 5)
     assert not {draw(7, number, ["run"], left).strike for number in range(100)} & set(left)
+    only = {draw(7, number, ["run"], set(STRIKES) - {"Ctrl-C"}).strike for number in range(9)}
+    assert only == {"Ctrl-C"}
