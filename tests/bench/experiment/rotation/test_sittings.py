@@ -7,11 +7,13 @@ import psutil
 import pytest
 
 from bench.experiment import inputs
+from bench.experiment.record import CellRecord
 from bench.experiment.results import RunFolder
 from bench.experiment.rotation.schedule import Sittings, with_control
 from bench.experiment.rotation.sittings import Rotation, kept
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
+from bench.machine import clock
 from targets.catalogue.configurations import load as load_catalogue
 from tests.bench.commands import LIGHT
 from tests.fixtures.make_cell import Conditions, Load, Place, record
@@ -154,6 +156,19 @@ def test_a_generator_that_dies_fails_the_load_only(tmp_path, make_plan, run_bloc
 
 class Interrupted(Exception):
     pass
+
+
+def test_a_clock_that_is_set_behind_the_last_window_fails_the_cells(
+    tmp_path, make_plan, run_blocks, sittings_of, monkeypatch
+):
+    """Before the samples are there that close it."""
+    chosen, sittings = sittings_of(make_plan("one", rotation=ROTATION | {"sittings": 1}))
+    back = lambda *_: monkeypatch.setattr(clock, "_ahead_s", lambda: 0.0)  # noqa: E731
+    monkeypatch.setattr(CellRecord, "_await_samples", back)
+    runner, _ = run_blocks(chosen, [], sittings=sittings)
+    reasons = [cell["reason"] for cell in cells(tmp_path).values()]
+    assert (runner.outcome.finished, runner.outcome.failed) == (0, len(reasons)) == (0, 2)
+    assert all(reason.startswith("the clock of this machine was set back by ") for reason in reasons)
 
 
 def test_an_interruption_leaves_nothing_of_half_a_sitting(tmp_path, make_plan, run_blocks, sittings_of):
