@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from analysis.recycling import QUESTIONS, Answer, Recycling, Row
+from analysis.recycling import QUESTIONS, Answer, Recycling, RecyclingRow
 from analysis.words import MISSING
 
 EPOCH = 1_790_000_000.0
@@ -294,7 +294,7 @@ def answered(name):
     )  # fmt: skip
     verdicts = ("good", "good", "bad", "good", "bad", "good", "fair", "unknown")
     paths = [(f"{name}/index/o800-constant-w1-{kind}/r1",) for kind in ("n500", "control")]
-    return Row(
+    return RecyclingRow(
         name,
         tuple(
             Answer(text, verdict, () if verdict == "unknown" else paths[0] + paths[1] * (verdict == "bad"))
