@@ -2,7 +2,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from dataclasses import replace
@@ -353,33 +352,6 @@ def test_a_plan_of_its_own_is_mounted_to_be_read(docker, tmp_path, make_launcher
         mounts = docker.containers()[docker.named("bench-current")]["mounts"]
     modes = {place: mode for place, _, mode in mounts}
     assert modes == {str(own.parent): "ro", str(stacks): "ro", str(run_folder): "rw"}
-
-
-def test_nothing_runs_without_a_bench_that_is_killed_for_long(docker, tmp_path, run_folder):
-    """Its clients end with it; what they had in containers is left to the next bench."""
-    program = f"""
-import time
-from pathlib import Path
-from bench.launch.containers import compose, engine
-from targets.catalogue.configurations import load
-light = Path({str(LIGHT)!r})
-opening = compose.Compose(engine.find()).open(
-    {{}}, Path({str(run_folder)!r}), print, catalogue=light, files=[light]
-)
-with opening as opened:
-    opened.start(load(light).get("one"), 1, Path({str(run_folder)!r}) / "m", [0])
-    print("serving", flush=True)
-    time.sleep(600)
-"""
-    bench = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    while bench.stdout.readline() != "serving\n":
-        assert bench.poll() is None
-    clients = psutil.Process(bench.pid).children(recursive=True)
-    assert clients
-    bench.kill()
-    bench.communicate()
-    assert psutil.wait_procs(clients, LONG_S)[1] == []
-    assert len(docker.containers()) == 2
 
 
 def test_an_app_of_ones_own_is_mounted_to_be_read_and_gets_values_that_nobody_can_see(

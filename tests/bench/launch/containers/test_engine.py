@@ -1,6 +1,8 @@
 """How clients of Docker are run, what becomes of them when bench is interrupted, and the database."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -10,6 +12,9 @@ from bench.launch.containers import compose, engine
 from bench.launch.containers.containers import PYTHON
 from bench.machine.processes import spawn
 from bench.model.errors import UserError
+from bench.model.files import ROOT
+from tests.bench.commands import LIGHT
+from tests.patience import LONG_S
 
 
 class Interrupted(Exception):
@@ -99,3 +104,30 @@ def test_a_database_that_ends_says_why(docker, make_launcher, monkeypatch):
     monkeypatch.setattr(compose, "_DATABASE_READY_S", 0.0)
     with make_launcher() as opened, pytest.raises(UserError, match="the database did not become ready"):
         opened.database()
+
+
+def test_nothing_runs_without_a_bench_that_is_killed_for_long(docker, tmp_path, run_folder):
+    """Its clients end with it; what they had in containers is left to the next bench."""
+    program = f"""
+import time
+from pathlib import Path
+from bench.launch.containers import compose, engine
+from targets.catalogue.configurations import load
+light = Path({str(LIGHT)!r})
+opening = compose.Compose(engine.find()).open(
+    {{}}, Path({str(run_folder)!r}), print, catalogue=light, files=[light]
+)
+with opening as opened:
+    opened.start(load(light).get("one"), 1, Path({str(run_folder)!r}) / "m", [0])
+    print("serving", flush=True)
+    time.sleep(600)
+"""
+    bench = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while bench.stdout.readline() != "serving\n":
+        assert bench.poll() is None
+    clients = psutil.Process(bench.pid).children(recursive=True)
+    assert clients
+    bench.kill()
+    bench.communicate()
+    assert psutil.wait_procs(clients, LONG_S)[1] == []
+    assert len(docker.containers()) == 2
