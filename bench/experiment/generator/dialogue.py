@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from bench.launch.server import last_lines
+from bench.launch.server import ended, last_lines
 from bench.machine.processes import terminate, wait_or_kill
 from bench.model.errors import UserError
 from bench.model.files import shown
@@ -145,6 +145,13 @@ class Dialogue:
                 f"time with --import-timeout (IMPORT_TIMEOUT=){last_lines(self._log)}"
             )
         return event
+
+    def ending(self) -> str:
+        """How the child has ended by itself, in parentheses; empty where that is not known."""
+        try:
+            return f" ({ended(self._process.wait(_DRAIN_S))})"
+        except subprocess.TimeoutExpired:
+            return ""
 
     def _is_drained(self) -> bool:
         """Whether the child ended so long ago that its output has been read."""

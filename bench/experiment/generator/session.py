@@ -358,8 +358,10 @@ class Session:
         return bool(event.get("cell") == self._cell)
 
     def _died(self) -> CellError:
+        how = "" if self._dialogue is None else self._dialogue.ending()
         self._end()
-        return CellError(f"the load generator died{last_lines(self._log)}")
+        said = last_lines(self._log) or f"; see {shown(self._log)}"
+        return CellError(f"the load generator died{how}{said}")
 
     def _abort(self, reason: str) -> None:
         """End the current cell; raises ``CellError`` with the reason if the generator does not."""
