@@ -119,8 +119,9 @@ def _reason(results: Results, *names: str) -> str:
     for name in names:
         mine = cells[cells["configuration"] == name]
         if (mine["status"] == "failed").all():
-            reason = str(mine["reason"].iloc[0]).partition("\n")[0]
-            return f"{name} could not be measured: {reason}"
+            first, *said = str(mine["reason"].iloc[0]).splitlines()
+            words = f": {said[-1].strip()}" if said else ""  # what the server said last
+            return f"{name} could not be measured: {first}{words}"
     return "it could not be measured"
 
 

@@ -1,6 +1,7 @@
 """A server that ``targets.serve`` runs and meters: how serve is called, and what becomes of the server."""
 
 import json
+import re
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -11,12 +12,18 @@ from typing import Any
 from bench.launch import workers as worker_events
 from bench.launch.program import Program
 from bench.launch.proxy import Proxy
+from bench.model.files import plain
 from targets.catalogue.recycling import NEVER, Recycling
 from targets.serving import deploys
 
 HOST = "127.0.0.1"
 # How often serve samples its process tree: the CPU time of a window is exact to one sample at each end.
 SAMPLE_INTERVAL_S = 0.2
+
+# What colours a terminal, or moves its cursor.
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Of so many times the lines that are shown of a log, those that say something are.
+_LOOKED_AT = 4
 
 # What serve ends with (docs/contracts.md).
 PORT_IN_USE, NOT_METERED = 4, 6
@@ -241,12 +248,17 @@ class StartedServer(Server):
 
 
 def last_lines(log: Path, count: int = 8) -> str:
-    """The end of a log as an indented block that begins with a line break; empty without a log."""
+    """The end of a log as an indented block that begins with a line break; empty without a log.
+
+    Colours and movements of the cursor are left out, and so are empty lines.
+    """
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+        text = log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
-    return "".join(f"\n  {line}" for line in lines)
+    last = text.splitlines()[-_LOOKED_AT * count :]
+    lines = [line for line in plain(_SEQUENCE.sub("", "\n".join(last))).split("\n") if line.strip()]
+    return "".join(f"\n  {line}" for line in lines[-count:])
 
 
 def own_log(place: Path) -> Path:

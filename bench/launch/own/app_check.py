@@ -12,6 +12,7 @@ from bench.launch.server import ended
 from bench.launch.stacks import Environment, Say, UnavailableError
 from bench.machine.processes import interruptible
 from bench.model.errors import UserError
+from bench.model.files import plain
 from bench.model.plans.own_app import OwnApp
 from targets.catalogue.stack import Stack
 from targets.inside.own_app import LATE, SERVES_ITSELF
@@ -74,12 +75,8 @@ def ended_by_import(done: subprocess.CompletedProcess[str]) -> str:
     # In a container 128 stands for a signal, as a shell has it.
     status = 128 - done.returncode if done.returncode > 128 else done.returncode
     how = f"was killed ({ended(status)})" if status < 0 else f"ended the process ({ended(status)}, os._exit?)"
-    printed = [_printable(line)[:_LONGEST] for line in done.stderr.splitlines()[-_LINES:]]
+    printed = [plain(line)[:_LONGEST] for line in done.stderr.splitlines()[-_LINES:]]
     return "\n  ".join([f"its import {how} without an error", *printed])
-
-
-def _printable(line: str) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from analysis.settings import settings
 from analysis.settings.frames import measures
+from analysis.settings.reading import _reason
 from analysis.study import study
 from bench.model.plans.settings import COMBINED
 from tests.fixtures.imagined import VARIANTS, open_p99_us, server_of
@@ -182,6 +184,16 @@ def test_a_variant_that_could_not_be_measured_says_why(tmp_path):
     (failed,) = [each for each in found.judged if each.unmeasured]
     assert failed.name == "uvicorn-access-log" and failed.fate == "not shown"
     assert failed.unmeasured.endswith("the server ended by itself (exit status 1)")
+
+
+def test_a_flag_that_a_server_refuses_is_told_in_its_words():
+    reason = (
+        "odd did not start (exit status 3): ended with status 2\n  usage: odd\n  odd: error: no such flag"
+    )
+    cells = pd.DataFrame({"configuration": ["odd"], "status": ["failed"], "reason": [reason]})
+    told = _reason(SimpleNamespace(cells=cells), "odd")
+    first = "odd could not be measured: odd did not start (exit status 3): ended with status 2"
+    assert told == f"{first}: odd: error: no such flag"
 
 
 def test_a_control_tells_no_tail_where_an_open_loop_without_trace_does(tried):

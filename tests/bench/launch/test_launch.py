@@ -116,7 +116,7 @@ def test_a_server_that_ends_by_itself_says_why(tmp_path, lightly, one):
         server = launcher.start(one, 1, tmp_path / "m", [0])
         os.kill(server.facts["pid"], signal.SIGKILL)
         server.process.child.wait(LONG_S)
-        (server.directory / "server.log").write_text("it was\nthe butler\n")
+        (server.directory / "server.log").write_text("it was\n\n\x1b[1A\n\x1b[31mthe butler\x1b[0m\n")
         assert server.failure() == "the server ended by itself (SIGKILL)\n  it was\n  the butler"
 
 

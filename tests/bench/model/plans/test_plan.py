@@ -339,6 +339,8 @@ def test_the_plans_that_come_with_the_suite(name):
         assert seconds <= 21 * 60 and len(sittings) >= 5 and chosen.rotation.precision == 0.02
     elif name in ("small-n", "migrate"):
         assert seconds <= 7 * 60 and chosen.workers == [2] and not sittings
+    elif name == "lifetime":
+        assert measured == {"granian", "granian-lifetime"} and chosen.workers == [2] and not sittings
     elif name == "several":
         assert seconds <= 8 * 60 and chosen.workers == [4] and "gunicorn-uvicorn-preload" in measured
     elif name == "tls":
