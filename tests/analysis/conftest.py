@@ -1,11 +1,9 @@
 import gc
-import runpy
 from pathlib import Path
 
 import pytest
 
-from analysis.report.execute import notebooks, step_of
-from analysis.study import REPORT_VARIABLE, RUN_VARIABLE, Study, study
+from analysis.study import Study, study
 from tests.fixtures.make_run import Spec, make_run
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "recorded"
@@ -37,26 +35,6 @@ def run(tmp_path):
         return make_run(tmp_path / "results" / "run", Spec(**fields))
 
     return make
-
-
-@pytest.fixture(scope="module")
-def notebooks_here():
-    """Has reports execute their notebooks in this process, for what is about more than how they are executed.
-
-    A kernel takes seconds to begin and to import all that is here; `test_report.py` has it.
-    """
-
-    def execute(run_dir, folder, say):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(RUN_VARIABLE, str(run_dir))
-            patch.setenv(REPORT_VARIABLE, str(folder.resolve()))
-            for path in notebooks():
-                say(step_of(path))
-                runpy.run_path(str(path))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.report.build.execute", execute)
-        yield
 
 
 def pytest_generate_tests(metafunc):

@@ -12,6 +12,7 @@ from analysis.report import exports
 from analysis.report.build import render
 from analysis.report.page import THRESHOLDS
 from analysis.study import study
+from tests import notebooks
 from tests.fixtures.make_run import Open, Search, Spec, make_run
 
 SPEC = Spec(
@@ -224,8 +225,9 @@ def test_a_generator_bound_cell_ranks_nothing_by_throughput(run):
     assert table.finding.endswith("The generator held sanic back, which ranks nothing.")
 
 
-def test_the_report_holds_it_all(folder, notebooks_here):
-    rendered = render(folder)
+def test_the_report_holds_it_all(folder):
+    with notebooks.here():
+        rendered = render(folder)
     page = rendered.html.read_text(encoding="utf-8")
     for listing in rendered.ranking:
         assert listing.title in page.replace("&#39;", "'")

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.report.build import render
 from bench.model.files import plain
+from tests import notebooks
 from tests.analysis.report_page import Page
 from tests.fixtures import imagined
 from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
@@ -104,11 +105,12 @@ def make(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["speed", "recycling", "nothing"])
-def page(make, request, notebooks_here):
+def page(make, request):
     """The name of a kind of run, and the whole report of one in which every text is hostile."""
     folder = make[request.param]()
     poison(folder)
-    return request.param, render(folder).html
+    with notebooks.here():
+        return request.param, render(folder).html
 
 
 def test_no_text_becomes_an_element_or_an_attribute(page):

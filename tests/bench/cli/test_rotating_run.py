@@ -15,7 +15,7 @@ from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.columns import FILES
 from bench.model.records.run import Run
-from tests import plans
+from tests import notebooks, plans
 from tests.bench.commands import LIGHTLY, start_run, told
 from tests.patience import LONG_S, wait_until
 
@@ -80,7 +80,8 @@ def rows(path):
 
 
 def test_closed_loops_go_round_and_the_rest_stays_in_blocks(tmp_path, asked):
-    done = told("run", *asked(TINY))
+    with notebooks.here():
+        done = told("run", *asked(TINY))
     assert done.exit_code == 0, done.output
     assert "note: the closed loops of mixed are measured in blocks" in done.output
     (folder,) = (tmp_path / "results").iterdir()

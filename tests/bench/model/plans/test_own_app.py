@@ -14,7 +14,7 @@ from bench.model import scenarios
 from bench.model.errors import UsageError, UserError
 from bench.model.files import ROOT
 from bench.model.plans import narrowing, plan
-from tests import plans
+from tests import notebooks, plans
 from tests.bench.commands import told
 from tests.patience import LONG_S
 
@@ -63,11 +63,12 @@ def test_the_example_is_measured_and_recorded_without_a_trace_in_its_folder_or_o
     folder = tmp_path / "my service"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     before = contents(folder)
-    done = bench(
-        tmp_path, "--app", "notes.app:create_app", "--app-dir", folder,
-        "--requirements", folder / "requirements.txt", "--locustfile", folder / "locustfile.py",
-        "--environment", "NOTES_TOKEN",
-    )  # fmt: skip
+    with notebooks.here():
+        done = bench(
+            tmp_path, "--app", "notes.app:create_app", "--app-dir", folder,
+            "--requirements", folder / "requirements.txt", "--locustfile", folder / "locustfile.py",
+            "--environment", "NOTES_TOKEN",
+        )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert 'app: notes.app:create_app(), "notes" with 2 routes, in "current"' in done.stdout
     assert "note: locustfile.py has users of Locust's own" in done.stdout
