@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.launch.proxy import installed
 from tests import plans
-from tests.bench.commands import LIGHTLY, start_run
+from tests.bench.commands import LIGHT, start_run
 from tests.bench.launch.remote.wire import why_not
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
 from tests.faults.places import Where, contained, here, steered, wired
@@ -26,15 +26,15 @@ rates_per_s = [40, 60]
 users = 4
 """
 _OPENED = _OPEN.format(scenario="index")
-# Servers that start in no time, and what they answer.
-_LIGHT = {**LIGHTLY, "loads": _OPEN.format(scenario="answer")}
+# Servers that start in no time.
+_LIGHT = {"catalogue": str(LIGHT), "loads": _OPENED}
 _ROTATED = """
 [rotation]
 sittings = 2
 load_s = 0.3
 settle_s = 0.1
 slice_s = 0.1
-[scenarios.answer]
+[scenarios.index]
 users = [4]
 """
 _RECYCLED = """
@@ -51,7 +51,7 @@ _SOAKED = """
 [soak]
 hours = 0.004
 interval_s = 1
-[[scenarios.answer.open]]
+[[scenarios.index.open]]
 rates_per_s = [40]
 users = 4
 """

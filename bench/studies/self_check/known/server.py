@@ -33,7 +33,8 @@ RECEIVE_BYTES = 16384
 # How long before an answer is due it stops sleeping: longer than a virtual CPU needs to wake up.
 SPIN_NS = 200_000
 
-_BODY = b"answered"
+# What the scenario index wants, so that it can be one of this server.
+_BODY = b"Hello, world!"
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: text/plain\r\n\r\n%b" % (len(_BODY), _BODY)
 _ERROR = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 6\r\n\r\nfailed"
 
