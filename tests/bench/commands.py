@@ -6,16 +6,16 @@ import sys
 from contextlib import suppress
 
 import psutil
+import pytest
 from typer.testing import CliRunner
 
 from bench.cli.main import app
+from bench.experiment import run as experiment
 from bench.model.files import ROOT
 from tests.patience import LONG_S
 
 LIGHT = ROOT / "tests" / "bench" / "light.toml"
 """The catalogue of servers that start in no time."""
-LIGHTLY = {"catalogue": str(LIGHT), "locustfiles": str(ROOT / "bench/studies/self_check/known/locustfiles")}
-"""Keys of a plan of such servers, whose scenario is `answer`."""
 
 
 def told(*arguments):
@@ -23,6 +23,13 @@ def told(*arguments):
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
     return done
+
+
+def told_of_run(*arguments):
+    """What a run says that measures no ceilings, in this process."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(experiment, "kept_or_measured", lambda *_: [])
+        return told("run", *arguments)
 
 
 def start_run(arguments, *, program="tests.bench.without_ceilings", through=()):

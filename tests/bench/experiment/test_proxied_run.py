@@ -14,7 +14,7 @@ from analysis.report.facts import facts
 from analysis.study import Study, study
 from bench.launch.proxy import installed
 from bench.model.files import ROOT
-from tests.bench.commands import gone, start_run
+from tests.bench.commands import gone, start_run, told_of_run
 from tests.patience import LONG_S, wait_until
 
 pytestmark = pytest.mark.skipif(installed("nginx") is None, reason="nginx is not installed")
@@ -36,11 +36,12 @@ backlog = 100
 max_workers = 1
 
 [configuration.gunicorn]
-summary = "Gunicorn with the Uvicorn worker."
+summary = "Gunicorn with the Uvicorn worker, whose app is imported once."
 stack = "current"
 argv = [
     "gunicorn", "{{app}}", "--bind", "{{host}}:{{port}}", "--workers", "{{workers}}",
-    "--worker-class", "uvicorn_worker.UvicornWorker", "--keep-alive", "75", "--no-control-socket",
+    "--worker-class", "uvicorn_worker.UvicornWorker", "--preload",
+    "--keep-alive", "75", "--no-control-socket",
 ]
 recycle = "flag"
 recycle_argv = ["--max-requests", "{{max_requests}}"]
@@ -118,9 +119,8 @@ def plan(plans):
 def folder(plan, tmp_path_factory):
     """The run, measured once."""
     results = tmp_path_factory.mktemp("results")
-    run = start_run(["--plan", plan, "--proxy", "nginx", "--results", str(results), "--no-report"])
-    said, _ = run.communicate(timeout=LONG_S)
-    assert run.returncode == 0, said
+    done = told_of_run("--plan", plan, "--proxy", "nginx", "--results", str(results), "--no-report")
+    assert done.exit_code == 0, done.output
     (made,) = results.glob("*/run.json")
     return made.parent
 
@@ -210,9 +210,8 @@ def test_what_is_recorded_of_the_proxy(folder):
 def rotated(plans, tmp_path_factory):
     """The run of the other plan: its cells by their folder, and what is analysed of them."""
     results = tmp_path_factory.mktemp("rotated")
-    run = start_run(["--plan", str(plans / "rotated.toml"), "--results", str(results), "--no-report"])
-    said, _ = run.communicate(timeout=LONG_S)
-    assert run.returncode == 0, said
+    done = told_of_run("--plan", str(plans / "rotated.toml"), "--results", str(results), "--no-report")
+    assert done.exit_code == 0, done.output
     (made,) = results.glob("*/run.json")
     cells = {path.parent: json.loads(path.read_text()) for path in made.parent.glob("*/*/*/*/cell.json")}
     return cells, study(made.parent)
