@@ -37,8 +37,10 @@ settings.load_profile("suite")
 # comes to test-clocks, which has the rest of the analysis beside it and must have the CPUs.
 _LONGEST = (
     *("test_report.py", "test_notebook.py"),
-    *("test_real.py", "test_known.py", "test_cli.py", "test_recycle.py", "test_own_app.py", "test_run.py"),
-    *("test_own_generator.py", "test_serve.py", "test_compose.py", "test_database_runs.py", "test_own.py"),
+    *("test_wire.py", "test_real.py", "test_compose.py", "test_serve.py", "test_recycle.py", "test_cli.py"),
+    *("test_known.py", "test_own_app.py", "test_run.py", "test_proxied_run.py", "test_database_runs.py"),
+    *("test_database.py", "test_own_generator.py", "test_settings.py", "test_rotating_run.py", "test_own.py"),
+    *("test_faults.py", "test_soak.py"),
     *("test_session.py", "test_command_line.py", "test_user_code.py", "test_session_failures.py"),
     *("test_loads.py", "test_rotation.py", "test_open_loop.py", "test_ceiling_measured.py"),
 )
