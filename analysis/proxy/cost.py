@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
+from statistics import median
 
 import pandas as pd
 
@@ -49,7 +50,7 @@ class ProxyCost:
 
     @property
     def finding(self) -> str:
-        """What it comes to in each load: requests, p99 and CPU time, from the least to the most."""
+        """What it comes to in each load: requests, p99 and CPU time."""
         loads: dict[tuple[str, Workers, int], list[Row]] = {}
         for row in self.rows:
             if not isnan(row.throughput.mean):  # some sitting has a good slice of both ways
@@ -65,21 +66,23 @@ class ProxyCost:
 
 
 def _spanned(rows: Sequence[Row]) -> str:
-    """The ratios of a load, from the least to the most; of throughput with whose they are."""
-    ordered = sorted(rows, key=lambda row: row.throughput.mean)
-    ends = ordered[0], ordered[-1]
-    served = dict.fromkeys(f"{figures(row.throughput.mean)}x ({row.configuration})" for row in ends)
-    return (
-        f"{' to '.join(served)} the requests per second, {_span([row.p99 for row in rows])} the p99, "
-        f"{_span([row.cpu for row in rows])} the server's CPU time per request"
-    )
+    """The ratios of a load: the median, and from whose least to whose greatest."""
+    served = {row.configuration: row.throughput.mean for row in rows}
+    least, most = min(served, key=lambda name: served[name]), max(served, key=lambda name: served[name])
+    throughput = _median([row.throughput for row in rows], f" with {least}", f" with {most}")
+    p99, cpu = (_median([getattr(row, name) for row in rows]) for name in ("p99", "cpu"))
+    return f"{throughput} the requests per second, {p99} the p99, {cpu} the server's CPU time per request"
 
 
-def _span(ratios: Sequence[Value]) -> str:
-    """The least and the greatest of some ratios; a dash where none is known."""
+def _median(ratios: Sequence[Value], of_least: str = "", of_most: str = "") -> str:
+    """The median of some ratios with their range, where they are several; a dash where none is known."""
     known = sorted(ratio.mean for ratio in ratios if not isnan(ratio.mean))
-    ends = dict.fromkeys(f"{figures(ratio)}x" for ratio in known[:1] + known[-1:])
-    return " to ".join(ends) or MISSING
+    if not known:
+        return MISSING
+    middle = f"{figures(median(known))}x"
+    if len(known) == 1:
+        return middle
+    return f"{middle} ({figures(known[0])}{of_least} to {figures(known[-1])}{of_most})"
 
 
 def proxy_cost(

@@ -26,9 +26,10 @@ from .segments import ports, segments, why_no_ports
 from .spawner import Spawner
 from .workers import QUIT_MESSAGE, NotReadyError, Workers
 
-COUNT_LIMIT_S: Final = 60.0
-"""How long it may take until a master has counted the users of its workers: on a busy machine a process needs
-seconds to start some thousands of them, in which it says nothing."""
+COUNT_LIMIT_S: Final = 20.0
+COUNT_OF_USER_S: Final = 0.002
+"""How long it may take until a master has counted the users of its workers, and how much longer for each: on
+a busy machine a process needs minutes to start and connect tens of thousands."""
 
 
 class Session:
@@ -248,7 +249,7 @@ class Session:
         if self._workers is None:
             return
         spawned = min(users, self._spawner.count)
-        with gevent.Timeout(COUNT_LIMIT_S, False):
+        with gevent.Timeout(COUNT_LIMIT_S + COUNT_OF_USER_S * users, False):
             while self._runner.user_count + self._coordinator.code.endings().total() < spawned:
                 self._check()
                 gevent.sleep(0.02)

@@ -29,6 +29,15 @@ IMMINENT_NS: Final = 100_000
 """An arrival due sooner than this would be late: a turn of the other greenlets takes about as long."""
 
 
+def let_all_run() -> None:
+    """Wait for one whole round of gevent's loop, sockets and timers included: every greenlet has its turn.
+
+    `gevent.sleep(0)` is not enough: the loop runs up to 50 such callbacks before it looks at its timers
+    again, and where each takes 5 ms that is a quarter of a second.
+    """
+    gevent.idle(gevent.get_hub().loop.MAXPRI)
+
+
 class Poller:
     """Waits for the engine while it has nothing to do."""
 
@@ -87,10 +96,6 @@ class Poller:
         return not self._traffic.in_flight and self._loops.next_start_ns() - now > IMMINENT_NS
 
     def let_others_run(self) -> None:
-        """Give every other greenlet its turn: one whole round of gevent's loop, sockets and timers included.
-
-        `gevent.sleep(0)` is not enough: the loop runs up to 50 such callbacks before it looks at its
-        timers again, and with slices of 5 ms that is a quarter of a second.
-        """
-        gevent.idle(gevent.get_hub().loop.MAXPRI)
+        """Give every other greenlet its turn."""
+        let_all_run()
         self._slice_ends_ns = clock() + SLICE_NS

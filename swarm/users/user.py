@@ -27,6 +27,7 @@ from typing_extensions import Unpack
 from ..engine.agent import Agent, Connect, Life, Pause
 from ..engine.engine import engine_of
 from ..engine.openloop import Arrivals
+from ..engine.polling import let_all_run
 from ..engine.trace import TracedAgent
 from ..http.connection import tls_context
 from ..http.exchange import ClosingRequest, Origin, Request
@@ -227,7 +228,7 @@ class SwarmUser(User):
         self._group = group
         self._greenlet = group.spawn(_live, self)
         if len(group) % AT_ONCE == 0:
-            gevent.sleep(0)
+            let_all_run()
         return self._greenlet
 
     def life(self, agent: Agent) -> Life:

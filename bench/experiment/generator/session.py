@@ -28,6 +28,8 @@ from bench.model.plans.plan import IMPORT_S
 
 # Beyond warm-up, window and stop time-out a cell may take this long: spawning users, writing its files.
 _CELL_SLACK_S = 30.0
+# A user takes so long to be started, connected and stopped where a machine is busy: thousands need minutes.
+_OF_USER_S = 0.003
 # A load that goes round takes at most so many times its windows.
 _MOST_AROUND = 8.0
 # Time for a generator to end a cell that is aborted.
@@ -98,7 +100,8 @@ class RotatedLoad:
     @property
     def longest_s(self) -> float:
         """How long it may take at most: a slice has as much around it as in its window, or more."""
-        return len(self.targets) * (self.settle_s + _MOST_AROUND * self.load_s) + self.stop_timeout_s
+        of_target_s = self.settle_s + _MOST_AROUND * self.load_s + _OF_USER_S * self.users
+        return len(self.targets) * of_target_s + self.stop_timeout_s
 
     def fields(self) -> dict[str, Any]:
         """The fields of the command."""
@@ -202,7 +205,7 @@ class Session:
                 was set.
         """
         fields = vars(load) | {"directory": str(load.directory.resolve())}
-        seconds = load.warmup_s + load.measured_s + load.stop_timeout_s
+        seconds = load.warmup_s + load.measured_s + load.stop_timeout_s + _OF_USER_S * load.users
         return self._carry_out("cell", fields, seconds, watch, on_progress)
 
     def rotate(
