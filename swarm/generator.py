@@ -64,6 +64,7 @@ AGAIN_S: Final = 60.0
 HELLO_EVERY_S: Final = 1.0
 MASTER_SILENT_S: Final = 20.0
 """A master that said nothing for longer is gone: it answers a generator's sign of life every second."""
+LISTEN_EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 0.5
 
 OVER, CANNOT, GONE = 0, 1, 3
@@ -287,20 +288,31 @@ def _watch_input(ended: End) -> None:
 
 
 def _watch_master(runner: WorkerRunner, ended: End) -> None:
-    """Note when the master says that this is the end, or says nothing any more."""
-    hear = runner.handle_message
+    """Note when the master says that this is the end, or says nothing any more.
+
+    Nothing is read while a message is obeyed, and to stop thousands of users takes longer than a master may
+    be silent for.
+    """
+    hear, obeying = runner.handle_message, False
 
     def heard(msg: Message) -> None:
+        nonlocal obeying
         if msg.type == OVER_MESSAGE:
             ended.is_(OVER)
         elif msg.type == "quit":
             ended.is_(GONE)
         else:
-            hear(msg)
+            obeying = True
+            try:
+                hear(msg)
+            finally:
+                obeying = False
 
     def listen() -> None:
         while time() - (runner.last_heartbeat_timestamp or time()) < MASTER_SILENT_S:
-            gevent.sleep(1.0)
+            gevent.sleep(LISTEN_EVERY_S)
+            if obeying:
+                runner.last_heartbeat_timestamp = time()  # Locust gives a master up as well
         ended.is_(GONE)
 
     runner.handle_message = heard  # type: ignore[method-assign]

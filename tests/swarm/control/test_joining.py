@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import gevent
 import numpy as np
 import pytest
 
+from swarm import generator as generators
 from swarm.control.elsewhere.joining import (
     PORT,
     CannotJoinError,
@@ -27,6 +31,7 @@ from swarm.http.connection import AUTHORITY
 from swarm.recording.apart import Apart
 from swarm.recording.batch import LATENESS, SERVICE, Batch, rest_row
 from swarm.recording.histogram import Histogram
+from tests.patience import LONG_S
 
 OWN = PROJECT / "locustfiles"
 
@@ -123,6 +128,17 @@ def test_more_users_than_a_machine_can_have_connections_are_told_in_a_line():
         "two: 3,000 connections to one server need as many local ports, of which there are 1,500:"
     )
     assert "\n" not in why and why_no_ports(ports(), ports()) is None
+
+
+def test_a_master_is_silent_only_to_who_listens(monkeypatch):
+    monkeypatch.setattr(generators, "MASTER_SILENT_S", 0.2)
+    monkeypatch.setattr(generators, "LISTEN_EVERY_S", 0.05)
+    runner = SimpleNamespace(last_heartbeat_timestamp=time.time(), handle_message=lambda _: gevent.sleep(0.6))
+    ended = generators.End()
+    generators._watch_master(runner, ended)
+    runner.handle_message(SimpleNamespace(type="stop"))
+    assert not ended.ready()
+    assert ended.get(timeout=LONG_S) == generators.GONE
 
 
 def test_processes_of_one_machine_have_one_clock():
