@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from analysis.charts.drawing import style
 from analysis.report.execute import notebooks, step_of
 from analysis.study import REPORT_VARIABLE, RUN_VARIABLE
 
@@ -23,7 +24,9 @@ def here():
     """Have reports execute their notebooks in this process, while the block lasts.
 
     For what is about more than how they are executed: tests/analysis/report/test_report.py has kernels.
+    Nobody looks at the pictures, which have few dots.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analysis.report.build.execute", _execute)
+        patch.setitem(style._RC, "figure.dpi", 50)
         yield
