@@ -11,6 +11,7 @@ from rich.console import Console
 from analysis.study import study
 from bench.experiment import run as experiment
 from bench.experiment.run import Request
+from tests import notebooks
 from tests.bench.commands import told_of_run
 from tests.recycling.recycler import read_books
 from tests.targets.conftest import PROJECT
@@ -35,7 +36,8 @@ def made(results, *words):
     told = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     asked = shlex.split(told.splitlines()[-1])
     assert asked[1:4] == ["-m", "bench", "run"], told
-    done = told_of_run(*asked[4:])
+    with notebooks.here():
+        done = told_of_run(*asked[4:])
     folders = list(results.glob("*/run.json"))
     assert len(folders) == 1, done.output
     return Measured(folders[0].parent, done.output, done.exit_code)

@@ -15,7 +15,7 @@ from bench.model.files import ROOT
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
-from tests import plans
+from tests import notebooks, plans
 from tests.bench.commands import told
 from tests.fixtures.make_run import EPOCH, Spec, run_record
 
@@ -107,7 +107,7 @@ def find_worth(changed, *names):
 @pytest.fixture(scope="module")
 def both(files):
     """A run, and the second one of what is found worth it: their folders, and what was said."""
-    with pytest.MonkeyPatch.context() as changed:
+    with pytest.MonkeyPatch.context() as changed, notebooks.here():
         find_worth(changed, "few-waiting", "without-line")
         done = told("settings", *tiny(files, files / "results"))
     assert done.exit_code == 0, done.output

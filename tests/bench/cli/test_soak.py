@@ -13,6 +13,7 @@ from analysis.soak.judging import judge
 from analysis.soak.reading import load
 from bench.model.files import ROOT
 from targets.catalogue.tables import toml
+from tests import notebooks
 from tests.bench.commands import gone, start_run, told
 from tests.patience import LONG_S, wait_until
 
@@ -88,7 +89,8 @@ def over(files):
     assert gone(children), "nothing outlives a soak that is killed"
     killed = status(folder)
     # As if it went on. It does not: the rest of it may be over sooner than a report is made.
-    meanwhile = told("report", str(folder))
+    with notebooks.here():
+        meanwhile = told("report", str(folder))
 
     second = start_run(["--resume", folder.name, *asked])
     wait_until(lambda: len(lane(folder, "leaks")["legs"]) == 2, "a second leg")
