@@ -87,7 +87,7 @@ class Before:
 
     rows: tuple[Change, ...]
 
-    columns = ("configuration", "load", "after / before", "95 % interval", "verdict")
+    columns = ("configuration", "load", "after/before", "95 % interval", "verdict")
     title = "Before and after"
     basis = (
         f"Requests that the new version serves for each that the old one serves, in the same rotation. A "
