@@ -56,6 +56,8 @@ def main() -> None:
 
 def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     """Listen, and obey. Raises CannotServeError, LoadError."""
+    if not any(each.classes for each in scenarios.all.values()):
+        raise CannotServeError("no locustfile defines a user class that may run (locustfiles/README.md)")
     sys.argv[1:] = []  # Locust's page parses the command line again, to know its fields
     environment = _environment(offer, scenarios)
     files, workers = list(scenarios.all), None

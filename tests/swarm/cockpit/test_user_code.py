@@ -82,6 +82,15 @@ def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, nul
         cockpit.close()
 
 
+def test_without_any_users_there_is_no_web_ui(tmp_path):
+    (tmp_path / "helper.py").write_text("def helps(): pass\n")
+    cockpit = Cockpit([tmp_path / "helper.py"])
+    try:
+        assert "no locustfile defines a user class that may run" in cockpit.ready["reason"]
+    finally:
+        cockpit.close()
+
+
 def test_options_that_are_missing_are_said_instead_of_a_web_ui(files):
     cockpit = Cockpit(files)
     try:
