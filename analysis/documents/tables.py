@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.documents.deploys import by_scenario
 from analysis.rankings.ranking import COLUMNS, CPU, ERRORS, RATIO, THROUGHPUT, RankedRow, Ranking
 from analysis.rankings.rates import CapacityTable
-from analysis.rankings.sides import Row as Sides
+from analysis.rankings.sides import SidesRow
 from analysis.reproduction import command
 from analysis.settings.model import MEASURES
 from analysis.settings.table import CONNECTIONS, NOT_SHOWN, SettingRow
@@ -78,7 +78,7 @@ def _by_workers(listing: Listing) -> list[str]:
 def _answer(listing: Listing) -> Iterator[str]:
     """A table with its finding."""
     yield from (f"**{listing.finding}**", "")
-    sides = [row for row in listing.rows if isinstance(row, Sides)]
+    sides = [row for row in listing.rows if isinstance(row, SidesRow)]
     if sides:
         yield from (*_beside(listing.basis, sides), "")
         return
@@ -91,7 +91,7 @@ def _answer(listing: Listing) -> Iterator[str]:
     yield from (f"{listing.basis}{told}", "", *markdown(listing, columns), "")
 
 
-def _beside(basis: str, rows: Sequence[Sides]) -> Iterator[str]:
+def _beside(basis: str, rows: Sequence[SidesRow]) -> Iterator[str]:
     """Ratios of two sides, a row for each configuration; the report has what they are ratios of."""
     sizes = [f"{counted(row.users, 'user')}, {with_workers(row.workers)}" for row in rows]
     alike = len(set(sizes)) == 1
@@ -108,7 +108,7 @@ def _beside(basis: str, rows: Sequence[Sides]) -> Iterator[str]:
     yield from ("", *markdown_table(["configuration", *heads], lines))
 
 
-def _tails(rows: Sequence[Sides]) -> str:
+def _tails(rows: Sequence[SidesRow]) -> str:
     """The ratios of p99 that are certain."""
     certain = [
         f"{row.configuration} in {row.scenario} {row.p99.times()}"

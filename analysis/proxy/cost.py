@@ -7,7 +7,7 @@ from statistics import median
 
 import pandas as pd
 
-from analysis.rankings.sides import Row, frame_of, heads, sides
+from analysis.rankings.sides import SidesRow, frame_of, heads, sides
 from analysis.words import MISSING, Value, Workers, counted, figures, with_workers
 
 _SIDES = ("direct", "behind")
@@ -21,7 +21,7 @@ class ProxyCost:
 
     kind: str
     settings: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[SidesRow]
     frame: pd.DataFrame
 
     @property
@@ -51,7 +51,7 @@ class ProxyCost:
     @property
     def finding(self) -> str:
         """What it comes to in each load: requests, p99 and CPU time."""
-        loads: dict[tuple[str, Workers, int], list[Row]] = {}
+        loads: dict[tuple[str, Workers, int], list[SidesRow]] = {}
         for row in self.rows:
             if not isnan(row.throughput.mean):  # some sitting has a good slice of both ways
                 loads.setdefault((row.scenario, row.workers, row.users), []).append(row)
@@ -65,7 +65,7 @@ class ProxyCost:
         return f"Behind {self._named} to past it: {'; '.join(told)}."
 
 
-def _spanned(rows: Sequence[Row]) -> str:
+def _spanned(rows: Sequence[SidesRow]) -> str:
     """The ratios of a load: the median, and from whose least to whose greatest."""
     served = {row.configuration: row.throughput.mean for row in rows}
     least, most = min(served, key=lambda name: served[name]), max(served, key=lambda name: served[name])

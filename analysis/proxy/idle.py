@@ -34,7 +34,7 @@ _IDLE = {
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class IdleRow(TableRow):
     """A configuration; `proxy_s` is for how long the proxy keeps an idle connection, as `keep_alive_s`."""
 
     configuration: str
@@ -79,7 +79,7 @@ class IdleRace:
     """The table, and its numbers in the columns of `FRAME`; `kind` is the proxy."""
 
     kind: str
-    rows: Sequence[Row]
+    rows: Sequence[IdleRow]
     frame: pd.DataFrame
 
     @property
@@ -124,7 +124,7 @@ class IdleRace:
         return f" A server that keeps connections for longer than {self.kind} ends the race."
 
 
-def _named(row: Row) -> str:
+def _named(row: IdleRow) -> str:
     kept = "" if row.keep_alive_s is None else f" ({row.keep_alive_s:g} s)"
     return f"{row.configuration}{kept}"
 
@@ -148,7 +148,7 @@ def idle_race(results: Results, summary: pd.DataFrame) -> IdleRace | None:
 
 def _row(
     results: Results, cells: pd.DataFrame, kept: Mapping[str, float | None], proxy_s: float | None
-) -> Row:
+) -> IdleRow:
     """The cells of one configuration and load; `kept` is for how long servers keep idle connections."""
     first = cells.iloc[0]
     failures = results.failures[results.failures["cell"].isin(cells.index)]
@@ -157,7 +157,7 @@ def _row(
     seconds = results.seconds[results.seconds["cell"].isin(cells.index) & results.seconds["in_window"]]
     waves = seconds.loc[seconds[["requests", "failures"]].sum(axis=1) > 0, "failures"]
     scale = PER * len(waves) / requests if requests else math.nan
-    return Row(
+    return IdleRow(
         configuration=str(first["configuration"]),
         workers=workers_of(first["workers"]),
         users=int(first["users"]),
@@ -178,7 +178,7 @@ def _proxy_s(run: Run) -> float | None:
     return None if found is None else float(found[1])
 
 
-def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+def _frame(rows: Sequence[IdleRow]) -> pd.DataFrame:
     values = [
         (
             *(row.configuration, SCENARIO, row.workers, row.users, row.keep_alive_s),

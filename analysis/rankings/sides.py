@@ -17,7 +17,7 @@ _METRICS = {"throughput": "throughput", "p99": "p99_us", "cpu": "cpu_us"}
 
 
 @dataclass(frozen=True)
-class Row(TableRow):
+class SidesRow(TableRow):
     """A configuration under a closed load; `sides` are throughput and p99 (µs) of the one and the other.
 
     `throughput`, `p99` and `cpu` are ratios, of the other to the one.
@@ -51,7 +51,7 @@ class Row(TableRow):
 
 
 def heads(one: str, other: str) -> tuple[str, ...]:
-    """The heads of what `Row.cells` gives."""
+    """The heads of what `SidesRow.cells` gives."""
     return (
         "configuration", "scenario", "workers", "users", f"requests/s, {one}", f"requests/s, {other}",
         "ratio", f"p99 ms, {one}", f"p99 ms, {other}", "p99 ratio", "CPU ratio",
@@ -72,7 +72,7 @@ def frame_of(one: str, other: str) -> list[str]:
 
 def sides(
     one: pd.DataFrame, other: pd.DataFrame, names: tuple[str, str], order: Sequence[str]
-) -> tuple[tuple[Row, ...], pd.DataFrame]:
+) -> tuple[tuple[SidesRow, ...], pd.DataFrame]:
     """Each load that was rotated on both sides as a row, and as numbers in the columns of `frame_of`.
 
     `one` and `other` are summaries in which the same configuration has one name; `order` has all of these.
@@ -92,7 +92,7 @@ def sides(
 
 def _row(
     key: tuple[Any, ...], names: tuple[str, str], one: pd.DataFrame, other: pd.DataFrame
-) -> tuple[Row, dict[str, object]]:
+) -> tuple[SidesRow, dict[str, object]]:
     """A load as a row, and as numbers; the frames are indexed by sitting."""
     load = dict(zip(LOAD, key[1:], strict=True))
     ratios = {name: compare(other[column], one[column]) for name, column in _METRICS.items()}
@@ -102,7 +102,7 @@ def _row(
         for side, cells in zip(names, (one, other), strict=True)
     }
     rates, tails = ([means[f"{column}_{side}"] for side in names] for column in ("throughput", "p99_us"))
-    row = Row(
+    row = SidesRow(
         key[0],
         str(load["scenario"]),
         workers_of(load["workers"]),

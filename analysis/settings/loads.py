@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.rankings.sides import Row, frame_of, heads, sides
+from analysis.rankings.sides import SidesRow, frame_of, heads, sides
 from analysis.settings.model import Settings
 from bench.stats.comparison import CONFIDENCE
 
@@ -18,7 +18,7 @@ FRAME = frame_of(*_SIDES)
 class ByLoad:
     """The table, and its numbers in the columns of `FRAME`."""
 
-    rows: Sequence[Row]
+    rows: Sequence[SidesRow]
     frame: pd.DataFrame
     title = "What each setting does to each load"
     columns = heads(*_SIDES)
