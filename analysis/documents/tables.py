@@ -250,4 +250,5 @@ def provenance(run: Run, *, recycling: bool) -> Iterator[str]:
         yield f"in {run.wall_s / 60:.1f} minutes"
     system, _, _ = run.host.system.partition("-")  # without the name of the kernel's build
     yield f"on {run.host.cpu}, {run.host.cpus} CPUs, {system}, launcher {run.launcher}."
-    yield f"Intervals are 95 % over {over}."
+    if not over.startswith("1 "):  # then there are none, or the table says over what
+        yield f"Intervals are 95 % over {over}."
