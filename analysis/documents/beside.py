@@ -32,7 +32,7 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScenarioPair:
     """A closed-loop scenario at the load that decides it, in both runs."""
 
     one: Ranking
@@ -69,7 +69,7 @@ class Panel:
         return first if (versus.ratio > 1) == (metric == "throughput") else second
 
 
-def panels(one: Study, other: Study) -> list[Panel]:
+def panels(one: Study, other: Study) -> list[ScenarioPair]:
     """The scenarios that both runs have in closed loops.
 
     Raises:
@@ -82,7 +82,7 @@ def panels(one: Study, other: Study) -> list[Panel]:
             continue
         if beside.users != table.users:
             raise UserError(f"{table.scenario}: {table.users} users in one run, {beside.users} in the other")
-        found.append(Panel(table, beside, (_cells(one, table), _cells(other, beside))))
+        found.append(ScenarioPair(table, beside, (_cells(one, table), _cells(other, beside))))
     if not found:
         raise UserError("the two runs have no closed-loop scenario in common")
     return found
@@ -115,13 +115,13 @@ def lines(one: Study, other: Study) -> Iterator[str]:
         yield from (" ".join(provenance(run.results.run, recycling=False)), "")
 
 
-def _ratio(panel: Panel, configuration: str) -> str:
+def _ratio(panel: ScenarioPair, configuration: str) -> str:
     if configuration not in [row.configuration for row, _ in panel.rows()]:
         return MISSING
     return Value.of(panel.ratio(configuration, "throughput")).text()
 
 
-def _apart(panel: Panel) -> str:
+def _apart(panel: ScenarioPair) -> str:
     """Which configurations are notably apart, and which of them with certainty."""
     limit = f"{NOTABLE - 1:.0%}"
     ratios = {row.configuration: panel.ratio(row.configuration, "throughput") for row, _ in panel.rows()}
@@ -135,7 +135,7 @@ def _apart(panel: Panel) -> str:
     return f"More than {limit} apart: {listed(list(notable))}; {known}."
 
 
-def _order(panel: Panel) -> str:
+def _order(panel: ScenarioPair) -> str:
     if len(list(panel.rows())) < 2:
         return ""
     swapped = panel.swapped()
