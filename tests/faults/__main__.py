@@ -76,11 +76,6 @@ def _plainest(kind: str) -> str:
     return next(name for name, other in KINDS.items() if (other.plan, other.where) == wanted)
 
 
-def _asked(names: str) -> list[str]:
-    """Names that were given with commas between them."""
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
 def _indented(problems: Sequence[str]) -> str:
     return "\n".join(f"       {line}" for problem in problems for line in problem.splitlines())
 
@@ -111,7 +106,9 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="the number of the only one to try")
     parser.add_argument("--jobs", type=int, default=4, help="how many at once (default %(default)s)")
     parser.add_argument("--kinds", default="", help=f"some of: {', '.join(KINDS)}")
-    parser.add_argument("--strikes", default="", help=f"some of: {', '.join(STRIKES)}")
+    parser.add_argument(
+        "--strike", action="append", choices=STRIKES, help="only this one, and others so given"
+    )
     parser.add_argument(
         "--folder", type=Path, help="keep all records there; else failures, in a temporary one"
     )
@@ -122,8 +119,9 @@ def main() -> int:
     left_out = lacking()
     for name, why in left_out.items():
         print(f"left out: {name}: {why}")
-    kinds = [name for name in _asked(options.kinds) or KINDS if name not in left_out]
-    lacks = {*left_out, *(set(STRIKES) - set(_asked(options.strikes) or STRIKES))}
+    wanted = [name.strip() for name in options.kinds.split(",") if name.strip()] or list(KINDS)
+    kinds = [name for name in wanted if name not in left_out]
+    lacks = {*left_out, *(set(STRIKES) - set(options.strike or STRIKES))}
     numbers = range(1, options.faults + 1) if options.only is None else [options.only]
     faults = [draw(options.seed, number, kinds, lacks) for number in numbers]
     with ThreadPoolExecutor(options.jobs) as pool:
