@@ -73,7 +73,9 @@ def command(known: Known, required: Requirements) -> Command | None:
     return Command(
         configuration=known.name,
         line=_line(in_app.of_shell(entry.variables(NEVER)), words),
-        app_lines=(*(_recycle_after(required, entry) if by_app else ()), *in_app.lines(entry.environment)),
+        app_lines=_app_lines(
+            _recycle_after(required, entry) if by_app else (), in_app.lines(entry.environment)
+        ),
         needs=tuple(needs),
         settings={**_settings(known, served, words), **_tuned(tuned), "workers": workers, **vars(recycling)},
         versions=_versions(known, words),
@@ -175,6 +177,11 @@ def _versions(known: Known, words: Sequence[str]) -> dict[str, str]:
         for package, version in known.versions.items()
         if names[package] in ("python", "sanic") or any(names[package] in word for word in words)
     }
+
+
+def _app_lines(calls: Sequence[str], functions: Sequence[str]) -> tuple[str, ...]:
+    """What an app of one's own says, as one writes a module."""
+    return (*calls, *(("", "") if calls and functions else ()), *functions)
 
 
 def _recycle_after(required: Requirements, entry: Configuration) -> tuple[str, ...]:

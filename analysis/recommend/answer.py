@@ -58,6 +58,23 @@ def finding(
         yield f"Use {recommended[0]}: it alone is shown to meet the requirements."
     else:
         yield f"Use {recommended[0]}: it meets the requirements{behind}."
+    yield from _ended(candidates, standings)
+
+
+def _ended(candidates: Sequence[Candidate], standings: Standing) -> Iterator[str]:
+    """What nothing but its age speaks against, and is certainly better than what is recommended."""
+    for each in candidates:
+        failed = [judgement.requirement for judgement in each.judgements if judgement.outcome == "failed"]
+        versus = each.performance
+        if failed != ["maintained"] or versus is None or versus.low is None or versus.high is None:
+            continue
+        if (standings.first == "throughput" and versus.low > 1) or (
+            standings.first != "throughput" and versus.high < 1
+        ):
+            yield (
+                f"{each.configuration} has {times(versus, standings)}, and gets no more fixes "
+                "(--no-maintained leaves that out)."
+            )
 
 
 def _behind(others: Sequence[Candidate], standings: Standing, good: Outcome) -> str:

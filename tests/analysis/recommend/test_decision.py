@@ -47,6 +47,21 @@ def test_the_requirement_decides_between_twins_of_which_one_cannot_recycle():
     assert [each.rank for each in verdict.candidates] == [1, 2, None]
 
 
+def test_what_is_better_and_gets_no_more_fixes_is_named_beside_the_answer():
+    old = known("gunicorn-sanic", ended="an end")
+    figures = performance({"sanic": 200, "uvicorn": 100, "gunicorn-sanic": 250})
+    known_of = evidence(SANIC, known("uvicorn", "respawn"), old, performance=[figures])
+    verdict = decide(known_of, Requirements())
+    assert verdict.recommended == ("sanic",)
+    assert verdict.finding.endswith(
+        "gunicorn-sanic has 1.25x (1.25 to 1.25) the requests per second of sanic, and gets no more fixes "
+        "(--no-maintained leaves that out)."
+    )
+    assert decide(known_of, Requirements(maintained=False)).recommended == ("gunicorn-sanic",)
+    slower = evidence(SANIC, old, performance=[performance({"sanic": 200, "gunicorn-sanic": 190})])
+    assert "fixes" not in decide(slower, Requirements()).finding
+
+
 def test_what_comes_first_decides_which_is_best():
     memory = performance({"sanic": 80, "uvicorn": 40}, metric="MiB")
     verdict = decide(replace(TWINS, memory=(memory,)), Requirements(first="memory"))
