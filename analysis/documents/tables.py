@@ -123,7 +123,7 @@ def _measured(study: Study) -> Iterator[str]:
     yield " ".join(provenance(study.results.run, recycling=study.recycling is not None))
     for finding in study.findings:
         if finding.scenario is None and finding.severity == "warning":
-            yield from ("", f"**Warning:** {finding.message}. This spoils {finding.spoils}.")
+            yield from ("", f"**Warning:** {finding.message}.")
 
 
 def of_settings(study: Study) -> Iterator[str]:
