@@ -192,6 +192,9 @@ stacks: $(VENV)/.suite ## Make the environment of each dependency stack now.
 	@$(PYTHON) -m bench setup
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports.
+	@# ruff leaves out what git ignores, and so may nothing that is in git be ignored.
+	@ignored="$$(git ls-files --cached --ignored --exclude-standard 2>/dev/null)" || exit 0; [ -z "$$ignored" ] || \
+		{ printf 'make lint: in git, and ignored by .gitignore:\n%s\n' "$$ignored" >&2; exit 1; }
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy

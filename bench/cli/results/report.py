@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.padding import Padding
 
-from bench.cli.results import verdict_shown
 from bench.cli.options import ResultsOption
+from bench.cli.results import verdict_shown
 from bench.cli.terminal import console, errors, reports_errors, say, show_listing
 from bench.experiment import results
 from bench.experiment.progress import Progress

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from pydantic.fields import FieldInfo
 
-from bench.cli.results import verdict_shown
 from bench.cli.options import ResultsOption, spliced
+from bench.cli.results import verdict_shown
 from bench.cli.terminal import console, reports_errors, say
 from bench.experiment import inputs, results
 from bench.machine import host
-from bench.model.plans import plan
 from bench.model import scenarios
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import write_text
+from bench.model.plans import plan
 from bench.model.plans.proxy import PROXIES
 from bench.model.requirements import Requirements, about, combined, of_options
 
