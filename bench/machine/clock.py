@@ -22,7 +22,7 @@ class Clock:
             return None
         if moved_s < 0:
             return f"the clock of this machine was set back by {-moved_s:.1f} s meanwhile"
-        return f"the clock of this machine was set forth by {moved_s:.1f} s meanwhile, or the machine slept"
+        return f"the clock of this machine was set forward by {moved_s:.1f} s meanwhile, or the machine slept"
 
 
 def _ahead_s() -> float:

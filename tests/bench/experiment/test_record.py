@@ -173,7 +173,7 @@ def test_a_cell_during_which_the_clock_was_set_cannot_be_finished(tmp_path, serv
     record = CellRecord(tmp_path / "cell", CELL, {})
     record.serve(server)
     monkeypatch.setattr("bench.machine.clock._ahead_s", lambda: 2 * time.time())
-    with pytest.raises(CellError, match="the clock of this machine was set forth by"):
+    with pytest.raises(CellError, match="the clock of this machine was set forward by"):
         record.finished({"window": {"start": 0, "end": 1}, **MEASURED}, host)
     record.failed("the clock", host)
     assert json.loads((tmp_path / "cell" / "cell.json").read_text())["status"] == "failed"

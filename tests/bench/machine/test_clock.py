@@ -28,7 +28,7 @@ def passes(moments, seconds, drawn=0.0):
     [
         (-3600, "the clock of this machine was set back by 3600.0 s meanwhile"),
         (-0.2, "the clock of this machine was set back by 0.2 s meanwhile"),
-        (30, "the clock of this machine was set forth by 30.0 s meanwhile, or the machine slept"),
+        (30, "the clock of this machine was set forward by 30.0 s meanwhile, or the machine slept"),
         (0.05, None),
     ],
 )
