@@ -52,7 +52,7 @@ def running(folder):
         try:
             yield server
         finally:
-            _dismiss_client()
+            dismiss_client()
 
 
 def prepare(url, *arguments, python=PYTHON):
@@ -91,14 +91,14 @@ def _client():
     return subprocess.Popen([PYTHON, "-c", _CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _dismiss_client():
+def dismiss_client():
     """End it with its server: tests that come later look at what this process has started."""
     if _client.cache_info().currsize:
         _client().communicate()  # which closes its input
         _client.cache_clear()
 
 
-atexit.register(_dismiss_client)
+atexit.register(dismiss_client)
 
 
 def postmaster(url):

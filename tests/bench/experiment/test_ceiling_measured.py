@@ -213,11 +213,13 @@ def test_a_null_server_that_cannot_learn_says_so_in_one_sentence(tmp_path, real,
 
 
 def test_a_null_server_that_says_nothing_does_not_answer(tmp_path, monkeypatch):
+    silent = tmp_path / "silent.py"
+    silent.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(nullserver, "PROGRAM", silent)
     monkeypatch.setattr(nullserver, "_SILENCE_S", 0.1)
     null = NullServer(
-        Processes().open({}, tmp_path, print), "", next(iter(os.sched_getaffinity(0))), tmp_path / "log"
+        Processes().open({}, tmp_path, print), None, next(iter(os.sched_getaffinity(0))), tmp_path / "log"
     )
-    monkeypatch.setattr(null, "_arguments", ["-c", "import time; time.sleep(600)"])
     with pytest.raises(NullServerError) as refused, null:
         pass
     assert str(refused.value) == "the null server does not answer"

@@ -4,7 +4,15 @@ import pytest
 
 from bench.launch.local import Processes
 from targets.catalogue.configurations import load
+from tests import databases
 from tests.bench.commands import LIGHT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_client_stays():
+    """End the client of databases with the tests of a file: others look at what this process has started."""
+    yield
+    databases.dismiss_client()
 
 
 @pytest.fixture(scope="session")
