@@ -13,7 +13,7 @@ from analysis.recycling import Recycling
 from analysis.settings.connections import Connections
 from analysis.settings.figures import Figures
 from analysis.settings.model import MEASURES, Judged, Measure, Setting, Settings
-from analysis.words import counted
+from analysis.words import counted, with_workers, workers_of
 from bench.model.plans.recycling import DEPLOYS
 from bench.model.plans.settings import COMBINED
 from bench.model.records.run import Variant
@@ -152,7 +152,7 @@ def _names(loads: Sequence[pd.DataFrame]) -> list[str]:
         for load in of
     ]
     return [
-        f"{name} ({size}, {load['workers']} workers)"
+        f"{name} ({size}, {with_workers(workers_of(load['workers']))})"
         for name, size, load in zip(short, sizes, of, strict=True)
     ]
 

@@ -155,6 +155,15 @@ def test_several_loads_are_one_ratio(tmp_path):
     assert loads["throughput"]["json"].ratio == pytest.approx(70 / 105, rel=0.01)
 
 
+def test_loads_of_one_scenario_are_told_apart_by_their_size(tmp_path):
+    few = {name: VARIED[name] for name in ("uvicorn-access-log",)}
+    found = settings_of(
+        tmp_path, configurations=("uvicorn",), variants=few, scenarios={"index": (16, 64)}, open={}
+    )
+    (told,) = ([name for name, _ in each.loads] for each in found.rows if each.measure == "cpu_us")
+    assert told == ["index (16 users, 1 worker)", "index (64 users, 1 worker)"]
+
+
 def test_both_manners_of_the_generator_must_agree(tmp_path):
     few = {name: VARIED[name] for name in ("uvicorn-c-parser",)}
     rotating = Rotating(manners=("polls", "sleeps"), asleep={"uvicorn-c-parser": 0.8})
