@@ -68,9 +68,7 @@ def _ended(candidates: Sequence[Candidate], standings: Standing) -> Iterator[str
         versus = each.performance
         if failed != ["maintained"] or versus is None or versus.low is None or versus.high is None:
             continue
-        if (standings.first == "throughput" and versus.low > 1) or (
-            standings.first != "throughput" and versus.high < 1
-        ):
+        if versus.low > 1 if standings.more_is_better else versus.high < 1:
             yield (
                 f"{each.configuration} has {times(versus, standings)}, and gets no more fixes "
                 "(--no-maintained leaves that out)."

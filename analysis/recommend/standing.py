@@ -46,7 +46,7 @@ class Standing:
 
     def places(self, names: Collection[str], margin: float) -> dict[str, int]:
         """The rank of each of `names` among them: 1 + how many are certainly better by more than `margin`."""
-        ranks = self._field.rank(names, higher_is_better=self._more_is_better, margin=1 + margin)
+        ranks = self._field.rank(names, higher_is_better=self.more_is_better, margin=1 + margin)
         return {str(name): int(place) for name, place in ranks.items() if not pd.isna(place)}
 
     def versus(self, one: str, other: str) -> Ratio | None:
@@ -59,10 +59,11 @@ class Standing:
     def merit(self, name: str) -> float:
         """A configuration's mean score to sort by, its inverse where less is better; 0 where it has none."""
         mean = float(self.scores[name].mean()) if name in self.scores else 0.0
-        return mean if self._more_is_better or mean == 0 else 1 / mean
+        return mean if self.more_is_better or mean == 0 else 1 / mean
 
     @property
-    def _more_is_better(self) -> bool:
+    def more_is_better(self) -> bool:
+        """Whether a higher score is the better one."""
         return self.first == "throughput"
 
     @property
