@@ -20,15 +20,6 @@ from bench.model.errors import UserError
 from bench.model.plans import plan
 from bench.model.scenarios import load as load_scenarios
 
-BOTH = """
-[scenarios.db]
-users = [1]
-[scenarios.db-write]
-users = [1]
-"""
-INDEX = "[scenarios.index]\nusers = [1]\n"
-
-
 # -- What a scenario says that it needs
 
 
