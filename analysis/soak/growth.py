@@ -1,5 +1,6 @@
 """Does it grow for ever, or does a cache fill? From a series of a soak to a verdict, and its certainty."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ from bench.stats.slopes import CONFIDENCE, LEAST, Slope, slope
 Floats = npt.NDArray[np.float64]
 Legs = npt.NDArray[np.int64]
 Chosen = npt.NDArray[np.bool_]
-Kind = Literal["grows", "filling", "slows", "steady", "undecided", "short", "bounded"]
+Kind = Literal["grows", "filling", "slows", "steady", "unshown", "undecided", "short", "bounded"]
 
 WARM_UP = 0.1
 """The share of a leg, from its begin, that is left out: imports, connections, arenas of the allocator."""
@@ -29,7 +30,12 @@ RULES: dict[Kind, tuple[str, str]] = {
     "filling": ("caches fill", "it grew in the first half; in the second not at all, or slower and slower"),
     "slows": ("undecided: growth slows", "it grew in both halves, slower in the second, and goes on growing"),
     "steady": ("steady", "it certainly grew by less than what counts, over the soak and in an hour"),
-    "undecided": ("undecided", "it may have grown by nothing, or by more than what counts"),
+    "unshown": (
+        "no leak shown",
+        "neither over all of the time nor in its second half did it certainly grow by what counts; there may "
+        "be a leak below the upper end of the second half's interval",
+    ),
+    "undecided": ("undecided", "it grew by what counts over all of the time or in a half, and not in both"),
     "bounded": ("bounded", "workers were replaced in both halves, whose peaks are alike"),
     "short": ("too short", f"fewer than {2 * LEAST} values after the warm-up"),
 }  # fmt: skip
@@ -48,6 +54,17 @@ class Growth:
     def counts(self) -> bool:
         """Whether its slope is one that goes on."""
         return self.kind == "grows"
+
+    @property
+    def at_most(self) -> float | None:
+        """The pace for each hour that a leak can have which was not shown: more would have been seen.
+
+        A leak goes on: what it can be shows in the second half of the time, at `CERTAIN`. None where one was
+        shown, and where nothing of the kind can be said.
+        """
+        if self.last is None or self.kind in ("grows", "short", "bounded"):
+            return None
+        return self.last.high if 0 < self.last.high < math.inf else None
 
 
 def growth(hours: npt.ArrayLike, values: npt.ArrayLike, legs: npt.ArrayLike, least: float) -> Growth:
@@ -112,7 +129,9 @@ def _kind(
         return "filling" if early else "steady"
     if early and slower:
         return "filling"
-    return "steady" if whole.high < nothing else "undecided"
+    if whole.high < nothing:
+        return "steady"
+    return "undecided" if early or (whole.grows and whole.value >= least) else "unshown"
 
 
 def settled(hours: Floats, legs: Legs) -> Chosen:

@@ -55,6 +55,8 @@ class JudgedMeasure:
     limit: float | None
     middle: tuple[float, float]
     """Hours and value of a point on its line."""
+    age: float = _NOWHERE
+    """Hours since the start of the server at the end."""
 
     @property
     def per_hour(self) -> Value:
@@ -74,6 +76,14 @@ class JudgedMeasure:
         assert self.limit is not None
         hours, value = self.middle
         return max(0.0, hours + (self.limit - value) / pace) if pace > 0 else math.inf
+
+    @property
+    def soonest_h(self) -> float:
+        """After how many hours it would be at the limit at the soonest, if it leaks unshown; else NaN."""
+        pace = self.growth.at_most
+        if self.limit is None or pace is None:
+            return _NOWHERE
+        return self.age + max(0.0, self.limit - self.ends) / pace
 
     @property
     def exceeded(self) -> bool:
@@ -112,6 +122,14 @@ class LaneVerdict:
         if not judged.growth.counts or not rate > 0:
             return Value(_NOWHERE)
         return Value(pace.mean / rate, pace.low / rate, pace.high / rate)
+
+    def at_most(self, judged: JudgedMeasure) -> float:
+        """What it may grow by with each request without that having been shown; NaN where nobody can say.
+
+        Nor can it be said of workers that are replaced: each of them begins anew.
+        """
+        pace, rate = judged.growth.at_most, self.series.requests_per_hour
+        return _NOWHERE if pace is None or self.lane.record.recycles or not rate > 0 else pace / rate
 
     @property
     def lost_per_million(self) -> float:
@@ -196,7 +214,7 @@ def _judged(name: Measure, bins: pd.DataFrame, limit: float | None, peaks: pd.Se
     ends = float(np.median(values[-few:]))
     highest = float(peaks.max()) if peaks is not None and peaks.notna().any() else float(values.max())
     begins = begins if found.counts else float(np.median(values[:few]))
-    return JudgedMeasure(name, found, begins, ends, highest, limit, middle)
+    return JudgedMeasure(name, found, begins, ends, highest, limit, middle, float(ages[-1]))
 
 
 def _middle(ages: pd.Series, values: pd.Series, whole: Slope | None) -> tuple[float, float]:

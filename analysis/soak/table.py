@@ -14,6 +14,8 @@ from analysis.words import Value, counted, figures, listed
 
 MB = 1e6
 _UNSURE = ("undecided", "slows", "short")
+# What lasts for longer is told in days.
+_DAYS_FROM_H = 72.0
 FRAME = (
     "configuration", "scenario", "workers", "rate_per_s", "max_requests", "measure", "unit", "kind", "hours",
     "requests", "failures", "replaced", "begins", "ends", "most", "per_hour", "per_hour_low", "per_hour_high",
@@ -41,8 +43,8 @@ class SoakRow(TableRow):
             words("never") if not lane.record.recycles else number(n) if n else words("by memory"),
             number(lane.hours, ".2f"),
             words(RULES[memory.growth.kind][0]),
-            _bytes(verdict.per_request(memory)),
-            _hours(memory),
+            _bytes(verdict),
+            _hours(verdict),
             number(memory.most / MB, ",.0f", " MB"),
             swing,
             _held(verdict.measures["descriptors"]),
@@ -81,6 +83,7 @@ class Lasting:
         kept = [each for each in self.verdicts if not each.lane.record.recycles]
         leaking = [each for each in kept if each.leaks]
         unsure = sum(each.memory.growth.kind in _UNSURE for each in kept)
+        unshown = [each.at_most(each.memory) for each in kept if _is_unshown(each)]
         told = f"{len(leaking) or 'None'} of {counted(len(kept), 'server')} leak{'s' * (len(leaking) < 2)}"
         sizes = [
             (each.per_request(each.memory).mean, each.lane.name)
@@ -89,6 +92,8 @@ class Lasting:
         ]
         if sizes:
             told += f", most of all {max(sizes)[1]}: {figures(max(sizes)[0])} B a request"
+        if unshown:
+            told += f"; {len(unshown)} would have shown one above {figures(max(unshown))} B a request"
         if unsure:
             told += f"; of {unsure} it cannot be told yet"
         recycled = [each for each in self.verdicts if each.lane.record.recycles]
@@ -111,6 +116,7 @@ class Lasting:
         ]
         if told:
             parts.append(f"{listed(told)} {'does' if len(told) == 1 else 'do'} not grow for ever.")
+        parts += [_unshown(each) for each in self.verdicts if _is_unshown(each)]
         unsure = [each.lane.name for each in self.verdicts if each.memory.growth.kind in _UNSURE]
         if unsure:
             parts.append(f"Of {listed(unsure)} it cannot be told yet.")
@@ -123,8 +129,9 @@ class Lasting:
         limit = "none was given (ALLOWANCE=)" if allowance is None else f"{allowance / MB:,.0f} MB"
         return (
             "Memory: PSS of all processes. Slopes with their 95 % interval, behind the warm-up of each "
-            f"start. Limit: {limit}, from the start of the server on. Usually: 90 % of the time. Open files: "
-            "of the process that has most. Lost: requests without a good answer."
+            "start. Below, not before: by the most that a leak can have which was not shown (99 %). Limit: "
+            f"{limit}, from the start of the server on. Usually: 90 % of the time. Open files: of the "
+            "process that has most. Lost: requests without a good answer."
         )
 
     @property
@@ -140,6 +147,8 @@ def _row(verdict: LaneVerdict, judged: JudgedMeasure) -> list[object]:
     lane, record = verdict.lane, verdict.lane.record
     is_memory = judged.measure == "memory"
     pace, each, reached = judged.per_hour, verdict.per_request(judged), judged.reached_h
+    if not math.isnan(most := verdict.at_most(judged)):
+        each, reached = Value(math.nan, math.nan, most), Value(math.nan, judged.soonest_h, math.nan)
     return [
         *(record.configuration, record.scenario, record.workers, record.load.rate_per_s, record.max_requests),
         *(judged.measure, MEASURES[judged.measure], judged.growth.kind, lane.hours),
@@ -151,10 +160,17 @@ def _row(verdict: LaneVerdict, judged: JudgedMeasure) -> list[object]:
     ]
 
 
-def _bytes(value: Value) -> Cell:
-    if math.isnan(value.mean):
-        return words(None)
-    return Cell(f"{figures(value.mean)} B", value.mean, _span(value))
+def _is_unshown(verdict: LaneVerdict) -> bool:
+    """Whether it shows no leak in its memory, and one that is small enough may be there."""
+    return verdict.memory.growth.kind == "unshown" and not math.isnan(verdict.at_most(verdict.memory))
+
+
+def _bytes(verdict: LaneVerdict) -> Cell:
+    """What it takes more with each request, or what that is below."""
+    value, most = verdict.per_request(verdict.memory), verdict.at_most(verdict.memory)
+    if not math.isnan(value.mean):
+        return Cell(f"{figures(value.mean)} B", value.mean, _span(value))
+    return words(None) if math.isnan(most) else Cell(f"below {figures(most)} B", most)
 
 
 def _span(value: Value) -> str:
@@ -164,14 +180,17 @@ def _span(value: Value) -> str:
     return value.interval() if math.isfinite(value.high) else f"{figures(value.low)} or more"
 
 
-def _hours(judged: JudgedMeasure) -> Cell:
-    """When a limit is reached."""
-    reached = judged.reached_h
+def _hours(verdict: LaneVerdict) -> Cell:
+    """When the limit of its memory is reached, or when at the soonest."""
+    judged = verdict.memory
+    reached, soonest = judged.reached_h, judged.soonest_h
     if judged.exceeded:
         return words("was exceeded")
-    if math.isnan(reached.mean) or math.isinf(reached.mean):
+    if math.isfinite(reached.mean):
+        return Cell(f"{figures(reached.mean)} h", reached.mean, _span(reached))
+    if math.isnan(soonest) or verdict.lane.record.recycles:
         return words(None)
-    return Cell(f"{figures(reached.mean)} h", reached.mean, _span(reached))
+    return Cell(f"not before {figures(soonest)} h", soonest)
 
 
 def _held(judged: JudgedMeasure) -> Cell:
@@ -185,7 +204,24 @@ def _held(judged: JudgedMeasure) -> Cell:
 def _course(judged: JudgedMeasure) -> str:
     """What became of a measure, in a word or two."""
     kind = judged.growth.kind
-    return {"filling": "grew, settles", "slows": "grows, slower", "short": "too short"}.get(kind, kind)
+    said = {
+        "filling": "grew, settles", "slows": "grows, slower", "short": "too short", "unshown": "none shown",
+    }  # fmt: skip
+    return said.get(kind, kind)
+
+
+def _unshown(verdict: LaneVerdict) -> str:
+    """How large a leak may be that was not shown, and when it would be too much."""
+    most, soonest = verdict.at_most(verdict.memory), verdict.memory.soonest_h
+    text = f"{verdict.lane.name} shows no leak: one would be below {figures(most)} B a request"
+    if math.isnan(soonest) or verdict.memory.exceeded:
+        return f"{text}."
+    allowance = (verdict.allowance_bytes or 0) / MB
+    return f"{text}, and at {allowance:,.0f} MB after {_time(soonest)} at the soonest."
+
+
+def _time(hours: float) -> str:
+    return f"{figures(hours)} hours" if hours < _DAYS_FROM_H else f"{figures(hours / 24)} days"
 
 
 def _sentence(verdict: LaneVerdict) -> str:

@@ -14,6 +14,7 @@ from analysis.report.build import render
 from analysis.soak.judging import judge
 from analysis.soak.reading import load
 from analysis.soak.table import FRAME, Lasting
+from analysis.words import figures
 from bench.model.errors import UserError
 from tests.damage import damaged, damaged_json, damaged_table, examples
 from tests.fixtures.make_soak import MIB, RATE, Served, filling, leaking, make_soak
@@ -105,6 +106,27 @@ def test_before_workers_were_replaced_nothing_is_said_of_recycling(tmp_path):
     beside = load(make_soak(tmp_path / "beside", *both))
     headline = Lasting(beside, judge(beside)).headline
     assert headline.endswith("with workers replaced of 1 it cannot be told yet.")
+
+
+def test_where_no_leak_was_shown_it_is_said_how_large_one_may_be(tmp_path):
+    slowly = Served("sanic", leaking(3), noise=0.5 * MIB)
+    soak = load(make_soak(tmp_path / "slowly", slowly, Served("uvicorn", leaking(LEAK))))
+    verdict, _ = judge(soak)
+    lasting = Lasting(soak, judge(soak))
+    most = verdict.at_most(verdict.memory)
+    assert verdict.memory.growth.kind == "unshown" and 3 < most < 30
+    soonest = 2 + (500e6 - 60 * MIB) / (most * RATE * 3600)
+    assert verdict.memory.soonest_h == pytest.approx(soonest, rel=0.03)
+    assert f"1 would have shown one above {figures(most)} B a request" in lasting.headline
+    said = f"sanic shows no leak: one would be below {figures(most)} B a request, and at 500 MB after "
+    assert said in lasting.finding and lasting.finding.endswith(" days at the soonest.")
+    row = lasting.frame.set_index(["configuration", "measure"]).loc["sanic", "memory"]
+    assert row["per_request_high"] == most and row["reached_low_h"] == verdict.memory.soonest_h
+    assert math.isnan(row["per_request"]) and math.isnan(row["reached_h"])
+    shown = dict(zip(lasting.columns, lasting.rows[0].cells(), strict=True))
+    assert shown["memory"].shown == "no leak shown"
+    assert shown["bytes per request"].shown == f"below {figures(most)} B"
+    assert shown["limit reached after"].shown.startswith("not before ")
 
 
 def test_a_server_that_answers_badly_is_told_of(tmp_path):
