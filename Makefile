@@ -123,7 +123,7 @@ help: ## List what can be made.
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 	@echo; echo 'Narrow a run with PLAN= CONFIGURATIONS= SCENARIOS= USERS= RATES= ARRIVALS= WORKERS= REPEATS= DURATION='; \
 		echo 'SITTINGS= PRECISION= TIME_LIMIT= BLOCKS= MAX_REQUESTS= REPLACEMENTS= RESULTS= RUN=, LAUNCHER=processes or compose (containers; the default where Docker answers),'; \
-		echo 'SERVER=user@host: servers on another machine, GENERATORS=user@a,user@b: the load (docs/machines.md), PROXY=nginx or haproxy before servers here (docs/proxy.md),'; \
+		echo 'SERVER=user@host: servers on another machine, GENERATORS=user@a,user@b: the load (docs/machines.md), PROXY=nginx or haproxy before the servers (docs/proxy.md),'; \
 		echo 'or measure what runs already: URL=http://127.0.0.1:8000 (docs/external.md),'
 	@echo 'for example: make bench CONFIGURATIONS=sanic,granian USERS=1,64 DURATION=5'
 	@echo; echo 'Your own app (docs/own-app.md):'; echo '  make bench APP=package.module:app APP_DIR=../my-service \'; \

@@ -35,7 +35,8 @@ class ProxyCost:
         return (
             f"Each server was reached through {self.kind} and past it in turns, in every sitting. Ratios are "
             "behind to direct, with the 95 % interval over the sittings. CPU: the server's time per request. "
-            f"{self.kind} ran on the generator's CPUs: where these are full, both cost throughput."
+            f"{self.kind} ran on the suite's CPUs: where a generator shares these, and they are full, both cost "
+            "throughput."
         )
 
     @property

@@ -62,7 +62,7 @@ def check(plan: Plan, launcher: str, asked: Asked) -> None:
     """Raise ``UsageError`` where what was asked for contradicts itself, the launcher, or the plan."""
     _check(launcher, asked)
     if plan.generators is not None:
-        _check_generators(plan, launcher, asked)
+        _check_generators(launcher, asked)
 
 
 def _check(launcher: str, asked: Asked) -> None:
@@ -76,12 +76,10 @@ def _check(launcher: str, asked: Asked) -> None:
         raise UsageError(f"{given} is of this machine's own network: leave out --network {OWN}")
 
 
-def _check_generators(plan: Plan, launcher: str, asked: Asked) -> None:
+def _check_generators(launcher: str, asked: Asked) -> None:
     """Raise ``UsageError`` where generators of other machines cannot reach what they are to load."""
     if launcher == Compose.name:
         raise UsageError("generators on other machines reach no container of this one: leave out LAUNCHER=")
-    if plan.proxy is not None:
-        raise UsageError("a proxy (PROXY=) is reached by generators of this machine only: leave it out")
     if asked.network == OWN:
         raise UsageError(f"generators on other machines do not reach --network {OWN}: leave it out")
 

@@ -161,7 +161,8 @@ class Rig:
                 stack.enter_context(self.database)
             if self._session is not None:
                 if (generators := self._session.generators) is not None:
-                    stack.enter_context(generators.at_work(self.launcher, self.folder))
+                    proxied = self.proxy is not None
+                    stack.enter_context(generators.at_work(self.launcher, self.folder, proxied=proxied))
                 stack.enter_context(self._session)
                 self._session.gather()
             self._entered = stack.pop_all()

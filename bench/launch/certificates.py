@@ -33,15 +33,15 @@ class Certificate:
         return ["--certificate", str(self.certificate), "--key", str(self.key)]
 
 
-def issue(folder: Path, address: str) -> Certificate:
-    """Make a certificate for the address that servers listen on, in a folder of its own."""
+def issue(folder: Path, *addresses: str) -> Certificate:
+    """Make a certificate for the addresses that servers and proxies listen on, in a folder of its own."""
     # Imported here: it brings a library of ciphers, and few runs need it.
     import trustme
 
     folder.mkdir()
     made = Certificate(*(folder / f"{name}.pem" for name in ("authority", "certificate", "key")))
     authority = trustme.CA()
-    issued = authority.issue_cert(address)
+    issued = authority.issue_cert(*dict.fromkeys(addresses))
     authority.cert_pem.write_to_path(str(made.authority))
     issued.cert_chain_pems[0].write_to_path(str(made.certificate))
     issued.private_key_pem.write_to_path(str(made.key))

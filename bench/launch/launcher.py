@@ -68,6 +68,8 @@ class Launcher(ABC):
     certificate: Certificate | None
     address: str = HOST
     """Where servers listen."""
+    proxy_address: str = HOST
+    """Where proxies before them do."""
 
     def __init__(self, packages: Path | None = None) -> None:
         """``packages`` is a requirements file for locustfiles: the suite's programs get them."""
@@ -174,8 +176,11 @@ class Launcher(ABC):
         self.shared.update(app.values())
 
     def certify(self, folder: Path) -> None:
-        """Have servers that speak TLS present a certificate made in ``folder``, which all clients trust."""
-        self.certificate = certificates.issue(folder, self.address)
+        """Have servers and proxies that speak TLS present a certificate, which all clients trust.
+
+        It is made in ``folder``.
+        """
+        self.certificate = certificates.issue(folder, self.address, self.proxy_address)
         self.shared[AUTHORITY] = str(self.certificate.authority)
 
     def _app_options(self, configuration: Configuration) -> list[str]:

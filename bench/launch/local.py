@@ -75,7 +75,34 @@ class LocalPrograms(Launcher, ABC):
         return tree_cpu_s(process.pid)  # the guard, which the program is below
 
 
-class Processes(FrontingLauncher, LocalPrograms):
+class LocalProxies(FrontingLauncher, LocalPrograms, ABC):
+    """A launcher whose proxies are local processes, wherever its servers are."""
+
+    def has_proxy(self, kind: str) -> bool:
+        return installed(kind) is not None
+
+    def find_proxy(self, kind: str) -> Found:
+        return find_installed(kind)
+
+    def start_proxy(self, proxy: Proxy, folder: Path, log: Path) -> "LocalProgram":
+        """Guarded: none of its processes outlives the suite, even if its first one is killed."""
+        with log.open("wb") as output:
+            child = spawn(
+                [proxy.program, *proxy.arguments(folder)],
+                proxy.cpus,
+                stdout=output,
+                stderr=output,
+                folder=folder,
+                network=self.namespace,
+                guarded=True,
+            )
+        return LocalProgram(child)
+
+    def _port_of_front(self) -> int:
+        return free_port()
+
+
+class Processes(LocalProxies):
     """The launcher of local processes: servers run in the virtual environments of their stacks."""
 
     name = "processes"
@@ -123,28 +150,8 @@ class Processes(FrontingLauncher, LocalPrograms):
     def environment(self, stack: Stack, say: Say) -> Environment:
         return stacks.ensure(stack, say)
 
-    def has_proxy(self, kind: str) -> bool:
-        return installed(kind) is not None
-
-    def find_proxy(self, kind: str) -> Found:
-        return find_installed(kind)
-
-    def start_proxy(self, proxy: Proxy, folder: Path, log: Path) -> "LocalProgram":
-        """Guarded: none of its processes outlives the suite, even if its first one is killed."""
-        with log.open("wb") as output:
-            child = spawn(
-                [proxy.program, *proxy.arguments(folder)],
-                proxy.cpus,
-                stdout=output,
-                stderr=output,
-                folder=folder,
-                network=self.namespace,
-                guarded=True,
-            )
-        return LocalProgram(child)
-
     def _port_of_front(self) -> int:
-        return free_port() if self.namespace is None else next(self._ports)
+        return super()._port_of_front() if self.namespace is None else next(self._ports)
 
     def _port(self, used: Collection[int]) -> int:
         if self.namespace is not None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from bench.launch.launcher import Launcher
 from bench.launch.program import ProgramHere
 from bench.launch.proxy import Proxy, upstream
-from bench.launch.server import HOST, Front, Options, Serve, Server, ServerError, StartedServer, last_lines
+from bench.launch.server import Front, Options, Serve, Server, ServerError, StartedServer, last_lines
 from bench.launch.serving import ServingLauncher
 from bench.launch.starting import ServerRequest
 from bench.machine import folders
@@ -200,7 +200,7 @@ def start(
     folder.mkdir()
     log = folder / _LOG
     for _ in range(_PORT_TRIES):
-        listen = f"{HOST}:{next_port()}"
+        listen = f"{launcher.proxy_address}:{next_port()}"
         certificate = _certificate(proxy, folder, launcher)
         proxy.configure(folder, upstream(server.url), listen, threads, certificate)
         # Not interrupted between its start and what ends it.

@@ -1,5 +1,7 @@
 """What the network of a machine has carried, and what TCP has sent again: the segments of cell.json.
 
+What goes over its loopback device does not leave it, as between a proxy and its clients of the same machine.
+
 Of a generator's machine ``swarm.control.segments`` reads the same: it runs in another environment.
 """
 
@@ -11,17 +13,18 @@ TABLES = Path("/proc/self/net")
 
 
 def carried(tables: Path = TABLES) -> dict[str, float]:
-    """What the kernel counts by now in this network namespace (proc_net(5), its ``netstat`` and ``snmp``).
+    """What the kernel counts by now in this network namespace (proc_net(5): ``netstat``, ``snmp``, ``dev``).
 
-    TCP's segments ``sent`` and ``retransmitted``, bytes of all IP packets (``in_bytes``, ``out_bytes``), and
-    when that was (``at_s``, monotonic). Raises ``OSError``.
+    TCP's segments ``sent`` and ``retransmitted``, bytes of all IP packets but those of the loopback device
+    (``in_bytes``, ``out_bytes``), and when that was (``at_s``, monotonic). Raises ``OSError``.
     """
+    inside = _looped(tables / "dev")
     tcp, ip = _row(tables / "snmp", "Tcp:"), _row(tables / "netstat", "IpExt:")
     return {
         "sent": int(tcp["OutSegs"]),
         "retransmitted": int(tcp["RetransSegs"]),
-        "in_bytes": int(ip["InOctets"]),
-        "out_bytes": int(ip["OutOctets"]),
+        "in_bytes": int(ip["InOctets"]) - inside,
+        "out_bytes": int(ip["OutOctets"]) - inside,
         "at_s": time.monotonic(),
     }
 
@@ -31,6 +34,12 @@ def between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str
     grown = {name: value - before[name] for name, value in after.items()}
     seconds = round(grown.pop("at_s"), 3)
     return {**grown, "seconds": seconds}
+
+
+def _looped(devices: Path) -> int:
+    """Bytes that the loopback device has carried: as many as it has received, of IP packets alone."""
+    counts = (line.partition(":") for line in devices.read_text().splitlines())
+    return next((int(fields.split()[0]) for name, _, fields in counts if name.strip() == "lo"), 0)
 
 
 def _row(table: Path, name: str) -> dict[str, str]:

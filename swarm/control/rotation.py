@@ -15,7 +15,7 @@ from gevent.event import AsyncResult
 from locust.env import Environment
 
 from ..engine import clock
-from ..engine.rotation.meters import Meters, servers_of
+from ..engine.rotation.meters import Meters
 from ..engine.rotation.timetable import Timetable, settling_order
 from ..engine.stage import MANNERS
 from ..recording.batch import SERVICE
@@ -45,12 +45,16 @@ logger = logging.getLogger("swarm.rotation")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A target of a rotation: where its files go, and the processes that serve it."""
+    """A target of a rotation: where its files go, and the processes that serve it.
+
+    `server` names what it leads to, which may be another one's as well.
+    """
 
     name: str
     host: str
     directory: Path
     pids: tuple[int, ...]
+    server: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,12 @@ class Order:
     def targets(self) -> list[Target]:
         return [Target(each.name, each.host) for each in self.candidates]
 
+    @property
+    def servers(self) -> dict[str, str]:
+        """By target the first one that leads to the same server: its own name, unless several ways do."""
+        first: dict[str, str] = {}
+        return {each.name: first.setdefault(each.server, each.name) for each in self.candidates}
+
     def load_options(self) -> LoadOptions:
         """What its load is to be; each class of users has its own host."""
         return LoadOptions(
@@ -129,6 +139,7 @@ def _candidate(given: Mapping[str, Any]) -> Candidate:
         host=str(given["host"]),
         directory=Path(given["directory"]),
         pids=tuple(map(int, given["pids"])),
+        server=str(given.get("server", given["name"])),
     )
 
 
@@ -198,11 +209,10 @@ class Rotation:
             self._tell_edges(self._table, begin_ns)
         asked = {"timetable": packed(self._table), "begin_ns": begin_ns}
         pids = {each.name: each.pids for each in order.candidates}
+        meters: dict[str, Any] = {"pids": pids, "cpus": order.cpus, "servers": order.servers}
         if self._workers is not None and self._workers.are_elsewhere:
-            return self._run_elsewhere(self._workers, {**asked, "meters": None}, Meters(pids, order.cpus))
-        pending = self._crew.ask(
-            BEGIN, {**asked, "meters": None}, first={**asked, "meters": {"pids": pids, "cpus": order.cpus}}
-        )
+            return self._run_elsewhere(self._workers, {**asked, "meters": None}, Meters(**meters))
+        pending = self._crew.ask(BEGIN, {**asked, "meters": None}, first={**asked, "meters": meters})
         self._await(pending, self._table.length_s + LATE_S, begin_ns)
         return [Part.unpacked(each) for each in pending.answers]
 
@@ -323,7 +333,7 @@ class Rotation:
     ) -> dict[str, Any]:
         assert self._table is not None
         own = [each for each in slices if each.target == name]
-        servers = servers_of({each.name: each.pids for each in self._order.candidates})
+        servers = self._order.servers
         server = servers[name]
         others = [each for each in slices if servers[each.target] != server]
         readable = [each for each in others if each.cpu_s.get(server) is not None]

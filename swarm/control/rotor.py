@@ -122,7 +122,7 @@ class Rotor:
     def _begin(self, data: Mapping[str, Any], answer: Answer) -> None:
         table = Timetable(**{**data["timetable"], **_tuples(data["timetable"])})
         metered = data["meters"]
-        meters = None if metered is None else Meters(metered["pids"], metered["cpus"])
+        meters = None if metered is None else Meters(metered["pids"], metered["cpus"], metered["servers"])
         rounds = Rounds(self._gates, table.slices(data["begin_ns"] - Master.ahead_ns), meters)
 
         def done() -> None:

@@ -11,10 +11,10 @@ PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Segments(NamedTuple):
-    """What this network namespace has carried so far, its loopback device included.
+    """What this network namespace has carried so far.
 
-    TCP's segments `sent`, of which some were `retransmitted`; bytes of all IP packets; and when that was, by
-    the engine's clock (ns).
+    TCP's segments `sent`, of which some were `retransmitted`; bytes of all IP packets but those of the
+    loopback device, which leave no machine; and when that was, by the engine's clock (ns).
     """
 
     sent: int
@@ -31,10 +31,12 @@ class Segments(NamedTuple):
 
 
 def segments(tables: Path = TABLES) -> Segments:
-    """What the kernel counts by now (proc_net(5), its `netstat` and `snmp`). Raises OSError."""
+    """What the kernel counts by now (proc_net(5), its `netstat`, `snmp` and `dev`). Raises OSError."""
+    inside = _looped(tables / "dev")
     tcp, ip = _row(tables / "snmp", "Tcp:"), _row(tables / "netstat", "IpExt:")
     sent, again = int(tcp["OutSegs"]), int(tcp["RetransSegs"])
-    return Segments(sent, again, int(ip["InOctets"]), int(ip["OutOctets"]), perf_counter_ns())
+    came, went = (int(ip[name]) - inside for name in ("InOctets", "OutOctets"))
+    return Segments(sent, again, came, went, perf_counter_ns())
 
 
 def ports() -> int:
@@ -51,6 +53,12 @@ def why_no_ports(connections: int, there: int) -> str | None:
         f"{connections:,} connections to one server need as many local ports, of which there are {there:,}: "
         "widen the range (sysctl net.ipv4.ip_local_port_range), or have the load come from more machines"
     )
+
+
+def _looped(devices: Path) -> int:
+    """Bytes that the loopback device has carried: as many as it has received, of IP packets alone."""
+    counts = (line.partition(":") for line in devices.read_text().splitlines())
+    return next((int(fields.split()[0]) for name, _, fields in counts if name.strip() == "lo"), 0)
 
 
 def _row(table: Path, name: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The generators of a run that are on other machines: where they join, and what is known of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,9 @@ class Gathering:
 
 
 def gathering(plan: Plan, address: str | None, launcher: Launcher, say: Say = lambda _: None) -> Gathering:
-    """Where generators join, at an ``address`` of this machine (``HOST[:PORT]``); servers listen there, too.
+    """Where generators join, at an ``address`` of this machine (``HOST[:PORT]``).
+
+    What this machine has of servers and proxies listens there, too.
 
     Machines that the plan names are connected to; ``say`` hears of what is copied there.
 
@@ -75,6 +77,7 @@ def gathering(plan: Plan, address: str | None, launcher: Launcher, say: Say = la
     host, _, port = (address or _seen(launcher, fleet)).partition(":")
     if not host or (port and not port.isdigit()):
         raise UsageError(f"--address {address}: write the address of this machine, or address:port")
+    launcher.proxy_address = host
     if launcher.servers_here:
         launcher.address = host
     if fleet is not None:
@@ -92,11 +95,14 @@ def _seen(launcher: Launcher, fleet: Fleet | None) -> str:
     return launcher.address
 
 
-def _where_servers_are(launcher: Launcher) -> AbstractContextManager[Listening | None]:
-    """What listens where servers will; ``None`` where that is not the suite's to decide."""
+def _to_be_loaded(launcher: Launcher, *, proxied: bool) -> Iterator[AbstractContextManager[Listening]]:
+    """What listens where load will go, servers first; nothing where that is not the suite's to decide."""
     if isinstance(launcher, Remote):
-        return launcher.reachable()
-    return nullcontext(None) if isinstance(launcher, External) else reach.here(launcher.address)
+        yield launcher.reachable()
+        if proxied:
+            yield reach.here(launcher.proxy_address)
+    elif not isinstance(launcher, External):
+        yield reach.here(launcher.address)
 
 
 class Generators:
@@ -126,16 +132,17 @@ class Generators:
         self._clocks: list[dict[str, Any]] = [] if before is None else list(before["clocks"])
 
     @contextmanager
-    def at_work(self, launcher: Launcher, folder: Path) -> Iterator[None]:
+    def at_work(self, launcher: Launcher, folder: Path, *, proxied: bool = False) -> Iterator[None]:
         """Start those that the suite starts, and leave none behind; their logs go to a ``folder``.
 
-        The launcher is entered: their way to its servers is measured first. Raises ``RemoteError``.
+        The launcher is entered: their way to its servers is measured first, or that to proxies before them.
+        Raises ``RemoteError``.
         """
         if self._fleet is None:
             yield
             return
-        with _where_servers_are(launcher) as listening:
-            if listening is not None:
+        for reachable in _to_be_loaded(launcher, proxied=proxied):
+            with reachable as listening:
                 self._wires = self._fleet.measure(listening)
         for name, wire in self._wires.items():
             raw = min(wire["raw"].values()) / 1e6

@@ -68,12 +68,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Target:
-    """A server of a rotation: its name, its URL, where its files go, and its processes."""
+    """A way to a server of a rotation: its name, its URL, where its files go, and the server's processes.
+
+    Several ways may lead to one ``server``.
+    """
 
     name: str
     host: str
     directory: Path
     pids: Sequence[int]
+    server: str
 
 
 @dataclass(frozen=True)

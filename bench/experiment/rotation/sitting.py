@@ -169,7 +169,7 @@ class SittingRunner:
             if (server := candidates.servers.get(cell.configuration)) is not None:
                 url = server.url if cell.proxy else server.facts["url"]
                 folder, pids = records[cell.target].folder, rig.launcher.pids(server)
-                targets.append(Target(cell.target, url, folder, pids))
+                targets.append(Target(cell.target, url, folder, pids, cell.configuration))
         rotated = RotatedLoad(
             rig.launcher.inside(runner.scenarios[scenario]),
             load.users,
@@ -186,7 +186,9 @@ class SittingRunner:
 
         def on_progress(event: Event) -> None:
             if event["event"] == "timetable":
-                clocks.append(rig.launcher.read_clocks(candidates.servers, event["edges"]))
+                alive = {each.name: each.server for each in targets if each.server in candidates.servers}
+                ways = {name: candidates.servers[server] for name, server in alive.items()}
+                clocks.append(rig.launcher.read_clocks(ways, event["edges"]))
             else:
                 runner.progress.rate(event)
 

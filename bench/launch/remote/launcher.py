@@ -1,4 +1,4 @@
-"""The launcher of servers on another machine; the suite's own programs run here, as local processes."""
+"""The launcher of servers on another machine; the suite's own programs and proxies are local processes."""
 
 import base64
 import ipaddress
@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 
 from bench.launch.certificates import Certificate
 from bench.launch.launcher import ONCE_S, Readings
-from bench.launch.local import LocalPrograms
+from bench.launch.local import LocalProxies
 from bench.launch.network import Joined, facts
 from bench.launch.remote import reach
 from bench.launch.remote.link import Link
@@ -25,7 +25,6 @@ from bench.launch.remote.serve import RemoteServe
 from bench.launch.remote.sharing import split_apart
 from bench.launch.remote.ssh import FAILED, RemoteError
 from bench.launch.server import Server, ServerError, StartedServer, own_log
-from bench.launch.serving import ServingLauncher
 from bench.launch.stacks import Environment, Say
 from bench.machine import host
 from bench.machine.cpus import CpuSplit
@@ -41,8 +40,11 @@ _PARSER = "httptools"
 _NOT_STEERED = "servers are on another machine"
 
 
-class Remote(ServingLauncher, LocalPrograms):
-    """Servers run on a machine that ssh reaches, in environments made there; clients come over a network."""
+class Remote(LocalProxies):
+    """Servers run on a machine that ssh reaches, in environments made there; clients come over a network.
+
+    A proxy before them runs here, as one does that has a machine of its own.
+    """
 
     name = "ssh"
     servers_here = False

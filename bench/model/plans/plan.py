@@ -194,9 +194,10 @@ class Plan(PlanTable):
         check_proxy(self.proxy, keys, **held)
         if self.proxy is None and any(probe.kind == "swap" for probe in self.probes):
             raise ValueError('probes of the kind "swap" need a proxy: give PROXY=nginx or PROXY=haproxy')
-        if self.server is not None and (self.external is not None or self.proxy is not None):
-            other = "URL=" if self.external is not None else "PROXY="
-            raise ValueError(f"servers on another machine (SERVER=) go without {other}: leave out one")
+        if self.server is not None and self.external is not None:
+            raise ValueError("servers on another machine (SERVER=) go without URL=: leave out one")
+        if self.server is not None and self.proxy_socket == "unix":
+            raise ValueError("no Unix socket leads to servers on another machine: leave out PROXY_SOCKET=")
         if self.settings and self.own_app is not None and self.own_app.baseline is not None:
             raise ValueError("settings compare variants, BASELINE= two versions of an app: leave out one")
         if self.external is not None:

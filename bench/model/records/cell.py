@@ -150,8 +150,8 @@ class Generator(Record):
     """`swarm` or `locust`."""
     machines: list[Machine] | None = None
     """Those: `name`, `cpus`, `processes` (numbers of generator.csv), `requests`, `failures`, `lateness_us`,
-    `segments` (TCP's `sent` and `retransmitted`; `in_bytes`, `out_bytes` of all, in `seconds`), `work_s` (in
-    a rotation)."""
+    `segments` (TCP's `sent` and `retransmitted`; `in_bytes`, `out_bytes` of all but loopback, in `seconds`),
+    `work_s` (in a rotation)."""
     segments: Segments | None = None
     """Of this machine, if others take part."""
 

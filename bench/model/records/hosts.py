@@ -133,7 +133,7 @@ class GeneratorMachine(Record):
     processes: list[int]
     lost: bool
     wire: Wire | None = None
-    """Its way to the servers, where the suite has started it."""
+    """Its way to the servers, or to proxies before them, where the suite has started it."""
 
 
 class Generators(Record):
@@ -141,7 +141,7 @@ class Generators(Record):
 
     machines: list[GeneratorMachine]
     """`name`, `hostname`, `system`, `python`, `cpus`, `processes` (numbers of generator.csv), `lost`, and
-    `wire` (as of `network`) to the servers, if the suite has started it."""
+    `wire` (as of `network`) to the servers, or to proxies before them, if the suite has started it."""
     clocks: list[ClockReading]
     """Of a `generator`, `before` and `after` each `window`: `offset_ms` (ahead) and `round_trip_ms` (`least`,
     `usual`, `most`)."""

@@ -21,18 +21,17 @@ def clock_of(pid: int) -> int:
     return (~pid << 3) | SCHEDULED
 
 
-def servers_of(pids: Mapping[str, Sequence[int]]) -> dict[str, str]:
-    """By target the first one that has the same processes: its own name, unless several ways lead to them."""
-    first: dict[tuple[int, ...], str] = {}
-    return {name: first.setdefault(tuple(of), name) if of else name for name, of in pids.items()}
-
-
 class Meters:
-    """Reads the CPU clocks of the processes of each target, and of some CPUs."""
+    """Reads the CPU clocks of the processes of each target, and of some CPUs.
 
-    def __init__(self, pids: Mapping[str, Sequence[int]], cpus: Sequence[int]) -> None:
+    `servers` has by target the first one that leads to the same server.
+    """
+
+    def __init__(
+        self, pids: Mapping[str, Sequence[int]], cpus: Sequence[int], servers: Mapping[str, str]
+    ) -> None:
         self._clocks = {name: [clock_of(pid) for pid in of] for name, of in pids.items()}
-        self._servers = servers_of(pids)
+        self._servers = servers
         self._wanted = {f"cpu{each}".encode() for each in cpus}
         self._bytes = LINE_BYTES * ((os.cpu_count() or 1) + 1)
         self._stat = os.open("/proc/stat", os.O_RDONLY)

@@ -83,13 +83,14 @@ def rotate(share_session, files, tmp_path):
     Tests share it unless they give one of their own.
     """
 
-    def start(urls, session=None, file="fine", processes=1, pids=None, **fields):
+    def start(urls, session=None, file="fine", processes=1, pids=None, servers=None, **fields):
         session = session or share_session(files.values(), processes)
         targets = []
         for name, url in urls.items():
             (tmp_path / name).mkdir(exist_ok=True)
             own = pids.get(name, []) if isinstance(pids, dict) else pids or []
-            targets.append({"name": name, "host": url, "directory": str(tmp_path / name), "pids": own})
+            target = {"name": name, "host": url, "directory": str(tmp_path / name), "pids": own}
+            targets.append(target | ({"server": servers[name]} if servers else {}))
         command = {"command": "rotate", "cell": "one", "scenario": str(files[file])}
         command |= {"users": USERS, "seed": 5}
         command |= {"stop_timeout_s": 5, "load_s": 4 * SLICE_S, "settle_s": 0.2, "slice_s": SLICE_S}
@@ -338,7 +339,8 @@ def test_the_servers_clocks_are_read(rotate, share_session, files, noting, tmp_p
 def test_two_ways_to_one_server_are_no_neighbours(rotate, noting, tmp_path):
     _, urls = noting("a", "b")
     pids = {"a": [os.getpid()], "b": [os.getpid()], "c": [os.getppid()]}
-    finished = rotate({**urls, "c": urls["a"]}, pids=pids, cpus=[0]).wait_for("finished", "failed")
+    ways = {"pids": pids, "servers": {"a": "one", "b": "one", "c": "other"}}
+    finished = rotate({**urls, "c": urls["a"]}, **ways, cpus=[0]).wait_for("finished", "failed")
     for name, neighbours in (("a", ["c"]), ("b", ["c"]), ("c", ["a", "b"])):
         seconds = sum(finished["targets"][each]["loaded_s"] for each in neighbours)
         assert finished["targets"][name]["idle_s"] == pytest.approx(seconds)
@@ -372,18 +374,23 @@ def test_weights_listeners_and_exceptions_are_those_of_the_scenario(rotate, noti
 def test_cpu_clocks_may_be_read_elsewhere(rotate, noting, tmp_path):
     """On another machine, where the servers are: the session tells the edges, and is told what was read."""
     _, urls = noting("a", "b")
-    session = rotate(urls, elsewhere=True)
+    urls |= {"a@proxy": urls["a"]}
+    session = rotate(urls, servers={"a": "a", "b": "b", "a@proxy": "a"}, elsewhere=True)
     edges = session.wait_for("timetable", "failed")["edges"]
-    assert len(edges) == 2 * 2 * 4 and edges == sorted(edges)
-    # Each of the two uses 1 ms from edge to edge, a nanosecond of what was there before counts for nothing.
-    readings = [[at, {"a": 7 + 10**6 * number, "b": None}] for number, at in enumerate(edges)]
+    assert len(edges) == 2 * 3 * 4 and edges == sorted(edges)
+    # Of the two servers one uses 1 ms from edge to edge, a nanosecond of what was there before counts for nothing.
+    used = [7 + 10**6 * number for number in range(len(edges))]
+    readings = [[at, {"a": ns, "a@proxy": ns, "b": None}] for at, ns in zip(edges, used, strict=True)]
     session.send(json.dumps({"command": "metered", "cell": "one", "readings": readings}))
     finished = session.wait_for("finished", "failed")
     assert finished["event"] == "finished", finished
     slices = rows(tmp_path / "a" / "slices.csv")
     for row in slices:
         assert float(row["cpu_s"]) == pytest.approx(1e-3, rel=0.2) and row["idle_cpu_s"] == ""
-    assert all(row["cpu_s"] == "" and row["idle_cpu_s"] for row in rows(tmp_path / "b" / "slices.csv"))
+    for row in rows(tmp_path / "b" / "slices.csv"):  # once, not once for each way
+        assert row["cpu_s"] == "" and float(row["idle_cpu_s"]) == pytest.approx(1e-3, rel=0.2)
     figures = finished["targets"]
     assert figures["a"]["cpu_s"] == pytest.approx(sum(float(row["cpu_s"]) for row in slices))
+    for name in ("a", "a@proxy"):
+        assert figures[name]["idle_s"] == pytest.approx(figures["b"]["loaded_s"])
     assert figures["b"]["cpu_s"] is None

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
 
-# The last one says that the server is ready: the others are whole up to then.
-AT_ONCE = ("ready.csv", "workers.csv", "server.json")
+from targets.serving.deploys import STANDBY
+
+_FACTS = "server.json"
+# The last two say that a second copy answers, and that the server is ready: the others are whole up to then.
+AT_ONCE = ("ready.csv", "workers.csv", STANDBY, _FACTS)
 """Files of which what is new is sent as they grow."""
 OFTEN = (*AT_ONCE, "processes.csv")
 """Those of which it is sent every few seconds, so that hardly any is lost with the connection."""
@@ -15,6 +18,8 @@ ALL = (*OFTEN, "requests.csv", "server.log")
 
 # With a line for each request a log is long: of what is new in it the end will do, as in a cell's record.
 _LOG, _MOST_LOG_BYTES = "server.log", 1 << 20
+# Written at once, and without the end of a line.
+_WHOLE = (STANDBY, _FACTS)
 
 
 class Served:
@@ -50,7 +55,7 @@ class Served:
                 begun = max(begun, path.stat().st_size - _MOST_LOG_BYTES)
             stream.seek(begun)
             grown = stream.read()
-        # The last line may be half written; what is renamed into place is whole, and what has ended.
-        whole = grown if name == "server.json" or self.ended else grown[: grown.rfind(b"\n") + 1]
+        # The last line may be half written, but not where the writer has ended.
+        whole = grown if name in _WHOLE or self.ended else grown[: grown.rfind(b"\n") + 1]
         self._sent[name] = begun + len(whole)
         return whole

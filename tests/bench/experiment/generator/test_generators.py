@@ -10,10 +10,9 @@ import pytest
 from bench.experiment import networks
 from bench.experiment.generator.generators import Generators, gathering
 from bench.experiment.generator.session import CellError, Load, Session
-from bench.experiment.networks import Asked
 from bench.launch.local import Processes
 from bench.machine.cpus import split_here
-from bench.model.errors import UsageError, UserError
+from bench.model.errors import UserError
 from bench.model.files import ROOT
 from bench.model.plans import plan as plans
 from bench.model.plans.generators import GeneratorsTable
@@ -67,7 +66,7 @@ def test_servers_and_the_master_are_where_the_generators_reach_them():
     assert gathering(plan, None, launcher).where == "127.0.0.1:5557"
     assert launcher.address == "127.0.0.1"
     assert gathering(plan, "10.0.0.1:77", launcher).where == "10.0.0.1:77"
-    assert launcher.address == "10.0.0.1"
+    assert launcher.address == launcher.proxy_address == "10.0.0.1"
     assert gathering(SMOKE, None, launcher).expected(None, lambda _: None) is None
 
 
@@ -75,9 +74,6 @@ def test_they_meet_in_this_machines_network():
     plan = narrow(SMOKE, {"generators": {"expected": 1}})
     wanted = networks.wanted(plan, Processes.name, split_here(1), None)
     assert not wanted.own and "generators of other machines" in wanted.because
-    with pytest.raises(UsageError, match="PROXY="):
-        proxied = plan.model_copy(update={"proxy": "nginx"})
-        networks.wanted(proxied, Processes.name, split_here(1), None, Asked())
 
 
 # -- Who is there, and who was lost

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from bench.experiment import networks
 from bench.launch import workers as worker_events
 from bench.launch.nullserver import NullServer
+from bench.launch.proxy import as_it_comes, installed
 from bench.launch.remote import reach
 from bench.launch.remote.launcher import Remote
 from bench.launch.remote.ssh import RemoteError
@@ -69,6 +71,25 @@ def test_a_server_there_is_metered_killed_and_gone(remote, catalogue, tmp_path):
     assert rows(server.directory / "workers.csv")[-1]["event"] == "died"
     assert (server.directory / "requests.csv").read_text().startswith("time,")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(installed("nginx") is None, reason="nginx is not installed")
+def test_a_proxy_here_leads_to_servers_there_and_to_their_second_copies(remote, catalogue, tmp_path):
+    remote.proxy_address = "127.0.0.2"
+    remote.certify(tmp_path / "tls")
+    nginx = as_it_comes("nginx", [max(os.sched_getaffinity(0))], 8, remote.find_proxy)
+    options = Options(deploys=True, swapped=True, proxy=replace(nginx, tls=True))
+    server = remote.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0], options)
+    assert server.facts["url"].startswith("http://127.0.0.1:20") and server.front.failure() is None
+    assert server.url.startswith("https://127.0.0.2:")
+    server.deploy()
+    wait_until(lambda: server.standby is not None, "the second copy answers, and that is known here")
+    assert server.standby.startswith("http://127.0.0.1:20") and server.standby != server.facts["url"]
+    server.front.lead_to(server.standby)
+    proxy = psutil.Process(server.front.program.child.pid)
+    remote.stop(server)
+    remote.settle()
+    assert gone([proxy])
 
 
 def test_what_does_not_start_says_why(remote, entries, catalogue, tmp_path):

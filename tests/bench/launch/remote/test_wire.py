@@ -7,15 +7,18 @@ import sys
 
 import pytest
 
+from bench.launch.proxy import installed
 from bench.model.files import ROOT
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
 from tests.bench.commands import gone
-from tests.bench.launch.remote.wire import Elsewhere, Wire, why_not
+from tests.bench.launch.remote.wire import HERE, Elsewhere, Wire, why_not
 from tests.patience import LONG_S, wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
+# The ways to each server of a rotation: behind a proxy as well, where there is one.
+PROXY, WAYS = (["--proxy", "nginx"], ("", "@nginx")) if installed("nginx") else ([], ("",))
 PLAN = """
 summary = "both parts of the default plan, for a moment"
 configurations = ["gunicorn-uvicorn"]
@@ -182,22 +185,29 @@ def test_a_lost_connection_fails_its_cell_alone_and_a_frozen_host_ends_the_run(w
 
 def test_generators_are_started_elsewhere_and_go_by_one_timetable(wire, begin, tmp_path):
     names = {"one", "two"}
-    folder, output = measured(begin(ROUND, "--server", "there", "--generators", "one,two"), tmp_path)
+    elsewhere = ["--server", "there", "--generators", "one,two"]
+    folder, output = measured(begin(ROUND, *elsewhere, *PROXY), tmp_path)
     found = schema.read(folder / "run.json", Run)
     assert found.plan["generators"] == {"machines": ["one", "two"], "expected": 2, "lost": "end"}
     machines = {each.name: each for each in found.generators.machines}
     assert set(machines) == names and all(each.cpus == CPUS[-1:] for each in machines.values())
+    loaded = HERE if PROXY else wire.machines["there"].address
     for each in machines.values():
-        assert each.wire.address == wire.machines["there"].address and each.wire.mtu == 1500
+        assert each.wire.address == loaded and each.wire.mtu == 1500
         assert each.wire.raw.from_bytes_per_s > 0 and each.wire.connect_us.min > 0
     assert "generators: 2 of 2 are there: " in output
     cells = [(path.parent, schema.read(path, Cell)) for path in folder.glob("*/*/*/*/cell.json")]
-    assert {cell.status for _, cell in cells} == {"finished"} and len(cells) == 2, output
+    assert {cell.status for _, cell in cells} == {"finished"} and len(cells) == 2 * len(WAYS), output
     for path, cell in cells:
+        targets = {f"{name}{way}" for name in ("uvicorn", "uvicorn-again") for way in WAYS}
+        assert set(cell.rotation.targets) == targets
+        assert cell.server.url.startswith(f"http://{wire.machines['there'].address}:20")
         assert {each.name for each in cell.generator.machines} == names
         assert set(cell.generator.speeds) == {"", *names}
-        requests = sum(int(row["requests"]) for row in rows(path / "slices.csv"))
-        assert requests == cell.measured.requests > 0
+        slices = rows(path / "slices.csv")
+        assert sum(int(row["requests"]) for row in slices) == cell.measured.requests > 0
+        known = [row for row in slices if row["cpu_s"]]
+        assert all(float(row["cpu_s"]) > 0 for row in known)
     for name in (*names, "there"):
         assert gone(wire.machines[name].at_work)
 

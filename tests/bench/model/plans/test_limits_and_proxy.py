@@ -57,6 +57,10 @@ def test_nothing_is_started_at_a_url(write):
             "[connections] are those of clients with the server itself: leave out PROXY=",
         ),
         (
+            {"proxy": "nginx", "proxy_socket": "unix", "server": "me@there"},
+            "no Unix socket leads to servers on another machine: leave out PROXY_SOCKET=",
+        ),
+        (
             {"proxy": "nginx", "external": {"url": "http://127.0.0.1:1", "name": "there"}, "aliases": {}},
             "a server that runs already has its own proxy, or none: leave out PROXY=",
         ),
@@ -70,5 +74,6 @@ def test_a_proxy_that_cannot_be_is_told(small, changes, message):
 
 def test_a_proxy_is_recorded_only_where_there_is_one(small):
     assert not {"proxy", "proxy_retries"} & set(small.model_dump())
+    assert narrow(small, {"proxy": "nginx", "server": "me@there"}).proxy == "nginx"
     behind = narrow(small, {"proxy": "haproxy", "proxy_retries": "off"}).model_dump()
     assert (behind["proxy"], behind["proxy_retries"]) == ("haproxy", "off")
