@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.results import Results
-from bench.model.records.run import Run
 from bench.stats.counters import growth
 
 # Rows of processes.csv closer than this are one look at the process tree.
@@ -25,8 +24,6 @@ BOOKING_ERROR = 0.05
 TICK_S = 0.01
 # What tells a CPU of another machine, on which the servers were, from those of the generator's.
 APART = "apart"
-# How well the clock of the servers' machine must be known, where that is another, and keep, in milliseconds.
-CLOCK_MS = 5.0
 # The states of a CPU in which it does no work.
 NOT_BUSY = ["idle_s", "iowait_s", "steal_s"]
 
@@ -39,13 +36,6 @@ def metered(cells: pd.DataFrame) -> pd.Series:
 def server_cpus(cells: pd.DataFrame) -> pd.Series:
     """How many CPUs the server of each finished cell was pinned to; NaN where that is unknown."""
     return cells["server_cpus"].map(len, na_action="ignore").astype(float)
-
-
-def clock_holds(run: Run) -> bool:
-    """Whether samples of the servers' machine are known to fall into windows of the generator's clock."""
-    wire = None if run.network is None else run.network.wire
-    clock = None if wire is None else wire.clock
-    return clock is None or max(clock.uncertain_ms, clock.moved_ms) <= CLOCK_MS
 
 
 def window(cells: pd.DataFrame, cell: Any) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.cells import counters, rotation
+from analysis.cells import clocks, counters, rotation
 from analysis.reading.results import Results
 from bench.stats.comparison import interval
 from bench.stats.histograms import QUANTILES, describe
@@ -42,7 +42,8 @@ def summarise(results: Results) -> pd.DataFrame:
 
     What it cost: `cpu_s` of the server's processes, `cpu_us` per successful request, and the highest
     `pss_bytes` and `rss_bytes` of all of them. CPU time, and `busy` below, are missing where samples of the
-    server's machine cannot be placed in time (`counters.clock_holds`).
+    server's machine cannot be placed in time (`clocks.of_servers`). So is all that is counted in slices of
+    generators on several machines that did not keep to one timetable (`clocks.of_generators`).
 
     How far to trust it:
 
@@ -98,8 +99,10 @@ def summarise(results: Results) -> pd.DataFrame:
     summary = summary.join(_ceilings(results))
     summary["ceiling_share"] = summary["throughput"] / summary["ceiling"]
     summary = _rotated(results, summary)
-    if not counters.clock_holds(results.run):
-        summary.loc[:, ["busy", *(name for name in map(str, summary) if name.startswith("cpu_"))]] = np.nan
+    costs = ["busy", *(name for name in map(str, summary) if name.startswith("cpu_"))]
+    together = clocks.of_generators(results)
+    summary.loc[~together, ["throughput", "ceiling_share"]] = np.nan
+    summary.loc[~(together & clocks.of_servers(results)), costs] = np.nan
     return summary
 
 

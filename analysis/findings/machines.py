@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from analysis.cells.clocks import MOVED_MS, why_moved, why_unknown
 from analysis.findings.finding import Finding, Kind, Measurements, finds
 from analysis.words import counted, listed
-from bench.model.records.hosts import ClockReading, GeneratorClock
+from bench.model.records.hosts import ClockReading
 
-# How far the clocks of two machines may be apart, and how far that may move while a load runs.
+# How far the clocks of two machines may be apart.
 APART_MS = 5.0
-MOVED_MS = 1.0
 # Share of the segments that may be sent again.
 RESENT = 0.001
 
@@ -16,7 +16,8 @@ CLOCKS = Kind(
     "generator-clocks", "number", "What else happened?", "clocks apart",
     f"a generator's on another machine is more than `APART_MS` = {APART_MS:g} ms off, or not known better, "
     f"or moved by more than `MOVED_MS` = {MOVED_MS:g} ms during a load",
-    "times are corrected by the offset before each load. A latency is by one clock, and holds",
+    "times are corrected by the offset before each load; a rotation of several machines during which one was "
+    "not known, or moved, counts for nothing but its latencies, which are by one clock",
 )  # fmt: skip
 RETRANSMITTED = Kind(
     "retransmitted", "note", "What else happened?", "packets lost",
@@ -50,22 +51,15 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
 
 def why_apart(reading: ClockReading) -> str | None:
     """What is wrong with a clock around a load, in words; None if nothing is."""
-    known = [each for each in (reading.before, reading.after) if each is not None]
-    if not known:
-        return "did not answer"
-    if (unsure := max(map(_unsure_ms, known))) > APART_MS:
-        return f"is only known to ±{unsure:.1f} ms"
-    if (apart := max((each.offset_ms for each in known), key=abs)) and abs(apart) > APART_MS:
-        return f"is {abs(apart):,.1f} ms {'ahead' if apart > 0 else 'behind'}"
-    moved = abs(known[-1].offset_ms - known[0].offset_ms)
-    if moved - sum(map(_unsure_ms, known)) > MOVED_MS:
-        return f"moved by {moved:.1f} ms during a load"
-    return None
+    return why_unknown(reading) or _why_far(reading) or why_moved(reading)
 
 
-def _unsure_ms(clock: GeneratorClock) -> float:
-    """How wrong an offset may be: half of the quickest round trip."""
-    return clock.round_trip_ms.least / 2
+def _why_far(reading: ClockReading) -> str | None:
+    offsets_ms = [each.offset_ms for each in (reading.before, reading.after) if each is not None]
+    apart_ms = max(offsets_ms, key=abs, default=0.0)
+    if abs(apart_ms) <= APART_MS:
+        return None
+    return f"is {abs(apart_ms):,.1f} ms {'ahead' if apart_ms > 0 else 'behind'}"
 
 
 @finds(RETRANSMITTED)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from analysis.cells import counters
-from analysis.cells.counters import CLOCK_MS
+from analysis.cells.clocks import CLOCK_MS, MOVED_MS, of_servers, why_lost
 from analysis.findings.finding import Finding, Kind, Measurements, at_loads, finds
-from analysis.words import figures, listed
+from analysis.words import counted, figures, listed
 from bench.model.records.hosts import Wire
 from bench.model.records.run import Run
 
@@ -22,9 +22,10 @@ WIRE = Kind(
 )  # fmt: skip
 CLOCKS = Kind(
     "clocks", "number", "What else happened?", "clocks",
-    f"`CLOCK_MS` = {CLOCK_MS:g}",
-    "that of the servers' machine is known to half of the quickest round trip of a message, and moves; "
-    "beyond this no CPU time per request is concluded",
+    f"not known better than `CLOCK_MS` = {CLOCK_MS:g}, or moved by more than `MOVED_MS` = {MOVED_MS:g} ms "
+    "during a load",
+    "that of the servers' machine is read before each load and after it, to half of the quickest round trip "
+    "of a message; beyond this no CPU time per request is concluded, nor when what was lost or late",
     topics=("circumstances",),
 )  # fmt: skip
 
@@ -69,15 +70,17 @@ def wire(measured: Measurements) -> Iterator[Finding]:
 @finds(CLOCKS)
 def clocks(measured: Measurements) -> Iterator[Finding]:
     """A clock of the servers' machine that is not known well enough."""
-    network = measured.results.run.network
-    clock = None if network is None or network.wire is None else network.wire.clock
-    if clock is None or counters.clock_holds(measured.results.run):
+    network, lost = measured.results.run.network, ~of_servers(measured.results)
+    wire = None if network is None else network.wire
+    if wire is None or wire.clock is None or not lost.any():
         return
+    clock = wire.clock
+    whys = [why for each in wire.clocks if (why := why_lost(each)) is not None]
+    told = whys[0] if whys else f"is known to ±{clock.uncertain_ms:.1f} ms and moved by {clock.moved_ms:.1f} ms"
     yield CLOCKS.found(
-        f"the clock of the servers' machine is known to ±{clock.uncertain_ms:.1f} ms and moved by "
-        f"{clock.moved_ms:.1f} ms beside this one's, and {CLOCK_MS:g} ms are allowed",
-        spoils="CPU time per request, which is left out, and what was lost at which replacement; latencies "
-        "are by one clock",
+        f"the clock of the servers' machine {told} beside this one's ({counted(int(lost.sum()), 'cell')})",
+        spoils="CPU time per request there, which is left out, as is what was lost or late at which "
+        "replacement; latencies are by one clock",
         advice="have both machines keep their time (chrony, systemd-timesyncd), and measure again",
     )
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from analysis.cells import clocks
 from analysis.reading.frames import DIMENSIONS
 from analysis.reading.results import Results
 from analysis.recycling import answers
@@ -23,8 +24,9 @@ def analyse(results: Results) -> Recycling | None:
     requests = followed(results.trace, results.handled)
     lived = lives(results, requests)
     replaced = replacements(lived, windows)
-    lost = losses(requests, replaced, windows)
-    replaced = with_stalls(replaced, requests, lost, windows)
+    placed = windows[clocks.of_servers(results).reindex(windows.index)]
+    lost = losses(requests, replaced, windows, placed.index)
+    replaced = with_stalls(replaced, requests, lost, placed)
     cells = cells_of(results, requests, lived, replaced, lost)
     every = [by_cell(frame, windows.index) for frame in (lived, replaced, lost)]
     rows = windows.join(cells.drop(columns=DIMENSIONS[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.cells import counters
+from analysis.cells import clocks, counters
 from analysis.reading.frames import DIMENSIONS, processes_of
 from analysis.reading.results import Results
 from analysis.recycling import stalls
@@ -140,7 +140,7 @@ def last_second(cells: pd.DataFrame, requests: pd.DataFrame) -> pd.Series:
 def with_stalls(
     replacements: pd.DataFrame, requests: pd.DataFrame, losses: pd.DataFrame, cells: pd.DataFrame
 ) -> pd.DataFrame:
-    """`replacements` with `lost`, `gap_s` and `slowest_ms`."""
+    """`replacements` with `lost`, `gap_s` and `slowest_ms`; the last two NaN where none of `cells` has them."""
     found = replacements.copy()
     lost = losses.dropna(subset="replacement").groupby(["cell", "replacement"]).size()
     places = pd.MultiIndex.from_frame(found[["cell", "number"]])
@@ -150,6 +150,10 @@ def with_stalls(
     slowest: list[Any] = [np.array([])]
     index = pd.Index(found["cell"].unique())
     for (cell, ends), (_, mine) in zip(by_cell(found, index), by_cell(answered, index), strict=True):
+        if cell not in cells.index:
+            gap.append(np.full(len(ends), np.nan))
+            slowest.append(gap[-1])
+            continue
         window = counters.window(cells, cell)
         begin, end = ends["begin"].to_numpy(), ends["end"].to_numpy()
         due, ended = mine["due"].to_numpy(), mine["ended"].to_numpy()
@@ -173,6 +177,7 @@ def cells_of(
         [_clients(cells, cell, *mine) for cell, *mine in _by_cell(cells, requests, lives, replacements)],
         index=cells.index,
     )
+    clients.loc[~clocks.of_servers(results).reindex(cells.index), "slowest_outside_ms"] = np.nan
     frame = cells[DIMENSIONS[1:]].join(whole).join(lost).join(clients).join(memory(results, cells))
     frame["idle_closes"] = counters.generator_growth(results, "idle_closes").reindex(cells.index)
     frame["keep_alive"] = keep_alive(requests, cells)

@@ -157,9 +157,9 @@ class Recycling:
     * `replaced`: replacements in the window whose successor came. `served_low`, `served_median` and
       `served_high` are over whole lives; `overshoot_median`: beyond N; `jitter_seen`: high less low.
     * `requests` that ended in the window, and `lost` of them, by how far the handler came
-      (`lost_not_handled`, `lost_started`, `lost_finished`), and `lost_elsewhere`, in no replacement. Of a
-      terminate probe: those in flight at the signal; of a deploy: those lost after it. `idle_closes`:
-      connections closed between two requests, which lose nothing.
+      (`lost_not_handled`, `lost_started`, `lost_finished`), and `lost_elsewhere`, in no replacement that is
+      known. Of a terminate probe: those in flight at the signal; of a deploy: those lost after it.
+      `idle_closes`: connections closed between two requests, which lose nothing.
     * `per_replacement`: lost over replaced; `per_1000` of them with its 95 % interval (`losses.rate`).
     * `gap_s`: the longest time without a completed request in the window; `slowest_ms`: the slowest answered
       request from when it was due, `slowest_outside_ms`: away from replacements.

@@ -94,28 +94,32 @@ Floats = npt.NDArray[np.float64]
 CHUNK = 2000
 
 
-def losses(requests: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+def losses(
+    requests: pd.DataFrame, replacements: pd.DataFrame, cells: pd.DataFrame, placed: pd.Index
+) -> pd.DataFrame:
     """`Recycling.losses`; `requests` is what `requests.followed` gives.
+
+    Only in the cells `placed` are times of workers and of clients by one clock.
 
     A lost request whose handler ran belongs to the replacement of the worker that ran it, if that one was
     replaced in the window; every other to the nearest of those that it is at most `NEAR_S` away from,
-    before their begin or after their end; else to none.
+    before their begin or after their end, where the times are known; else to none.
     """
     lost = within(requests[requests["lost"]], cells, "ended").rename(columns={"ended": "time"})
     lost = lost.join(cells[DIMENSIONS[1:]], on="cell")
-    lost = lost.assign(handled=np.array(STAGES)[lost["stage"]], replacement=_attributed(lost, replacements))
+    lost = lost.assign(handled=np.array(STAGES)[lost["stage"]], replacement=_attributed(lost, replacements, placed))
     lost["in_probe"] = _to_blame(lost, cells)
     lost["pid"] = lost["pid"].astype("Int64").where(lost["stage"] > 0)
     return lost[[*DIMENSIONS, *LOSSES]].astype(LOSSES).reset_index(drop=True)
 
 
-def _attributed(lost: pd.DataFrame, replacements: pd.DataFrame) -> pd.Series:
+def _attributed(lost: pd.DataFrame, replacements: pd.DataFrame, placed: pd.Index) -> pd.Series:
     """The number of the replacement of each lost request, NA where there is none."""
     numbers = [np.array([])]
     cells = pd.Index(lost["cell"].unique())
-    for (_, missed), (_, ends) in zip(by_cell(lost, cells), by_cell(replacements, cells), strict=True):
+    for (cell, missed), (_, ends) in zip(by_cell(lost, cells), by_cell(replacements, cells), strict=True):
         near = nearest(missed["time"].to_numpy(), ends["begin"].to_numpy(), ends["end"].to_numpy())
-        by_time = np.append(ends["number"].to_numpy(dtype=float), np.nan)[near]
+        by_time = np.append(ends["number"].to_numpy(dtype=float), np.nan)[near if cell in placed else -1]
         of_worker = ends.drop_duplicates("old_pid").set_index("old_pid")["number"]
         own = of_worker.reindex(missed["pid"]).to_numpy(dtype=float)
         numbers.append(np.where(np.isnan(own), by_time, own))

@@ -1,6 +1,6 @@
 """The network of a run: which one it is to have, and what is recorded of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,21 @@ def note(now: Mapping[str, Any] | None, record: dict[str, Any], say: Say) -> Non
             "Go on under the same conditions, or start a new run: --fresh"
         )
     record["network"] = dict(now)
+
+
+def clocks(network: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The readings around loads that a ``network`` of ``run.json`` has of the clock of the servers' machine."""
+    wire = None if network is None else network.get("wire")
+    return [] if wire is None else list(wire.get("clocks", ()))
+
+
+def with_clocks(
+    network: Mapping[str, Any] | None, read: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """A ``network`` with such readings, where its servers are on another machine; else as it is."""
+    if network is None or network.get("wire") is None:
+        return None if network is None else dict(network)
+    return {**network, "wire": {**network["wire"], "clocks": list(read)}}
 
 
 def shown(network: Mapping[str, Any]) -> str:

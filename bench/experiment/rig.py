@@ -139,6 +139,11 @@ class Rig:
         """Those of other machines, if they make the load."""
         return None if self._session is None else self._session.generators
 
+    @property
+    def clocks(self) -> list[dict[str, Any]]:
+        """``Session.clocks`` of the load generator."""
+        return [] if self._session is None else self._session.clocks
+
     def another_session(self, log: str) -> Session:
         """A further load generator of one process, with a log of its own in the run's folder; not entered."""
         assert self._another is not None
@@ -201,5 +206,5 @@ def _session(
         folder=locustfiles.folder_of_users(plan) or ROOT,
         import_s=plan.import_s,
         generators=generators,
-        apart=not launcher.servers_here,
+        read_clock=None if launcher.servers_here else launcher.read_clock,
     )

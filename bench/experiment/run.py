@@ -248,6 +248,7 @@ def _carry_out(
     folder = runner.folder
     started = time.monotonic()
     before = {key: record[key] for key in ("wall_s", "load_s")}
+    read_before = networks.clocks(record["network"])
 
     def save(status: str) -> None:
         ended = None if status == "running" else time.time()
@@ -262,8 +263,8 @@ def _carry_out(
             measured["rotation"] = rotation.facts
         if (elsewhere := runner.rig.generators) is not None:
             measured["generators"] = elsewhere.facts
-        if (network := runner.rig.launcher.network) is not None:  # the clock of another machine moves
-            record["network"] = dict(network)
+        network = runner.rig.launcher.network or record["network"]  # the clock of another machine moves
+        record["network"] = networks.with_clocks(network, [*read_before, *runner.rig.clocks])
         folder.write(record | measured | {"status": status, "ended": ended})
 
     status = "failed"

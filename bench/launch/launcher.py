@@ -247,6 +247,10 @@ class Launcher(ABC):
         All that the server consists of: managers, workers, helpers, not serve. Empty where nothing is known.
         """
 
+    def read_clock(self) -> dict[str, Any] | None:
+        """The clock of the servers' machine, as ``run.json`` has it around a load; ``None``: it does not tell."""
+        raise AssertionError("the servers go by the clock of this machine")
+
     def read_clocks(self, servers: Mapping[str, Server], at: Sequence[float]) -> Readings:
         """Have the CPU clocks of servers, by some names, read at Unix times, where they run."""
         raise AssertionError(f"the generator itself reads the clocks of {list(servers)}, {len(at)} times")

@@ -141,14 +141,15 @@ class Session:
         folder: Path = ROOT,
         import_s: float = IMPORT_S,
         generators: Generators | None = None,
-        apart: bool = False,
+        read_clock: Callable[[], dict[str, Any] | None] | None = None,
     ) -> None:
         """``start`` starts ``command`` as ``processes.spawn`` or ``Launcher.start_program`` does.
 
         ``log`` takes its standard error; ``say`` gets notes for people. ``folder`` is the working folder of
         its users. Each of its processes may take ``import_s`` seconds to import the scenarios, and a cell
         ``slack_s`` seconds beyond its load. ``generators`` are those of other machines that make its load.
-        ``apart``: the servers are on another machine, and what the network to it carries is of interest.
+        Where servers are on another machine, ``read_clock`` tells what its clock shows, and what the network
+        to it carries is of interest.
         """
         self._spawn = start
         self._command = command
@@ -159,7 +160,9 @@ class Session:
         self._folder = folder
         self._import_s = import_s
         self.generators = generators
-        self._apart = apart
+        self._read_clock = read_clock
+        self.clocks: list[dict[str, Any]] = []
+        """That of the servers' machine around each load that was finished, as ``run.json`` has it."""
         self._machines: list[dict[str, Any]] | None = None  # of the last load
         self._segments: dict[str, Any] | None = None  # likewise
         self._settings_noted = False
@@ -242,6 +245,7 @@ class Session:
         """Have a command of so many seconds carried out under a new id; returns and raises as ``run``."""
         self._await_ready(watch)
         self._cell = secrets.token_hex(8)
+        before = None if self._read_clock is None else self._read_clock()
         try:
             event = self._run(command, fields, seconds, watch, on_progress)
         except BaseException:
@@ -257,7 +261,9 @@ class Session:
             raise CellError(watch() or f"{event['reason']}{why}{where}")
         if self.generators is not None:
             self._machines = self.generators.finished(event)
-        if self._apart or self.generators is not None:
+        if self._read_clock is not None:
+            self.clocks.append({"window": event["window"], "before": before, "after": self._read_clock()})
+        if self._read_clock is not None or self.generators is not None:
             self._segments = event["segments"]
         return event
 
@@ -313,7 +319,7 @@ class Session:
             elsewhere = {"machines": self._machines, "segments": self._segments}
             return {"cpus": [], "processes": processes, "engine": engine, **elsewhere}
         here = {"cpus": list(self._cpus), "processes": self._ready["processes"], "engine": engine}
-        return here | ({"segments": self._segments} if self._apart else {})
+        return here if self._read_clock is None else here | {"segments": self._segments}
 
     def _start(self) -> None:
         self._end()

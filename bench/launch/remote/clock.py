@@ -6,8 +6,9 @@ The clock there is then ((t1 - t0) + (t2 - t3)) / 2 ahead, to half of the time t
 """
 
 from collections import deque
+from collections.abc import Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 # How far two clocks may go apart from each other among the trips that count.
 _DRIFT_S = 0.05
@@ -18,6 +19,11 @@ class Trip(NamedTuple):
 
     ahead_s: float
     under_way_s: float
+
+    @classmethod
+    def of(cls, sent: float, received: float, answered: float, back: float) -> Self:
+        """By its four Unix times: sent and back here, received and answered there."""
+        return cls(((received - sent) + (answered - back)) / 2, (back - sent) - (answered - received))
 
     def agrees(self, other: "Trip") -> bool:
         """Whether both may be of the same two clocks: each knows them to half of its time under way."""
@@ -35,24 +41,23 @@ class Clock:
         self._seen: list[float] = []  # how far ahead it was, when the trips were as many as count
 
     def add(self, sent: float, received: float, answered: float, back: float) -> None:
-        """Note a round trip, by its four Unix times: sent and back here, received and answered there.
+        """Note a round trip, by the times of ``Trip.of``.
 
         One that contradicts those before says that one of the clocks was set: they count no more.
         """
-        under_way_s = (back - sent) - (answered - received)
-        trip = Trip(((received - sent) + (answered - back)) / 2, under_way_s)
+        trip = Trip.of(sent, received, answered, back)
         if self._recent and not trip.agrees(self._best):
             self._seen += [self.ahead_s, trip.ahead_s]
             self._recent = deque([trip], self._recent.maxlen)  # at once: others ask meanwhile
         else:
             self._recent.append(trip)
-        self._times_s.append(under_way_s)
+        self._times_s.append(trip.under_way_s)
         if len(self._recent) == self._recent.maxlen:
             self._seen.append(self.ahead_s)
 
     @property
     def _best(self) -> Trip:
-        return min(tuple(self._recent), key=lambda trip: trip.under_way_s)
+        return _quickest(tuple(self._recent))
 
     @property
     def ahead_s(self) -> float:
@@ -68,3 +73,16 @@ class Clock:
             "moved_ms": round((max(seen) - min(seen)) * 1e3, 3),
             "round_trip_us": round(median(self._times_s) * 1e6, 1),
         }
+
+
+def reading(trips: Sequence[Trip]) -> dict[str, Any]:
+    """A clock as it was read by some round trips, one at least: ``before`` and ``after`` a load in ``run.json``."""
+    times_ms = [round(trip.under_way_s * 1e3, 4) for trip in trips]
+    return {
+        "offset_ms": round(_quickest(trips).ahead_s * 1e3, 4),
+        "round_trip_ms": {"least": min(times_ms), "usual": median(times_ms), "most": max(times_ms)},
+    }
+
+
+def _quickest(trips: Sequence[Trip]) -> Trip:
+    return min(trips, key=lambda trip: trip.under_way_s)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from bench.launch.remote.clock import Clock
+from bench.launch.remote.clock import Clock, Trip, reading
 from bench.launch.remote.mirror import Mirror
 from bench.launch.remote.ssh import NOT_RESPONDING, SILENCE_S, Host, RemoteError
 from bench.machine.processes import uninterrupted, wait_or_kill
@@ -19,6 +19,8 @@ from bench.machine.processes import uninterrupted, wait_or_kill
 _PING_S = 2.0
 # As many as count, so that the clock there is known as well as ever from the beginning.
 _FIRST_PINGS = 30
+# As many read it around a load, as for generators (``swarm.control.elsewhere.generators``).
+_TRIPS = 20
 _HELLO_S = 60.0
 # What a long cell has logged is fetched, perhaps over a slow line.
 _ANSWER_S = 120.0
@@ -121,9 +123,20 @@ class Link:
 
     def ping(self) -> None:
         """Note a round trip; raises as ``ask``."""
+        self.clock.add(*self._trip())
+
+    def read_clock(self) -> dict[str, Any] | None:
+        """What the clock there shows now, as ``clock.reading``; ``None`` where it does not answer."""
+        try:
+            return reading([Trip.of(*self._trip()) for _ in range(_TRIPS)])
+        except RemoteError:
+            return None
+
+    def _trip(self) -> tuple[float, float, float, float]:
+        """The times of a round trip, as ``Trip.of`` takes them."""
         sent = time.time()
         answer = self.ask("ping")
-        self.clock.add(sent, answer["received"], answer["sent"], answer["back"])
+        return sent, answer["received"], answer["sent"], answer["back"]
 
     def readings(self, rotation: str) -> list[Any] | None:
         """What the command ``read`` has read of the CPU clocks of servers; ``None`` as long as it goes on."""

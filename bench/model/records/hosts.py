@@ -44,6 +44,31 @@ class Clock(Record):
     """Of a message to a program there, usually."""
 
 
+class RoundTrips(Record):
+    """How long messages to another machine and back took, in ms."""
+
+    least: float
+    usual: float
+    most: float
+
+
+class ReadClock(Record):
+    """The clock of another machine beside this one's, by the round trip with the smallest time."""
+
+    offset_ms: float
+    """How far ahead its Unix time was."""
+    round_trip_ms: RoundTrips
+    """`least`, `usual` (the median), `most`; half of the least is the most that the offset is wrong by."""
+
+
+class AroundLoad(Record):
+    """The clock of another machine before a load and after it; null where it did not answer."""
+
+    window: dict[str, float]
+    before: ReadClock | None
+    after: ReadClock | None
+
+
 class Connecting(Record):
     """How long it takes to open a connection, a round trip of the network, in microseconds."""
 
@@ -76,6 +101,8 @@ class Wire(Record):
     """What one connection carried before the run; of several generators' all at once."""
     clock: Clock | None = None
     """That of the servers' machine."""
+    clocks: list[AroundLoad] = Field(default_factory=list)
+    """The same before and after each load."""
 
 
 class Network(Record):
@@ -93,33 +120,13 @@ class Network(Record):
     """Where servers are on another machine, whose sysctls these are then: `host`, `address`, `mtu`,
     `connect_us` (to open a connection: `min`, `median`, `max` of 30), `raw` (what one carries:
     `from_bytes_per_s`, `to_bytes_per_s`), its `clock` (`ahead_ms`, `uncertain_ms`, `moved_ms`,
-    `round_trip_us`)."""
+    `round_trip_us`), and that around loads (`clocks`, as of `generators`)."""
 
 
-class RoundTrips(Record):
-    """How long messages to another machine and back took, in ms."""
-
-    least: float
-    usual: float
-    most: float
-
-
-class GeneratorClock(Record):
-    """The clock of another machine beside this one's, by the round trip with the smallest time."""
-
-    offset_ms: float
-    """How far ahead its Unix time was."""
-    round_trip_ms: RoundTrips
-    """`least`, `usual` (the median), `most`; half of the least is the most that the offset is wrong by."""
-
-
-class ClockReading(Record):
-    """The clock of a generator before a load and after it; null where it did not answer."""
+class ClockReading(AroundLoad):
+    """That of a generator."""
 
     generator: str
-    window: dict[str, float]
-    before: GeneratorClock | None
-    after: GeneratorClock | None
 
 
 class GeneratorMachine(Record):

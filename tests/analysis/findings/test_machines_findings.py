@@ -8,6 +8,7 @@ from analysis.cells import counters
 from analysis.findings import machines, wire
 from analysis.study import study
 from bench.model.matching import unlike
+from tests.fixtures.make_rotation import Rotating
 
 STEADY = {"offset_ms": 0.2, "round_trip_ms": {"least": 0.3, "usual": 0.5, "most": 3.0}}
 MACHINE = {
@@ -67,6 +68,25 @@ def test_clocks_that_agree_are_no_finding_nor_is_a_loopback_device_that_has_no_l
 def test_clocks_that_are_apart_are_told(elsewhere, before, after, words):
     (finding,) = elsewhere(before, after).found(machines.CLOCKS.name)
     assert words in finding.message and "not latencies" in finding.spoils
+
+
+def test_slices_of_generators_whose_clocks_were_lost_count_for_nothing(run):
+    folder = run(rotation=Rotating(), repeats=2)
+    path = folder / "run.json"
+    document = json.loads(path.read_text())
+    windows = {}
+    for each in sorted(folder.glob("*/*/*/*/cell.json")):
+        windows[str(each.parent.relative_to(folder))] = json.loads(each.read_text())["window"]
+    lost = next(iter(windows.values()))
+    reading = {"generator": "a", "window": lost, "before": clock(0.0), "after": clock(2.5)}
+    document["generators"] = {"machines": [MACHINE], "clocks": [reading]}
+    path.write_text(json.dumps(document))
+    told = study(folder)
+    of_lost = told.results.finished["path"].map(windows.get).map(lambda window: window == lost)
+    assert of_lost.any() and not of_lost.all()
+    for figure in ("throughput", "cpu_us"):
+        assert list(told.summary[figure].isna()) == list(of_lost)
+    assert told.summary["p99_us"].notna().all()
 
 
 def test_a_move_that_the_round_trips_explain_is_none(elsewhere):

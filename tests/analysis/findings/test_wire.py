@@ -20,11 +20,19 @@ CLOCK = {"ahead_ms": 120.0, "uncertain_ms": 0.1, "moved_ms": 0.2, "round_trip_us
 CONNECT = {"min": 90.0, "median": 100.0, "max": 1000.0}
 
 
+def read(offset_ms=0.0, least=0.2):
+    return {"offset_ms": offset_ms, "round_trip_ms": {"least": least, "usual": 0.5, "most": 9.0}}
+
+
+def around(window, before, after):
+    return {"window": window, "before": before, "after": after}
+
+
 @pytest.fixture
 def over_wire(run):
     """A run with its servers on another machine, whose clock is such."""
 
-    def make(folder=None, **clock):
+    def make(folder=None, clocks=(), **clock):
         folder = folder or run()
         path = folder / "run.json"
         document = json.loads(path.read_text())
@@ -36,7 +44,7 @@ def over_wire(run):
             "steered_to": None,
             "note": None,
             "sysctls": {},
-            "wire": {**between, "clock": {**CLOCK, **clock}},
+            "wire": {**between, "clock": {**CLOCK, **clock}, "clocks": list(clocks)},
         }
         path.write_text(json.dumps(document))
         for host in folder.glob("*/*/*/*/host.csv"):
@@ -69,6 +77,32 @@ def test_a_clock_that_is_not_known_well_is_told(over_wire, clock):
     assert told.verdict.tables and all(
         row.ratio is None for table in told.verdict.tables for row in table.rows
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (read(), read(1.5), "moved by 1.5 ms during a load"),
+        (read(least=11.0), read(least=11.0), "is only known to ±5.5 ms"),
+        (None, None, "did not answer"),
+    ],
+)
+def test_a_clock_that_is_lost_in_one_load_costs_that_one_its_cpu_time(run, over_wire, before, after, words):
+    folder = run()
+    windows = {}
+    for path in sorted(folder.glob("*/*/*/*/cell.json")):
+        record = json.loads(path.read_text())
+        if record["window"] is not None:
+            windows[str(path.parent.relative_to(folder))] = record["window"]
+    (bad, lost), *others = windows.items()
+    kept = [around(each, read(40.0), read(40.1)) for _, each in others if each != lost]
+    # What it moved by over all loads is no matter, nor how far it is off: times are corrected by that.
+    told = study(over_wire(folder, [around(lost, before, after), *kept], moved_ms=50.0))
+    of_lost = told.results.finished["path"].map(windows.get).map(lambda window: window == lost)
+    assert of_lost.any() and not of_lost.all() and set(told.results.finished["path"][of_lost]) >= {bad}
+    assert list(told.summary["cpu_us"].isna()) == list(of_lost)
+    (finding,) = told.found(wire.CLOCKS.name)
+    assert f"the clock of the servers' machine {words}" in finding.message
 
 
 def test_the_cpus_of_both_machines_are_looked_at_each_by_its_own_times(run, over_wire):

@@ -85,3 +85,14 @@ def test_what_has_no_network_records_none():
     record = {"network": None}
     networks.note(None, record, print)
     assert record["network"] is None
+    assert networks.clocks(None) == [] and networks.with_clocks(None, []) is None
+
+
+def test_clocks_are_kept_with_the_way_to_another_machine():
+    read, later = ({"window": {"start": at, "end": at + 1}, "before": None, "after": None} for at in (1, 5))
+    there = HOST | {"wire": {"address": "192.0.2.2"}}
+    first = networks.with_clocks(there, [read])
+    assert networks.clocks(there) == [] and networks.clocks(first) == [read]
+    both = networks.with_clocks(there, [*networks.clocks(first), later])
+    assert networks.clocks(both) == [read, later] and both | {"wire": there["wire"]} == there
+    assert networks.with_clocks(HOST, [read]) == HOST and networks.clocks(HOST) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.launch.remote.clock import Clock
+from bench.launch.remote.clock import Clock, Trip, reading
 from bench.launch.remote.mirror import Mirror, by_clock_here
 
 
@@ -45,6 +45,14 @@ def test_what_one_way_takes_longer_is_within_what_is_said():
     clock = Clock()
     trip(clock, ahead_s=0.0, out_s=0.004, back_s=0.0)
     assert clock.facts()["uncertain_ms"] == 2.0 and abs(clock.ahead_s) == pytest.approx(0.002)
+
+
+def test_a_reading_is_by_the_quickest_trip_and_tells_how_long_all_took():
+    trips = [Trip.of(100.0, 97.2, 97.21, 100.211), Trip.of(101.0, 98.001, 98.002, 101.003)]
+    assert reading(trips) == {
+        "offset_ms": -3000.0,
+        "round_trip_ms": {"least": 2.0, "usual": 101.5, "most": 201.0},
+    }
 
 
 def test_times_of_tables_are_by_the_clock_here():

@@ -167,6 +167,8 @@ def test_a_run_records_what_is_between(remote):
     assert min(between["raw"].values()) > 0
     assert abs(between["clock"]["ahead_ms"]) <= between["clock"]["uncertain_ms"] < 1000
     assert networks.shown(remote.network).startswith("to there (127.0.0.1), a connection takes ")
+    read = remote.read_clock()
+    assert abs(read["offset_ms"]) <= read["round_trip_ms"]["least"] / 2 <= read["round_trip_ms"]["most"]
     assert remote.server_host["cpus"] == remote.server_cpus == len(os.sched_getaffinity(0))
 
 
@@ -205,6 +207,7 @@ def test_an_agent_takes_its_servers_with_it_killed_or_left_alone(remote, machine
     assert gone([serve, *processes])
     wait_until(lambda: not server.running, "the loss is noticed")
     assert server.failure().startswith("the server ended by itself (there: the connection was lost")
+    assert remote.read_clock() is None
     assert server.ending() is None and not server.asked_to_end
     server.fetch()
     again = remote.start(catalogue.get("sanic-single"), 1, tmp_path / "n", [0])

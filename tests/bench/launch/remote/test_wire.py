@@ -138,6 +138,11 @@ def test_a_plan_is_measured_with_its_servers_on_another_machine(wire, begin, tmp
     assert found.network.steered_to is None and found.network.wire.clock.uncertain_ms < 1000
     cells = [(path.parent, schema.read(path, Cell)) for path in folder.glob("*/*/*/*/cell.json")]
     assert {cell.status for _, cell in cells} == {"finished"}, output
+    clocks = found.network.wire.clocks
+    assert {(each.window["start"], each.window["end"]) for each in clocks} == {
+        (cell.window.start, cell.window.end) for _, cell in cells
+    }
+    assert all(each.before.round_trip_ms.least > 0 < each.after.round_trip_ms.least for each in clocks)
     rotated = [(path, cell) for path, cell in cells if cell.rotation]
     recycled = [(path, cell) for path, cell in cells if cell.treatment == "recycled"]
     assert (len(rotated), len(recycled), len(cells)) == (2, 1, 4)
