@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.cells import counters
 from analysis.cells.summary import LOAD
+from analysis.cells.waves import waves
 from analysis.findings.finding import Finding, Kind, Measurements, finds, logs
 from analysis.reading.results import NothingFinished, Results
 from analysis.words import counted, listed
@@ -71,9 +72,10 @@ def failed(measured: Measurements) -> Iterator[Finding]:
 
 @finds(ONE_REPEAT)
 def alone(measured: Measurements) -> Iterator[Finding]:
-    """Whether there is anything to compare."""
+    """Whether there is anything to compare, but cells that have an interval of their own."""
     load = [*LOAD, "arrivals", "rate_per_s"]
-    repeats = measured.served.groupby(["configuration", *load], dropna=False)["repeat"].nunique()
+    compared = measured.served.drop(waves(measured.results.run, measured.served).index)
+    repeats = compared.groupby(["configuration", *load], dropna=False)["repeat"].nunique()
     if repeats.max() < 2:
         yield ONE_REPEAT.found(
             "every cell was measured once",

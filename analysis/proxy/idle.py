@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.cells.summary import LOAD
+from analysis.cells.waves import SCENARIO, waves
 from analysis.reading.results import Results
 from analysis.recycling.requests import HTTP_5XX, rate
 from analysis.table import Cell, TableRow, measured, number, words
 from analysis.words import Value, Workers, figures, listed, workers_of
 from bench.model.records.run import Run
 
-SCENARIO = "pauses"
-"""Whose users pause around what servers keep connections for (locustfiles/pauses.py)."""
 PER = 100_000
 FRAME = [
     "configuration", *LOAD, "keep_alive_s", "requests", "answers_5xx", "lost",
@@ -134,8 +133,7 @@ def idle_race(results: Results, summary: pd.DataFrame) -> IdleRace | None:
 
     `summary` is that of the run.
     """
-    kind = results.run.behind
-    cells = summary[(summary["scenario"] == SCENARIO) & (summary["load_kind"] == "closed")]
+    kind, cells = results.run.behind, waves(results.run, summary)
     if kind is None or cells.empty:
         return None
     kept = {each.name: each.keep_alive_s for each in results.run.configurations}

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from analysis.cells.waves import SCENARIO
 from analysis.documents import pages
-from analysis.proxy.idle import FRAME, SCENARIO
+from analysis.proxy.idle import FRAME
 from analysis.report import exports
 from analysis.report.build import _tables
 from analysis.report.page import page
@@ -69,6 +70,10 @@ def test_where_nothing_fails_nothing_is_ended(idle):
 def test_a_proxy_that_keeps_no_connection_has_no_time_out(idle):
     found = idle(2, proxy_keepalive="off").idle_race
     assert {row.outlasts for row in found.rows} == {None} and "ends the race" not in found.finding
+
+
+def test_its_cells_need_no_repeats(idle):
+    assert idle(3).found("one-repeat") == []
 
 
 def test_it_opens_the_page_the_terminal_and_the_table_people_take_away(idle, tmp_path):
