@@ -4,6 +4,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final, Literal, Self
 
 from bench.stats.comparison import Ratio
@@ -56,6 +57,17 @@ def figures(value: float) -> str:
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     rounded = round(value, 2 - math.floor(math.log10(abs(value))))
     return f"{rounded:,.{digits}f}"
+
+
+def spanned(values: Mapping[str, float], unit: str = "", *, named: bool = True) -> str:
+    """The median of values by name, and from whose least to whose greatest; a dash where none is known."""
+    known = {name: value for name, value in values.items() if not math.isnan(value)}
+    if not known:
+        return MISSING
+    ordered = sorted(known, key=lambda name: known[name])
+    ends = [(figures(known[name]), f" with {name}" if named else "") for name in (ordered[0], ordered[-1])]
+    middle, ((least, whose), (most, others)) = f"{figures(median(known.values()))}{unit}", ends
+    return middle if least == most else f"{middle} ({least}{whose} to {most}{others})"
 
 
 def listed(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Whether the clocks of other machines were known well enough, and kept, while a load ran.
 
-They are read by round trips before each load and after it; half of the quickest one is the most that a reading
-is wrong by.
+They are read by round trips before each load and after it; half of the quickest one is the most that a
+reading is wrong by.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,11 @@
 """`python -m analysis.documents.pages RUN_DIR`: put a run's tables and figures into the project's documents.
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
-docs/deploys.md, one behind a proxy into docs/proxy.md, one of settings into docs/settings.md, one
-of the database into the methodology. Any other goes into docs/one-machine.md and, in short, into the README,
-with the verdict and the claims that it answers together with the run of recycling beside it. What stands
-between two markers is replaced, so that no figure is written by hand.
+docs/deploys.md, one behind a proxy into docs/proxy.md (of one that was set otherwise than by default all
+settings stand beside each other), one of settings into docs/settings.md, one of the database into the
+methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
+claims that it answers together with the run of recycling beside it. What stands between two markers is
+replaced, so that no figure is written by hand.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from analysis.charts import registry
 from analysis.claims import Material, claims
-from analysis.documents import answers
+from analysis.documents import answers, proxies
 from analysis.documents.tables import of_run, of_settings
 from analysis.recommend import judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
@@ -32,6 +33,8 @@ DEPLOYS, PROXY = "docs/deploys.md", "docs/proxy.md"
 # The names of the parts: of the README, of docs/settings.md, then of docs/one-machine.md.
 ANSWER = "answer"
 SETTINGS, TLS = "settings", "tls"
+# And of docs/proxy.md: what its settings do, by several runs.
+PROXY_SETTINGS = "proxy-settings"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
@@ -55,6 +58,9 @@ def rewrite(analysed: Study, root: Path) -> None:
     part = part_of(analysed)
     if part == SETTINGS:
         _write(root, document_of(analysed), {part: of_settings(analysed)})
+        return
+    if part.startswith(PROXY_SETTINGS):
+        _write(root, document_of(analysed), {part: proxies.settings(analysed)})
         return
     if part != RANKINGS:
         figures = _copied(_figures(analysed), analysed, root)
@@ -96,7 +102,9 @@ def _only(analysed: Study) -> Listing | None:
 
 def part_of(analysed: Study) -> str:
     """The name of the part that shows a run; an experiment on one configuration has its own."""
-    plan = _plan(analysed)
+    plan, run = _plan(analysed), analysed.results.run
+    if plan in proxies.PLANS and run.proxy_settings:
+        return f"{PROXY_SETTINGS} {run.behind}"
     if plan in PAGES:
         return " ".join([plan, *_way(analysed)])
     if _ranks(analysed):

@@ -76,7 +76,8 @@ def clocks(measured: Measurements) -> Iterator[Finding]:
         return
     clock = wire.clock
     whys = [why for each in wire.clocks if (why := why_lost(each)) is not None]
-    told = whys[0] if whys else f"is known to ±{clock.uncertain_ms:.1f} ms and moved by {clock.moved_ms:.1f} ms"
+    over_all = f"is known to ±{clock.uncertain_ms:.1f} ms and moved by {clock.moved_ms:.1f} ms"
+    told = whys[0] if whys else over_all
     yield CLOCKS.found(
         f"the clock of the servers' machine {told} beside this one's ({counted(int(lost.sum()), 'cell')})",
         spoils="CPU time per request there, which is left out, as is what was lost or late at which "

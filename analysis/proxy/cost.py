@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
-from statistics import median
 
 import pandas as pd
 
 from analysis.rankings.sides import SidesRow, frame_of, heads, sides
-from analysis.words import MISSING, Value, Workers, counted, figures, with_workers
+from analysis.words import Workers, counted, spanned, with_workers
 
 _SIDES = ("direct", "behind")
 FRAME = frame_of(*_SIDES)
@@ -35,8 +34,8 @@ class ProxyCost:
         return (
             f"Each server was reached through {self.kind} and past it in turns, in every sitting. Ratios are "
             "behind to direct, with the 95 % interval over the sittings. CPU: the server's time per request. "
-            f"{self.kind} ran on the suite's CPUs: where a generator shares these, and they are full, both cost "
-            "throughput."
+            f"{self.kind} ran on the suite's CPUs: where a generator shares these, and they are full, both "
+            "cost throughput."
         )
 
     @property
@@ -68,22 +67,11 @@ class ProxyCost:
 
 def _spanned(rows: Sequence[SidesRow]) -> str:
     """The ratios of a load: the median, and from whose least to whose greatest."""
-    served = {row.configuration: row.throughput.mean for row in rows}
-    least, most = min(served, key=lambda name: served[name]), max(served, key=lambda name: served[name])
-    throughput = _median([row.throughput for row in rows], f" with {least}", f" with {most}")
-    p99, cpu = (_median([getattr(row, name) for row in rows]) for name in ("p99", "cpu"))
+    throughput, p99, cpu = (
+        spanned({row.configuration: getattr(row, name).mean for row in rows}, "x", named=name == "throughput")
+        for name in ("throughput", "p99", "cpu")
+    )
     return f"{throughput} the requests per second, {p99} the p99, {cpu} the server's CPU time per request"
-
-
-def _median(ratios: Sequence[Value], of_least: str = "", of_most: str = "") -> str:
-    """The median of some ratios with their range, where they are several; a dash where none is known."""
-    known = sorted(ratio.mean for ratio in ratios if not isnan(ratio.mean))
-    if not known:
-        return MISSING
-    middle = f"{figures(median(known))}x"
-    if len(known) == 1:
-        return middle
-    return f"{middle} ({figures(known[0])}{of_least} to {figures(known[-1])}{of_most})"
 
 
 def proxy_cost(

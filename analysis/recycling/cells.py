@@ -140,7 +140,7 @@ def last_second(cells: pd.DataFrame, requests: pd.DataFrame) -> pd.Series:
 def with_stalls(
     replacements: pd.DataFrame, requests: pd.DataFrame, losses: pd.DataFrame, cells: pd.DataFrame
 ) -> pd.DataFrame:
-    """`replacements` with `lost`, `gap_s` and `slowest_ms`; the last two NaN where none of `cells` has them."""
+    """`replacements` with `lost`, `gap_s` and `slowest_ms`, the last two NaN but in the `cells`."""
     found = replacements.copy()
     lost = losses.dropna(subset="replacement").groupby(["cell", "replacement"]).size()
     places = pd.MultiIndex.from_frame(found[["cell", "number"]])

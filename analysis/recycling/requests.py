@@ -107,7 +107,8 @@ def losses(
     """
     lost = within(requests[requests["lost"]], cells, "ended").rename(columns={"ended": "time"})
     lost = lost.join(cells[DIMENSIONS[1:]], on="cell")
-    lost = lost.assign(handled=np.array(STAGES)[lost["stage"]], replacement=_attributed(lost, replacements, placed))
+    lost["handled"] = np.array(STAGES)[lost["stage"]]
+    lost["replacement"] = _attributed(lost, replacements, placed)
     lost["in_probe"] = _to_blame(lost, cells)
     lost["pid"] = lost["pid"].astype("Int64").where(lost["stage"] > 0)
     return lost[[*DIMENSIONS, *LOSSES]].astype(LOSSES).reset_index(drop=True)

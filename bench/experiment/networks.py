@@ -114,7 +114,7 @@ def note(now: Mapping[str, Any] | None, record: dict[str, Any], say: Say) -> Non
 
 
 def clocks(network: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The readings around loads that a ``network`` of ``run.json`` has of the clock of the servers' machine."""
+    """What a ``network`` of ``run.json`` has of the clock of the servers' machine around loads."""
     wire = None if network is None else network.get("wire")
     return [] if wire is None else list(wire.get("clocks", ()))
 

@@ -248,7 +248,7 @@ class Launcher(ABC):
         """
 
     def read_clock(self) -> dict[str, Any] | None:
-        """The clock of the servers' machine, as ``run.json`` has it around a load; ``None``: it does not tell."""
+        """The clock of the servers' machine, as in ``run.json`` around a load; ``None``: it does not tell."""
         raise AssertionError("the servers go by the clock of this machine")
 
     def read_clocks(self, servers: Mapping[str, Server], at: Sequence[float]) -> Readings:

@@ -76,7 +76,7 @@ class Clock:
 
 
 def reading(trips: Sequence[Trip]) -> dict[str, Any]:
-    """A clock as it was read by some round trips, one at least: ``before`` and ``after`` a load in ``run.json``."""
+    """A clock as some round trips show it, one at least: ``before`` or ``after`` a load in ``run.json``."""
     times_ms = [round(trip.under_way_s * 1e3, 4) for trip in trips]
     return {
         "offset_ms": round(_quickest(trips).ahead_s * 1e3, 4),

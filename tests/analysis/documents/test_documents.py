@@ -185,27 +185,54 @@ def test_a_plan_with_a_page_of_its_own_goes_there_in_short(rendered, project):
     assert "before this run" not in text and "![" not in text and "|" not in text
 
 
-BEHIND = (Story("sanic", generation(11, 1.0), lost=[Lost(0.5)]),)
+BEHIND = (Story("sanic", generation(11, 1.0), lost=[Lost(0.5)]), Story("granian", generation(11, 1.0)))
 
 
-def test_a_run_behind_a_proxy_goes_to_the_page_about_it_by_how_it_was_set(tmp_path, project):
+def behind_nginx(folder, lost, twice=(), **settings):
+    """A run of recycling behind nginx and past it, which was set so; behind it sanic loses so many."""
+    story, other = (replace(each, proxy="nginx") for each in BEHIND)
+    proxied = replace(story, lost=[Lost(0.5 + number, "http_5xx") for number in range(lost)], twice=twice)
+    return make_recycling(folder, [*BEHIND, proxied, other], {"name": "recycle-proxy", **settings})
+
+
+def test_a_run_behind_a_proxy_goes_to_the_page_about_it(tmp_path, project):
     """Without the tables of recycling, which hold one side only."""
-    stories = [*BEHIND, *(replace(each, proxy="nginx") for each in BEHIND)]
-    behind = study(make_recycling(tmp_path / "results" / "run", stories))
-    (behind.results.directory / "report").mkdir()
-    analysed = of_plan(
-        behind, {"name": "recycle-proxy", "proxy_retries": "off", "proxy_socket": "unix", "proxy_tls": True}
-    )
-    assert document_of(analysed) == pages.PROXY
-    part = "recycle-proxy nginx retries=off socket=unix tls"
+    analysed = study(behind_nginx(tmp_path / "results" / "run", 1))
+    (analysed.results.directory / "report").mkdir()
+    assert (document_of(analysed), part_of(analysed)) == (pages.PROXY, "recycle-proxy nginx")
     path = project / pages.PROXY
-    path.write_text(marks("recycle-proxy nginx", part))
+    path.write_text(marks("recycle-proxy nginx", "proxy-settings nginx"))
     rewrite(analysed, project)
-    text = shown(path, part)
-    assert shown(path, "recycle-proxy nginx") == "before this run\n"
+    text = shown(path, "recycle-proxy nginx")
+    assert shown(path, "proxy-settings nginx") == "before this run\n"
     assert analysed.proxied.finding in text and analysed.recycling.finding not in text
-    assert text.count("\n| sanic |") == 1 and "PROXY_RETRIES=off" in text
-    assert "nginx was set to retries=off, socket=unix and tls." in text
+    assert text.count("\n| sanic |") == 1
+
+
+def test_the_settings_of_a_proxy_stand_beside_each_other(tmp_path, project):
+    results = tmp_path / "results"
+    behind_nginx(results / "default", 1)
+    behind_nginx(results / "earlier", 5, proxy_retries="off")
+    tls = {"proxy_socket": "unix", "proxy_tls": True}
+    for name, lost, settings in (("retries", 3, {"proxy_retries": "off"}), ("tls", 0, tls)):
+        folder = behind_nginx(results / name, lost, twice=[7.2], **settings)
+    earlier = results / "earlier" / "run.json"
+    record = json.loads(earlier.read_text())
+    earlier.write_text(json.dumps(record | {"started": record["started"] - 60}))
+    analysed = study(folder)
+    assert (document_of(analysed), part_of(analysed)) == (pages.PROXY, "proxy-settings nginx")
+    path = project / pages.PROXY
+    path.write_text(marks("recycle-proxy nginx", "proxy-settings nginx"))
+    rewrite(analysed, project)
+    assert shown(path, "recycle-proxy nginx") == "before this run\n"
+    text = shown(path, "proxy-settings nginx")
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    rows = {first: others for first, *others in lines}
+    assert rows["| nginx's settings"] == ["lost of GETs", "ran twice |"]
+    assert rows["| by default"] == ["50.0 (0 with granian to 100 with sanic)", "0 |"]
+    assert rows["| retries=off"][0] == "150 (0 with granian to 300 with sanic)"
+    assert rows["| socket=unix, tls"] == ["0", "50.0 (0 with granian to 100 with sanic) |"] and len(rows) == 4
+    assert "PROXY_RETRIES" not in text and "`make recycle PLAN=recycle-proxy " in text
 
 
 def test_a_deploy_behind_a_proxy_is_among_the_deploys(recycled):

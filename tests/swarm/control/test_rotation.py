@@ -378,7 +378,7 @@ def test_cpu_clocks_may_be_read_elsewhere(rotate, noting, tmp_path):
     session = rotate(urls, servers={"a": "a", "b": "b", "a@proxy": "a"}, elsewhere=True)
     edges = session.wait_for("timetable", "failed")["edges"]
     assert len(edges) == 2 * 3 * 4 and edges == sorted(edges)
-    # Of the two servers one uses 1 ms from edge to edge, a nanosecond of what was there before counts for nothing.
+    # Of the two servers one uses 1 ms from edge to edge; what it had used before counts for nothing.
     used = [7 + 10**6 * number for number in range(len(edges))]
     readings = [[at, {"a": ns, "a@proxy": ns, "b": None}] for at, ns in zip(edges, used, strict=True)]
     session.send(json.dumps({"command": "metered", "cell": "one", "readings": readings}))
