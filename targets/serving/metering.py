@@ -89,6 +89,7 @@ class Meter:
         self.roots: set[int] = set()  # what serve itself has started
         self.announced = 0  # workers that have announced themselves, ever
         self.stillborn = 0  # processes that died before `settle()` came, announced or not
+        self.stillborn_status: int | None = None  # with which the last of them ended
         _write(self._processes, PROCESSES)
         _write(self._workers, WORKERS)
 
@@ -136,7 +137,9 @@ class Meter:
         if exit_status is None:
             exit_status = process.exit.status()
         process.exit.close()
-        self.stillborn += self._held is not None
+        if self._held is not None:
+            self.stillborn += 1
+            self.stillborn_status = exit_status
         self._event(time.time(), "died", process, exit_status)
 
     def settle(self, pids: Iterable[int], root: int | None) -> None:

@@ -152,9 +152,12 @@ class Server:
             if self._stop_signal is not None:
                 return None
             if self._tree.root is None:
-                raise NeverReadyError(self._story(f"ended with status {self._exit_status} while starting"))
+                how = _killed(self._exit_status) or f"ended with status {self._exit_status}"
+                raise NeverReadyError(self._story(f"{how} while starting"))
             if self._meter.stillborn >= self._order.workers + _STILLBORN:
-                raise NeverReadyError(self._story("keeps starting workers that die"))
+                how = _killed(self._meter.stillborn_status)
+                last = f": the last one {how}" if how else ""
+                raise NeverReadyError(self._story(f"keeps starting workers that die{last}"))
             try:
                 return self._ask()
             except NotReadyError as problem:
@@ -330,3 +333,12 @@ class Server:
         if not lines:
             return f"{self._order.configuration.name} {what}; it printed nothing"
         return "\n".join([f"{self._order.configuration.name} {what}. The last lines of {self._log}:", *lines])
+
+
+def _killed(exit_status: int | None) -> str:
+    """By which signal a process was killed, in words; empty where it was not, or nobody knows."""
+    if exit_status is None or exit_status >= 0:
+        return ""
+    # Models are loaded at the start, and the kernel writes nothing where a server's log is.
+    why = ", as by the kernel where memory runs out" if exit_status == -signal.SIGKILL else ""
+    return f"was killed ({signal.Signals(-exit_status).name}{why})"

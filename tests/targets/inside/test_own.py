@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 
 import pytest
 
 from tests.interpreters import needs_interpreter
 from tests.patience import LONG_S, wait_until
+from tests.ports import free_port
 
 from ..conftest import CATALOGUE, PROJECT, stack_python
 
@@ -175,6 +177,81 @@ def test_sanics_manager_waits_as_long_as_the_server_may_take(serve, shop, limit,
     else:
         assert served.wait()[0] == status
         assert "Not all workers acknowledged" in (served.metrics / "server.log").read_text()
+
+
+# Waits for its database, which is started beside it (python-gino/gino#426).
+WAITS = """
+import asyncio
+from sanic import Sanic
+from sanic.response import empty
+
+app = Sanic("waits")
+app.add_route(lambda _: empty(), "/")
+
+@app.before_server_start
+async def connect(_):
+    while True:
+        try:
+            await asyncio.open_connection("127.0.0.1", {port})
+        except OSError as error:
+            print("no database yet:", error, flush=True)
+            await asyncio.sleep(0.1)
+        else:
+            return
+"""
+
+
+def test_an_app_may_wait_for_its_database_and_is_told_what_it_waits_for(serve, shop):
+    port = free_port()
+    (shop / "waits.py").write_text(WAITS.format(port=port))
+    options = ("--app", "waits:app", "--app-folder", str(shop))
+    late = serve("uvicorn", *options, "--startup-timeout", "2")
+    served = serve("sanic", *options)
+    status, said = late.wait()
+    assert status == 3 and "was not ready after 2 s" in said and "STARTUP_TIMEOUT=" in said
+    assert "no database yet: [Errno 111]" in said
+    with socket.create_server(("127.0.0.1", port)):
+        served.wait_ready()
+
+
+# The kernel ends it while it loads its model (Kludex/uvicorn#711; gunicorn starts such workers on and on:
+# tiangolo/uvicorn-gunicorn-fastapi-docker#42), or it is warm only after it has begun to listen
+# (benoitc/gunicorn#2503).
+LOADS = """
+import asyncio, os, signal
+from sanic import Sanic
+from sanic.response import empty
+
+app = Sanic("loads")
+app.ctx.warm = False
+app.add_route(lambda request: empty(status=204 if request.app.ctx.warm else 503), "/")
+
+@app.before_server_start
+async def load(_):
+    if os.environ["MEMORY"] == "little":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@app.after_server_start
+async def warm(app):
+    await asyncio.sleep(0.5)
+    app.ctx.warm = True
+"""
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn-uvicorn"])
+def test_an_app_that_is_killed_while_it_loads_is_told_so(serve, shop, name):
+    (shop / "loads.py").write_text(LOADS)
+    options = ("--app", "loads:app", "--app-folder", str(shop), "--variable", "MEMORY")
+    status, said = serve(name, *options, environment={"MEMORY": "little"}).wait()
+    assert status == 3 and "was killed (SIGKILL, as by the kernel where memory runs out)" in said
+
+
+@pytest.mark.parametrize("name", ["sanic", "uvicorn"])
+def test_a_server_is_ready_when_its_app_is_warm(serve, shop, name):
+    (shop / "loads.py").write_text(LOADS)
+    options = ("--app", "loads:app", "--app-folder", str(shop), "--variable", "MEMORY")
+    served = serve(name, *options, environment={"MEMORY": "enough"}).wait_ready()
+    assert served.request("GET", "/")[0] == 204
 
 
 @pytest.mark.parametrize("name", ["sanic", "uvicorn"])
