@@ -1,7 +1,8 @@
-"""What failed in finished cells: requests, users' own code, and workers that died."""
+"""What went wrong in finished cells: requests that failed or were none, users' code, workers that died."""
 
 import signal
 from collections.abc import Iterator
+from http import HTTPMethod
 from pathlib import PurePath
 
 import pandas as pd
@@ -39,6 +40,12 @@ EXCEPTIONS = Kind(
     "any, in a task or listener of the scenario",
     "a task that raises leaves out the rest of what it says, and no request fails by it",
     note="users' code raised",
+)  # fmt: skip
+REPORTED = Kind(
+    "reported", "number", "What else happened?", "events counted as requests",
+    "any request type that is no method of HTTP",
+    "what a locustfile fires itself (events.request.fire) counts as it does for Locust: as a request",
+    note="own events counted",
 )  # fmt: skip
 WORKER_DIED = Kind(
     "worker-died", "number", "What else happened?", "a worker died",
@@ -110,6 +117,27 @@ def raised(measured: Measurements) -> Iterator[Finding]:
             f"every traceback, and {generator_log(results.directory)}",
             scenario=scenario,
             cells=spoilt,
+        )
+
+
+@finds(REPORTED)
+def reported(measured: Measurements) -> Iterator[Finding]:
+    """Successes of a type that no server is asked by: times that locustfiles report, or messages."""
+    results = measured.results
+    service = results.latencies[results.latencies["kind"] == "service"]
+    own = service[~service["method"].isin([str(method) for method in HTTPMethod])]
+    scenario_of = results.finished["scenario"]
+    for scenario, rows in own.groupby(own["cell"].map(scenario_of), observed=True):
+        cells = results.cells.loc[rows["cell"].unique()]
+        counted_there = service[service["cell"].isin(cells.index)]["count"].sum()
+        by_name = rows.groupby(["method", "name"], observed=True)["count"].sum().sort_values()
+        yield REPORTED.found(
+            f"{rows['count'].sum() / counted_there:.0%} of what counts as a request are events that the "
+            f"locustfile fired, most of them {quoted(' '.join(map(str, by_name.index[-1])))}",
+            spoils="requests per second, latency and CPU time per request, unless a server answered each",
+            advice="leave them out of a measurement of servers, or count by name in latency.csv",
+            scenario=scenario,
+            cells=cells,
         )
 
 
