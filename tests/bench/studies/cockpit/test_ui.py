@@ -109,6 +109,14 @@ def test_a_configuration_that_does_not_start_says_why_and_the_next_one_does(ui):
     assert "last words" in cells["broken"].read_text()
 
 
+def test_a_server_that_takes_too_long_is_told_with_what_gives_it_more(open_ui):
+    ui = open_ui("--startup-timeout", "1")
+    told = ui.start(configuration="slow")
+    assert told["success"] is False and "was not ready after 1 s" in told["message"]
+    assert "give more with --startup-timeout (STARTUP_TIMEOUT=)" in told["message"]
+    assert ui.end() == 0
+
+
 def test_restarts_are_seen_and_recycled_workers_are_a_configuration_of_their_own(ui):
     assert ui.start(configuration="sanic", recycle_after="20")["success"] is True
     first = ui.until(lambda told: told["workers"], "a worker")["workers"][0]["pid"]

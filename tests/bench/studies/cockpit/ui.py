@@ -58,6 +58,16 @@ loop = "uvloop"
 parser = "sanic"
 keep_alive_s = 75
 backlog = 100
+
+[configuration.slow]
+summary = "Takes its time."
+stack = "current"
+argv = ["python", "-c", "import time; time.sleep(600)"]
+recycle = "none"
+loop = "uvloop"
+parser = "sanic"
+keep_alive_s = 75
+backlog = 100
 """
 
 FORM = {
