@@ -14,7 +14,6 @@ import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch s
 
 import argparse
 import json
-import logging
 import os
 import platform
 import resource
@@ -51,7 +50,16 @@ from .control.elsewhere.joining import (
     address_of,
 )
 from .control.plugin import coordinator_of
-from .control.process import claim, commands, emit, end_process, enter_folder, quit_locust, search_path
+from .control.process import (
+    claim,
+    commands,
+    emit,
+    end_process,
+    enter_folder,
+    log_as_locust,
+    quit_locust,
+    search_path,
+)
 from .control.scenarios import LoadError, Scenarios
 from .control.segments import segments
 from .control.workers import REPORT_INTERVAL_S, obey_master
@@ -231,7 +239,7 @@ def _be_process(arguments: argparse.Namespace) -> NoReturn:
     """Join, make load as the master says, and end with it."""
     claim()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which closes the input
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    log_as_locust()
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
     host, port = address_of(arguments.master)
     hello = Hello.here(arguments.token, arguments.name, arguments.process, arguments.processes)

@@ -13,8 +13,6 @@ import swarm  # noqa: F401  # isort: skip  # first: Locust's gevent must patch s
 
 import argparse
 import json
-import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +26,7 @@ from gevent.queue import Queue
 from .control.cell import Cell, CellFailed
 from .control.elsewhere.generators import workers_of
 from .control.options import locust_settings
-from .control.process import claim, commands, emit, end_process, enter_folder
+from .control.process import claim, commands, emit, end_process, enter_folder, log_as_locust
 from .control.rotation import Order
 from .control.scenarios import LoadError, Scenarios
 from .control.session import Session
@@ -113,7 +111,7 @@ def main() -> None:
     parser.add_argument("--worker", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     claim()
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    log_as_locust()
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
     enter_folder(arguments.folder)
     try:

@@ -59,13 +59,14 @@ def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     if not any(each.classes for each in scenarios.all.values()):
         raise CannotServeError("no locustfile defines a user class that may run (locustfiles/README.md)")
     sys.argv[1:] = []  # Locust's page parses the command line again, to know its fields
-    environment = _environment(offer, scenarios)
+    environment = _environment(scenarios)
     files, workers = list(scenarios.all), None
     if offer.processes > 1:
         workers = LocalWorkers(environment, files, offer.options, offer.processes, offer.import_timeout_s)
     runner = environment.create_local_runner() if workers is None else workers.runner
     web_ui = CockpitUI(environment, offer)
     scenarios.open(environment, runner, web_ui)
+    _offer_classes(environment, offer, scenarios)
     scenarios.watch(coordinator_of(environment).code)
     live = Live(offer.full, offer.processes)
     loads = Loads(environment, link, live, offer, scenarios, workers)
@@ -88,9 +89,16 @@ def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     )
 
 
-def _environment(offer: Offer, scenarios: Scenarios) -> Environment:
-    """An environment whose class picker lists what is offered."""
+def _environment(scenarios: Scenarios) -> Environment:
     environment = scenarios.environment()
+    environment.locustfile = "Whichworker"
+    assert environment.parsed_options is not None
+    vars(environment.parsed_options).update(num_users=USERS, spawn_rate=SPAWN_RATE)
+    return environment
+
+
+def _offer_classes(environment: Environment, offer: Offer, scenarios: Scenarios) -> None:
+    """Have the class picker list what is offered, of what listeners of `init` have left."""
     classes_offered = {
         label: scenarios[offered.scenario.file].user_class(offered.user_class)
         for label, offered in offer.classes_offered(
@@ -99,10 +107,6 @@ def _environment(offer: Offer, scenarios: Scenarios) -> Environment:
     }
     environment.available_user_classes = dict(classes_offered)  # type: ignore[arg-type]
     environment.available_user_tasks = {label: list(each.tasks) for label, each in classes_offered.items()}
-    environment.locustfile = "Whichworker"
-    assert environment.parsed_options is not None
-    vars(environment.parsed_options).update(num_users=USERS, spawn_rate=SPAWN_RATE)
-    return environment
 
 
 def _await(workers: Workers) -> None:

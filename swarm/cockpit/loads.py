@@ -16,7 +16,7 @@ from locust import User
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from ..control.cell import LoadOptions, prepare_load
+from ..control.cell import CellFailed, LoadOptions, prepare_load
 from ..control.pacemaker import LEAD_S, not_swarm
 from ..control.plugin import coordinator_of
 from ..control.process import emit
@@ -187,7 +187,11 @@ class Loads:
             directory=load.directory,
             arrivals=None if requested.rate_per_s is None else Arrivals(requested.rate_per_s),
         )
-        prepare_load(self._environment, self._scenarios, list(files), options, self._workers)
+        try:
+            prepare_load(self._environment, self._scenarios, list(files), options, self._workers)
+        except CellFailed as failure:
+            self.abandon(failure.reason)
+            raise Refused(failure.reason) from failure
         self._live.clear()
         try:
             load.files.enter_context(locust_csv(self._environment, load.directory))

@@ -19,6 +19,7 @@ from locust.env import Environment
 from locust.runners import Runner
 
 from ..engine.openloop import Arrivals
+from ..users.leftovers import GoesOnError
 from .pacemaker import ARRIVALS, NONE, RATE, SEED
 from .plugin import RECORD, TRACE, Coordinator
 from .process import emit
@@ -48,10 +49,21 @@ class Ramp(UsersDispatcher):
     queue, and the kernel tries again a second later (SYN retransmission), which is in the window.
     """
 
+    def __init__(
+        self, worker_nodes: list[Any], user_classes: list[type[User]], environment: Environment | None = None
+    ) -> None:
+        """See Locust's; where an `environment` is given, it has the classes when users are spawned."""
+        super().__init__(worker_nodes, user_classes)
+        self._environment = environment
+
     def new_dispatch(
         self, target_user_count: int, spawn_rate: float, user_classes: list[type[User]] | None = None
     ) -> None:
         """See Locust's; the rate is that of the ramp."""
+        chosen = self._user_classes if self._environment is None else self._environment.user_classes
+        # A master has made this before `test_start`, whose listeners may choose who runs.
+        if set(chosen) != set(self._user_classes) and not self.get_current_user_count():
+            super().__init__(self._worker_nodes, chosen)
         super().new_dispatch(target_user_count, spawn_rate, user_classes)
         self._user_count_per_dispatch_iteration = step_of(target_user_count)
         self._wait_between_dispatch = RAMP_PAUSE_S
@@ -138,9 +150,12 @@ def prepare_load(
 ) -> None:
     """Put the scenarios of some files in place with their options, here and in the workers of a master.
 
-    Of a rotation the workers are told who its targets are.
+    Of a rotation the workers are told who its targets are. Raises CellFailed.
     """
-    scenarios.put_some(files, environment)
+    try:
+        scenarios.put_some(files, environment)
+    except GoesOnError as error:
+        raise CellFailed(str(error), see_log=True, over=True) from error
     environment.host = options.host
     environment.stop_timeout = options.stop_timeout_s
     vars(environment.parsed_options).update(options.of_locust(), **options.of_suite())

@@ -94,8 +94,10 @@ def call(listener: Callable[..., Any], event: str, **fields: Any) -> None:
     try:
         listener(**fields)
     except (Exception, SystemExit) as error:
-        name = getattr(listener, "__qualname__", repr(listener))
-        raise OptionsError(f"its listener {name} of the event {event} failed: {described(error)}") from error
+        name, why = getattr(listener, "__qualname__", repr(listener)), described(error)
+        if event == "init" and "NoneType" in why:
+            why += " (host and users are those of a load: listen to test_start where they are needed)"
+        raise OptionsError(f"its listener {name} of the event {event} failed: {why}") from error
 
 
 def _locusts_parser() -> LocustArgumentParser:

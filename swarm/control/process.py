@@ -37,6 +37,12 @@ def enter_folder(folder: Path | None) -> None:
     os.chdir(folder)
 
 
+def log_as_locust() -> None:
+    """Log what locustfiles log from INFO on, as `locust` does; of Locust itself only what it warns of."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("locust").setLevel(logging.WARNING)
+
+
 _commands: int | None = None
 _events: BinaryIO | None = None
 

@@ -22,6 +22,8 @@ from locust.event import EventHook
 from locust.runners import Runner
 from locust.util.load_locustfile import load_locustfile
 
+from ..users.beginnings import Beginning, users_modules
+from ..users.leftovers import end_leftovers
 from ..users.user import SwarmUser
 from ..users.user_code import UserCode, described
 from . import plugin, rotating
@@ -75,6 +77,7 @@ class Scenarios:
         leave_settings_aside(given)
         # Ours are set by the session itself: a locustfile may have options of the same names.
         plugin.withdraw_options()
+        self._beginning = Beginning([])
         self.all: dict[str, Scenario] = {}
         for file in files:
             self.all[file] = self._load(file)
@@ -96,14 +99,21 @@ class Scenarios:
     def open(self, environment: Environment, runner: Runner | None, web_ui: Any = None) -> None:
         """Fire `init`, Locust's event that it is ready, once. Raises LoadError.
 
-        A listener that raises leaves the test unfinished, so Locust ends then, and so does the suite.
+        A listener that raises leaves the test unfinished, so Locust ends then, and so does the suite. Which
+        users a listener leaves in the environment are those of the scenario from then on.
         """
         fields = {"environment": environment, "runner": runner, "web_ui": web_ui}
         shared = list(events.init._handlers)
+        self.put_some(list(self.all), environment)
         _call_all(None, shared, fields)
+        only, left = len(self.all) == 1, environment.user_classes
+        for scenario in self.all.values():
+            _take_over(scenario, [each for each in left if only or each in scenario.classes])
         for scenario in self.all.values():
             self.put(scenario.file, environment)
             _call_all(scenario, [each for each in events.init._handlers if each not in shared], fields)
+            _take_over(scenario, environment.user_classes)
+        self._beginning = Beginning(users_modules())
 
     def watch(self, code: UserCode) -> None:
         """Have users that Locust drives say why they end; swarm users do of themselves."""
@@ -148,7 +158,13 @@ class Scenarios:
             environment.parsed_options = scenario.options
 
     def put_some(self, files: Sequence[str], environment: Environment) -> None:
-        """Put the scenarios of some files in place, for a test of users of all of them (a mix)."""
+        """Put the scenarios of some files in place, for a test of users of all of them (a mix).
+
+        What users of the last test have left behind ends, and their modules are as they were before it.
+        Raises GoesOnError where something does not end.
+        """
+        end_leftovers(events)
+        self._beginning.restore()
         if len(files) == 1:
             self.put(files[0], environment)
             return
@@ -209,6 +225,17 @@ class Scenarios:
         if unknown and self.all:
             words = " ".join(word for word in given if word in unknown)
             raise LoadError(f"SCENARIO_OPTIONS: {words}: no locustfile has such an option")
+
+
+def _take_over(scenario: Scenario, classes: Sequence[type[User]]) -> None:
+    """Have these users from now on: a listener of `init` may have chosen by an option (locustio/locust#1781).
+
+    Raises LoadError where it has left none.
+    """
+    if scenario.classes and not classes:
+        raise LoadError(f"{scenario.file}: its listeners of init leave no class in environment.user_classes")
+    scenario.classes = list(classes)
+    scenario.weightless = [each for each in scenario.weightless if each not in classes]
 
 
 def _call_all(scenario: Scenario | None, listeners: Iterable[Listener], fields: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from time import time
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ class Session:
         """
         self._scenarios = scenarios
         self._environment = environment
-        self._environment.dispatcher_class = Ramp
+        self._environment.dispatcher_class = partial(Ramp, environment=environment)  # type: ignore[assignment]
         allow_fast_spawning()
         self._workers = workers
         self._runner: LocalRunner | MasterRunner = (

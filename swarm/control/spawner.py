@@ -36,14 +36,21 @@ class Spawner:
         late = CellFailed(f"{users} users were not spawned within {SPAWN_LIMIT_S:g} s", see_log=True)
         with gevent.Timeout(SPAWN_LIMIT_S, late):
             self._spawned.clear()
-            self._runner.start(users, spawn_rate=rate_of(users))
+            try:
+                self._runner.start(users, spawn_rate=rate_of(users))
+            except Exception as error:  # a master spawns here, and listeners may have broken its runner
+                raise error if error is late else _broken(error) from error
             while not self._spawned.wait(0.05):
                 failure = getattr(self._runner.spawning_greenlet, "exception", None)
                 if failure is not None:
-                    raise CellFailed(f"users could not be spawned: {described(failure)}", see_log=True)
+                    raise _broken(failure)
                 self._check()
             self._check()
 
     def _note_spawned(self, user_count: int, **_: object) -> None:
         self.count = user_count
         self._spawned.set()
+
+
+def _broken(error: BaseException) -> CellFailed:
+    return CellFailed(f"users could not be spawned: {described(error)}", see_log=True)

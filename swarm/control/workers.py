@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -16,12 +17,15 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from ..engine.clock import Master
+from ..users.leftovers import GoesOnError
 from .plugin import coordinator_of
 from .process import commands, end_process, quit_locust, search_path
 from .rotating import Target
 from .rotor import rotor_of
 from .scenarios import Scenarios
 from .segments import ports, why_no_ports
+
+logger = logging.getLogger(__name__)
 
 LIMIT_S: Final = 60.0
 """How long workers may take by default to start, or to be ready again after a load."""
@@ -199,7 +203,12 @@ def obey_master(
 
     def put(environment: Environment, msg: Any, **_: object) -> None:
         files = [names.get(each, each) for each in msg.data["files"]]
-        scenarios.put_some(files, environment)
+        try:
+            scenarios.put_some(files, environment)
+        except GoesOnError:
+            logger.exception("This process can run no further load")
+            runner.quit()
+            return
         vars(environment.parsed_options).update(msg.data["options"])
         rotation = msg.data["rotation"]
         if rotation is None:

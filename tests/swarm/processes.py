@@ -142,7 +142,7 @@ def locustfile(head: str = "", name: str = "Visitor", body: str = GET) -> str:
     lines = [
         "from locust import *",
         "from locust.exception import StopUser",
-        "import json, os, sys, subprocess, threading, time",
+        "import json, logging, os, sys, subprocess, threading, time",
         head,
     ]
     return "\n".join(lines) + USER.format(name=name, body=body)

@@ -37,6 +37,23 @@ class WebsiteUser(HttpUser):
     @task
     def look(self):
         self.client.get("/{place}")
+
+class Idle(WebsiteUser):
+    weight = fixed_count = 0
+"""
+# What SwarmUser refuses, and a helper that the other imports.
+CAREFUL = """
+from locust import constant, task
+from swarm import SwarmUser
+from helper import helps
+
+class Careful(SwarmUser):
+    wait_time = constant(0.01)
+
+    @task
+    def look(self):
+        yield self.get("/", headers={b"X-Kind": helps()}, auth=("ann", "pass"))
+        yield self.get("/", allow_redirects=False)
 """
 
 PICKS = ["WebsiteUser of s0", "WebsiteUser of s1"]
@@ -47,7 +64,9 @@ def files(tmp_path):
     made = [tmp_path / f"{place}.py" for place in ("browse", "order")]
     for path in made:
         path.write_text(FILE.format(place=path.stem))
-    return made
+    (tmp_path / "careful.py").write_text(CAREFUL)
+    (tmp_path / "helper.py").write_text("def helps(): return b'bytes'\n")
+    return [*made, tmp_path / "careful.py", tmp_path / "helper.py"]
 
 
 def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, null_server, folder):
@@ -56,11 +75,17 @@ def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, nul
     try:
         page = cockpit.get("/").body.decode()
         assert all(pick in page for pick in PICKS)
+        assert "Idle" not in page and "helper" not in page
         assert "tenant" not in page  # the form offers what it can pass on, and no more
         both = cockpit.post("/swarm", {**FORM, "user_classes": PICKS}).json
         assert both["success"] is False and "cannot run at once" in both["message"]
         more = cockpit.post("/swarm", {**FORM, "user_count": "5", "user_classes": PICKS[1:]}).json
         assert "at most 4 users, as each class has a fixed_count" in more["message"], more
+        cockpit.start(null_server, folder, user_classes=["Careful"])
+        cockpit.until(measured, "a measured second")
+        assert stop(cockpit)["requests"] > 0
+        (said,) = [each["text"] for each in cockpit.live()["notices"] if "allow_redirects" in each["text"]]
+        assert "the first TypeError: " in said and "yield the next request" in said
         event, answer = cockpit.start(null_server, folder, user_classes=PICKS[1:])
         assert answer.json["success"] is True, answer.json
         assert event["scenario"] == "s1"
@@ -71,7 +96,7 @@ def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, nul
             assert [row["Message"] for row in csv.DictReader(file)] == [
                 "listener begin of test_start: LookupError: no accounts"
             ]
-        (said,) = [each["text"] for each in cockpit.live()["notices"] if "raised" in each["text"]]
+        *_, said = [each["text"] for each in cockpit.live()["notices"] if "raised" in each["text"]]
         assert "raised 1 exception, the first listener begin of test_start: LookupError: no" in said
         cockpit.process.stdin.close()
         assert cockpit.wait_for("quit")["exit_status"] == 3

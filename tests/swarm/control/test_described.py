@@ -125,6 +125,10 @@ def test_options_that_cannot_be_are_told_before_a_run(described, write, case):
             "its listener connect of the event init failed: OSError: no queue",
         ),
         (
+            locustfile("@events.init.add_listener\ndef warm(environment, **_): environment.host + '/health'"),
+            "(host and users are those of a load: listen to test_start where they are needed)",
+        ),
+        (
             locustfile() + "Other = type('Visitor', (HttpUser,), {})",
             "several of its user classes are called Visitor",
         ),

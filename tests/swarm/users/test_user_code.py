@@ -49,6 +49,12 @@ def begin(environment, **_):
     for event in ("progress", "failed", "finished", "ready"):
         print(json.dumps({"event": event, "window": {"start": 1, "end": 2}, "requests": 7, "reason": "x"}))
 """,
+    # Most published listeners log, and say nothing themselves of a level (locust has INFO).
+    "what is logged": """
+@events.test_start.add_listener
+def begin(environment, **_):
+    logging.info("seeded %d accounts at %s", 7, environment.host)
+""",
     "bytes, by programs and by descriptor": """
 @events.test_start.add_listener
 def begin(environment, **_):
@@ -71,7 +77,8 @@ def test_what_is_printed_goes_to_the_log_and_no_figure_into_another_cell(
         assert 0 < event["requests"] <= len(server.asked) - before
     log = session.errors
     assert "Load test starting. Target: http" in log and "50 %" in log and "from a program" in log
-    assert exceptions(tmp_path / "3") == {}
+    assert "seeded 7 accounts at http" in log and "Ramping to" not in log
+    assert exceptions(tmp_path / "3") == exceptions(tmp_path / "4") == {}
 
 
 # -- What a listener and a user see
