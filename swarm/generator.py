@@ -23,7 +23,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,7 +90,6 @@ class Supervisor:
         self._children: list[subprocess.Popen[bytes]] = []
         self._selector = selectors.DefaultSelector()
         self._joined = 0
-        self._scratch = tempfile.TemporaryDirectory(prefix="whichworker-generator-")
 
     def run(self) -> int:
         """Take part until the run is over; returns the exit status."""
@@ -111,7 +109,6 @@ class Supervisor:
             return CANNOT
         finally:
             self._end()
-            self._scratch.cleanup()
 
     def _await_master(self, until: float) -> None:
         """Wait until something listens there. Raises CannotJoinError."""
@@ -140,7 +137,7 @@ class Supervisor:
         given, token = self._arguments, secrets.token_hex(8)
         command = [sys.executable, "-P", "-m", "swarm.generator", "--master", given.master]
         command += ["--name", given.name, "--wait", f"{wait_s:g}", "--token", token]
-        command += ["--processes", str(given.processes), "--scratch", self._scratch.name]
+        command += ["--processes", str(given.processes)]
         command += [] if given.locustfiles is None else ["--locustfiles", str(given.locustfiles.resolve())]
         variables = {**os.environ, "PYTHONPATH": search_path()}
         self._joined = 0
@@ -248,7 +245,7 @@ def _be_process(arguments: argparse.Namespace) -> NoReturn:
     try:
         welcome, called = _greet(host, port, hello, arguments.wait, ended)
         names = welcome.own_names(arguments.locustfiles)
-        welcome.trust(arguments.scratch)
+        welcome.trust()
         enter_folder(arguments.locustfiles if welcome.own else None)
         scenarios = Scenarios(list(names.values()), welcome.options)
         environment = scenarios.environment()
@@ -370,7 +367,6 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--tethered", action="store_true", help="end when standard input does")
     parser.add_argument("--process", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--token", help=argparse.SUPPRESS)
-    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     if arguments.process is not None:
         _be_process(arguments)

@@ -26,7 +26,7 @@ from bench.launch.proxied import FrontingLauncher
 from bench.launch.proxy import Found, Proxy, find_installed, installed
 from bench.launch.server import HOST, Serve, Server, ServerError, own_log
 from bench.launch.stacks import Environment, Say
-from bench.machine import host
+from bench.machine import folders, host
 from bench.machine import network as machine_network
 from bench.machine.processes import Streams, outcome, spawn, tree_cpu_s, uninterrupted, wait_or_kill
 from bench.model.errors import UserError
@@ -36,6 +36,8 @@ from targets.serving.readiness import free_port
 
 # In a network of the run's own nothing else listens, and the kernel gives none of these to clients.
 _FIRST_PORT = 20000
+# Where servers have their temporary files: those that are killed leave some (Sanic's manager a socket).
+_TEMPORARY = "whichworker-tmp-"
 
 
 class LocalPrograms(Launcher, ABC):
@@ -115,11 +117,12 @@ class Processes(LocalProxies):
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
-        """Make the network that is wanted."""
+        """Make the network that is wanted, and a folder for the servers' temporary files."""
         self._ports = itertools.count(_FIRST_PORT)
         self._sysctls = {}
         with ExitStack() as stack:
             self._joined = network.enter(self._network, stack)
+            self._temporary = stack.enter_context(folders.temporary(_TEMPORARY))
             self._entered = stack.pop_all()
         return self
 
@@ -182,7 +185,7 @@ class Processes(LocalProxies):
                 cpus,
                 stdout=log,
                 stderr=log,
-                environment=self._variables,
+                environment={**self._variables, "TMPDIR": str(self._temporary)},
                 network=self.namespace,
             )
         return LocalServe(child)

@@ -2,7 +2,6 @@
 
 import itertools
 import subprocess
-import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -167,9 +166,7 @@ class FrontingLauncher(ServingLauncher):
             UserError: it is too long.
         """
         if self._socket_folder is None:
-            place = Path(tempfile.gettempdir())
-            folders.sweep(place, _SOCKETS)
-            self._socket_folder = self._sockets.enter_context(folders.held(place, _SOCKETS))
+            self._socket_folder = self._sockets.enter_context(folders.temporary(_SOCKETS))
             self._share(self._socket_folder)
         path = self._socket_folder / f"{next(self._socket_numbers)}.sock"
         if (length := len(str(path).encode())) > _MOST_PATH_BYTES:

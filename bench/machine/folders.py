@@ -22,9 +22,20 @@ def held(place: Path, prefix: str) -> Iterator[Path]:
         yield folder
 
 
+@contextlib.contextmanager
+def temporary(prefix: str) -> Iterator[Path]:
+    """A new folder among the temporary ones, gone afterwards; what killed suites left of it goes now."""
+    place = Path(tempfile.gettempdir())
+    sweep(place, prefix)
+    with held(place, prefix) as folder:
+        yield folder
+
+
 def sweep(place: Path, prefix: str) -> None:
     """Remove what killed suites left: folders that no suite holds and that are not just being made."""
     for left in place.glob(f"{prefix}*"):
+        if left.is_symlink() or not left.is_dir():  # anybody may write there
+            continue
         # Another suite may be first, or another user's.
         with contextlib.suppress(FileNotFoundError, PermissionError), _lock(left) as ours:
             if ours and time.time() - left.stat().st_ctime > _NEW_S:

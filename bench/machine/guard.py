@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 # <linux/prctl.h>
 _PR_SET_PDEATHSIG = 1
@@ -30,6 +30,11 @@ _ORPHANED_S = 5.0
 # What has become another user's cannot be killed; it is left after so long.
 _KILL_S = 5.0
 _POLL_S = 0.01
+# Python's multiprocessing has one process of this command to remove semaphores and shared memory from
+# /dev/shm when all others have ended, killed ones as well. It ends by itself then, and is killed if it takes
+# longer.
+_TRACKER = b"multiprocessing.resource_tracker"
+_TRACKED_S = 2.0
 
 
 def main(program: list[str]) -> None:
@@ -101,9 +106,9 @@ def _reap() -> Iterator[tuple[int, int]]:
 
 def kill_rest() -> None:
     """Kill what is left below this process: children of what is killed become children of this one."""
-    deadline = time.monotonic() + _KILL_S
+    deadline, spared = time.monotonic() + _KILL_S, Spared()
     while children := _children():
-        for pid in children:
+        for pid in spared.but_for(children):
             try:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -113,6 +118,28 @@ def kill_rest() -> None:
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_S)
+
+
+class Spared:
+    """The processes that are killed last: those that tidy up behind the others (`_TRACKER`)."""
+
+    def __init__(self) -> None:
+        self._alone_since: float | None = None
+
+    def but_for(self, pids: Sequence[int]) -> list[int]:
+        """Which of all that are left to be killed now: all but these, unless they outlast the others."""
+        now, others = time.monotonic(), [pid for pid in pids if not _tracks(pid)]
+        self._alone_since = None if others else self._alone_since or now
+        late = self._alone_since is not None and now - self._alone_since > _TRACKED_S
+        return list(pids) if late else others
+
+
+def _tracks(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return _TRACKER in file.read()
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 def _children() -> list[int]:

@@ -14,6 +14,7 @@ from typing import IO, Any, TypedDict, Unpack
 
 import psutil
 
+from bench.machine.guard import Spared
 from bench.model.files import ROOT
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -168,15 +169,17 @@ def outcome(process: subprocess.Popen[bytes], timeout_s: float | None) -> subpro
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and everything it started, and reap it."""
+    """Kill a process and everything it started, and reap it; what tidies up behind others comes last."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         root = psutil.Process(process.pid)
         # It must not start anything anew meanwhile, but adopt what is left of those that are killed. A guard
         # starts nothing, and is not stopped: if this process is killed now, it could not see to the rest.
         if str(_GUARD) not in root.cmdline():
             root.suspend()
+        spared = Spared()
         while family := [member for member in root.children(recursive=True) if _lives(member)]:
-            if not [member for member in family if _killed(member)]:
+            due = set(spared.but_for([member.pid for member in family]))
+            if due and not [member for member in family if member.pid in due and _killed(member)]:
                 break
             time.sleep(_POLL_S)
     process.kill()

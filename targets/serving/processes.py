@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Iterator, Mapping, Sequence
+from typing import IO, Collection, Iterator, Mapping, Sequence
 
 from targets.serving.exits import exit_status_of
 
@@ -28,12 +29,28 @@ _PIPE_BYTES, _COPIED_S = 1 << 16, 5.0
 SUPPORTED = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 """Whether this system can tell the children of a process: Linux with CONFIG_PROC_CHILDREN."""
 
+# Python's multiprocessing has one process of this command to remove semaphores and shared memory from
+# /dev/shm when all others have ended, killed ones as well (Hypercorn has five semaphores). It ends by itself
+# then, and is killed if it takes longer.
+_TRACKER = "multiprocessing.resource_tracker"
+_TRACKED_S = 2.0
+
 # The last group read is the server's, one behind a + is beside that before it; the end of input means that
-# serve is gone.
-_WARDEN = (
-    'while read -r line; do case $line in +*) groups="$groups -${line#+}";; *) groups="-$line";; esac; done; '
-    '[ -z "$groups" ] || kill -s KILL -- $groups'
-)
+# serve is gone. A group is killed as a whole where there is nothing in it to be spared for a moment. (`read`
+# leaves out the zeros between the words of a command.)
+_WARDEN = f"""
+while read -r line; do case $line in +*) groups="$groups ${{line#+}}";; *) groups=$line;; esac; done
+[ -n "$groups" ] || exit 0
+for process in /proc/[0-9]*; do
+    stat= command=
+    {{ read -r stat <$process/stat; read -r command <$process/cmdline; }} 2>/dev/null
+    set -- ${{stat##*) }}
+    case " $groups " in *" ${{3:-none}} "*) ;; *) continue;; esac
+    case $command in *{_TRACKER}*) spared=1;; *) pids="$pids ${{process#/proc/}}";; esac
+done
+[ -z "$spared" ] || {{ kill -s KILL $pids; sleep {_TRACKED_S:g}; }} 2>/dev/null
+for group in $groups; do kill -s KILL -- -$group; done 2>/dev/null
+"""
 
 
 class ProcessTree:
@@ -43,6 +60,7 @@ class ProcessTree:
         _prctl(_PR_SET_CHILD_SUBREAPER)
         self.root: int | None = None
         self.former: int | None = None  # the first process of the copy that `root` is beside
+        self._spared_since: float | None = None  # when nothing but trackers was left to be killed
         self._copying: list[threading.Thread] = []
         # If serve is killed, the kernel kills only the server's first process. The warden, which
         # notices because its input ends, kills the workers that this one leaves behind.
@@ -136,9 +154,17 @@ class ProcessTree:
             if pid is not None:
                 os.kill(pid, number)
 
-    def kill(self) -> None:
-        """Send SIGKILL to every process of the server."""
-        for pid in self.pids():
+    def kill(self, pids: Collection[int] | None = None) -> None:
+        """Send SIGKILL to every process of the server, or to some; to be called until none is left.
+
+        Those that tidy up behind the others (`_TRACKER`) come last, if they do not end by themselves.
+        """
+        every = self.pids() if pids is None else pids
+        now, others = time.monotonic(), [pid for pid in every if not _tracks(pid)]
+        self._spared_since = None if others else self._spared_since or now
+        if self._spared_since is not None and now - self._spared_since > _TRACKED_S:
+            others = list(every)
+        for pid in others:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -164,6 +190,14 @@ def _descendants(pid: int) -> Iterator[int]:
             for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
                 yield int(child)
                 yield from _descendants(int(child))
+
+
+def _tracks(pid: int) -> bool:
+    """Whether a process removes what others leave in /dev/shm."""
+    try:
+        return _TRACKER in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _prepare_server() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -254,9 +253,7 @@ class Server:
             self._watch(_POLL_S)
             ending = [*left, *self._tree.former_pids()]
             if time.monotonic() > deadline:
-                for pid in left:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                self._tree.kill(left)
         self._tree.forget_former()
 
     def _may_respawn(self) -> bool:

@@ -14,6 +14,7 @@ from pyroute2 import DiagSocket
 
 from tests.interpreters import without_interpreter
 from tests.patience import wait_until
+from tests.shared import held
 
 from .conftest import APPS, CATALOGUE, alive, serving, workers_of
 
@@ -138,6 +139,8 @@ def test_how_a_worker_of_the_manager_ended_is_noted(metered):
 
 @pytest.mark.parametrize("metered", METERED, indirect=True, scope="module")
 def test_it_ends_when_it_is_asked_to_or_dies(metered):
+    shared = held(pid for pid in metered.pids() if alive(pid))
+    assert bool(shared) == (metered.name == "hypercorn"), "its workers learn of the end by a semaphore"
     if metered.name in KILLED:
         os.kill(metered.server["pid"], signal.SIGKILL)
         status, stderr = metered.wait()
@@ -151,6 +154,7 @@ def test_it_ends_when_it_is_asked_to_or_dies(metered):
     pids = metered.pids()
     assert not [pid for pid in pids if alive(pid)]
     assert pids_of(metered.events("died")) == pids
+    assert not [path for path in shared if path.exists()]
 
 
 def test_memory_is_read_as_often_as_asked_for(serve):
@@ -180,6 +184,16 @@ def test_the_kernel_ends_the_server_if_the_warden_is_gone_too(serve):
     wait_until(lambda: not alive(warden.pid), "the warden is gone")
     served.end(signal.SIGKILL)
     wait_until(lambda: not alive(root), "the server ends with serve")
+
+
+def test_nothing_is_left_in_memory_if_serve_is_killed(serve):
+    served = serve("hypercorn", "--sample-interval", "0.05").wait_ready()
+    pids = served.pids()
+    shared = held(pids)
+    assert shared
+    served.end(signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids if alive(pid)], "the server ends with serve")
+    wait_until(lambda: not [path for path in shared if path.exists()], "its semaphores are removed")
 
 
 @pytest.mark.parametrize("name", RECYCLING)

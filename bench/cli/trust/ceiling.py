@@ -1,7 +1,5 @@
 """The command ``bench ceiling``."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +14,7 @@ from bench.experiment.inputs import Inputs, narrowed
 from bench.experiment.rig import Rig
 from bench.launch.launcher import Launcher
 from bench.launch.selection import choose_launcher
-from bench.machine import cpus, host
+from bench.machine import cpus, folders, host
 from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from targets.catalogue.configurations import Configuration
@@ -79,10 +77,8 @@ def _measured(inputs: Inputs, launcher_name: str | None) -> tuple[list[Subject],
     paths = {subject.scenario: subject.path for subject in wanted}
     wanted_network = networks.wanted(inputs.plan, launcher.name, split, None)
     with (
-        tempfile.TemporaryDirectory(prefix="whichworker-ceiling-") as folder,
-        Rig.of(
-            inputs, launcher, environments, split, Path(folder), say, paths=paths, wanted=wanted_network
-        ) as rig,
+        folders.temporary("whichworker-ceiling-") as folder,
+        Rig.of(inputs, launcher, environments, split, folder, say, paths=paths, wanted=wanted_network) as rig,
     ):
         say(f"{len(wanted)} loads against a null server, about {estimate_s(len(wanted)):.0f} s")
         cache = Cache(say) if inputs.plan.own_app is None else None

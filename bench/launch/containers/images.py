@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from bench.launch.stacks import (
     requirement_files,
     requirements_hash,
 )
+from bench.machine import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.catalogue.configurations import load as load_catalogue
@@ -176,12 +176,12 @@ def _build_over(
     if made_from(engine, image) == base_sources:
         return tag
     say(f"building the image {image}: {base} and {own} …")
-    with tempfile.TemporaryDirectory(prefix="whichworker-image-") as folder:
-        arguments = {"BASE": base, "REQUIREMENTS": _fill(Path(folder), own), "SOURCES": base_sources}
+    with folders.temporary("whichworker-image-") as folder:
+        arguments = {"BASE": base, "REQUIREMENTS": _fill(folder, own), "SOURCES": base_sources}
         if pinned is not None:
-            shutil.copy(pinned, Path(folder) / _PINNED)
+            shutil.copy(pinned, folder / _PINNED)
         words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        command = ["docker", "build", "--tag", image, *words, folder]
+        command = ["docker", "build", "--tag", image, *words, str(folder)]
         build(command, {}, say)
     return tag
 

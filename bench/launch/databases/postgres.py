@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.launch import stacks
 from bench.launch.server import HOST, last_lines
-from bench.machine import folders
+from bench.machine import folders, shared_memory
 from bench.machine.processes import spawn, wait_or_kill
 from bench.model.errors import UserError
 from bench.model.files import ROOT
@@ -47,6 +47,7 @@ User = tuple[int, int]
 ELSEWHERE = Path("/var/tmp")
 
 _PREFIX = ".serve-postgres-"
+_LOCK = "postmaster.pid"
 _ROLE = "whichworker"
 # Two servers of several workers, with ten connections each, may overlap; PostgreSQL's own default is 100.
 _MAX_CONNECTIONS = 200
@@ -181,7 +182,7 @@ def private(binaries: Path, run: Path, cpus: Sequence[int], network: Path | None
             url = f"postgresql://{_ROLE}:{password}@{HOST}:{port}/postgres"
             yield Running(url, tuple(cpus), partial(_failure, process, log))
         finally:
-            _stop(process)
+            _stop(process, folder / "data")
 
 
 def _failure(process: subprocess.Popen[bytes], log: Path) -> str | None:
@@ -271,12 +272,12 @@ def _start(
                 last_signal=_END,
             )
         try:
-            if _ready(process, folder / "data" / "postmaster.pid"):
+            if _ready(process, folder / "data" / _LOCK):
                 return process, port
         except BaseException:
-            _stop(process)
+            _stop(process, folder / "data")
             raise
-        _stop(process)
+        _stop(process, folder / "data")
         if "Address already in use" not in log.read_text(errors="replace"):
             break
     raise UserError(f"a private PostgreSQL ({binaries}) did not start:{last_lines(log)}")
@@ -297,8 +298,24 @@ def _ready(process: subprocess.Popen[bytes], lock: Path) -> bool:
     return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], data: Path) -> None:
     """End it; returns when it is gone with all its processes."""
     if process.poll() is None:
         process.send_signal(_END)
     wait_or_kill(process, _STOP_S)
+    _free(data / _LOCK)
+
+
+def _free(lock: Path) -> None:
+    """Give back the shared memory of a server that was killed, and has left its lock file, which names it.
+
+    It is a few bytes, by which a server knows that another one has the same data.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        lines = lock.read_text().splitlines()
+        if len(lines) >= 7 and len(numbers := lines[6].split()) == 2:
+            key, identifier = map(int, numbers)
+            # Its other processes end by themselves when they notice.
+            deadline = time.monotonic() + _STOP_S
+            while not shared_memory.remove(identifier, key) and time.monotonic() < deadline:
+                time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from bench.launch.launcher import Launcher
 from bench.launch.server import ended
 from bench.launch.stacks import Environment, Say, UnavailableError
+from bench.machine import folders
 from bench.machine.processes import interruptible
 from bench.model.errors import UserError
 from bench.model.files import plain
@@ -88,8 +88,8 @@ def opened_briefly(
     say: Say,
 ) -> Iterator[None]:
     """Have a launcher open for a moment, in which it writes nothing that stays."""
-    with interruptible(), tempfile.TemporaryDirectory(prefix="whichworker-look-") as scratch:
-        launcher.open(environments, Path(scratch), say, files=read)
+    with interruptible(), folders.temporary("whichworker-look-") as scratch:
+        launcher.open(environments, scratch, say, files=read)
         if own is not None:
             launcher.shared.update(own.values())
         with launcher:

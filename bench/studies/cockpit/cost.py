@@ -9,7 +9,6 @@ import contextlib
 import csv
 import os
 import random
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -27,6 +26,7 @@ from bench.launch.local import Processes
 from bench.launch.nullserver import NullServer
 from bench.launch.server import ServerError
 from bench.launch.stacks import Say
+from bench.machine import folders
 from bench.machine.cpus import CpuSplit
 from bench.model.errors import UserError
 from bench.studies.cockpit.metering import Meter, grown
@@ -119,8 +119,8 @@ def measure(options: Options, pairs: int, seconds: float, say: Say) -> Cost:
         raise UserError(f"{reference.name}, which is metered meanwhile, is unavailable")
     paths, server_cpus = inputs.paths(), split.for_workers(1)
     with (
-        tempfile.TemporaryDirectory(prefix="whichworker-ui-cost-") as folder,
-        Rig.of(inputs, launcher, environments, split, Path(folder), say, paths=paths, generator=False) as rig,
+        folders.temporary("whichworker-ui-cost-") as folder,
+        Rig.of(inputs, launcher, environments, split, folder, say, paths=paths, generator=False) as rig,
     ):
         try:
             server = rig.launcher.start(reference, 1, rig.scratch / "serve", server_cpus)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from bench.launch.local import Processes
 from bench.launch.own import own_packages
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import Say
-from bench.machine import cpus
+from bench.machine import cpus, folders
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import interruptible
 from bench.model import scenarios as scenario_files
@@ -130,10 +129,8 @@ def _swarm_target(options: Options, inputs: Inputs, split: CpuSplit, say: Say) -
     """Swarm what runs already: there is no run, and what is written is removed with the web UI."""
     launcher = Processes(inputs.plan.packages)
     with (
-        tempfile.TemporaryDirectory(prefix="whichworker-ui-") as folder,
-        Rig.of(
-            inputs, launcher, Environments({}, []), split, Path(folder), say, paths={}, generator=False
-        ) as rig,
+        folders.temporary("whichworker-ui-") as folder,
+        Rig.of(inputs, launcher, Environments({}, []), split, folder, say, paths={}, generator=False) as rig,
         open_web_ui(options, inputs, rig, rig.scratch / "generator.log", say) as web_ui,
     ):
         say(f"swarming {options.target}; nothing is started, metered or recorded")

@@ -23,6 +23,7 @@ from bench.launch.network import Wanted
 from bench.launch.nullserver import NullServer, NullServerError
 from bench.launch.server import Server, ServerError, last_lines
 from bench.launch.stacks import Environment
+from bench.machine import folders
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import kill_tree, spawn
 from bench.model.errors import UserError
@@ -304,9 +305,9 @@ def rounds(
     Raises:
         UserError: a load generator or the null server does not work here.
     """
-    with tempfile.TemporaryDirectory(prefix="whichworker-self-check-") as folder, ExitStack() as stack:
-        launcher = Processes().open(environments, Path(folder), say, network=network)
-        rig = stack.enter_context(Rig(launcher, split, Path(folder)))
+    with folders.temporary("whichworker-self-check-") as folder, ExitStack() as stack:
+        launcher = Processes().open(environments, folder, say, network=network)
+        rig = stack.enter_context(Rig(launcher, split, folder))
         null_server = stack.enter_context(_null_server(rig))
         yield Rounds(
             rig=rig,

@@ -214,12 +214,16 @@ class Welcome:
         """The welcome that `packed` made `data` of."""
         return cls(**{**data, "files": [SharedFile(**each) for each in data["files"]]})
 
-    def trust(self, folder: Path) -> None:
-        """Have users of this process trust the run's servers; a `folder` takes the certificate."""
+    def trust(self) -> None:
+        """Have users of this process trust the run's servers.
+
+        The certificate is a file in memory, which goes with this process however that ends.
+        """
         if self.authority is not None:
-            file = folder / f"{os.getpid()}.pem"
-            file.write_text(self.authority, encoding="utf-8")
-            os.environ[AUTHORITY] = str(file)
+            file = os.memfd_create("authority")
+            with open(file, "w", encoding="utf-8", closefd=False) as stream:
+                stream.write(self.authority)
+            os.environ[AUTHORITY] = f"/proc/{os.getpid()}/fd/{file}"
 
     def own_names(self, folder: Path | None) -> dict[str, str]:
         """The scenarios' files here, by the master's names; `folder` has those that are not the suite's.

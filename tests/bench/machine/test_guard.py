@@ -11,6 +11,8 @@ import pytest
 
 from bench.machine.processes import kill_tree, outcome, spawn
 from tests.bench.commands import gone
+from tests.patience import wait_until
+from tests.shared import held
 
 # The pid of a process that has left session and parent behind goes to a file.
 DAEMON = """
@@ -94,6 +96,24 @@ def test_nothing_that_is_killed_is_started_anew(tmp_path):
     kill_tree(process)
     process.stdout.close(), process.stderr.close()
     assert gone(tree) and not psutil.pid_exists(process.pid)
+
+
+@pytest.mark.parametrize("end", [kill_tree, lambda process: (process.kill(), process.wait())])
+def test_what_a_killed_program_shares_by_name_is_removed(end):
+    """Python's multiprocessing has a process for that, which must not be killed with the others."""
+    code = (
+        "import multiprocessing, time\nevent = multiprocessing.get_context('spawn').Event()\n"
+        "print('on', flush=True)\ntime.sleep(600)"
+    )
+    process = started(code)
+    assert process.stdout.readline() == b"on\n"
+    tree = psutil.Process(process.pid).children(recursive=True)
+    shared = held(each.pid for each in tree)
+    assert len(shared) == 5
+    end(process)
+    process.stdout.close(), process.stderr.close()
+    assert gone(tree)
+    wait_until(lambda: not [path for path in shared if path.exists()], "it is removed")
 
 
 def test_a_guard_is_not_stopped_while_its_program_is_killed(monkeypatch):

@@ -92,13 +92,11 @@ def test_the_authority_of_servers_that_speak_tls_comes_along(tmp_path, monkeypat
     monkeypatch.setenv(AUTHORITY, str(pem))
     welcome = Welcome.unpacked(Welcome.to([str(OWN / "index.py")], []).packed())
     monkeypatch.delenv(AUTHORITY)
-    folder = tmp_path / "there"
-    folder.mkdir()
-    welcome.trust(folder)
+    welcome.trust()
     assert Path(os.environ[AUTHORITY]).read_text() == "a certificate"
-    assert Path(os.environ[AUTHORITY]).parent == folder
+    assert Path(os.environ[AUTHORITY]).is_relative_to(f"/proc/{os.getpid()}/fd"), "nothing is left of it"
     monkeypatch.delenv(AUTHORITY)
-    Welcome.to([str(OWN / "index.py")], []).trust(folder)
+    Welcome.to([str(OWN / "index.py")], []).trust()
     assert AUTHORITY not in os.environ
 
 

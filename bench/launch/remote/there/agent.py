@@ -51,7 +51,7 @@ from bench.launch.remote.there.facts import facts
 from bench.launch.remote.there.relay import Lines
 from bench.launch.remote.there.scratch import scratch
 from bench.launch.remote.there.served import ALL, AT_ONCE, OFTEN, Served
-from bench.machine import segments
+from bench.machine import folders, segments
 from bench.machine.host import HostSampler
 from bench.machine.processes import kill_tree, spawn, wait_or_kill
 
@@ -59,6 +59,7 @@ SILENCE_S = 30.0
 _LOOK_S, _OFTEN_S = 0.05, 2.0
 # What a server may take to end in order when nobody is there any more.
 _END_S = 8.0
+_TEMPORARY = "whichworker-agent-"
 
 
 class Agent:
@@ -252,8 +253,13 @@ def _send_file(key: str, name: str, data: bytes) -> None:
 def main(folder: str) -> None:
     """Serve one bench; ``folder`` is where its scratch folder lies."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of the input says the same
-    # A pipe is broken by what was written to a bench that is gone.
-    with scratch(Path(folder)) as own, contextlib.suppress(BrokenPipeError):
+    # What is killed leaves temporary files. A pipe is broken by what was written to a bench that is gone.
+    with (
+        scratch(Path(folder)) as own,
+        folders.temporary(_TEMPORARY) as temporary,
+        contextlib.suppress(BrokenPipeError),
+    ):
+        os.environ["TMPDIR"] = str(temporary)
         Agent(own).run()
     os._exit(0)  # with nothing more to say: what is left of it is for nobody
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bench.launch.databases import postgres
-from bench.machine import folders
+from bench.machine import folders, shared_memory
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from tests.bench.commands import gone
@@ -151,7 +151,7 @@ def test_nothing_outlives_a_suite_that_is_killed(tmp_path):
 import sys, time
 from pathlib import Path
 from bench.launch.databases import postgres
-from bench.machine import folders
+from bench.machine import folders, shared_memory
 with postgres.private(Path({str(programs())!r}), Path({str(tmp_path)!r}), {CPUS}) as server:
     print(server.url, flush=True)
     time.sleep(600)
@@ -189,11 +189,16 @@ asyncio.run(stay())
 def test_one_that_was_killed_says_so_with_its_last_lines(tmp_path):
     with running(tmp_path) as server:
         process = psutil.Process(postmaster(server.url))
+        ((data,),) = ask(server.url, "SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+        key, number = map(int, (Path(data) / "postmaster.pid").read_text().splitlines()[6].split())
+        assert not shared_memory.remove(number, key), "others hold it"
+        assert shared_memory.remove(number, key + 1), "it is another one's"
         os.kill(process.pid, signal.SIGKILL)
         while (failure := server.failure()) is None:
             time.sleep(0.02)
         assert failure.startswith("the database ended by itself\n  ")
         assert "database system is ready to accept connections" in failure
+    assert number not in [int(row.split()[1]) for row in shared_memory.SEGMENTS.read_text().splitlines()[1:]]
 
 
 @pytest.fixture
