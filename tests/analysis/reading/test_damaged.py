@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from analysis.reading import results
+from analysis.reading.frames import EXCEPTIONS_FILE
 from analysis.study import Study
 from bench.experiment.results import RunFolder
 from bench.model.errors import UserError
 from bench.model.files import sha256, write_json
-from bench.model.records.columns import FILES
+from bench.model.records.columns import CONNECTIONS_FILE, FILES
+from tests.analysis.reading.runs_to_damage import EVERY, measured, opened
 from tests.damage import damaged, damaged_json, damaged_table, examples
-from tests.fixtures.make_recycling import STORIES, make_recycling
-from tests.fixtures.make_run import Open, Rotating, Search, Spec, make_run
+from tests.fixtures.make_run import Rotating, Search, Spec, make_run
 
 # What the report is made of, in an order in which each needs what comes before it.
 PARTS = (
@@ -36,35 +37,10 @@ PARTS = (
 FIGURES = ["configuration", "scenario", "repeat", "requests", "failures", "throughput", "cpu_us", "p99_us"]
 
 
-def measured(folder):
-    """A run of two configurations and an alias, of one cell each."""
-    spec = Spec(
-        configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, repeats=1, aliases={"again": "sanic"}
-    )
-    return make_run(folder, spec)
-
-
-def opened(folder):
-    loads = {"index": (Open((1000,)),)}
-    return make_run(folder, Spec(configurations=("sanic",), scenarios={}, open=loads, repeats=1))
-
-
-def rotated(folder):
-    spec = Spec(
-        configurations=("sanic", "uvicorn"), scenarios={"index": (8,)}, repeats=2, rotation=Rotating(),
-        unavailable=(),
-    )  # fmt: skip
-    return make_run(folder, spec)
-
-
 ROTATED_TWICE = Spec(
     configurations=("sanic", "uvicorn"), scenarios={"index": (8,), "json": (8,)}, workers=(1, 2), repeats=3,
     rotation=Rotating(), unavailable=(),
 )  # fmt: skip
-
-
-def recycled(folder):
-    return make_recycling(folder, STORIES[:2])
 
 
 class Run:
@@ -117,7 +93,7 @@ def figures(folder):
     return study.summary[FIGURES].reset_index(drop=True)
 
 
-@pytest.fixture(scope="module", params=[measured, opened, rotated, recycled], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=EVERY, ids=lambda make: make.__name__)
 def run(request, tmp_path_factory):
     return Run(request.param(tmp_path_factory.mktemp("results") / "20261130-080000-damaged"))
 
@@ -142,6 +118,13 @@ def any_damage(path):
     content = path.read_bytes()
     own = damaged_json(content) if path.suffix == ".json" else damaged_table(content)
     return st.one_of(damaged(content), own, own, own)
+
+
+def test_every_file_of_the_contract_is_among_those_that_are_damaged(tmp_path):
+    """A new one must be made here: where no run has it, nothing is known of what its damage does."""
+    made = {path.name for make in EVERY for path in Run(make(tmp_path / make.__name__)).files}
+    of_cells = {f"{name}.csv" for name in FILES} | {EXCEPTIONS_FILE, "cell.json"}
+    assert made == of_cells | {CONNECTIONS_FILE, "run.json"}
 
 
 @examples(8)
