@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.model.files import ROOT
-from tests.faults.fault import Fault, draw, lacking
+from tests.faults.fault import Fault, draw, lacking, possible
 from tests.faults.kinds import KINDS
-from tests.faults.strikes import STRIKES
+from tests.faults.strikes import OF_ROLE, STRIKES
 
 _TRIAL_S = 1200.0
 
@@ -110,6 +110,9 @@ def main() -> int:
         "--strike", action="append", choices=STRIKES, help="only this one, and others so given"
     )
     parser.add_argument(
+        "--role", action="append", choices=OF_ROLE, help="only what strikes this one, and others so given"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="keep all records there; else failures, in a temporary one"
     )
     options = parser.parse_args()
@@ -120,10 +123,12 @@ def main() -> int:
     for name, why in left_out.items():
         print(f"left out: {name}: {why}")
     wanted = [name.strip() for name in options.kinds.split(",") if name.strip()] or list(KINDS)
-    kinds = [name for name in wanted if name not in left_out]
-    lacks = {*left_out, *(set(STRIKES) - set(options.strike or STRIKES))}
+    lacks, roles = {*left_out, *(set(STRIKES) - set(options.strike or STRIKES))}, options.role or ()
+    kinds = [name for name in wanted if name not in left_out and possible(name, lacks, roles)]
+    if not kinds:
+        parser.error("no kind of run that can be had here has such a fault")
     numbers = range(1, options.faults + 1) if options.only is None else [options.only]
-    faults = [draw(options.seed, number, kinds, lacks) for number in numbers]
+    faults = [draw(options.seed, number, kinds, lacks, roles) for number in numbers]
     with ThreadPoolExecutor(options.jobs) as pool:
         used = sorted({_plainest(fault.kind) for fault in faults})
         asked = [(folder / f"undisturbed-{kind}", {"kind": kind, "expected": None}) for kind in used]

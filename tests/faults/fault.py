@@ -52,11 +52,21 @@ class Fault:
         return replace(self, event="it has begun a cell", count=1, delay_s=0.2 / attempt)
 
 
-def draw(seed: int, number: int, kinds: Collection[str], lacking: Collection[str]) -> Fault:
-    """The fault of a number: one of these kinds of run, no strike that is `lacking` here."""
+def possible(
+    kind: str, lacking: Collection[str], roles: Collection[str] = ()
+) -> list[tuple[str, str | None]]:
+    """What can be done to a kind of run, as `choices`: nothing `lacking` here, nor to other `roles`."""
+    known = [entry for entry in choices(KINDS[kind]) if entry[0] not in lacking]
+    return [entry for entry in known if not roles or entry[1] in roles]
+
+
+def draw(
+    seed: int, number: int, kinds: Collection[str], lacking: Collection[str], roles: Collection[str] = ()
+) -> Fault:
+    """The fault of a number: one of these kinds of run, each of which it is `possible` for."""
     rng = random.Random(f"{seed}/{number}")
     kind = rng.choices(list(kinds), [KINDS[name].weight for name in kinds])[0]
-    known = [entry for entry in choices(KINDS[kind]) if entry[0] not in lacking]
+    known = possible(kind, lacking, roles)
     # Alike often: the command itself, another of its processes, what is around all of them.
     whom = ({"bench"}, set(KINDS[kind].roles) - {"bench"}, {None})
     alike = [[entry for entry in known if entry[1] in roles] for roles in whom]

@@ -12,8 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.experiment.soak.intervals import Intervals
 from bench.experiment.soak.lane import LANE_FILE
+from bench.machine import folders, shared_memory
 from bench.model import files
 from bench.model.errors import UserError
 from bench.model.plans.soak import seconds_of
@@ -22,6 +25,7 @@ from bench.model.records.cell import Cell
 from bench.model.records.columns import FILES, INTERVALS_FILE
 from bench.model.records.lane import Lane
 from bench.model.records.run import Run
+from tests.shared import SHARED
 
 CELLS = "*/*/*/*/cell.json"
 LANES = f"*/*/*/*/{LANE_FILE}"
@@ -30,6 +34,8 @@ _TABLES = {f"{name}.csv" for name in FILES}
 _TRACEBACK = re.compile("^Traceback", re.MULTILINE)
 
 _INTERRUPTED = 130
+# How the names begin of temporary folders that the suite removes when their owner is gone.
+_OWN = "whichworker-"
 # Of the arrivals that a schedule has in a window so many may be in the next one.
 _ASTRAY, _AT_EDGES = 0.02, 2
 
@@ -184,6 +190,27 @@ def scraps(run: Path) -> list[str]:
     named = {path.parent for pattern in (CELLS, LANES) for path in run.glob(pattern)}
     cells = [path for path in run.glob("[!.]*/*/*/*") if path.is_dir() and path not in named]
     return [f"{path} was left" for path in sorted({*hidden, *halves, *cells})]
+
+
+def in_memory() -> list[str]:
+    """What is in the shared memory that this process sees: nothing, if it sees that of ended ones alone."""
+    files = [str(path) for path in SHARED.iterdir()]
+    segments = [row.split()[1] for row in shared_memory.SEGMENTS.read_text().splitlines()[1:]]
+    return [f"{path} was left" for path in files] + [
+        f"segment {number} of shared memory was left" for number in segments
+    ]
+
+
+def littered(temporary: Path, *, orderly: bool) -> list[str]:
+    """What is left among the temporary files that should not be; an orderly end leaves nothing.
+
+    Any other leaves only what the next one removes: when it is not new any more, and nobody holds it.
+    """
+    if not orderly:
+        with pytest.MonkeyPatch.context() as later:
+            later.setattr(folders, "_NEW_S", -1.0)
+            folders.sweep(temporary, _OWN)
+    return [f"{path} was left" for path in sorted(temporary.iterdir())]
 
 
 def shape(run: Path) -> Shape:

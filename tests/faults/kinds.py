@@ -17,7 +17,7 @@ from tests import plans
 from tests.bench.commands import LIGHT, start_run
 from tests.bench.launch.remote.wire import why_not
 from tests.bench.studies.cockpit.ui import CATALOGUE, Ui
-from tests.faults.places import Where, contained, here, steered, wired
+from tests.faults.places import Where, contained, here, steered, stood_in, wired
 from tests.patience import LONG_S, wait_until
 
 _OPEN = """
@@ -58,6 +58,8 @@ users = 4
 # Among the first that the command line of bench imports.
 _IMPORTED = "_pydantic_core"
 _SERVED = ("bench", "generator", "serve", "worker")
+_CONTAINED = plans.tiny("gunicorn-uvicorn", proxy="nginx", loads=_OPENED)
+_INSIDE = (*_SERVED, "manager", "proxy", "client")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Kind:
 
     `lacks` says why it cannot run here. One that was `interrupted` before is gone on with when a fault comes.
     Without `disks` no file system can fail under it, without a `clock` part of it has one that cannot be set.
-    Without a `launcher` the plan has its own.
+    Without a `launcher` the plan has its own. What others run for it, on this machine, is not below it
+    (`apart`): an engine's containers.
     """
 
     plan: str
@@ -78,6 +81,7 @@ class Kind:
     interrupted: bool = False
     disks: bool = True
     clock: bool = True
+    apart: bool = False
     launcher: str | None = "processes"
     weight: int = 2
 
@@ -85,6 +89,11 @@ class Kind:
     def is_run(self) -> bool:
         """Whether it is a run, which can be gone on with; else it is the web UI."""
         return bool(self.plan)
+
+    @property
+    def own_memory(self) -> bool:
+        """Whether it can have a shared memory of its own, which takes root: then none of it may be left."""
+        return os.geteuid() == 0 and not self.apart
 
 
 def _without_nginx() -> str | None:
@@ -111,6 +120,12 @@ KINDS = {
         servers=4,
         roles=(*_SERVED, "manager", "proxy"),
         lacks=_without_nginx,
+    ),
+    "managers": Kind(
+        plans.tiny("sanic", "hypercorn", loads=_OPENED),
+        cells=4,
+        servers=2,
+        roles=(*_SERVED, "manager"),
     ),
     "soak": Kind(plans.tiny("one", "two", **_LIGHT | {"loads": _SOAKED}, measured_s=2), servers=2, weight=3),
     "proxy": Kind(
@@ -144,12 +159,16 @@ KINDS = {
         weight=1,
     ),
     "containers": Kind(
-        plans.tiny("uvicorn", loads=_OPENED),
-        roles=("bench", "client"),
+        _CONTAINED,
+        roles=_INSIDE,
         where=contained,
         lacks=_without_engine,
         clock=False,
+        apart=True,
         launcher="compose",
+    ),
+    "stand-in containers": Kind(
+        _CONTAINED, roles=_INSIDE, where=stood_in, lacks=_without_nginx, clock=False, launcher="compose"
     ),
 }
 """By their names in the table."""
@@ -258,9 +277,15 @@ class Stage:
         return self.folder / "results"
 
     @property
+    def temporary(self) -> Path:
+        """Where its commands have their temporary files."""
+        return self.folder / "tmp"
+
+    @property
     def runs(self) -> list[Path]:
-        """The folders of its runs, oldest first."""
-        return sorted(path.parent for path in self.results.glob("*/run.json"))
+        """The folders of its runs, oldest first: names tell that by the clock, which may have been set."""
+        found = [path.parent for path in self.results.glob("*/run.json")]
+        return sorted(found, key=lambda run: (run / ".lock").stat().st_mtime_ns)
 
     def begin(self, *more: str) -> Running:
         """Give the command; `more` are further words."""

@@ -8,25 +8,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from bench.launch.containers import images
 from bench.launch.containers.cleanup import CHECKOUT_LABEL, this_checkout
 from bench.machine.loopback import STEERING
 from bench.machine.network import STATE
 from bench.model.files import ROOT
+from tests.bench.launch.containers.stand_in import Docker, resident, variables
 from tests.bench.launch.remote.wire import Elsewhere, Wire, kept, namespace
-from tests.compose.real.engine import containers
+from tests.compose.real.engine import containers, inspect
+from tests.faults.roles import below
 
 
 @dataclass
 class Where:
     """Where commands run: the words of what becomes them, their options, and those that change a plan.
 
-    `left` says what is left there when nothing of a run is.
+    `left` says what is left there when nothing of a run is. `others` are processes that somebody else runs
+    for them, an engine for one, which may outlive the command: the next one ends them.
     """
 
     through: Sequence[str] = ()
     options: Sequence[str] = ()
     changes: Sequence[str] = ()
     left: Callable[[], list[str]] = list
+    others: Callable[[], list[psutil.Process]] = list
 
 
 @contextlib.contextmanager
@@ -61,12 +68,37 @@ def _alone(name: str) -> Iterator[None]:
 def contained(_folder: Path) -> Iterator[Where]:
     """In containers, of which the next command removes what a killed one has left."""
 
+    label = f"{CHECKOUT_LABEL}={this_checkout()}"
+
     def left() -> list[str]:
-        label = f"{CHECKOUT_LABEL}={this_checkout()}"
         return [f"the container {identifier} was left" for identifier in containers(label)]
 
+    def inside() -> list[psutil.Process]:
+        """The processes of all containers, by the numbers that this machine has for them."""
+        found = []
+        # One may be gone before it is asked for.
+        for identifier in containers(label, running=True):
+            with contextlib.suppress(AssertionError, psutil.NoSuchProcess):
+                first = psutil.Process(inspect(identifier)["State"]["Pid"])
+                found += [first, *below(first)]
+        return found
+
     with _alone("containers"):
-        yield Where(left=left)
+        yield Where(left=left, others=inside)
+
+
+@contextlib.contextmanager
+def stood_in(folder: Path) -> Iterator[Where]:
+    """In containers as a stand-in for Docker has them: processes of this machine."""
+    docker = Docker(folder / "docker")
+    (docker.state / "images" / images.of_proxy("nginx")).touch()
+
+    def left() -> list[str]:
+        return [f"{kind} was left" for kind in (*docker.containers(), *docker.networks())]
+
+    with resident() as (process, port):
+        os.environ.update(variables(folder, port))
+        yield Where(left=left, others=lambda: below(psutil.Process(process.pid)))
 
 
 @contextlib.contextmanager

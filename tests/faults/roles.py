@@ -1,6 +1,6 @@
 """Which process of a run is which, by its command and by what started it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import psutil
 
@@ -11,7 +11,13 @@ _BY_WORD = {
     "targets.serve": "serve",
     "bench.launch.remote.there.agent": "agent",
 }
-_BY_NAME = {"nginx": "proxy", "postgres": "database", "ssh": "ssh", "docker": "client"}
+_BY_NAME = {
+    "nginx": "proxy",
+    "postgres": "database",
+    "ssh": "ssh",
+    "docker": "client",
+    "docker-compose": "client",
+}
 # Programs that become another one, or wait until one ends.
 _NOT_YET = ("tether.py", "guard.py")
 
@@ -32,7 +38,8 @@ def role(process: psutil.Process) -> str | None:
         words, name = process.cmdline(), process.name()
         if any(word.endswith(_NOT_YET) for word in words):
             return None
-        own = next((_BY_WORD[word] for word in words if word in _BY_WORD), _BY_NAME.get(name))
+        # By its name first: clients and ssh have the words of what they have started.
+        own = _BY_NAME.get(name) or next((_BY_WORD[word] for word in words if word in _BY_WORD), None)
         if own is not None:
             return own
         parent = process.parent()
@@ -49,6 +56,6 @@ def below(process: psutil.Process) -> list[psutil.Process]:
     return list(living(process.children(recursive=True)))
 
 
-def playing(wanted: str) -> list[psutil.Process]:
-    """The processes below this one that have a role."""
-    return [process for process in below(psutil.Process()) if role(process) == wanted]
+def playing(wanted: str, others: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The processes below this one, and of others, that have a role."""
+    return [process for process in {*below(psutil.Process()), *others} if role(process) == wanted]

@@ -289,8 +289,8 @@ def choices(kind: Kind) -> Iterator[tuple[str, str | None]]:
         )
 
 
-def targets(role: str | None, running: Running) -> list[psutil.Process]:
-    """What a strike may meet at this moment."""
+def targets(role: str | None, running: Running, stage: Stage) -> list[psutil.Process]:
+    """What a strike may meet at this moment, the oldest first."""
     if role in (None, "bench"):
         return [] if running.over else [psutil.Process(running.process.pid)]
-    return playing(role)
+    return sorted(playing(role, stage.where.others()), key=lambda process: process.pid)

@@ -1,6 +1,7 @@
 """What is around a run and can fail: disks and memory, which need root, and the clock."""
 
 import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.shared import SHARED
+
 # More than a run of these tests writes, a database included.
 _DISK_BYTES = 160 << 20
 _IMAGE = "disk.img"
@@ -22,6 +25,7 @@ _CGROUPS = {
     "memory.limit_in_bytes": Path("/sys/fs/cgroup/memory"),  # version 1
     "memory.max": Path("/sys/fs/cgroup"),
 }
+_CLONE_NEWNS, _CLONE_NEWIPC = 0x00020000, 0x08000000  # <linux/sched.h>
 _HOUR_S = 3600.0
 _COMPILER, _CLOCK, _SECONDS = "cc", Path(__file__).with_name("clock.c"), struct.Struct("d")
 
@@ -139,6 +143,15 @@ def memory_limited(processes: Sequence[psutil.Process]) -> Iterator[None]:
             with contextlib.suppress(ProcessLookupError):
                 (group / "cgroup.procs").write_text(str(process.pid))
         yield
+
+
+def own_memory() -> None:
+    """Have this process, and what it starts, a shared memory of their own, so that what is left is seen."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    _run("mount", "--make-rprivate", "/")
+    _run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", SHARED)
 
 
 # -- The clock

@@ -5,18 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from random import Random
 
 import pytest
 
+from bench.machine import folders
 from bench.model.files import ROOT
 from tests.faults import invariants
-from tests.faults.fault import Fault, draw
+from tests.faults.fault import Fault, draw, possible
 from tests.faults.kinds import KINDS
 from tests.faults.strikes import STRIKES
 from tests.fixtures.make_run import Rotating, Spec, make_run
 from tests.fixtures.make_soak import Served, leaking, make_soak
 from tests.patience import LONG_S
+from tests.shared import SHARED
 
 CELL = "sanic/index/c8-w1/r1"
 SPEC = Spec(configurations=("sanic",), scenarios={"index": (8,)}, repeats=2, unavailable=())
@@ -105,6 +108,18 @@ def test_a_soak_may_only_grow_and_has_its_load(tmp_path):
     assert len(invariants.damaged(run)) == len(invariants.dried(before, run)) == 1
 
 
+def test_what_stays_in_memory_or_among_temporary_files_is_named(tmp_path):
+    held = tmp_path / "whichworker-tmp-held"
+    for name in ("pymp-1", "whichworker-tmp-left/pymp-2", held.name):
+        (tmp_path / name).mkdir(parents=True)
+    assert len(invariants.littered(tmp_path, orderly=True)) == 3
+    with folders._lock(held):
+        left = invariants.littered(tmp_path, orderly=False)
+    assert left == [f"{tmp_path / 'pymp-1'} was left", f"{held} was left"]
+    with tempfile.NamedTemporaryFile(dir=SHARED, prefix="faults-") as file:
+        assert f"{file.name} was left" in invariants.in_memory()
+
+
 def test_a_window_with_more_arrivals_than_its_seconds_have_is_named(run):
     cell = json.loads((run / CELL / "cell.json").read_text())
     seconds = cell["window"]["end"] - cell["window"]["start"]
@@ -176,5 +191,8 @@ def test_faults_follow_from_their_seed_and_are_possible():
         assert fault.count <= KINDS[fault.kind].cells and 0 <= fault.delay_s <= 3
     left = Random(1).sample(sorted(STRIKES), 5)
     assert not {draw(7, number, ["run"], left).strike for number in range(100)} & set(left)
+    frozen = set(STRIKES) - {"frozen for good"}
+    struck = {draw(7, number, ["proxy"], frozen, ["proxy"]).role for number in range(9)}
+    assert struck == {"proxy"} and possible("run", frozen, ["proxy"]) == []
     only = {draw(7, number, ["run"], set(STRIKES) - {"Ctrl-C"}).strike for number in range(9)}
     assert only == {"Ctrl-C"}

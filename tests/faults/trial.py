@@ -49,6 +49,8 @@ def undisturbed(kind: Kind, folder: Path) -> dict[str, Any]:
         failed = [cell["reason"] for cell in invariants.cells(run).values() if cell["status"] == "failed"]
         problems += [f"a cell failed: {reason}" for reason in failed]
         problems += [] if status == 0 else [f"exit status {status}: {stage.begun[0].said}"]
+        problems += invariants.littered(stage.temporary, orderly=True)
+        problems += invariants.in_memory() if kind.own_memory else []
         return {"shape": invariants.shape(run), "problems": problems}
 
 
@@ -98,12 +100,15 @@ class _Trial:
                     self._of_second(scene.second)
                 said = scene.running.said
                 if self._strike.disk or not self._fault.at_once:
-                    self._nothing_is_left(own)
+                    self._nothing_is_left(stage, own)
                 reasons = self._of_message(scene, status, said)
                 crippled = self._strike.cripples and self._fault.role in (None, "bench")
                 self._of_results(stage, orderly=status >= 0 and not crippled)
             again = self._gone_on_with(stage, own)
             self._problems += stage.where.left()
+            orderly = status >= 0 and not self._strike.cripples
+            self._problems += invariants.littered(stage.temporary, orderly=orderly)
+            self._problems += invariants.in_memory() if self._kind.own_memory else []
         return {
             "status": status,
             "said": said,
@@ -120,8 +125,10 @@ class _Trial:
         running = stage.begin()
         wait_until(lambda: due(fault, stage, before) or running.over, str(fault), again_s=_LOOK_EVERY_S)
         time.sleep(fault.delay_s)
-        wait_until(lambda: targets(fault.role, running) or running.over, f"a {fault.role}", again_s=0.02)
-        found = targets(fault.role, running)
+        wait_until(
+            lambda: targets(fault.role, running, stage) or running.over, f"a {fault.role}", again_s=0.02
+        )
+        found = targets(fault.role, running, stage)
         if running.over or not found:
             raise Missed(running)
         self._finished = {run.name: invariants.finished(run) for run in stage.runs}
@@ -140,9 +147,12 @@ class _Trial:
         if not refused and (status != 0 or "Traceback" in second.said):
             self._problems.append(f"the second command ended with {status}: {second.said}")
 
-    def _nothing_is_left(self, own: set[psutil.Process]) -> None:
+    def _nothing_is_left(self, stage: Stage, own: set[psutil.Process]) -> None:
+        """But what others run, which may be there until the next command."""
         deadline = time.monotonic() + _ORPHANS_S
-        while (left := set(below(psutil.Process())) - own) and time.monotonic() < deadline:
+        while left := set(below(psutil.Process())) - own - set(stage.where.others()):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.02)
         self._problems += [f"{_described(process)} was left" for process in left]
 
@@ -178,7 +188,7 @@ class _Trial:
         named = struck is not None and (self._fault.named or over)
         running = stage.begin(*(["--resume", struck.name] if struck is not None and named else []))
         status = running.end()
-        self._nothing_is_left(own)
+        self._nothing_is_left(stage, own)
         if status != 0:
             self._problems.append(f"going on ended with exit status {status}")
         for run in stage.runs if self._kind.is_run else stage.runs[-1:]:
@@ -227,8 +237,11 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = json.loads((folder / "fault.json").read_text())
+    kind = KINDS[(asked.get("fault") or asked)["kind"]]
+    if kind.own_memory:
+        surroundings.own_memory()
     if asked["expected"] is None:
-        record = undisturbed(KINDS[asked["kind"]], folder)
+        record = undisturbed(kind, folder)
     else:
         record = tried(Fault.of(asked["fault"]), folder, asked["expected"])
     (folder / "record.json").write_text(json.dumps(record, indent=1))

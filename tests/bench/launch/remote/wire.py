@@ -6,6 +6,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,7 +139,7 @@ class Wire:
             f"Port {PORT}\nListenAddress {machine.address}\nHostKey {folder / 'host'}\nPidFile none\n"
             f"UsePAM no\nStrictModes no\nAuthorizedKeysFile {folder / 'user.pub'}\n"
             f"PermitRootLogin prohibit-password\n"
-            f"SetEnv XDG_CACHE_HOME={machine.cache}\n"
+            f"SetEnv XDG_CACHE_HOME={machine.cache} TMPDIR={tempfile.gettempdir()}\n"
         )
         with (folder / "ssh_config").open("a") as known_as:
             known_as.write(
