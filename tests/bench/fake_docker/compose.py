@@ -24,7 +24,8 @@ def main(*words):
     answer()
     assert words[:2] == ("--file", str(ROOT / "docker-compose.yml")) and words[2] == "--project-name"
     assert words[4:6] == ("--profile", "bench")
-    kept("networks", f"{words[3]}_default").write_text(words[3])
+    if words[6] == "run":
+        kept("networks", f"{words[3]}_default").write_text(words[3])
     return {"build": _build, "run": _run}[words[6]](*words[7:])
 
 
