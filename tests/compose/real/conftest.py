@@ -54,8 +54,8 @@ def built(checkout):
 
 
 @pytest.fixture
-def results(checkout, built, request):
-    """A folder for the results of one test, when there are images."""
+def results(checkout, request):
+    """A folder for the results of one test."""
     return checkout.folder / "results" / request.node.name
 
 

@@ -25,7 +25,7 @@ def test_a_run_builds_what_it_needs(built):
     assert {cell["launcher"] for cell in cells(results)} == {"compose"}
 
 
-def test_an_image_of_other_code_is_built_anew_with_what_was_installed(checkout, results):
+def test_an_image_of_other_code_is_built_anew_with_what_was_installed(checkout, built, results):
     image = IMAGES[0]
     sources, installed, code = (
         label(image, "whichworker.sources"),

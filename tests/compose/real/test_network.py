@@ -67,7 +67,7 @@ def test_it_is_steered_and_the_generator_reads_the_servers_clocks(checkout, resu
     assert said["ended"] == 128 + signal.SIGTERM
 
 
-def test_programs_among_the_hosts_processes_end_with_a_bench_that_is_killed(checkout, results, built):
+def test_programs_among_the_hosts_processes_end_with_a_bench_that_is_killed(checkout, results):
     process = checkout.start(
         ".venvs/suite/bin/python", "-c", PROGRAM, results, PYTHONPATH=str(checkout.folder)
     )

@@ -17,21 +17,27 @@ def run_json(results):
     return json.loads(path.read_text())
 
 
-def test_the_smoke_plan(checkout, results, nothing_left):
+@pytest.fixture(scope="module")
+def smoke(checkout):
     """The main job as people give it, while others have all ports that the services would publish."""
+    results = checkout.folder / "results" / "smoke"
     with contextlib.ExitStack() as taken:
         for port in PORTS.values():
             taken.enter_context(socket.create_server(("127.0.0.1", port)))
         checkout.run("make", "bench", "PLAN=smoke", "LAUNCHER=compose", f"RESULTS={results}")
-    assert reasons(results) == {}
-    assert len(cells(results)) == SMOKE_CELLS
-    assert all(cell["measured"]["requests"] > 0 for cell in cells(results))
-    (report,) = results.glob("*/report/report.html")
+    return results
+
+
+def test_the_smoke_plan(checkout, smoke, nothing_left):
+    assert reasons(smoke) == {}
+    assert len(cells(smoke)) == SMOKE_CELLS
+    assert all(cell["measured"]["requests"] > 0 for cell in cells(smoke))
+    (report,) = smoke.glob("*/report/report.html")
     assert report.stat().st_size > 0
-    owners = {path.stat().st_uid for path in (results, *results.rglob("*"))}
+    owners = {path.stat().st_uid for path in (smoke, *smoke.rglob("*"))}
     assert owners == {checkout.uid}
-    assert run_json(results)["launcher"] == "compose"
-    assert run_json(results)["network"]["namespace"] and run_json(results)["network"]["steered_to"]
+    assert run_json(smoke)["launcher"] == "compose"
+    assert run_json(smoke)["network"]["namespace"] and run_json(smoke)["network"]["steered_to"]
 
 
 def test_the_database_plan(checkout, results, nothing_left):
@@ -49,7 +55,7 @@ def test_the_database_plan(checkout, results, nothing_left):
     assert database["version"].startswith("PostgreSQL ")
 
 
-def test_two_runs_at_once_leave_each_other_alone(checkout, results, nothing_left):
+def test_two_runs_at_once_leave_each_other_alone(checkout, smoke, results, nothing_left):
     plan = checkout.plan("both-stacks")
     options = ("--plan", plan, "--configurations", "uvicorn", "--repeats", "2")
     with (
@@ -60,7 +66,7 @@ def test_two_runs_at_once_leave_each_other_alone(checkout, results, nothing_left
         assert (one.returncode, two.returncode) == (0, 0), said
     assert len(cells(results)) == 4
     assert reasons(results) == {}
-    # Neither has found an image to be of other sources than the checkout.
+    # Neither has found an image to be of other sources than those that the smoke plan has built.
     assert "building" not in "".join(said)
 
 

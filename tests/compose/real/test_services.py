@@ -9,12 +9,14 @@ import time
 import pytest
 
 from tests.compose.real.checkout import PORTS
-from tests.compose.real.engine import docker, inspect, things_of
+from tests.compose.real.engine import containers, docker, inspect, things_of
 from tests.patience import CONTAINERS_S, wait_until
 
 NAMES = list(PORTS)
 UI_PORT = 8089
 MAX_REQUESTS = 20
+# What the first process may do, which is the service's own, and a file where none may be.
+LITTLE = 'print(open("/proc/1/status").read()); open("/whichworker/new", "w")'
 
 
 def get(port, path):
@@ -31,7 +33,7 @@ def get(port, path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def project(checkout, built):
+def project(checkout):
     """What these tests bring up goes down together, and then nothing is left."""
     yield
     checkout.compose("--profile", "targets", "--profile", "ui", "down", "--volumes")
@@ -42,7 +44,9 @@ def project(checkout, built):
 def up(checkout, project):
     """The containers of all configurations by name, started by their names."""
     checkout.compose("up", "--detach", *NAMES)
-    return {name: checkout.compose("ps", "--quiet", name).strip() for name in NAMES}
+    label, ours = "com.docker.compose", f"com.docker.compose.project={checkout.project}"
+    found = {name: containers(ours, f"{label}.service={name}") for name in NAMES}
+    return {name: container for name, (container,) in found.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,15 +63,13 @@ def test_a_service_serves(up, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_may_do_little(up, name):
-    python = (up[name], "/opt/stack/bin/python", "-c")
-    code = "import os; print(os.getuid(), os.getgid()); print(open('/proc/self/status').read())"
-    ids, status = docker("exec", *python, code).split("\n", 1)
-    assert "0" not in ids.split()
-    assert "CapBnd:\t0000000000000000" in status
-    assert "NoNewPrivs:\t1" in status
-    # Whoever asks, the file system itself refuses.
-    write = ["docker", "exec", "--user=0", *python, "open('/whichworker/new', 'w')"]
-    assert "Read-only file system" in subprocess.run(write, capture_output=True, text=True).stderr
+    # By root, whom the file system itself has to refuse.
+    look = ["docker", "exec", "--user=0", up[name], "/opt/stack/bin/python", "-ISc", LITTLE]
+    said = subprocess.run(look, capture_output=True, text=True)
+    status = dict(line.split(":\t", 1) for line in said.stdout.splitlines() if ":\t" in line)
+    assert "0" not in status["Uid"].split() + status["Gid"].split()
+    assert (status["CapBnd"], status["NoNewPrivs"]) == ("0" * 16, "1")
+    assert "Read-only file system" in said.stderr
 
 
 def test_services_end_when_they_are_asked_to(checkout, up):
