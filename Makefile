@@ -162,8 +162,8 @@ up: ## Serve CONFIGURATION=sanic in a container (docs/compose.md).
 		if test -z "$$address"; then echo 'error: "$(CONFIGURATION)" is no configuration; `make configurations` lists them.' >&2; exit 1; fi; \
 		$(FIND_COMPOSE); echo "$(CONFIGURATION) will answer at http://$$address, until Ctrl-C"; $$compose up --build "$(CONFIGURATION)"
 
-images: ## Build every container image: of each stack, and of the suite.
-	@$(FIND_COMPOSE); $$compose --profile bench build
+images: ## Build every container image: of each stack, of the suite, and of both in one.
+	@$(FIND_COMPOSE); $$compose --profile bench --profile one-container build
 
 ui: $(VENV)/.suite ## Open Locust's web UI with every configuration behind it: SCENARIOS= SCENARIO= UI_PORT=8089 TARGET_URL=.
 	@$(PYTHON) -m bench ui --port "$(UI_PORT)" --results "$(RESULTS)" $(call option,scenarios,$(SCENARIOS)) \

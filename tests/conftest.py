@@ -33,8 +33,8 @@ settings.register_profile("fuzz", settings.get_profile("suite"), derandomize=Fal
 settings.load_profile("suite")
 
 # The files that take longest, in their order, and then the rooms whose files do. Before all of them those
-# that execute notebooks: kernels give way to nobody (sched(7), autogroup), and must be over when .ci/run
-# comes to test-clocks, which has the rest of the analysis beside it and must have the CPUs.
+# that execute notebooks: where .ci/run has no control group kernels give way to nobody (sched(7), autogroup),
+# and must be over when it comes to test-clocks, which has the rest of the analysis beside it.
 _LONGEST = (
     *("test_report.py", "test_notebook.py"),
     *("test_wire.py", "test_real.py", "test_compose.py", "test_serve.py", "test_recycle.py", "test_cli.py"),

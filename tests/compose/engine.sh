@@ -6,12 +6,13 @@
 #   tests/compose/engine.sh stop     ends the one that was started here, and removes what it left
 #
 # `start` prints `export DOCKER_HOST=…`. The engine started here keeps its images, its socket and its pid in a
-# folder of its own and so touches nothing of an engine that the host may have.
+# folder of its own and so touches nothing of an engine that the host may have. Its containers are below the control
+# group $WHICHWORKER_CGROUP, if that is set.
 set -euo pipefail
 
 folder=${WHICHWORKER_ENGINE:-${TMPDIR:-/tmp}/whichworker-engine}
 socket=unix://$folder/docker.sock
-start_timeout_s=240
+start_timeout_s=600 # it may have to give way (.ci/run)
 stop_timeout_s=240
 
 fail() {
@@ -108,6 +109,7 @@ start() {
         "--data-root=$folder/data" "--exec-root=$folder/exec" "--pidfile=$folder/dockerd.pid" "--host=$socket" \
         "--storage-driver=$(storage_driver)" --containerd-namespace=whichworker \
         --containerd-plugins-namespace=whichworker-plugins \
+        ${WHICHWORKER_CGROUP:+"--cgroup-parent=$WHICHWORKER_CGROUP"} \
         >"$folder/dockerd.log" 2>&1 </dev/null &
     local engine=$! deadline=$((SECONDS + start_timeout_s))
     until answers "$socket"; do
