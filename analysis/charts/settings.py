@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib import ticker
@@ -14,6 +14,7 @@ from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.settings import MEASURES, Judged, Measure, Setting, Settings
 from analysis.study import Study
+from analysis.words import counted, figures
 from bench.stats.comparison import MATERIAL
 
 # Inches: of a row, and of what stands above and below the rows.
@@ -30,14 +31,85 @@ READING = (
     "change. Settings that are worth it come first."
 )
 SECTION: Final = "What each setting is worth"
+# How many times as good, or as bad, the axis of the first chart shows; as many servers stand abreast.
+BEST, WORST = 4.0, 32.0
+ABREAST = 3
 
 
 @chart(
     SECTION,
-    about="Each setting alone, beside the same server without it: what the machine did to one of the two, it "
-    "did to the other.",
+    heading="What is worth it, and what costs",
+    about="Each setting alone, beside the same server without it, in the measure that decides what it is "
+    "worth.",
     lead=0,
     caption="what each setting is worth",
+)
+def settings_decided(study: Study) -> Figure | None:
+    """What is worth it and what costs in a run that is about settings, server by server; None of others."""
+    found = study.settings
+    decided = {name: [each for each in found.of(name) if _is_decided(each)] for name in found.parents}
+    if not found.alone or not any(decided.values()):
+        return None
+    looks = style.looks(study.results.configurations)
+    rows = max(map(len, decided.values()))
+    with style.styled():
+        height = HEAD + ROW * rows
+        figure, axes = style.panels(len(decided), height=height, columns=ABREAST)
+        for (axis,), (parent, judged) in zip(axes, decided.items(), strict=True):
+            _server(axis, parent, judged, rows, looks)
+        left = len(found.judged) - sum(map(len, decided.values()))
+        reading = (
+            "1: the server without that setting. To the right of it the setting is better, in the measure "
+            "that is named, to the left worse. Bars: 95\N{NO-BREAK SPACE}% interval."
+        )
+        reading += f" Not here: {counted(left, 'setting')} of which neither is shown." if left else ""
+        return style.finish(figure, found.finding, reading, style.footer(study.results))
+
+
+def _is_decided(judged: Judged) -> bool:
+    return judged.fate in ("worth it", "costs")
+
+
+def _server(
+    axis: Axes, parent: str, judged: Sequence[Judged], rows: int, looks: dict[str, style.Look]
+) -> None:
+    """The panel of a server: how many times as good each setting makes it, and in what."""
+    axis.set_title(parent)
+    axis.set_xscale("log")
+    axis.set_xlim(1 / WORST, BEST)
+    axis.xaxis.set_major_locator(ticker.FixedLocator([1 / 16, 1 / 4, 1.0, 4.0]))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.set_xlabel("times as good", fontsize=8.5)
+    axis.set_ylim(rows - 0.4, -0.6)
+    axis.set_yticks(range(len(judged)), [each.name.removeprefix(f"{parent}-") for each in judged])
+    axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
+    axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
+    axis.grid(visible=False, axis="y")
+    beside = axis.get_yaxis_transform()
+    for place, each in enumerate(judged):
+        told = "does not serve"
+        if (decisive := each.decisive) is not None:
+            _mark(axis, decisive.gains, place, looks[each.name].dots(), bar=looks[each.name].colour)
+            told = f"{MEASURES[decisive.measure].head} {_short(decisive)}"
+        axis.text(1.03, place, told, va="center", fontsize=8.5, transform=beside)
+    if not judged:
+        style.remark(axis, "none is shown to be worth it or to cost", (rows - 1) / 2)
+
+
+def _short(setting: Setting) -> str:
+    """The ratio without its interval, "0.676x"; of an infinite one its lower bound."""
+    ratio = setting.ratio
+    return f"more than {figures(ratio.low)}x" if math.isinf(ratio.ratio) else f"{figures(ratio.ratio)}x"
+
+
+@chart(
+    SECTION,
+    heading="Every measure",
+    about="Each setting alone, beside the same server without it: what the machine did to one of the two, it "
+    "did to the other.",
+    lead=1,
+    caption="every measure of each setting",
 )
 def settings(study: Study) -> Figure | None:
     """All settings of a run that is about settings; None of others."""
@@ -145,13 +217,21 @@ def _row(axis: Axes, judged: Judged, measure: Measure, place: float, look: style
     if not found or math.isnan(found[0].ratio.ratio):
         return
     (setting,) = found
-    low, high = axis.get_xlim()
     ratio = setting.ratio
-    ends = [end if math.isfinite(end) else edge for end, edge in ((ratio.low, low), (ratio.high, high))]
-    bounds = np.clip([ratio.ratio if math.isnan(ratio.low) else end for end in ends], low, high)
-    axis.hlines(place, *bounds, color=look.colour, linewidth=1.6)
-    dots = look.dots(hollow=not setting.expected) | {"markersize": 5.5}
-    at = float(np.clip(ratio.ratio, low, high))
-    if at != ratio.ratio:
-        dots |= {"marker": "<" if at == low else ">"}
-    axis.plot([at], [place], linestyle="none", clip_on=False, **dots)
+    dots = look.dots(hollow=not setting.expected)
+    _mark(axis, (ratio.ratio, ratio.low, ratio.high), place, dots, bar=look.colour)
+
+
+def _mark(
+    axis: Axes, at: tuple[float, float, float], place: float, dots: dict[str, Any], *, bar: str
+) -> None:
+    """A value with its interval in a row, an arrow where it lies beyond the axis."""
+    value, *ends = at
+    edges = axis.get_xlim()
+    bounds = [end if math.isfinite(end) else edge for end, edge in zip(ends, edges, strict=True)]
+    axis.hlines(
+        place, *np.clip([value, value] if math.isnan(ends[0]) else bounds, *edges), color=bar, linewidth=1.6
+    )
+    seen = float(np.clip(value, *edges))
+    beyond = {} if seen == value else {"marker": "<" if seen == edges[0] else ">"}
+    axis.plot([seen], [place], linestyle="none", clip_on=False, **dots | {"markersize": 5.5} | beyond)

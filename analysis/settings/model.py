@@ -114,6 +114,14 @@ class Setting:
         return math.inf if ratio == 0 else 1 / ratio
 
     @property
+    def gains(self) -> tuple[float, float, float]:
+        """`gain` with the bounds of its 95 % interval, which are NaN where there is none, or infinite."""
+        if MEASURES[self.measure].more_is_better:
+            return self.gain, self.ratio.low, self.ratio.high
+        low, high = (math.inf if end == 0 else 1 / end for end in (self.ratio.high, self.ratio.low))
+        return self.gain, low, high
+
+    @property
     def size(self) -> float:
         """By how much it is better or worse, on a logarithm; 0 where unknown."""
         if math.isnan(self.gain):

@@ -70,6 +70,36 @@ def test_the_fates_are_kept_with_claim_and_source(tried):
     assert pd.isna(fates.loc["uvicorn-cache", "claim"])
 
 
+def rows_of(axis):
+    return [label.get_text() for label in axis.get_yticklabels()]
+
+
+def test_the_first_picture_has_a_panel_for_each_server_with_what_is_decided(tried):
+    figure = settings.settings_decided(tried)
+    assert figure.get_label() == tried.settings.finding
+    sanic, uvicorn = figure.axes
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["sanic", "uvicorn"]
+    assert rows_of(sanic) == ["preload", "access-log"]
+    assert rows_of(uvicorn) == ["c-parser", "cache", "access-log", "limit"]
+    told = dict(zip(rows_of(uvicorn), (text.get_text() for text in uvicorn.texts), strict=True))
+    assert told["limit"] == "does not serve"
+    assert told["access-log"].startswith(("requests/s 0.6", "CPU/request 1."))
+    places = {line.get_ydata()[0]: line.get_xdata()[0] for line in uvicorn.get_lines() if len(line.get_xdata()) == 1}
+    assert places[0] > 1 > places[2] and 3 not in places  # better to the right, and no mark without a figure
+    assert any("2 settings of which neither is shown" in text.get_text() for text in figure.texts)
+
+
+def test_without_anything_decided_every_measure_comes_first(tmp_path):
+    few = replace(
+        SPEC, configurations=("uvicorn",), variants={"uvicorn-keep-alive-5": VARIED["uvicorn-keep-alive-5"]},
+        aliases={}, open={},
+    )  # fmt: skip
+    told = study(make_settings(tmp_path / "settings", few))
+    assert settings.settings_decided(told) is None
+    draw(told, tmp_path, settings.settings_decided, settings.settings)
+    assert registry.leading(registry.read(tmp_path)).name == "settings"
+
+
 def test_the_picture_has_a_panel_for_each_measure_and_a_row_for_each_setting(tried):
     figure = settings.settings(tried)
     assert figure.get_label() == tried.settings.finding
@@ -112,8 +142,8 @@ def test_what_lies_beyond_the_axis_is_an_arrow_at_its_end(tried):
 
 
 def test_the_page_opens_with_the_answer_its_picture_and_the_tables(tried, tmp_path):
-    draw(tried, tmp_path, settings.settings)
-    assert registry.leading(registry.read(tmp_path)).name == "settings"
+    draw(tried, tmp_path, settings.settings_decided, settings.settings)
+    assert registry.leading(registry.read(tmp_path)).name == "settings_decided"
     told = Page(page(tried, tmp_path))
     (head,) = told.all("h1")
     assert head.text == tried.settings.finding
@@ -175,7 +205,8 @@ def test_the_terminal_has_the_tables_of_settings_alone(tried):
 
 def test_without_variants_there_is_no_picture_no_part_and_an_empty_file(run, tmp_path):
     plain = study(run(repeats=1))
-    assert settings.settings(plain) is None and settings.settings_beside(plain) is None
+    for chart in (settings.settings_decided, settings.settings, settings.settings_beside):
+        assert chart(plain) is None
     assert exports.settings(plain).empty and exports.fates(plain).empty
     assert exports.settings_opening(plain) == exports.NO_VARIANTS
     assert SETTINGS not in Page(page(plain, tmp_path)).text
