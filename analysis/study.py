@@ -44,8 +44,14 @@ class Study:
     def catalogue(self) -> Catalogue | None:
         """The catalogue that the run chose from, as it is today; None where there is none any more."""
         own = self.results.run.plan.get("catalogue")
-        path = configurations.CONFIGURATIONS if own is None else ROOT / own
+        path = configurations.CONFIGURATIONS if own is None else self._own_catalogue(Path(own))
         return configurations.load(path) if path.is_file() else None
+
+    def _own_catalogue(self, written: Path) -> Path:
+        """Where a run's own catalogue is: beside its folder if it was there, wherever that is today."""
+        folder = self.results.directory.parent
+        beside = folder / written.name
+        return beside if folder.name == written.parent.name and beside.is_file() else ROOT / written
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -116,6 +116,16 @@ def test_a_second_run_whose_catalogue_says_otherwise_today_tells_nothing(tmp_pat
     assert tuning("uvicorn", "respawn", tried(tmp_path)).tuned.entry.name == WORTH
 
 
+def test_a_second_run_has_its_catalogue_beside_it_wherever_the_results_are(tmp_path):
+    folder = second(make_settings(tmp_path / "settings", TWO))
+    record = json.loads((folder / "run.json").read_text())
+    record["plan"]["catalogue"] = "where/they/were/combined/combined.toml"
+    (folder / "run.json").write_text(json.dumps(record))
+    assert tuning("uvicorn", "respawn", tried(tmp_path)).tuned.entry.name == WORTH, "it is lost"
+    (folder.parent / "combined.toml").write_text("")  # what is in it does not matter here
+    assert tuning("uvicorn", "respawn", tried(tmp_path)).tuned.entry.name == BOTH
+
+
 def test_the_settings_of_a_command_follow_what_comes_first(tmp_path):
     second(make_settings(tmp_path / "settings", TWO))
     runs = tried(tmp_path)
