@@ -1,7 +1,7 @@
 """What several runs answer together, as lines of Markdown: verdict, other requirements, old claims."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ _COLUMNS = ("configuration", "requirements", "why")
 _CLAIMED = ("claim", "today", "measured")
 # Where the figure of each setting stands, from the README.
 _SETTINGS = "[figures](docs/settings.md#measured)"
+_BEHIND = "--behind"
 # What people require, by the options of `bench verdict` that ask for it.
 _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "workers are replaced after N requests; nothing is lost whose handler ran": ("", {}),
@@ -56,18 +57,25 @@ _SITUATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def answer(verdict: Verdict, studies: Sequence[Study]) -> Iterator[str]:
-    """The finding, the command of each recommended configuration, its figures, and where they come from."""
+def answer(verdict: Verdict, studies: Sequence[Study], behind: Mapping[str, Verdict]) -> Iterator[str]:
+    """The finding, the command of each recommended configuration, its figures, and where they come from.
+
+    `behind` has the verdict for clients that come through a proxy, by its name.
+    """
     yield f"**{verdict.finding}**"
     yield ""
     for command in verdict.commands:
         yield from _command(command)
     yield from _figures(verdict, studies)
+    for proxy, other in behind.items():
+        yield f'**Behind {proxy}** (`make verdict ARGUMENTS="{_BEHIND} {proxy}"`): {other.finding}'
+        yield ""
     for text in verdict.caveats:
         yield from (f"> **Note:** {text}.", "")
     yield f"Required: {verdict.requirements.text}."
     yield ""
-    yield f"Read: {'; '.join(map(_source, verdict.runs))}."
+    runs = {source.run: source for each in (verdict, *behind.values()) for source in each.runs}
+    yield f"Read: {'; '.join(map(_source, runs.values()))}."
 
 
 def _command(command: Command) -> Iterator[str]:
@@ -128,25 +136,33 @@ def _source(source: Source) -> str:
     )
 
 
-def situations(studies: Sequence[Study]) -> Iterator[str]:
+def situations(studies: Sequence[Study], behind: Mapping[str, Verdict]) -> Iterator[str]:
     """The same evidence under other requirements: what is required, what to use then, the next, the options.
 
-    Limits on latency are left out where no open loop was measured, which alone can tell.
+    Limits on latency are left out where no open loop was measured, which alone can tell. `behind` has the
+    verdict for clients that come through a proxy, by its name.
     """
     rates = [study.rates for study in studies]
     opened = {scenario for rows in rates for scenario in rows.loc[rows["treatment"] == "none", "scenario"]}
     headings = ("required", "use", "the next", "`make verdict ARGUMENTS=`")
     rows = [
-        (required, *_found(studies, instead), f"`{options}`" if options else "")
+        (required, *_found(_judged(studies, instead)), f"`{options}`" if options else "")
         for required, (options, instead) in _SITUATIONS.items()
         if opened.issuperset(instead.get("p99_ms", ()))
+    ]
+    rows[1:1] = [
+        (f"the first, for clients that come through {proxy}", *_found(verdict), f"`{_BEHIND} {proxy}`")
+        for proxy, verdict in behind.items()
     ]
     yield from markdown_table(headings, rows, headings)
 
 
-def _found(studies: Sequence[Study], instead: dict[str, Any]) -> tuple[str, str]:
+def _judged(studies: Sequence[Study], instead: dict[str, Any]) -> Verdict:
+    return judge(studies, combined(stated(studies), instead))
+
+
+def _found(verdict: Verdict) -> tuple[str, str]:
     """What to use, and how much of what it is ranked by the next has beside the best of these."""
-    verdict = judge(studies, combined(stated(studies), instead))
     for each in verdict.candidates:
         versus = each.performance
         if each.rank is None or versus is None or each.configuration in verdict.recommended:

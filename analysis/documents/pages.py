@@ -4,20 +4,21 @@ A run of recycling goes into docs/recycling.md, between the markers of its plan,
 docs/deploys.md, one behind a proxy into docs/proxy.md (of one that was set otherwise than by default all
 settings stand beside each other), one of settings into docs/settings.md, one of the database into the
 methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
-claims that it answers together with the run of recycling beside it. What stands between two markers is
-replaced, so that no figure is written by hand.
+claims that it answers together with the run of recycling beside it, and with the verdict behind each proxy
+that one was measured behind. What stands between two markers is replaced, so that no figure is written by
+hand.
 """
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from analysis.charts import registry
 from analysis.claims import Material, claims
 from analysis.documents import answers, proxies
 from analysis.documents.tables import of_run, of_settings
-from analysis.recommend import judge, runs_of_settings, stated
+from analysis.recommend import Verdict, judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
 from analysis.recommend.selection import counterpart
 from analysis.study import Study, study
@@ -25,6 +26,7 @@ from analysis.table import Listing
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
 from bench.model.files import ROOT
+from bench.model.plans.proxy import PROXIES
 from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
 
@@ -73,20 +75,34 @@ def rewrite(analysed: Study, root: Path) -> None:
     beside = None if folder is None else study(folder)
     studies = [analysed] if beside is None else [analysed, beside]
     tried = runs_of_settings(run.parent, analysed.results.run)
-    verdict = judge(studies, combined(stated(studies), {}), tried=tried)
+    verdict = _judged(studies, tried)
+    behind = {proxy: _judged(each, tried) for proxy, each in _behind(analysed)}
     picture = _copied(_figures(analysed), analysed, root)
     price = {} if beside is None else _copied(_priced(beside), beside, root)
     replay = latest_replay(run.parent, analysed.results.run.host.machine_id)
     check(root / MACHINE, [VERDICT, SITUATIONS, RANKINGS, CLAIMS])
     in_readme = [f"![{what}](docs/{address})" for address, what in list(picture.items())[:1]]  # its answer
-    _write(root, README, {ANSWER: [*in_readme, "", *answers.answer(verdict, studies)]})
+    _write(root, README, {ANSWER: [*in_readme, "", *answers.answer(verdict, studies, behind)]})
     parts = {
         VERDICT: answers.reasons(verdict),
-        SITUATIONS: answers.situations(studies),
+        SITUATIONS: answers.situations(studies, behind),
         RANKINGS: of_run(analysed, picture | price),
         CLAIMS: answers.claims(claims(Material.of(studies, replay, tried))),
     }
     _write(root, MACHINE, parts)
+
+
+def _judged(studies: Sequence[Study], tried: Sequence[Study]) -> Verdict:
+    return judge(studies, combined(stated(studies), {}), tried=tried)
+
+
+def _behind(analysed: Study) -> Iterator[tuple[str, list[Study]]]:
+    """What a verdict for clients behind a proxy goes by: the run, and one of recycling behind that proxy."""
+    run = analysed.results
+    for proxy in PROXIES if run.run.behind is None else ():
+        folder = counterpart(run.directory, run.run, behind=proxy)
+        if folder is not None:
+            yield proxy, [analysed, study(folder)]
 
 
 def _write(root: Path, document: str, parts: Mapping[str, Iterator[str] | list[str]]) -> None:

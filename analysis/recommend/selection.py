@@ -92,21 +92,23 @@ def _beside(fast: Run | None, usable: Sequence[_Found]) -> _Found | None:
     return _best(alike, "recycling")
 
 
-def counterpart(folder: Path, run: Run) -> Path | None:
+def counterpart(folder: Path, run: Run, behind: str | None = None) -> Path | None:
     """The run beside `folder` that a verdict on the run in it goes by as well, of the other kind.
 
-    It measured the same app; where none did, a run of the suite's app tells what recycling costs.
+    It measured the same app; where none did, a run of the suite's app tells what recycling costs. With
+    `behind` it is what it costs clients behind that proxy, whichever way those of the run went.
     """
+    behind = behind or run.behind
     usable = list(_usable(folder.parent, run.host.machine_id))
     same = [one for one in usable if one.run.app == run.app]
     if "performance" not in kinds(run):
-        fast = _of_way(same, "performance", run.behind)
+        fast = _of_way(same, "performance", behind)
         best = _best([one for one in fast if _alike(run, one.run)], "performance")
     else:
-        best = _beside(run, _of_way(same, "recycling", run.behind))
+        best = _beside(run, _of_way(same, "recycling", behind))
         if best is None and "recycling" not in kinds(run):
             suites = [one for one in usable if one.run.app is None]
-            best = _beside(run, _of_way(suites, "recycling", run.behind))
+            best = _beside(run, _of_way(suites, "recycling", behind))
     return None if best is None else best.folder
 
 

@@ -279,6 +279,18 @@ def test_the_answers_are_those_of_the_run_and_of_the_recycling_beside_it(answere
     assert claimed.count("\n| ") == 1 + len(answers._CLAIMS) and "`make replay`" in claimed
 
 
+def test_the_answer_has_that_of_clients_behind_a_proxy_as_well(answered, project):
+    """Of a run of recycling behind it; nothing is said of proxies without one."""
+    make_recycling(answered.parent / "behind", [*BEHIND, *(replace(each, proxy="nginx") for each in BEHIND)])
+    assert pages.main([str(answered)], project) == 0
+    answer = shown(project / pages.README, pages.ANSWER)
+    assert '**Behind nginx** (`make verdict ARGUMENTS="--behind nginx"`): Use sanic' in answer
+    assert "haproxy" not in answer and "(`behind`, by `make recycle" in answer
+    direct, behind, *_ = shown(project / pages.MACHINE, pages.SITUATIONS).splitlines()[2:]
+    assert "nginx" not in direct and behind.startswith("| the first, for clients that come through nginx | ")
+    assert behind.endswith("| `--behind nginx` |")
+
+
 def test_without_recycling_beside_it_the_answer_says_so(answered, project):
     (answered.parent / "recycle" / "run.json").unlink()
     assert pages.main([str(answered)], project) == 0
