@@ -68,8 +68,8 @@ def command(known: Known, required: Requirements) -> Command | None:
     if replacing and entry.recycle == "respawn" and workers == 1:
         needs.append(_MANAGER)
     needs += [f"as root: sysctl -w {name}={value}" for name, value in entry.sysctls.items()]
-    if entry.variant is not None and entry.stack != known.entry.stack:
-        needs.append(f"an environment with other packages or another Python ({entry.variant.change})")
+    if entry.stack != known.entry.stack:
+        needs.append(f"an environment with other packages or another Python ({entry.stack})")
     return Command(
         configuration=known.name,
         line=_line(in_app.of_shell(entry.variables(NEVER)), words),
