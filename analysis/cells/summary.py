@@ -16,8 +16,10 @@ LOAD = ["scenario", "workers", "users"]
 OPEN_LOAD = ["scenario", "workers", "arrivals", "rate_per_s", "users", "treatment"]
 IDENTITY = [
     "configuration", "scenario", "workers", "load_kind", "arrivals", "rate_per_s", "users",
-    "search_p99_ms", "search_attempt", "repeat", "treatment",
+    "search_p99_ms", "search_attempt", "repeat", "treatment", "max_requests",
 ]  # fmt: skip
+# What repeats of a cell have in common: its load, and after how many requests its server replaced workers.
+REPEATED = ["load_kind", *OPEN_LOAD, "max_requests"]
 
 # The metrics that get an interval over repeats.
 WITH_INTERVAL = [
@@ -189,8 +191,13 @@ def closed_loads(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def open_loads(results: Results, summary: pd.DataFrame) -> pd.DataFrame:
-    """One row per configuration and open load (`OPEN_LOAD`), steps of searches left out; see `aggregate`."""
-    planned = (summary["load_kind"] == "open") & summary["search_p99_ms"].isna()
+    """One row per configuration and open load (`OPEN_LOAD`); see `aggregate`.
+
+    Steps of searches are left out, and where workers were replaced after several N, all but the plan's first.
+    """
+    recycling = results.run.plan.get("recycling") or {}
+    further = summary["max_requests"].notna() & (summary["max_requests"] != recycling.get("max_requests"))
+    planned = (summary["load_kind"] == "open") & summary["search_p99_ms"].isna() & ~further
     return aggregate(results, summary[planned], OPEN_LOAD)
 
 

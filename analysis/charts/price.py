@@ -104,4 +104,4 @@ def _title(prices: Sequence[PriceOfN]) -> str:
     shares = sorted((each.throughput_share(TOLD).mean, each.configuration) for each in prices)
     least, most = (f"{figures(100 * share)} % with {name}" for share, name in (shares[0], shares[-1]))
     costs = least if len(shares) == 1 else f"from {least} to {most}"
-    return f"At N = {TOLD:,} replacing workers costs {costs} of the throughput."
+    return f"At N = {TOLD:,} replacing workers costs a saturated server {costs} of its throughput."

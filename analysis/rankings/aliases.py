@@ -8,7 +8,7 @@ from statistics import median
 import pandas as pd
 
 from analysis.cells.rotation import valued
-from analysis.cells.summary import OPEN_LOAD
+from analysis.cells.summary import REPEATED
 from analysis.findings.finding import Load
 from analysis.reading.results import Results
 from analysis.table import Cell, TableRow, number, words
@@ -127,7 +127,7 @@ def alike(results: Results, summary: pd.DataFrame) -> Alike:
 
 
 def _pairs(named: dict[str, str], summary: pd.DataFrame) -> Iterator[Pair]:
-    for (kind, *_), group in summary.groupby(["load_kind", *OPEN_LOAD], dropna=False):
+    for (kind, *_), group in summary.groupby(REPEATED, dropna=False):
         for metric, label in METRICS[str(kind)].items():
             field = Field(_values(group, metric))
             for alias, original in named.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.summary import OPEN_LOAD, failed_share
+from analysis.cells.summary import REPEATED, failed_share
 from analysis.findings.bottleneck import generator_bound
 from analysis.reading.results import Results
 from analysis.recycling import Recycling
@@ -70,8 +70,7 @@ class _Known:
     def of(cls, results: Results, summary: pd.DataFrame, recycling: Recycling | None) -> "_Known":
         """From the cells of a run, those that are steps of searches or meant for recycling left out."""
         plain = summary[summary["search_p99_ms"].isna() & summary["treatment"].isin(["none", "control"])]
-        by = ["load_kind", *OPEN_LOAD]
-        loads = [cells for _, cells in plain.groupby(by, dropna=False, observed=True)]
+        loads = [cells for _, cells in plain.groupby(REPEATED, dropna=False, observed=True)]
         names = frozenset(summary["configuration"].astype(str))
         connections = Connections.of(results.directory)
         replaced = _replacing(summary, recycling)
@@ -199,8 +198,7 @@ def _replacing(summary: pd.DataFrame, recycling: Recycling | None) -> Figures:
         return Figures([], "cpu_us")
     cells = recycling.cells
     sound = cells.index[(cells["treatment"] == "recycled") & (cells["verdict"] == "recycles")]
-    by = ["load_kind", *OPEN_LOAD]
-    loads = summary.loc[summary.index.isin(sound)].groupby(by, dropna=False, observed=True)
+    loads = summary.loc[summary.index.isin(sound)].groupby(REPEATED, dropna=False, observed=True)
     return Figures([load for _, load in loads], "cpu_us")
 
 

@@ -129,7 +129,10 @@ def test_the_frame_has_what_was_measured_beside_what_was_computed(study):
 def test_the_chart_says_what_an_n_in_the_middle_costs(study):
     (figure,) = price_of_n(study).values()
     heading = figure.texts[0].get_text().replace("\n", " ")
-    assert heading.startswith("At N = 10,000 replacing workers costs from ") and "uvicorn" in heading
+    assert (
+        heading.startswith("At N = 10,000 replacing workers costs a saturated server from ")
+        and "uvicorn" in heading
+    )
     assert figure.axes[0].get_title(loc="left") == "throughput lost (%)"
     assert all(axis.get_xscale() == "log" for axis in figure.axes)
 
@@ -169,3 +172,20 @@ def test_who_counts_no_requests_has_no_n(told):
     found = told(control("granian"), story("granian", **granian)).prices
     (choice,) = choose(found, Leak(50_000, 500 * MB))
     assert choice.max_requests is None and "counts no requests" in choice.why
+
+
+def test_a_run_of_several_n_is_exported_whole(study):
+    """Cells of another N are no repeats of each other."""
+    told = [
+        exports.rates,
+        exports.alike,
+        exports.settings,
+        exports.cells,
+        exports.recycling,
+        exports.price_of_n,
+    ]
+    rates, alike, settings, cells, *_ = (export(study) for export in told)
+    assert alike.empty and settings.empty
+    recycled = rates[rates["treatment"] == "recycled"].set_index("configuration")
+    assert recycled["repeats"].to_dict() == {"sanic": 3, "uvicorn": 3}, "of the plan's first N"
+    assert set(cells["max_requests"].dropna()) == {100, 200}
