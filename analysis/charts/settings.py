@@ -31,9 +31,11 @@ READING = (
     "change. Settings that are worth it come first."
 )
 SECTION: Final = "What each setting is worth"
-# How many times as good, or as bad, the axis of the first chart shows; as many servers stand abreast.
+# Of the first chart: how many times as good, or as bad, its axis shows; a row has a name and a figure, and as
+# many servers stand abreast.
 BEST, WORST = 4.0, 32.0
-ABREAST = 3
+_TIMES = {1 / 16: "1/16", 1 / 4: "1/4", 1.0: "1", 4.0: "4"}
+ROW_OF_TWO, ABREAST = 0.37, 3
 
 
 @chart(
@@ -53,7 +55,7 @@ def settings_decided(study: Study) -> Figure | None:
     looks = style.looks(study.results.configurations)
     rows = max(map(len, decided.values()))
     with style.styled():
-        height = HEAD + ROW * rows
+        height = HEAD + ROW_OF_TWO * rows
         figure, axes = style.panels(len(decided), height=height, columns=ABREAST)
         for (axis,), (parent, judged) in zip(axes, decided.items(), strict=True):
             _server(axis, parent, judged, rows, looks)
@@ -77,30 +79,30 @@ def _server(
     axis.set_title(parent)
     axis.set_xscale("log")
     axis.set_xlim(1 / WORST, BEST)
-    axis.xaxis.set_major_locator(ticker.FixedLocator([1 / 16, 1 / 4, 1.0, 4.0]))
+    axis.set_xticks(list(_TIMES), list(_TIMES.values()), minor=False)
     axis.xaxis.set_minor_locator(ticker.NullLocator())
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
     axis.set_xlabel("times as good", fontsize=8.5)
     axis.set_ylim(rows - 0.4, -0.6)
-    axis.set_yticks(range(len(judged)), [each.name.removeprefix(f"{parent}-") for each in judged])
+    names = [f"{each.name.removeprefix(f'{parent}-')}\n{_told(each)}" for each in judged]
+    axis.set_yticks(range(len(judged)), names, fontsize=8.5)
     axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
     axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
     axis.grid(visible=False, axis="y")
-    beside = axis.get_yaxis_transform()
     for place, each in enumerate(judged):
-        told = "does not serve"
         if (decisive := each.decisive) is not None:
-            _mark(axis, decisive.gains, place, looks[each.name].dots(), bar=looks[each.name].colour)
-            told = f"{MEASURES[decisive.measure].head} {_short(decisive)}"
-        axis.text(1.03, place, told, va="center", fontsize=8.5, transform=beside)
+            look = looks[each.name]
+            _mark(axis, decisive.gains, place, look.dots(), bar=look.colour)
     if not judged:
         style.remark(axis, "none is shown to be worth it or to cost", (rows - 1) / 2)
 
 
-def _short(setting: Setting) -> str:
-    """The ratio without its interval, "0.676x"; of an infinite one its lower bound."""
-    ratio = setting.ratio
-    return f"more than {figures(ratio.low)}x" if math.isinf(ratio.ratio) else f"{figures(ratio.ratio)}x"
+def _told(judged: Judged) -> str:
+    """What decides, with the ratio but not its interval, "p99 0.676x"; the lower bound of an infinite one."""
+    if judged.decisive is None:
+        return "does not serve"
+    ratio = judged.decisive.ratio
+    times = f"more than {figures(ratio.low)}x" if math.isinf(ratio.ratio) else f"{figures(ratio.ratio)}x"
+    return f"{MEASURES[judged.decisive.measure].head} {times}"
 
 
 @chart(
