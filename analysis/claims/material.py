@@ -36,11 +36,16 @@ class Material:
     def of(
         cls, studies: Sequence[Study], replayed: Replay | None, settings: Sequence[Study] = ()
     ) -> "Material":
-        """From one or two runs, one of each kind, and those that tried variants."""
+        """From one or two runs, one of each kind, and those that tried variants.
+
+        Of two that replaced workers it is the one with more configurations, as claims compare these.
+        """
         fast, recycling = of_kind(studies, "performance"), of_kind(studies, "recycling")
         first = fast[0] if fast else None
-        evidence = read(first, *recycling)
-        return cls(first, recycling[0] if recycling else None, replayed, evidence, tuple(settings))
+        widest = max(
+            recycling, key=lambda each: each.results.finished["configuration"].nunique(), default=None
+        )
+        return cls(first, widest, replayed, read(first, *recycling), tuple(settings))
 
     @property
     def studies(self) -> list[Study]:

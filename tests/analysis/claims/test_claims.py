@@ -55,6 +55,14 @@ def fast(*tables, configurations=(), recycling=None):
     )
 
 
+def test_of_two_runs_of_recycling_the_one_with_more_configurations_answers(tmp_path):
+    few = study(make_recycling(tmp_path / "few", SANIC))
+    more = study(make_recycling(tmp_path / "more", (*SANIC, *UVICORN)))
+    assert Material.of([few, more], None).recycling is more
+    again = study(make_recycling(tmp_path / "again", (*SANIC, *UVICORN)))
+    assert Material.of([more, again], None).recycling is more  # as before: the first, which replaces more
+
+
 def test_what_was_not_measured_says_which_command_does():
     for claim in claims(nothing()).rows:
         assert claim.answer.outcome == "not measured" and claim.answer.runs == ()
