@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from analysis.settings.model import FATES, MEASURES, Judged, Measure, Setting, Settings, times
 from analysis.table import Cell, TableRow, words
-from analysis.words import MISSING, counted
+from analysis.words import MISSING, counted, listed
 from bench.model.documents import NOTES
 from bench.stats.comparison import CONFIDENCE
+
+# What every setting has, and a second run finds again; tails and losses scatter.
+_STEADY: tuple[Measure, ...] = ("throughput", "cpu_us", "pss_bytes")
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,30 @@ class ChangedRow(TableRow):
     @property
     def overlap(self) -> bool | None:
         """Whether the intervals of both runs have something in common; None where one is unknown."""
-        found = [_of(each, self.measure) for each in (self.one, self.other)]
-        if any(each is None or math.isnan(each.ratio.low) for each in found):
-            return None
-        one, other = (each.ratio for each in found if each is not None)
-        return one.low <= other.high and other.low <= one.high
+        return None if self.measure is None else self.overlaps.get(self.measure)
+
+    @property
+    def overlaps(self) -> dict[Measure, bool]:
+        """Of each measure whose intervals both runs know, whether these have something in common."""
+        before = {each.measure: each.ratio for each in self.one.measured if not math.isnan(each.ratio.low)}
+        return {
+            each.measure: one.low <= each.ratio.high and each.ratio.low <= one.high
+            for each in self.other.measured
+            if (one := before.get(each.measure)) is not None and not math.isnan(each.ratio.low)
+        }
+
+    @property
+    def apart(self) -> dict[Measure, float]:
+        """Of each measure that both runs know, the larger ratio over the smaller, less 1."""
+        before = {each.measure: each.ratio.ratio for each in self.one.measured}
+        ratios = {
+            each.measure: (before.get(each.measure, 0.0), each.ratio.ratio) for each in self.other.measured
+        }
+        return {
+            measure: max(both) / min(both) - 1
+            for measure, both in ratios.items()
+            if all(0 < each < math.inf for each in both)
+        }
 
     def cells(self) -> tuple[Cell, ...]:
         overlap = {True: "the intervals overlap", False: "the intervals lie apart", None: None}[self.overlap]
@@ -78,8 +102,23 @@ class Changed:
         same = len(self.every) - len(self.rows)
         text = f"Of {counted(len(self.every), 'setting')} that both runs tried the fate of {same} is the same"
         if not self.rows:
-            return f"{text}."
-        return f"{text}, of {len(self.rows)} another; the intervals of {apart} of these lie apart."
+            return f"{text}. {self.agreement}"
+        changed = f"of {len(self.rows)} another; the intervals of {apart} of these lie apart"
+        return f"{text}, {changed}. {self.agreement}"
+
+    @property
+    def agreement(self) -> str:
+        """How far the runs agree in all measures, whatever these come to."""
+        overlaps = [each for row in self.every for each in row.overlaps.values()]
+        text = f"In {sum(overlaps)} of {counted(len(overlaps), 'measure')} the intervals of both overlap"
+        apart = {
+            head: [row.apart[measure] for row in self.every if measure in row.apart]
+            for measure, head in ((measure, MEASURES[measure].head) for measure in _STEADY)
+        }
+        told = [
+            f"{head} {np.median(each):.1%} (at most {max(each):.1%})" for head, each in apart.items() if each
+        ]
+        return f"{text}; ratios lie apart, in the median: {listed(told)}." if told else f"{text}."
 
     @property
     def basis(self) -> str:
@@ -105,6 +144,8 @@ class Changed:
                 }
                 for row in self.rows
             ],
+            "overlaps": {row.other.name: row.overlaps for row in self.every},
+            "apart": {row.other.name: row.apart for row in self.every},
             "only_one": list(self.only_one),
             "only_other": list(self.only_other),
         }

@@ -1,5 +1,7 @@
 """Which settings have another fate in a second run."""
 
+import pytest
+
 from analysis.settings.changed import changed
 from analysis.settings.model import Judged, Settings
 from tests.analysis.settings.test_model import BETTER, OPEN, SAME, WORSE, judged, setting
@@ -26,7 +28,8 @@ def test_fates_that_changed_are_told_with_both_figures():
     assert lost[-1] == "the intervals lie apart"
     assert found.finding == (
         "Of 3 settings that both runs tried the fate of 1 is the same, of 2 another; the intervals of 1 of "
-        "these lie apart."
+        "these lie apart. In 2 of 3 measures the intervals of both overlap; ratios lie apart, in the median: "
+        "requests/s 15.0% (at most 50.0%)."
     )
     assert (found.only_one, found.only_other) == (("gone",), ("new",))
     told = found.document()
@@ -34,6 +37,8 @@ def test_fates_that_changed_are_told_with_both_figures():
         "variant": "lost", "parent": "uvicorn", "measure": "throughput", "fates": ["worth it", "costs"],
         "ratios": [[1.2, 1.1, 1.3], [0.8, 0.7, 0.9]], "overlap": False,
     }  # fmt: skip
+    assert told["overlaps"]["lost"] == {"throughput": False}
+    assert told["apart"]["won"] == {"throughput": pytest.approx(0.15)}
 
 
 def test_what_could_not_be_measured_or_was_not_tried_has_no_fate():
@@ -44,7 +49,10 @@ def test_what_could_not_be_measured_or_was_not_tried_has_no_fate():
     )
     found = changed(known, failed)
     assert found.rows == [] and found.only_one == ("failed",)
-    assert found.finding == "Of 1 setting that both runs tried the fate of 1 is the same."
+    assert found.finding == (
+        "Of 1 setting that both runs tried the fate of 1 is the same. In 1 of 1 measure the "
+        "intervals of both overlap; ratios lie apart, in the median: requests/s 0.0% (at most 0.0%)."
+    )
 
 
 def test_a_fate_without_an_interval_contradicts_nothing():
