@@ -17,7 +17,7 @@ from pathlib import Path
 from analysis.charts import registry
 from analysis.claims import Material, claims
 from analysis.documents import answers, proxies
-from analysis.documents.tables import of_run, of_settings
+from analysis.documents.tables import of_charts, of_run, of_settings
 from analysis.recommend import Verdict, judge, runs_of_settings, stated
 from analysis.recommend.reading import kinds
 from analysis.recommend.selection import counterpart
@@ -40,12 +40,15 @@ PROXY_SETTINGS = "proxy-settings"
 VERDICT, SITUATIONS, RANKINGS, CLAIMS = "verdict", "situations", "rankings", "claims"
 # Plans that ask why recycling costs what it costs: their finding, beside the table that decides.
 EXPERIMENTS = ("recycle-busy", "recycle-causes")
+# The plan that asks what each N costs, and the caption of the chart that answers.
+PRICES, EACH_N = "price", "what each N costs"
 # Plans that are shown elsewhere, by the page that has the marker; the rankings of the one with a database are
 # among those of the plan full.
 DATABASE = "database"
 PAGES = {
     DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
     "recycle-proxy": PROXY, "proxy-cost": PROXY, "proxy-idle": PROXY, TLS: "docs/settings.md",
+    PRICES: RECYCLING,
 }  # fmt: skip
 # The caption of the chart that stands beside the rankings as well.
 PRICE = "what recycling costs"
@@ -58,17 +61,8 @@ def rewrite(analysed: Study, root: Path) -> None:
         UserError: a run has no report, a document lacks a marker, or the runs are no evidence together.
     """
     part = part_of(analysed)
-    if part == SETTINGS:
-        _write(root, document_of(analysed), {part: of_settings(analysed)})
-        return
-    if part.startswith(PROXY_SETTINGS):
-        _write(root, document_of(analysed), {part: proxies.settings(analysed)})
-        return
     if part != RANKINGS:
-        figures = _copied(_figures(analysed), analysed, root)
-        brief = _experiment(analysed) or part == DATABASE
-        shown = of_run(analysed, figures, brief=brief, only=_only(analysed))
-        _write(root, document_of(analysed), {part: shown})
+        _write(root, document_of(analysed), {part: _alone(analysed, part, root)})
         return
     run = analysed.results.directory
     folder = counterpart(run, analysed.results.run)
@@ -78,7 +72,9 @@ def rewrite(analysed: Study, root: Path) -> None:
     verdict = _judged(studies, tried)
     behind = {proxy: _judged(each, tried) for proxy, each in _behind(analysed)}
     picture = _copied(_figures(analysed), analysed, root)
-    price = {} if beside is None else _copied(_priced(beside), beside, root)
+    # The charts of the plan that asks what each N costs stand beside which N to choose.
+    elsewhere = beside is None or part_of(beside) == PRICES
+    price = {} if beside is None or elsewhere else _copied(_priced(beside), beside, root)
     replay = latest_replay(run.parent, analysed.results.run.host.machine_id)
     check(root / MACHINE, [VERDICT, SITUATIONS, RANKINGS, CLAIMS])
     in_readme = [f"![{what}](docs/{address})" for address, what in list(picture.items())[:1]]  # its answer
@@ -90,6 +86,20 @@ def rewrite(analysed: Study, root: Path) -> None:
         CLAIMS: answers.claims(claims(Material.of(studies, replay, tried))),
     }
     _write(root, MACHINE, parts)
+
+
+def _alone(analysed: Study, part: str, root: Path) -> Iterator[str]:
+    """The lines of a part that shows one run and no verdict; its charts are copied below `root`."""
+    if part == SETTINGS:
+        return of_settings(analysed)
+    if part.startswith(PROXY_SETTINGS):
+        return proxies.settings(analysed)
+    if part == PRICES:
+        drawn = [each for each in registry.read(_report(analysed)) if each.caption == EACH_N]
+        shown = {each.name: each.title for each in drawn}
+        return of_charts(analysed, _copied(shown, analysed, root, of="plan_"))
+    brief = _experiment(analysed) or part == DATABASE
+    return of_run(analysed, _copied(_figures(analysed), analysed, root), brief=brief, only=_only(analysed))
 
 
 def _judged(studies: Sequence[Study], tried: Sequence[Study]) -> Verdict:
@@ -175,15 +185,18 @@ def _captions(analysed: Study) -> dict[str, str]:
     return registry.captions(drawn)
 
 
-def _copied(shown: dict[str, str], analysed: Study, root: Path) -> dict[str, str]:
-    """`shown` by their addresses from docs/, once the charts were copied there from the run's report."""
+def _copied(shown: dict[str, str], analysed: Study, root: Path, of: str = "") -> dict[str, str]:
+    """`shown` by their addresses from docs/, once the charts were copied there from the run's report.
+
+    Their names there begin with `of`, so that those of several runs may stand beside each other.
+    """
     for name in shown:
         drawn = _report(analysed) / f"{name}.png"
         if not drawn.exists():
             raise UserError(f"{drawn} is missing: {_remedy(analysed)}")
         (root / "docs" / "figures").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(drawn, root / "docs" / "figures" / drawn.name)
-    return {f"figures/{name}.png": what for name, what in shown.items()}
+        shutil.copyfile(drawn, root / "docs" / "figures" / f"{of}{name}.png")
+    return {f"figures/{of}{name}.png": what for name, what in shown.items()}
 
 
 def _report(analysed: Study) -> Path:

@@ -61,6 +61,13 @@ def of_run(
     yield from _measured(study)
 
 
+def of_charts(study: Study, shown: Mapping[str, str]) -> Iterator[str]:
+    """Charts by their addresses, each below what it shows, and how the run was measured."""
+    for address, title in shown.items():
+        yield from (f"**{title}**", "", f"![{title}]({address})", "")
+    yield from _measured(study)
+
+
 def _by_workers(listing: Listing) -> list[str]:
     """The lines of a table; numbers of workers that each cell of a column tells stand in its head instead."""
     heads, rows = list(listing.columns), [row.texts() for row in listing.rows]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.charts import registry
 from analysis.claims import answers
 from analysis.documents import pages
 from analysis.documents.pages import EXPERIMENTS, PAGES, PRICE, document_of, part_of, rewrite
@@ -43,7 +44,7 @@ def project(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / pages.README).write_text(marks(pages.ANSWER))
     (tmp_path / pages.MACHINE).write_text(marks(*OF_MACHINE))
-    (tmp_path / pages.RECYCLING).write_text(marks("recycling", *EXPERIMENTS))
+    (tmp_path / pages.RECYCLING).write_text(marks("recycling", pages.PRICES, *EXPERIMENTS))
     return tmp_path
 
 
@@ -124,7 +125,7 @@ def test_a_run_of_recycling_goes_between_marks_of_its_own(recycled, project):
     rewrite(analysed, project)
     path = project / pages.RECYCLING
     text, part = path.read_text(encoding="utf-8"), shown(path, "recycling")
-    assert "before this run" not in part and text.count("before this run") == len(EXPERIMENTS)
+    assert "before this run" not in part and text.count("before this run") == 1 + len(EXPERIMENTS)
     assert text.endswith(f"{END}\nbetween\nafter\n")
     assert analysed.recycling.finding in part
     for row in analysed.recycling.configurations:
@@ -148,6 +149,17 @@ def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, proje
     text = shown(project / pages.RECYCLING, "recycling")
     assert "by `make recycle PLAN=recycle " in text
     assert " WORKERS=2 " in text and " REPLACEMENTS=8` in " in text
+
+
+def test_what_each_n_costs_stands_beside_which_n_to_choose(recycled, project):
+    list_charts(recycled / "report", price_of_n_index_w1=pages.EACH_N)
+    (recycled / "report" / "price_of_n_index_w1.png").write_bytes(b"each")
+    rewrite(of_plan(study(recycled), {"name": "price"}), project)
+    text = shown(project / pages.RECYCLING, "price")
+    assert "](figures/plan_price_of_n_index_w1.png)" in text and "by `make recycle PLAN=price" in text
+    (drawn,) = (each for each in registry.read(recycled / "report") if each.caption == pages.EACH_N)
+    assert f"**{drawn.title}**" in text and "|" not in text
+    assert (project / "docs" / "figures" / "plan_price_of_n_index_w1.png").read_bytes() == b"each"
 
 
 def of_plan(analysed, plan):
