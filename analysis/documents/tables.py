@@ -64,7 +64,7 @@ def of_run(
 def of_charts(study: Study, shown: Mapping[str, str]) -> Iterator[str]:
     """Charts by their addresses, each below what it shows, and how the run was measured."""
     for address, title in shown.items():
-        yield from (f"**{title}**", "", f"![{title}]({address})", "")
+        yield from (f"**{title}**", "", f"![chart]({address})", "")
     yield from _measured(study)
 
 
