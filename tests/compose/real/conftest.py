@@ -11,8 +11,9 @@ from tests.compose.real import engine
 from tests.compose.real.checkout import Checkout
 from tests.patience import CONTAINERS_S
 
-# Those that use the ports of docker-compose.yml cannot run beside each other; the others take as long.
-PORTS = ("test_services.py", "test_runs.py")
+# Those that use the ports of docker-compose.yml cannot run beside each other; with one that uses none they
+# take as long as all others.
+TOGETHER = ("test_services.py", "test_runs.py", "test_own_app.py")
 
 # For what these tests start. Not in `engine`, which others import, whose images are those of everybody.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -27,7 +28,7 @@ class InTwo(LoadScopeScheduling):
     """Gives each process of pytest-xdist its tests."""
 
     def _split_scope(self, nodeid):
-        return "ports" if Path(nodeid.partition("::")[0]).name in PORTS else "no ports"
+        return "together" if Path(nodeid.partition("::")[0]).name in TOGETHER else "others"
 
 
 def pytest_xdist_make_scheduler(config, log):
