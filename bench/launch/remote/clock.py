@@ -77,10 +77,11 @@ class Clock:
 
 def reading(trips: Sequence[Trip]) -> dict[str, Any]:
     """A clock as some round trips show it, one at least: ``before`` or ``after`` a load in ``run.json``."""
-    times_ms = [round(trip.under_way_s * 1e3, 4) for trip in trips]
+    times_s = [trip.under_way_s for trip in trips]
+    told_s = {"least": min(times_s), "usual": median(times_s), "most": max(times_s)}
     return {
         "offset_ms": round(_quickest(trips).ahead_s * 1e3, 4),
-        "round_trip_ms": {"least": min(times_ms), "usual": median(times_ms), "most": max(times_ms)},
+        "round_trip_ms": {name: round(each * 1e3, 4) for name, each in told_s.items()},
     }
 
 
