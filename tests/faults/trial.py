@@ -30,6 +30,8 @@ _LOOK_EVERY_S = 0.005
 # What is left of a run has so long to end: guards give programs five seconds.
 _ORPHANS_S = 60.0
 _ATTEMPTS = 3
+# Roles beside that of bench whose temporary folder the next one removes, if these do not come to it.
+_OWNERS = ("agent", "ssh")
 
 
 class Missed(Exception):
@@ -106,7 +108,7 @@ class _Trial:
                 self._of_results(stage, orderly=status >= 0 and not crippled)
             again = self._gone_on_with(stage, own)
             self._problems += stage.where.left()
-            orderly = status >= 0 and not self._strike.cripples
+            orderly = status >= 0 and not self._strike.cripples and self._fault.role not in _OWNERS
             self._problems += invariants.littered(stage.temporary, orderly=orderly)
             self._problems += invariants.in_memory() if self._kind.own_memory else []
         return {
