@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -115,18 +116,21 @@ class Serve:
 
 
 @contextmanager
-def serving(folder, name, *options, **more):
-    """A `Serve` that is killed with all its processes when the test is over."""
-    serve = Serve(folder, name, *options, **more)
-    try:
-        yield serve
-    finally:
-        if serve.process.poll() is None:
-            serve.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                serve.process.communicate(timeout=LONG_S)
-        serve.process.kill()
-        serve.process.communicate()
+def serving(folder, name, *options, environment=None, **more):
+    """A `Serve` that is killed with all its processes when the test is over, with what these leave."""
+    # A short path: Sanic's manager has a socket there. What is killed may still be ending.
+    with tempfile.TemporaryDirectory(prefix="ww-", ignore_cleanup_errors=True) as temporary:
+        surrounded = {"TMPDIR": temporary, **(environment or {})}
+        serve = Serve(folder, name, *options, environment=surrounded, **more)
+        try:
+            yield serve
+        finally:
+            if serve.process.poll() is None:
+                serve.process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    serve.process.communicate(timeout=LONG_S)
+            serve.process.kill()
+            serve.process.communicate()
 
 
 @pytest.fixture
