@@ -66,7 +66,7 @@ def recorded(directory: Path, run: Run) -> tuple[dict[Path, Cell], dict[Path, st
         if cell.configuration not in known:
             name = shortened(cell.configuration)
             damaged[place] = f"{place / 'cell.json'}: configuration: run.json knows no {name!r}"
-        elif not _lies_in(place, cell):
+        elif not _lies_in(place, cell) or (cell.workers is None and run.launcher != "external"):
             damaged[place] = f"{place / 'cell.json'} says that it is another cell than its folder does"
         elif (earlier := places.setdefault(cell.identity, place)) != place:
             damaged[earlier] = damaged[place] = f"{place} and {earlier} are the same cell"

@@ -204,6 +204,7 @@ def test_a_file_that_was_cut_is_named_with_its_last_line(whole):
         ({"repeat": 2}, "says that it is another cell"),
         ({"load": {"kind": "closed", "users": 80}}, "says that it is another cell"),
         ({"workers": 2}, "says that it is another cell"),
+        ({"workers": None}, "says that it is another cell"),
         ({"server": {"a": [[[]]] * 3}}, "server.command: Field required"),
         ({"reason": json.loads("[" * 60 + "]" * 60)}, "nothing is nested so deeply"),
     ],
