@@ -234,7 +234,7 @@ def _take_over(scenario: Scenario, classes: Sequence[type[User]]) -> None:
     """
     if scenario.classes and not classes:
         raise LoadError(f"{scenario.file}: its listeners of init leave no class in environment.user_classes")
-    scenario.classes = list(classes)
+    scenario.classes = list(dict.fromkeys(classes))  # one that several files import is there for each
     scenario.weightless = [each for each in scenario.weightless if each not in classes]
 
 
