@@ -121,7 +121,7 @@ def test_another_run_that_cannot_be_read_is_told_and_no_more(root, tmp_path):
 
 
 def test_in_markdown_it_has_the_command_the_reasons_and_the_runs(judged):
-    text = "\n".join([*answers.answer(judged, []), *answers.reasons(judged)])
+    text = "\n".join([*answers.answer(judged, [], {}), *answers.reasons(judged)])
     (command,) = judged.commands
     assert f"```sh\n{command.line}\n```" in text and f"```py\n{command.app_lines[0]}\n" in text
     for row in judged.rows:
