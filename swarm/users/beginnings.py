@@ -27,8 +27,10 @@ _OF_THE_TEST: Final = ("host", "weight", "fixed_count", "tasks")
 _CODE: Final = (ModuleType, FunctionType, BuiltinFunctionType, type, classmethod, staticmethod, property)
 _LIBRARIES: Final = (
     Path(__file__).resolve().parents[1],
-    *(Path(sysconfig.get_path(each)).resolve() for each in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(Path(sysconfig.get_path(each)).resolve() for each in ("stdlib", "platstdlib")),
 )
+# Of any environment: with packages of one's own for locustfiles there are two, one on top of the other.
+_INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 class Beginning:
@@ -122,4 +124,4 @@ def users_modules() -> list[ModuleType]:
 
 def _is_library(file: str) -> bool:
     path = Path(file).resolve()
-    return any(path.is_relative_to(each) for each in _LIBRARIES)
+    return bool(_INSTALLED.intersection(path.parts)) or any(path.is_relative_to(each) for each in _LIBRARIES)

@@ -146,3 +146,17 @@ def test_users_modules_are_neither_installed_nor_the_suites(module):
     assert module in found and sys.modules[__name__] in found
     names = {each.__name__.partition(".")[0] for each in found}
     assert not names & {"swarm", "gevent", "locust", "json"}
+
+
+def test_packages_of_whatever_environment_are_not_the_users(tmp_path, monkeypatch):
+    """With packages of one's own for locustfiles one environment stands on another."""
+    for name, folder in (
+        ("helper", "load"),
+        ("package", "lib/python3.13/site-packages"),
+        ("of_debian", "dist-packages"),
+    ):
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / folder / f"{name}.py")
+        monkeypatch.setitem(sys.modules, name, module)
+    names = {module.__name__ for module in users_modules()}
+    assert "helper" in names and not {"package", "of_debian", "locust", "gevent", "swarm"} & names
