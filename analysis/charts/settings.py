@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from analysis.charts.drawing import style
 from analysis.charts.registry import chart
 from analysis.settings import MEASURES, Judged, Measure, Setting, Settings
+from analysis.settings.model import times_alone
 from analysis.study import Study
-from analysis.words import counted, figures
+from analysis.words import counted
 from bench.stats.comparison import MATERIAL
 
 # Inches: of a row, and of what stands above and below the rows.
@@ -77,17 +78,12 @@ def _server(
 ) -> None:
     """The panel of a server: how many times as good each setting makes it, and in what."""
     axis.set_title(parent)
-    axis.set_xscale("log")
-    axis.set_xlim(1 / WORST, BEST)
+    _scale(axis, 1 / WORST, BEST)
     axis.set_xticks(list(_TIMES), list(_TIMES.values()), minor=False)
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.set_xlabel("times as good", fontsize=8.5)
     axis.set_ylim(rows - 0.4, -0.6)
     names = [f"{each.name.removeprefix(f'{parent}-')}\n{_told(each)}" for each in judged]
     axis.set_yticks(range(len(judged)), names, fontsize=8.5)
-    axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
-    axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
-    axis.grid(visible=False, axis="y")
     for place, each in enumerate(judged):
         if (decisive := each.decisive) is not None:
             look = looks[each.name]
@@ -100,9 +96,7 @@ def _told(judged: Judged) -> str:
     """What decides, with the ratio but not its interval, "p99 0.676x"; the lower bound of an infinite one."""
     if judged.decisive is None:
         return "does not serve"
-    ratio = judged.decisive.ratio
-    times = f"more than {figures(ratio.low)}x" if math.isinf(ratio.ratio) else f"{figures(ratio.ratio)}x"
-    return f"{MEASURES[judged.decisive.measure].head} {times}"
+    return f"{MEASURES[judged.decisive.measure].head} {times_alone(judged.decisive.ratio)}"
 
 
 @chart(
@@ -187,15 +181,20 @@ def _frame(axis: Axes, measure: Measure, rows: tuple[Setting, ...]) -> None:
     """Scale and head of a panel, the line of the parent and the band of what makes no difference."""
     about = MEASURES[measure]
     reach = _reach([each for each in rows if each.measure == measure])
-    axis.set_xscale("log")
-    axis.set_xlim(1 / reach, reach)
+    _scale(axis, 1 / reach, reach)
     tick = max(each for each in _TICKS if each <= reach)
     axis.xaxis.set_major_locator(ticker.FixedLocator([1 / tick, 1.0, tick]))
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
     axis.tick_params(axis="x", labelsize=8.5)
     axis.set_title(_folded(about.head), fontsize=9)
     axis.set_xlabel("more is better" if about.more_is_better else "less is better", fontsize=8)
+
+
+def _scale(axis: Axes, low: float, high: float) -> None:
+    """A scale of ratios, with the line of the parent and the band of what makes no difference."""
+    axis.set_xscale("log")
+    axis.set_xlim(low, high)
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.axvspan(1 / MATERIAL, MATERIAL, color=style.GRID, zorder=0)
     axis.axvline(1, color=style.FAINT, linewidth=1, zorder=1)
     axis.grid(visible=False, axis="y")

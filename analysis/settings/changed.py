@@ -11,7 +11,7 @@ from analysis.settings.model import FATES, MEASURES, Judged, Measure, Setting, S
 from analysis.table import Cell, TableRow, words
 from analysis.words import MISSING, counted, listed
 from bench.model.documents import NOTES
-from bench.stats.comparison import CONFIDENCE
+from bench.stats.comparison import CONFIDENCE, Ratio
 
 # What every setting has, and a second run finds again; tails and losses scatter.
 _STEADY: tuple[Measure, ...] = ("throughput", "cpu_us", "pss_bytes")
@@ -41,22 +41,24 @@ class ChangedRow(TableRow):
         return None if self.measure is None else self.overlaps.get(self.measure)
 
     @property
+    def both(self) -> dict[Measure, tuple[Ratio, Ratio]]:
+        """The ratios of each measure that both runs have."""
+        found = {each.measure: (_of(self.one, each.measure), each.ratio) for each in self.other.measured}
+        return {measure: (one.ratio, other) for measure, (one, other) in found.items() if one is not None}
+
+    @property
     def overlaps(self) -> dict[Measure, bool]:
         """Of each measure whose intervals both runs know, whether these have something in common."""
-        before = {each.measure: each.ratio for each in self.one.measured if not math.isnan(each.ratio.low)}
         return {
-            each.measure: one.low <= each.ratio.high and each.ratio.low <= one.high
-            for each in self.other.measured
-            if (one := before.get(each.measure)) is not None and not math.isnan(each.ratio.low)
+            measure: one.low <= other.high and other.low <= one.high
+            for measure, (one, other) in self.both.items()
+            if not math.isnan(one.low) and not math.isnan(other.low)
         }
 
     @property
     def apart(self) -> dict[Measure, float]:
         """Of each measure that both runs know, the larger ratio over the smaller, less 1."""
-        before = {each.measure: each.ratio.ratio for each in self.one.measured}
-        ratios = {
-            each.measure: (before.get(each.measure, 0.0), each.ratio.ratio) for each in self.other.measured
-        }
+        ratios = {measure: (one.ratio, other.ratio) for measure, (one, other) in self.both.items()}
         return {
             measure: max(both) / min(both) - 1
             for measure, both in ratios.items()

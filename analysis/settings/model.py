@@ -148,10 +148,13 @@ class Setting:
 
 def times(ratio: Ratio) -> str:
     """A ratio with its interval, "0.676x (0.65 to 0.703)"; an infinite one by its lower bound."""
-    if math.isinf(ratio.ratio):
-        return f"more than {figures(ratio.low)}x"
-    interval = "" if math.isnan(ratio.low) else f" ({figures(ratio.low)} to {figures(ratio.high)})"
-    return f"{figures(ratio.ratio)}x{interval}"
+    known = not (math.isinf(ratio.ratio) or math.isnan(ratio.low))
+    return times_alone(ratio) + (f" ({figures(ratio.low)} to {figures(ratio.high)})" if known else "")
+
+
+def times_alone(ratio: Ratio) -> str:
+    """The same without the interval: "0.676x"."""
+    return f"more than {figures(ratio.low)}x" if math.isinf(ratio.ratio) else f"{figures(ratio.ratio)}x"
 
 
 @dataclass(frozen=True)
