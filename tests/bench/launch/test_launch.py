@@ -17,6 +17,7 @@ from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.catalogue.recycling import Recycling
 from tests.bench.commands import gone
+from tests.fixtures.never_ready import NEVER_READY
 from tests.patience import LONG_S
 
 
@@ -147,11 +148,7 @@ def test_a_server_that_does_not_start_shows_its_last_lines(tmp_path, broken, san
 
 
 def test_a_server_that_takes_too_long_is_told_with_what_gives_it_more(tmp_path, current, sanic):
-    (tmp_path / "slow.py").write_text(
-        "import asyncio\nfrom sanic import Sanic\napp = Sanic('slow')\n"
-        "app.add_route(lambda _: None, '/')\n@app.before_server_start\n"
-        "async def load(_):\n    await asyncio.sleep(600)\n"
-    )
+    (tmp_path / "slow.py").write_text(NEVER_READY)
     with Processes().open({"current": current}, tmp_path, print, startup_timeout_s=2.0) as launcher:
         launcher.app_options = ["--app", "slow:app", "--app-folder", str(tmp_path)]
         with pytest.raises(ServerError) as caught:

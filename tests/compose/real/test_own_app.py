@@ -10,6 +10,7 @@ import json
 import shutil
 
 from tests.compose.real.checkout import cells, reasons
+from tests.fixtures.never_ready import NEVER_READY
 
 SERVICE = r"""
 import gzip
@@ -30,17 +31,6 @@ def create_app():
     app.add_route(got, "/got", methods=["POST"])
     app.add_route(packed, "/packed/<kind:str>")
     return app
-"""
-SLOW = """
-import asyncio
-from sanic import Sanic
-
-app = Sanic("slow")
-app.add_route(lambda _: None, "/")
-
-@app.before_server_start
-async def load(_):
-    await asyncio.sleep(600)
 """
 ITSELF = "from sanic import Sanic\napp = Sanic('itself')\napp.run(port=9999)\n"
 USERS = """
@@ -104,7 +94,7 @@ def written(checkout):
     shutil.copytree(example, folder)
     load.mkdir()
     users = (example / "locustfile.py").read_text() + USERS
-    for name, text in {"extra": SERVICE, "slow": SLOW, "itself": ITSELF}.items():
+    for name, text in {"extra": SERVICE, "slow": NEVER_READY, "itself": ITSELF}.items():
         (folder / f"{name}.py").write_text(text)
     for name, text in {"readers": users, "careful": CAREFUL, "helper": HELPER}.items():
         (load / f"{name}.py").write_text(text)

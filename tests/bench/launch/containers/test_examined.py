@@ -9,6 +9,7 @@ from bench.launch.server import ServerError
 from bench.model.errors import UserError
 from bench.model.plans import plan
 from bench.model.plans.own_app import OwnApp
+from tests.fixtures.never_ready import NEVER_READY
 
 VISITOR = """
 from locust import *
@@ -32,17 +33,6 @@ class Lazy(HttpUser):
 class Steps(LoadTestShape):
     def tick(self):
         return None
-"""
-SLOW = """
-import asyncio
-from sanic import Sanic
-
-app = Sanic("slow")
-app.add_route(lambda _: None, "/")
-
-@app.before_server_start
-async def load(_):
-    await asyncio.sleep(600)
 """
 
 
@@ -116,7 +106,7 @@ def test_an_import_that_takes_too_long_is_told_with_what_gives_it_more(docker, f
 def test_a_start_that_takes_too_long_is_told_with_what_gives_it_more(
     make_launcher, run_folder, folder, catalogue
 ):
-    (folder / "slow.py").write_text(SLOW)
+    (folder / "slow.py").write_text(NEVER_READY)
     with make_launcher(files=[folder], startup_timeout_s=1.0) as launcher:
         launcher.app_options = ["--app", "slow:app", "--app-folder", str(folder)]
         with pytest.raises(ServerError) as late:
