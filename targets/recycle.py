@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import math
 import multiprocessing
+import os
 import random
 import sys
 import time
 from typing import Any
 
 from sanic import Request, Sanic
+from sanic.exceptions import SanicException
 from sanic.log import logger
 from sanic.response import HTTPResponse
 from sanic.server.protocols.http_protocol import HttpProtocol
@@ -85,7 +87,6 @@ class _Life:
         """Start to count. The age counts from here as well: the manager has just been told it is ready."""
         if not hasattr(self._app, "multiplexer"):
             return
-        self._app.m.state[_DUE] = None
         self._born = time.monotonic()
         # Drawn here and not at import, which all workers share if they are forked.
         requests = self._max_requests + random.randint(0, self._jitter)
@@ -106,10 +107,14 @@ class _Life:
 
     async def _retire(self) -> None:
         await asyncio.sleep(max(0.0, self._born + self._minimum_age_s - time.monotonic()))
-        self._app.m.state[_DUE] = time.time()
+        due = (time.time(), os.getpid())
+        self._app.m.state[_DUE] = due
         # To look only after a while lets each of those that come due at the same time see the others.
         await asyncio.sleep(_LOOK_EVERY_S)
         while not self._is_next():
+            # The manager reads this state, changes it and writes it back, and may have done so meanwhile.
+            if self._app.m.state.get(_DUE) != due:
+                self._app.m.state[_DUE] = due
             await asyncio.sleep(_LOOK_EVERY_S)
         logger.info("This worker has served its requests: asking for its successor")
         self._app.m.restart(zero_downtime=True)
@@ -118,13 +123,14 @@ class _Life:
         workers = self._app.m.workers
         if any(worker.get("state") in _STARTING for worker in workers.values()):
             return False
+        # A successor inherits the state of the worker it replaces: what that one has noted is not its own.
         # One whose successor failed does not ask again, and is not waited for.
         due = [
-            (worker[_DUE], name)
-            for name, worker in workers.items()
-            if worker.get(_DUE) and worker.get("state") == _SERVING
+            worker[_DUE]
+            for worker in workers.values()
+            if worker.get(_DUE) and worker[_DUE][1] == worker.get("pid") and worker.get("state") == _SERVING
         ]
-        return not due or min(due)[1] == self._app.m.name
+        return not due or min(due)[1] == os.getpid()
 
     async def stop(self, *_: Any) -> None:
         """Let each connection end with its next answer, and the idle ones a little later.
@@ -158,7 +164,10 @@ async def end_restarts(app: Sanic, *_: Any) -> None:
     """
     from sanic.worker.constants import ProcessState  # older versions, without a manager, have none
 
-    processes = list(app.manager.processes)
+    try:
+        processes = list(app.manager.processes)
+    except SanicException:  # it ends before it has made any, as where it could not bind its port
+        return
     for process in processes:
         # The old worker will report there that it has stopped, or fail.
         app.manager.worker_state.setdefault(process.name, {})

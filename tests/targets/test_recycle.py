@@ -133,6 +133,27 @@ def test_arguments_that_make_no_sense_are_refused():
         assert message in said
 
 
+def test_a_port_in_use_is_told_by_sanic_alone():
+    """Its own words are hard enough to find: nothing of ours is among them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = subprocess.run(
+            [stack_python("current"), "-m", "sanic", "recycled:app", "--port", port, "--workers", "1"],
+            cwd=PROJECT,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{PROJECT}:{APPS}",
+                "RECYCLED": json.dumps({"max_requests": 10}),
+            },
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+        )
+    said = ran.stdout + ran.stderr
+    assert "in use" in said
+    assert "end_restarts" not in said and "SanicException" not in said
+
+
 def test_workers_that_come_due_together_are_replaced_one_after_the_other(recycled, tmp_path):
     """The start of a successor is noted, and when it is ready: none starts while another does."""
     served = recycled("--workers", "3", max_requests=1, jitter=0, environment={"RECYCLED_IMPORT_S": "1"})
@@ -167,6 +188,22 @@ def test_of_workers_that_are_due_at_the_same_moment_one_asks(recycled):
     finally:
         os.kill(manager, signal.SIGCONT)
     wait_until(lambda: not [pid for pid in first if alive(pid)], "all are replaced")
+
+
+def test_what_the_replaced_worker_has_noted_holds_nobody_back(recycled, tmp_path):
+    """Its successor inherits the note, and here it never comes to say anything itself."""
+    late = tmp_path / "late"
+    environment = {"RECYCLED_LATE": str(late)}
+    served = recycled("--workers", "3", max_requests=1, environment=environment)
+    first = living_workers(served)
+    late.touch()
+
+    def all_are_replaced():
+        ask(served, 5)
+        return not [pid for pid in first if alive(pid)]
+
+    wait_until(all_are_replaced, "all are replaced", timeout_s=60)
+    late.unlink()
 
 
 def test_a_failed_successor_stops_nobody_else(recycled, tmp_path):
