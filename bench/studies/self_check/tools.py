@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.studies.self_check.readings import PERCENTS, MeasurementError
+from bench.studies.self_check.readings import PERCENTS, HiccupError, MeasurementError
 
 FAST_HTTP_USER = Path(__file__).parent / "users" / "fast_http_user.py"
 
@@ -124,6 +124,7 @@ def read_locust(output: str) -> ToolResult:
     Not its CSV files: the last of their rows are up to a second old when it ends.
 
     Raises:
+        HiccupError: it made no request: its time had passed before its users were there.
         MeasurementError: requests failed, or it is not that.
     """
     requests, failures, rate = _found(
@@ -131,6 +132,8 @@ def read_locust(output: str) -> ToolResult:
     )
     if failures != "0":
         raise MeasurementError(f"Locust reports {failures} failed requests")
+    if requests == "0":
+        raise HiccupError("Locust made no request in its time: is the machine busy otherwise?")
     (columns,) = _found("locust", r"^Type\s+Name\s+(50%.*) # reqs$", output)
     (values,) = _found("locust", r"^\s+Aggregated((?:\s+\d+)+)$", output)
     by_column = dict(zip(columns.split(), values.split()[:-1], strict=True))
