@@ -137,7 +137,7 @@ bench: $(VENV)/.suite ## Measure (the quick plan unless PLAN= says otherwise) an
 recycle: $(VENV)/.suite ## Replace workers after N requests, and see what clients lose (80 minutes; PLAN=recycle-smoke: two; PROXY=nginx).
 	@$(PYTHON) -m bench run $(if $(RUN),,--plan "$(or $(PLAN),$(if $(PROXY),recycle-proxy,recycle))") $(narrowing) $(ARGUMENTS)
 
-settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): twenty minutes.
+settings: $(VENV)/.suite ## Say what each setting of a server is worth (of the two best, or CONFIGURATIONS=): a quarter of an hour.
 	@$(PYTHON) -m bench settings $(call option,plan,$(PLAN)) $(narrowing) $(ARGUMENTS)
 
 soak: $(VENV)/.suite ## Load servers side by side for HOURS=2 and say what grows: a leak, or caches (ALLOWANCE=500MB MAX_REQUESTS=).

@@ -81,7 +81,7 @@ def settings(
     For example:
 
     ```
-    bench settings                                          # the two best: twenty minutes
+    bench settings                                          # the two best: a quarter of an hour
     bench settings --configurations sanic,uvicorn --sittings 12
     bench settings --configurations uvicorn-access-log      # one setting, beside uvicorn
     bench settings --first memory                           # together: what saves memory
