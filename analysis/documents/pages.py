@@ -2,8 +2,8 @@
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
 docs/deploys.md, one behind a proxy into docs/proxy.md (of one that was set otherwise than by default all
-settings stand beside each other), one of settings into docs/settings.md, one of the database into the
-methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
+settings stand beside each other) and what it costs into bench/studies/README.md, one of settings into
+docs/settings.md, one of the database into the methodology. Any other goes into docs/one-machine.md and, in short, into the README, with the verdict and the
 claims that it answers together with the run of recycling beside it, and with the verdict behind each proxy
 that one was measured behind. What stands between two markers is replaced, so that no figure is written by
 hand.
@@ -31,7 +31,7 @@ from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
 
 README, MACHINE, RECYCLING = "README.md", "docs/one-machine.md", "docs/recycling.md"
-DEPLOYS, PROXY = "docs/deploys.md", "docs/proxy.md"
+DEPLOYS, PROXY, STUDIES = "docs/deploys.md", "docs/proxy.md", "bench/studies/README.md"
 # The names of the parts: of the README, of docs/settings.md, then of docs/one-machine.md.
 ANSWER = "answer"
 SETTINGS, TLS = "settings", "tls"
@@ -47,7 +47,7 @@ PRICES, EACH_N = "price", "what each N costs"
 DATABASE = "database"
 PAGES = {
     DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
-    "recycle-proxy": PROXY, "proxy-cost": PROXY, "proxy-idle": PROXY, TLS: "docs/settings.md",
+    "recycle-proxy": PROXY, "proxy-cost": STUDIES, "proxy-idle": PROXY, TLS: "docs/settings.md",
     PRICES: RECYCLING,
 }  # fmt: skip
 # The caption of the chart that stands beside the rankings as well.
@@ -123,7 +123,7 @@ def _only(analysed: Study) -> Listing | None:
     """The one table that answers what a run asked; None where several do."""
     if _plan(analysed) == TLS:
         return analysed.settings_by_load
-    return (analysed.asked or analysed.proxied) if document_of(analysed) == PROXY else None
+    return (analysed.asked or analysed.proxied) if document_of(analysed) in (PROXY, STUDIES) else None
 
 
 def part_of(analysed: Study) -> str:
