@@ -33,6 +33,8 @@ Deliver = Callable[[Agent, Response, AgentConnection | None], None]
 
 BATCH = 512
 """Events taken from epoll at once."""
+MANY = 2048
+"""From so many connections of this process on, those of the whole machine may be half of its local ports."""
 
 
 class Traffic:
@@ -110,7 +112,7 @@ class Traffic:
         if agent.wake != alive:  # the look-up lets other greenlets run
             return None
         tls = Tls(agent.user.tls_context(), origin.host) if origin.tls else None
-        connection = Connection(agent, origin, address, now)
+        connection = Connection(agent, origin, address, now, len(self.connections) >= MANY)
         connection.tls = tls
         self.connections[connection.fd] = connection
         agent.connections[origin] = connection

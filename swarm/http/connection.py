@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import gevent.monkey
@@ -29,6 +31,9 @@ MOST_READS: Final = 16
 EPOLLIN: Final = 0x001
 EPOLLOUT: Final = 0x004
 EPOLLRDHUP: Final = 0x2000
+_IP_LOCAL_PORT_RANGE: Final = 51
+# Wider than there can be, which Linux takes as all of this network namespace (ip(7)).
+_ALL_PORTS: Final = struct.pack("=I", 65535 << 16 | 1)
 
 Owner = TypeVar("Owner")
 """Whose connection it is: the engine's agents. A connection itself asks nothing of it."""
@@ -53,7 +58,8 @@ class Connection(Generic[Owner]):
 
     `awaiting` is true exactly while the hot path may serve it: plain TCP, the request wholly sent,
     no byte of the response received, and the connection to be kept afterwards. `serial` is its number
-    among those that the process opened in the cell, from 1.
+    among those that the process opened in the cell, from 1. `among_many` finds a local port quickly where
+    more than half of them are taken.
     """
 
     __slots__ = (
@@ -77,12 +83,19 @@ class Connection(Generic[Owner]):
         "wants_write",
     )
 
-    def __init__(self, agent: Owner, origin: Origin, address: Address, now_ns: int) -> None:
+    def __init__(
+        self, agent: Owner, origin: Origin, address: Address, now_ns: int, among_many: bool = False
+    ) -> None:
         family, kind, protocol, where = address
         self.sock = socket(family, kind, protocol)
         try:
             self.sock.setblocking(False)
             self.sock.setsockopt(6, 1, 1)  # TCP_NODELAY: a request is one send and must not wait
+            if among_many:
+                # Linux tries every second port first, all of them where half are taken: 60 ms per connection.
+                # With a range of the socket's own it takes the next that is free, since 6.8.
+                with suppress(OSError):  # before 6.3 there is none
+                    self.sock.setsockopt(0, _IP_LOCAL_PORT_RANGE, _ALL_PORTS)
             status = self.sock.connect_ex(where)
             if status not in (0, errno.EINPROGRESS):
                 raise OSError(status, os.strerror(status))

@@ -240,6 +240,22 @@ def test_two_thousand_connections_at_once(serve, make_swarm):
     assert swarm.stats.num_failures == 0
 
 
+def test_among_many_the_next_free_local_port_is_taken(serve, make_swarm, monkeypatch):
+    """In place of every second one first, through all of which the kernel looks once they are taken."""
+    monkeypatch.setattr("swarm.engine.traffic.MANY", 20)
+    server: Scripted = serve({"/": reply()})
+
+    def waits(user):
+        yield user.get("/")
+        yield user.pause(60)
+
+    swarm = make_swarm(user_class(waits), host=server.url).start(60)
+    until(lambda: server.open == 60, "each of the 60 users has its connection")
+    opened = sorted(swarm.engine.traffic.connections.values(), key=lambda each: each.serial)
+    odd = [each.sock.getsockname()[1] % 2 for each in opened]
+    assert len(set(odd[:20])) == 1 and len(set(odd[20:])) == 2
+
+
 def test_connections_that_are_closed_are_forgotten(serve, make_swarm):
     """With a connection per request, what watched their time-outs must not keep them for 30 s."""
     server = serve({"/": reply()})
