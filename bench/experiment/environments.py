@@ -4,6 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
 from bench.experiment.inputs import Inputs
 from bench.launch import stacks
 from bench.launch.databases import database
@@ -73,7 +76,7 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
         stack, key = catalogue.stacks[catalogue.get(plan.original(name)).stack], configuration.stack
         if key not in ready and key not in missing:
             try:
-                _check_python(stack, ready)
+                _check_changes(stack, catalogue.stacks, ready)
                 if own is None:
                     ready[key] = launcher.environment(stack, say)
                 else:
@@ -91,17 +94,39 @@ def make_environments(inputs: Inputs, launcher: Launcher, say: Say) -> Environme
     return Environments(ready, unavailable, launcher.name, suite, replaced, launcher.server_host)
 
 
-def _check_python(stack: Stack, ready: Mapping[str, stacks.Environment]) -> None:
-    """Raise ``UnavailableError`` where a variant is to have another Python, which is its parent's here."""
+def _check_changes(stack: Stack, known: Mapping[str, Stack], ready: Mapping[str, stacks.Environment]) -> None:
+    """Raise ``UnavailableError`` where what a variant is to have or to lack is its parent's here."""
     parent = ready.get(stack.of or "")
-    if parent is None or stack.packages or stack.without:
+    if parent is None:
         return
     version = ".".join(parent.version.split(".")[:2])
-    if version == stack.pythons[0]:
-        raise stacks.UnavailableError(
-            f"its parent is served by Python {version} here, so there is nothing to compare",
-            "measure where its parent has another Python",
-        )
+    if stack.pythons != known[str(stack.of)].pythons:
+        if version == stack.pythons[0] and not stack.packages and not stack.without:
+            raise stacks.UnavailableError(
+                f"its parent is served by Python {version} here, so there is nothing to compare",
+                "measure where its parent has another Python",
+            )
+        return
+    installed = {canonicalize_name(name): version for name, version in parent.packages.items()}
+    if any(canonicalize_name(name) in installed for name in stack.without):
+        return
+    if not all(_has(installed, package) for package in stack.packages):
+        return
+    what = [f"has {package} here as well" for package in stack.packages]
+    what += [f"lacks {package} here as well, since pip found no wheel" for package in stack.without]
+    raise stacks.UnavailableError(
+        f"its parent {' and '.join(what)}, so there is nothing to compare",
+        "measure where pip finds other packages (an index with wheels of them, or without)",
+    )
+
+
+def _has(installed: Mapping[NormalizedName, str], package: str) -> bool:
+    try:
+        wanted = Requirement(package)
+    except InvalidRequirement:  # a file, say
+        return False
+    version = installed.get(canonicalize_name(wanted.name))
+    return version is not None and wanted.specifier.contains(version, prereleases=True)
 
 
 def _why_no_workers(configuration: Configuration, plan: Plan) -> stacks.UnavailableError | None:

@@ -71,7 +71,7 @@ def ensure(stack: Stack, say: Say, venvs: Path = VENVS) -> Environment:
         UnavailableError: no suitable interpreter, or its packages cannot be installed.
         UserError: those of a user's own app cannot.
     """
-    wanted = requirements_hash(stack.requirements)
+    wanted = "".join(requirements_hash(path) for path in stack.requirement_files)
     name = stack.name
     if stack.of is not None:
         changes = " ".join(["with", *stack.packages, "without", *stack.without])
@@ -166,6 +166,10 @@ def _create(stack: Stack, folder: Path, wanted: str, say: Say) -> Environment:
     install = [*pip, "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"]
     base = [[interpreter, "-m", "venv", "--clear", str(folder)], [*install, str(stack.requirements)]]
     _run_all(stack, [*base, *([[*install[:-1], *stack.packages]] if stack.packages else [])])
+    if stack.wheels is not None and (last := failed([*install, str(stack.wheels), "--only-binary", ":all:"])):
+        lines = (line.partition("#")[0].strip() for line in requirements_text(stack.wheels).splitlines())
+        named, why = ", ".join(filter(None, lines)), last.splitlines()[-1].strip()
+        say(f"{folder.name} does without {named}, of which pip has found no wheel ({why})")
     if stack.own is not None:
         for command in ([*install, str(stack.own)], [*pip, "check", "--disable-pip-version-check"]):
             if last := failed(command):

@@ -83,6 +83,11 @@ class Configuration:
         return self.workers if isinstance(self.workers, int) else workers
 
     @property
+    def parsers(self) -> tuple[str | None, ...]:
+        """The HTTP parsers of which it must report one; which one may depend on what could be installed."""
+        return (None,) if self.parser is None else tuple(self.parser.split(" or "))
+
+    @property
     def takes_workers(self) -> bool:
         """Whether its command says how many workers there are."""
         return any("{workers}" in word for word in self.argv)
@@ -293,7 +298,8 @@ def _declared(file: Table, path: Path) -> Catalogue:
     }
     for name, table in configuration_tables.items():
         _check_variant(configurations[name], configurations, table)
-    files = () if _is_suites(path) else (path, *(each.requirements for each in stacks.values()))
+    requirements = (file for each in stacks.values() for file in each.requirement_files)
+    files = () if _is_suites(path) else (path, *requirements)
     return Catalogue(configurations, stacks, files=files)
 
 

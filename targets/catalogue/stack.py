@@ -31,6 +31,17 @@ class Stack:
     packages: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
+    @property
+    def wheels(self) -> Path | None:
+        """What is left out where pip finds no wheel of it: a file beside the requirements, if it is there."""
+        beside = self.requirements.with_name(f"{self.requirements.stem}-wheels.txt")
+        return beside if beside.is_file() else None
+
+    @property
+    def requirement_files(self) -> tuple[Path, ...]:
+        """What it is made from, but for what includes name and for a user's own."""
+        return (self.requirements,) if self.wheels is None else (self.requirements, self.wheels)
+
 
 def stack_of(name: str, table: Table, folder: Path) -> Stack:
     """The stack of a table, whose paths are relative to a folder."""
@@ -44,7 +55,7 @@ def stack_of(name: str, table: Table, folder: Path) -> Stack:
 
 def changed_stack(stack: Stack, changes: Changes, table: Table) -> Stack:
     """The stack that a variant needs: its parent's, or one that is derived from it."""
-    variants.check_without(changes.without, stack.requirements, table)
+    variants.check_without(changes.without, stack.requirement_files, table)
     pythons = changes.python or stack.pythons
     if not changes.of_stack or (stack.pythons == pythons and not changes.packages and not changes.without):
         return stack

@@ -214,18 +214,19 @@ def _any(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def check_without(names: Iterable[str], requirements: Path, table: Table) -> None:
-    """Raise where a package that is to be left out is not named by a requirements file.
+def check_without(names: Iterable[str], requirements: Sequence[Path], table: Table) -> None:
+    """Raise where a package that is to be left out is not named by one of the requirements files.
 
-    One that includes others is not looked into.
+    Those that include others are not looked into.
     """
-    lines = requirements.read_text(encoding="utf-8", errors="replace").splitlines()
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in requirements)
+    lines = [line for text in texts for line in text.splitlines()]
     if any(_INCLUDES.match(line) for line in lines):
         return
     named = [normalised(match[1]) for line in lines for match in [_PROJECT.match(line)] if match]
     for name in names:
         if normalised(name) not in named:
-            raise table.error("without", f"{name!r} is not in {requirements.name}{hint(name, named)}")
+            raise table.error("without", f"{name!r} is not in {requirements[0].name}{hint(name, named)}")
 
 
 def normalised(package: str) -> str:

@@ -48,6 +48,7 @@ PACKAGES = (
     "uvicorn",
     "uvicorn-worker",
     "gunicorn",
+    "gunicorn_h1c",
     "granian",
     "hypercorn",
     "uvloop",

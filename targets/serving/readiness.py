@@ -136,8 +136,11 @@ def _listens(place: Place, pids: Collection[int]) -> bool:
 
 
 def _check_declared(whoami: dict[str, Any], configuration: Configuration) -> None:
-    for key, declared in (("loop", configuration.loop), ("parser", configuration.parser)):
-        if whoami.get(key) != declared:
+    for key, declared, allowed in (
+        ("loop", configuration.loop, (configuration.loop,)),
+        ("parser", configuration.parser, configuration.parsers),
+    ):
+        if whoami.get(key) not in allowed:
             raise UndeclaredError(f"its {key} is {whoami.get(key)!r}, but {declared!r} is declared")
 
 

@@ -203,13 +203,13 @@ class Machine:
     def _stack(self, stack: Stack) -> dict[str, Any]:
         """A stack with the copies of its requirements files."""
         own = None if stack.own is None else self._requirements(stack.own)
-        return {**asdict(stack), "requirements": self._requirements(stack.requirements), "own": own}
+        return {**asdict(stack), "requirements": self._requirements(*stack.requirement_files), "own": own}
 
-    def _requirements(self, path: Path) -> str:
-        """Where a requirements file is there, with what it includes."""
+    def _requirements(self, path: Path, *beside: Path) -> str:
+        """Where a requirements file is there, with what it includes and what lies beside it."""
         if (place := files.in_suite(path)) is not None:
             return f"{self.suite}/{place}"
-        return self.put_together(path, requirement_files(path))
+        return self.put_together(path, [*requirement_files(path), *beside])
 
     def put_together(self, path: Path, others: Sequence[Path]) -> str:
         """Where a file is there, beside others that it names by relative paths; raises as ``put``."""

@@ -76,6 +76,26 @@ def test_a_variant_with_the_python_of_its_parent_is_unavailable(make_plan, catal
     assert own in found.files([])
 
 
+@pytest.mark.parametrize(
+    ("packages", "lacking", "why"),
+    [
+        ({"gunicorn": "27.0.1"}, "gunicorn-asgi-python", "lacks gunicorn_h1c here as well"),
+        ({"gunicorn-h1c": "0.6.14"}, "gunicorn-asgi-fast", "has gunicorn_h1c>=0.6.10 here as well"),
+        ({"gunicorn-h1c": "0.5"}, None, None),
+    ],
+)
+def test_a_package_that_its_parent_has_or_lacks_is_nothing_to_compare(
+    make_plan, catalogue, monkeypatch, packages, lacking, why
+):
+    chosen = make_plan("gunicorn-asgi", "gunicorn-asgi-python", "gunicorn-asgi-fast")
+    monkeypatch.setattr(
+        stacks, "ensure", lambda stack, _: stacks.Environment(stack.requirements, "3.13.1", packages)
+    )
+    having = environments.make_environments(Inputs("mine", chosen, catalogue, {}), LOCAL, print)
+    assert [each["configuration"] for each in having.unavailable] == ([lacking] if lacking else [])
+    assert all(why in each["reason"] for each in having.unavailable)
+
+
 def test_a_number_of_workers_that_its_parent_has_is_unavailable(make_plan, catalogue, monkeypatch):
     chosen = make_plan("sanic", "sanic-workers-cpus", "sanic-workers-twice")
     monkeypatch.setattr(stacks, "ensure", lambda stack, _: stacks.Environment(stack.requirements, "3.14", {}))
@@ -120,7 +140,7 @@ def test_an_alias_is_available_where_its_configuration_is(aliased, catalogue, mo
 def test_a_plan_chooses_from_its_own_catalogue_and_scenarios(tmp_path, make_plan):
     own = tmp_path / "own.toml"
     text = CONFIGURATIONS.read_text().replace("[configuration.sanic]", "[configuration.mine]")
-    own.write_text(text.replace('requirements = "', f'requirements = "{CONFIGURATIONS.parent}/'))
+    own.write_text(text.replace('"stacks/', f'"{CONFIGURATIONS.parent}/stacks/'))
     (tmp_path / "my_load.py").write_text('"""Asks for something."""\n')
     chosen = make_plan("mine", catalogue=str(own), locustfiles=str(tmp_path))
     assert "mine" in inputs.catalogue(chosen).configurations

@@ -64,6 +64,21 @@ def test_a_derived_stack_has_packages_added_and_left_out(tmp_path, stack, quick_
     assert "one" in found.packages and "two" not in found.packages and len(said) == 2
 
 
+def test_what_has_no_wheel_is_left_out_and_told(tmp_path, stack, quick_venvs, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    wheels = tmp_path / "requirements-wheels.txt"
+    wheels.write_text("four\n")
+    said = []
+    found = stacks.ensure(stack, said.append, tmp_path / "venvs")
+    assert "four" not in found.packages
+    assert said[1].startswith("tiny does without four, of which pip has found no wheel (ERROR: ")
+    wheel(tmp_path, "four")
+    wheels.write_text("four  # there is one now, and the environment is made anew\n")
+    assert "four" in stacks.ensure(stack, said.append, tmp_path / "venvs").packages
+    assert len(said) == 3
+
+
 def test_an_environment_without_its_interpreter_is_made_again(tmp_path):
     (tmp_path / stacks.MARKER).write_text("hash\n")
     assert stacks.ready(tmp_path, "hash") is None
