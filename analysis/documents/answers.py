@@ -67,15 +67,25 @@ def answer(verdict: Verdict, studies: Sequence[Study], behind: Mapping[str, Verd
     for command in verdict.commands:
         yield from _command(command)
     yield from _figures(verdict, studies)
-    for proxy, other in behind.items():
-        yield f'**Behind {proxy}** (`make verdict ARGUMENTS="{_BEHIND} {proxy}"`): {other.finding}'
-        yield ""
+    yield from _behind(verdict, behind)
     for text in verdict.caveats:
         yield from (f"> **Note:** {text}.", "")
     yield f"Required: {verdict.requirements.text}."
     yield ""
     runs = {source.run: source for each in (verdict, *behind.values()) for source in each.runs}
     yield f"Read: {'; '.join(map(_source, runs.values()))}."
+
+
+def _behind(verdict: Verdict, behind: Mapping[str, Verdict]) -> Iterator[str]:
+    """The findings for clients that come through a proxy; proxies of one finding stand together."""
+    proxies: dict[str, list[str]] = {}
+    for proxy, other in behind.items():
+        proxies.setdefault(other.finding, []).append(proxy)
+    for finding, names in proxies.items():
+        asked = " or ".join(f'`make verdict ARGUMENTS="{_BEHIND} {name}"`' for name in names)
+        same = f"the same, {listed(verdict.recommended)}." if finding == verdict.finding else finding
+        yield f"**Behind {listed(names)}** ({asked}): {same}"
+        yield ""
 
 
 def _command(command: Command) -> Iterator[str]:

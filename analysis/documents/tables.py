@@ -24,6 +24,7 @@ from bench.stats.comparison import MATERIAL
 # Columns of what clients meet behind a proxy that the report has, and a document has not: what the name of a
 # scenario says as well, and latencies without replacements.
 _LEFT_OUT = ("method", "connections", "latency, ")
+_OF_LEFT_OUT = re.compile(r" Latency: [^.]*\.")
 # Told once where all rows share them.
 _SHARED = ("workers", "users", "ran twice")
 # Whose figures follow in a cell.
@@ -95,7 +96,7 @@ def _answer(listing: Listing) -> Iterator[str]:
     alike = {name: texts.pop() for name, texts in shared.items() if len(texts) == 1}
     told = f" In all rows: {', '.join(f'{name} {text}' for name, text in alike.items())}." if alike else ""
     columns = [name for name in shown if name not in alike]
-    yield from (f"{listing.basis}{told}", "", *markdown(listing, columns), "")
+    yield from (f"{_OF_LEFT_OUT.sub('', listing.basis)}{told}", "", *markdown(listing, columns), "")
 
 
 def _beside(basis: str, rows: Sequence[SidesRow]) -> Iterator[str]:
@@ -128,6 +129,10 @@ def _tails(rows: Sequence[SidesRow]) -> str:
 def _measured(study: Study) -> Iterator[str]:
     """How a run was measured, and what spoils all of it; the report has the advice."""
     yield " ".join(provenance(study.results.run, recycling=study.recycling is not None))
+    yield from _warnings(study)
+
+
+def _warnings(study: Study) -> Iterator[str]:
     for finding in study.findings:
         if finding.scenario is None and finding.severity == "warning":
             yield from ("", f"**Warning:** {finding.message}.")
@@ -148,7 +153,15 @@ def of_settings(study: Study) -> Iterator[str]:
         yield from (*markdown_table(headings, [row for row in rows if row[1] != NOT_SHOWN], headings), "")
         if others := [name for name, fate, *_ in rows if fate == NOT_SHOWN]:
             yield from (f"Not shown: {', '.join(others)}.", "")
-        yield from (*_measured(each), "")
+        if each is study:
+            yield from (*_measured(each), "")
+        else:  # of which nobody gives the command
+            minutes = (each.results.run.wall_s or 0) / 60
+            yield from (
+                f"By the second run of the same command, in {minutes:.1f} minutes.",
+                *_warnings(each),
+                "",
+            )
 
 
 def _changed(columns: Sequence[str], row: SettingRow) -> tuple[str, str, str, str]:
