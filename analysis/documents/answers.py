@@ -83,7 +83,7 @@ def _behind(verdict: Verdict, behind: Mapping[str, Verdict]) -> Iterator[str]:
         proxies.setdefault(other.finding, []).append(proxy)
     for finding, names in proxies.items():
         asked = " or ".join(f'`make verdict ARGUMENTS="{_BEHIND} {name}"`' for name in names)
-        same = f"the same, {listed(verdict.recommended)}." if finding == verdict.finding else finding
+        same = f"the same, {listed(list(verdict.recommended))}." if finding == verdict.finding else finding
         yield f"**Behind {listed(names)}** ({asked}): {same}"
         yield ""
 

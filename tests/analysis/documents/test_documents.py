@@ -303,6 +303,16 @@ def test_the_answer_has_that_of_clients_behind_a_proxy_as_well(answered, project
     assert behind.endswith("| `--behind nginx` |")
 
 
+def test_proxies_of_one_answer_stand_together(answered, project):
+    for proxy in ("nginx", "haproxy"):
+        cells = [*BEHIND, *(replace(each, proxy=proxy) for each in BEHIND)]
+        make_recycling(answered.parent / f"behind-{proxy}", cells)
+    assert pages.main([str(answered)], project) == 0
+    (behind,) = [line for line in (project / pages.README).read_text().splitlines() if "**Behind" in line]
+    commands = '`make verdict ARGUMENTS="--behind nginx"` or `make verdict ARGUMENTS="--behind haproxy"`'
+    assert behind.startswith(f"**Behind nginx and haproxy** ({commands}): ")
+
+
 def test_without_recycling_beside_it_the_answer_says_so(answered, project):
     (answered.parent / "recycle" / "run.json").unlink()
     assert pages.main([str(answered)], project) == 0
