@@ -251,7 +251,7 @@ def test_among_many_the_next_free_local_port_is_taken(serve, make_swarm, monkeyp
 
     swarm = make_swarm(user_class(waits), host=server.url).start(60)
     until(lambda: server.open == 60, "each of the 60 users has its connection")
-    opened = sorted(swarm.engine.traffic.connections.values(), key=lambda each: each.serial)
+    opened = sorted(swarm.engine._traffic.connections.values(), key=lambda each: each.serial)
     odd = [each.sock.getsockname()[1] % 2 for each in opened]
     assert len(set(odd[:20])) == 1 and len(set(odd[20:])) == 2
 
