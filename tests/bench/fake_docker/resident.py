@@ -60,6 +60,8 @@ class Command:
 
     def _hear(self):
         """Pass a signal on; the command is not waited for yet, so that its pid is nobody else's."""
+        if self.client.fileno() < 0:  # its command ended in the same round of the loop
+            return
         with contextlib.suppress(ConnectionError):
             if said := self.client.recv(64):
                 for name in said.decode().split():
