@@ -12,6 +12,8 @@ from bench.model.files import ROOT
 CHECKOUT_LABEL = "whichworker.checkout"
 BENCH_LABEL = "whichworker.bench"
 
+# A client that was interrupted may have asked for a container that is made only afterwards.
+_LOOKS = 5
 _PROJECT = "whichworker"
 _PROJECT_LABEL = "com.docker.compose.project"
 # What Docker says of things that are gone, or that are being removed at this moment.
@@ -79,7 +81,10 @@ def remove(engine: Engine, names: Sequence[str]) -> None:
 def remove_own(engine: Engine) -> None:
     """Remove everything that this bench has started, and what Compose made for it."""
     own = f"label={BENCH_LABEL}={this_bench()}"
-    remove(engine, engine.docker("ps", "--all", "--quiet", "--filter", own).splitlines())
+    for _ in range(_LOOKS):
+        if not (names := engine.docker("ps", "--all", "--quiet", "--filter", own).splitlines()):
+            break
+        remove(engine, names)
     for kind in ("network", "volume"):
         made = [name for name, project in _made_by_compose(engine, kind) if project == this_project()]
         _try(engine, [kind, "rm"], made)

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from bench.launch.containers import compose, engine
+from bench.launch.containers import cleanup, compose, engine
 from bench.launch.containers.containers import PYTHON
 from bench.machine.processes import spawn
 from bench.model.errors import UserError
@@ -131,3 +131,17 @@ with opening as opened:
     bench.communicate()
     assert psutil.wait_procs(clients, LONG_S)[1] == []
     assert len(docker.containers()) == 2
+
+
+def test_what_an_interrupted_client_asked_for_last_is_removed_as_well():
+    """It is made after the others were listed."""
+    listed, removed = [["one", "two"], ["late"], []], []
+
+    class Late:
+        def docker(self, *words):
+            if words[0] == "rm":
+                removed.extend(words[3:])
+            return "\n".join(listed.pop(0)) if words[0] == "ps" else ""
+
+    cleanup.remove_own(Late())
+    assert removed == ["one", "two", "late"] and listed == []
