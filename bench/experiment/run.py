@@ -284,6 +284,8 @@ def _carry_out(
                     further.run(runner)
                 if soak is not None:
                     soak.run(runner, save=lambda: save("running"))
+        else:  # one that was killed at its very end
+            runner.rig.launcher.remove_left(runner.progress.say)
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"

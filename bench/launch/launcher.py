@@ -216,6 +216,9 @@ class Launcher(ABC):
             UserError: as ``start``.
         """
 
+    def remove_left(self, say: Say) -> None:  # noqa: B027
+        """Remove what killed runs have left, where that did not end with them; ``open`` does so, too."""
+
     def has_proxy(self, kind: str) -> bool:  # noqa: ARG002
         """Whether a proxy of that kind is at hand, to be put before its servers."""
         return False

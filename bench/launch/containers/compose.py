@@ -85,9 +85,7 @@ class Compose(FrontingLauncher):
         first = os.getpid() * _STRIDE % _PORTS
         self._ports = (_FIRST_PORT + (first + count) % _PORTS for count in itertools.count())
         self._main_pids: dict[str, int] = {}
-        left = cleanup.remove_leftovers(self._engine)
-        if left:
-            self._say(f"removed {left} container{'s' if left > 1 else ''} of a run that was killed")
+        self.remove_left(self._say)
         try:
             self._containers.network = self._containers.start("loopback", [], own_cpus())
             self._joined = Joined(None, self._steered())
@@ -104,6 +102,11 @@ class Compose(FrontingLauncher):
             super().__exit__(kind, error, trace)
         finally:
             cleanup.remove_own(self._engine)
+
+    def remove_left(self, say: Say) -> None:
+        left = cleanup.remove_leftovers(self._engine)
+        if left:
+            say(f"removed {left} container{'s' if left > 1 else ''} of a run that was killed")
 
     def _steered(self) -> dict[str, Any] | None:
         """The ``network`` of ``run.json``, after an attempt to steer it; ``None`` if nobody asked for it."""

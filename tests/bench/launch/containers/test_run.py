@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from bench.launch.containers import cleanup
 from tests import plans
 from tests.bench.commands import LIGHT, gone, start_run
 from tests.patience import LONG_S, wait_until
@@ -108,6 +109,18 @@ def test_what_a_killed_run_leaves_the_next_one_removes(tmp_path, docker, asked):
     os.killpg(following.pid, signal.SIGINT)
     following.communicate(timeout=LONG_S)
     assert set(docker.containers()) == {"stranger"} and docker.networks() == []
+
+
+def test_so_does_one_with_nothing_left_to_measure(tmp_path, docker, asked):
+    """As where a run was killed at its very end."""
+    status, output = finish(asked(LIGHTEST))
+    assert status == 0, output
+    (path,) = (tmp_path / "results").glob("*/run.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "running"}))
+    docker.leave("left", **{cleanup.CHECKOUT_LABEL: cleanup.this_checkout(), cleanup.BENCH_LABEL: "gone-1-1"})
+    status, output = finish(asked(LIGHTEST))
+    assert status == 0 and "nothing is left to measure" in output and "of a run that was killed" in output
+    assert "left" not in docker.containers()
 
 
 def test_what_is_missing_is_said_in_a_line_or_two(docker, asked):
