@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from bench.experiment.inputs import Inputs
 from bench.launch import stacks
@@ -107,7 +107,7 @@ def _check_changes(stack: Stack, known: Mapping[str, Stack], ready: Mapping[str,
                 "measure where its parent has another Python",
             )
         return
-    installed = {canonicalize_name(name): version for name, version in parent.packages.items()}
+    installed = own_packages.installed(parent)
     if any(canonicalize_name(name) in installed for name in stack.without):
         return
     if not all(_has(installed, package) for package in stack.packages):
@@ -120,7 +120,7 @@ def _check_changes(stack: Stack, known: Mapping[str, Stack], ready: Mapping[str,
     )
 
 
-def _has(installed: Mapping[NormalizedName, str], package: str) -> bool:
+def _has(installed: Mapping[str, str], package: str) -> bool:
     try:
         wanted = Requirement(package)
     except InvalidRequirement:  # a file, say

@@ -78,20 +78,20 @@ def check_lines(requirements: Path, instead: str) -> None:
 
 def check_fixed(stack: Stack, environment: Environment) -> None:
     """Raise ``UnavailableError`` if what the stack is for was replaced."""
-    installed = _installed(environment)
+    there = installed(environment)
     for name, version in _fixed(stack):
-        if installed.get(name) != version:
-            raise _other(stack, name, version, installed.get(name, "none"))
+        if there.get(name) != version:
+            raise _other(stack, name, version, there.get(name, "none"))
 
 
 def replaced(stack: Stack, environment: Environment) -> dict[str, tuple[str, str | None]]:
     """The packages whose pinned version (first) had to give way to the app's (second)."""
-    installed = _installed(environment)
+    there = installed(environment)
     left_out = {canonicalize_name(name) for name in stack.without}
     return {
-        name: (version, installed.get(name))
+        name: (version, there.get(name))
         for name, version in _pins(stack.requirements).items()
-        if installed.get(name) != version and name not in left_out
+        if there.get(name) != version and name not in left_out
     }
 
 
@@ -115,7 +115,8 @@ def _pins(path: Path) -> dict[str, str]:
     return pins
 
 
-def _installed(environment: Environment) -> dict[str, str]:
+def installed(environment: Environment) -> dict[str, str]:
+    """The versions of an environment's packages, by their names as indices compare them (PEP 503)."""
     return {canonicalize_name(name): version for name, version in environment.packages.items()}
 
 
