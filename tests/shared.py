@@ -10,8 +10,9 @@ def held(pids):
     """The files there that some processes have in their memory, whatever names these had at first."""
     inodes = set()
     for pid in pids:
-        mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
-        inodes |= {int(line.split()[4]) for line in mapped if f" {SHARED}/" in line}
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a helper may end meanwhile
+            mapped = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            inodes |= {int(line.split()[4]) for line in mapped if f" {SHARED}/" in line}
     found = set()
     for path in SHARED.iterdir():
         with contextlib.suppress(FileNotFoundError):  # others come and go

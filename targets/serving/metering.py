@@ -89,7 +89,7 @@ class Meter:
         self.roots: set[int] = set()  # what serve itself has started
         self.announced = 0  # workers that have announced themselves, ever
         self.stillborn = 0  # processes that died before `settle()` came, announced or not
-        self.stillborn_status: int | None = None  # with which the last of them ended
+        self.stillborn_status: int | None = None  # of the last of them whose exit status could be read
         _write(self._processes, PROCESSES)
         _write(self._workers, WORKERS)
 
@@ -139,7 +139,8 @@ class Meter:
         process.exit.close()
         if self._held is not None:
             self.stillborn += 1
-            self.stillborn_status = exit_status
+            # One that was gone before it was first seen tells nothing, and unsays nothing.
+            self.stillborn_status = self.stillborn_status if exit_status is None else exit_status
         self._event(time.time(), "died", process, exit_status)
 
     def settle(self, pids: Iterable[int], root: int | None) -> None:

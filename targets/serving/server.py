@@ -155,7 +155,7 @@ class Server:
                 raise NeverReadyError(self._story(f"{how} while starting"))
             if self._meter.stillborn >= self._order.workers + _STILLBORN:
                 how = _killed(self._meter.stillborn_status)
-                last = f": the last one {how}" if how else ""
+                last = f": the last whose end was seen {how}" if how else ""
                 raise NeverReadyError(self._story(f"keeps starting workers that die{last}"))
             try:
                 return self._ask()
