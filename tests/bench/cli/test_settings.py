@@ -53,8 +53,8 @@ TINY = plans.tiny(
     loads=f"""
 [rotation]
 sittings = 2
-load_s = 0.2
-settle_s = 0.1
+load_s = 0.5
+settle_s = 0.2
 slice_s = 0.05
 
 [connections]
@@ -110,10 +110,16 @@ def both(files):
     with pytest.MonkeyPatch.context() as changed, notebooks.here():
         find_worth(changed, "few-waiting", "without-line")
         done = told("settings", *tiny(files, files / "results"))
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, [*failures(files / "results"), done.output[:2000]]
     (folder,) = (files / "results").iterdir()
     (other,) = results.runs(folder / "combined")
     return folder, other, done.output
+
+
+def failures(results):
+    """Why cells of the runs there failed."""
+    read = [json.loads(path.read_text()) for path in results.rglob("cell.json")]
+    return [f"{each['configuration']}: {each['reason']}" for each in read if each["status"] == "failed"]
 
 
 def again(folder, *more):
