@@ -66,6 +66,10 @@ class Elsewhere:
         """What sshd has running for runs: its sessions, agents, and what they run."""
         return psutil.Process(self.sshd.pid).children(recursive=True)
 
+    def inside(self, *words):
+        """A command of this machine."""
+        return [*_inside(self.namespace), *words]
+
     def pull(self, *, plugged):
         """Pull its cable, or plug it in again."""
         _run(*_inside(self.namespace), "ip", "link", "set", "cable", "up" if plugged else "down")

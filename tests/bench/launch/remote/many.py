@@ -1,0 +1,192 @@
+"""What many open connections cost: two generators, each a machine of its own, and a server on a third.
+
+    python -m tests.bench.launch.remote.many --connections 100000
+
+The machines are network namespaces of this one, and each generator has joined by `make worker`. Their users
+ask every ten seconds and keep their connections; the server does the least possible. Memory is read with all
+of them there, and with a hundredth of them. It needs root, and 5 minutes.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from bench.model.files import ROOT
+from bench.model.plans.deployed import CONFIRMATION
+from bench.model.records import schema
+from bench.model.records.cell import Cell
+from swarm.nullserver import response_bytes, serve
+from tests.bench.launch.remote.wire import HERE, Elsewhere, Wire, why_not
+from tests.patience import wait_until
+
+GENERATORS = ("one", "two")
+OPEN_FILES = 20_000
+"""What this machine allows a process, less a reserve for what else it has open."""
+RESERVE = 2_000
+PORT = 8000
+PAUSE_S = 10.0
+MEASURED_S = 20.0
+USERS = f'''
+"""Users that ask every {PAUSE_S:g} s and keep their connection."""
+
+from locust import constant, task
+
+from swarm import SwarmUser
+
+
+class Patient(SwarmUser):
+    """Mostly idle."""
+
+    wait_time = constant({PAUSE_S:g})
+
+    @task
+    def index(self):
+        """Ask once."""
+        yield self.get("/")
+'''
+PLAN = f"""
+summary = "many connections that are mostly idle"
+workers = [1]
+repeats = 1
+warmup_s = {3 * PAUSE_S:g}
+measured_s = {MEASURED_S:g}
+
+[scenarios.patient]
+users = [4]
+"""
+
+
+def serve_in_processes(count):
+    """Listen in so many processes at one port, among which the kernel spreads connections."""
+    for _ in range(count - 1):
+        if not os.fork():
+            break
+    listener = socket.create_server(("", PORT), backlog=4096, reuse_port=True)
+    serve(listener, response_bytes(13))
+
+
+class Reading:
+    """What is known at one moment of the server's machine, of generators and of the kernel; bytes."""
+
+    def __init__(self, there, generators):
+        """`there` is the machine of the server, `generators` are processes that began it."""
+        self.open = _sockets(there.namespace)
+        processes = [each for parent in generators for each in [parent, *parent.children(recursive=True)]]
+        self.of_generators = sum(each.memory_full_info().pss for each in processes)
+        self.of_kernel = _slab_bytes() + _socket_memory_bytes(there.namespace)
+
+
+def _sockets(namespace):
+    """How many TCP connections are open there: one end each."""
+    words = Path(f"/proc/{namespace}/net/sockstat").read_text().split("TCP: ")[1].split()
+    return int(words[words.index("inuse") + 1])
+
+
+def _socket_memory_bytes(namespace):
+    """What is in the buffers of all sockets of this machine: the kernel has one count for all namespaces."""
+    words = Path(f"/proc/{namespace}/net/sockstat").read_text().split("TCP: ")[1].split()
+    return int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGESIZE")
+
+
+def _slab_bytes():
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (kib,) = [int(line.split()[1]) for line in lines if line.startswith("Slab:")]
+    return kib << 10
+
+
+@contextlib.contextmanager
+def working(*words, **options):
+    """A process in a session of its own, which ends with all that it started."""
+    with subprocess.Popen(words, cwd=ROOT, start_new_session=True, **options) as process:
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def measure(wire, folder, connections):
+    """Open so many connections, and hold them; returns a reading before, one meanwhile, and the cell."""
+    plan, users, results = folder / "plan.toml", folder / "locustfiles", folder / f"results-{connections}"
+    users.mkdir(exist_ok=True)
+    plan.write_text(PLAN)
+    (users / "patient.py").write_text(USERS)
+    there = wire.machines["there"]
+    processes = -(-connections // len(GENERATORS) // (OPEN_FILES - RESERVE))
+    run = [sys.executable, "-m", "tests.bench.without_ceilings", "run", "--plan", str(plan), "--no-report"]
+    run += ["--users", str(connections), "--locustfiles", str(users), "--results", str(results)]
+    run += ["--url", f"http://{there.address}:{PORT}", CONFIRMATION]
+    run += ["--expect-generators", str(len(GENERATORS)), "--address", HERE]
+    begun = []
+    rest = Reading(there, [])
+    with contextlib.ExitStack() as stack:
+        for name in GENERATORS:
+            own = [sys.executable, "-m", "bench", "worker", "--master", HERE, "--name", name]
+            own += ["--processes", str(processes), "--locustfiles", str(users)]
+            begun.append(stack.enter_context(working(*wire.machines[name].inside(*own))))
+        done = stack.enter_context(working(*wire.here(*run)))
+        held = lambda: not done.is_running() or _sockets(there.namespace) >= rest.open + connections  # noqa: E731
+        wait_until(held, f"{connections:,} connections are open")
+        time.sleep(PAUSE_S)  # each has asked once more
+        meanwhile = Reading(there, begun)
+        status = done.wait()
+    if status:
+        raise SystemExit(f"the run with {connections:,} connections ended with status {status}, see above")
+    (path,) = results.glob("*/*/*/*/*/cell.json")
+    return rest, meanwhile, schema.read(path, Cell)
+
+
+def tell(few, many):
+    """What connections cost, from loads with few of them and with many, as `measure` returns these."""
+    (_, low, _), (rest, high, cell) = few, many
+    more = high.open - low.open
+    each = (high.of_generators - low.of_generators) / more
+    kernel = (high.of_kernel - low.of_kernel) / more
+    measured = cell.measured
+    return (
+        f"{high.open - rest.open:,} connections were open. Of {measured.requests:,} requests in "
+        f"{cell.window.end - cell.window.start:.0f} s {measured.failures:,} failed.\n"
+        f"Generators: {high.of_generators / 2**20:,.0f} MiB (PSS) in all, with {low.open:,} connections "
+        f"{low.of_generators / 2**20:,.0f} MiB: {each / 1000:.1f} KB for each connection.\n"
+        f"The kernel: {kernel / 1000:.1f} KB for both ends of a connection."
+    )
+
+
+def main():
+    """Read the arguments, make the machines, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--connections", type=int, default=100_000, help="in all; default %(default)s")
+    connections = parser.parse_args().connections
+    if (lacking := why_not()) is not None:
+        raise SystemExit(lacking)
+    cpus = sorted(os.sched_getaffinity(0))
+    names = ("there", *GENERATORS)
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept)
+        machines = {name: Elsewhere(folder, cpus) for name in names}
+        with Wire(folder, **machines) as wire:
+            for name in names:
+                wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
+                subprocess.run(machines[name].inside("sh", "-c", wide), check=True)
+            code = (
+                f"from {__spec__.name} import serve_in_processes as serve; serve({-(-connections // 15_000)})"
+            )
+            with working(*machines["there"].inside(sys.executable, "-c", code)):
+                few = measure(wire, folder, max(10, connections // 100))
+                many = measure(wire, folder, connections)
+    print(tell(few, many))
+
+
+if __name__ == "__main__":
+    main()
