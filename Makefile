@@ -116,7 +116,7 @@ narrowing = --results "$(RESULTS)" $(call option,configurations,$(CONFIGURATIONS
 	$(limits) $(call option,url,$(URL)) $(if $(ALLOW_REMOTE),--allow-remote) \
 	$(call option,network,$(NETWORK)) $(if $(STEER),$(if $(filter host,$(STEER)),--steer-host-loopback,$(error STEER=host is all there is)))
 
-.PHONY: help bench recycle settings soak report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
+.PHONY: help bench recycle settings soak report notebook worker serve up images configurations scenarios plans findings doctor setup stacks test test-analysis test-servers test-clocks test-generator test-known test-compose test-browser ui lint ceiling bench-self known-answers coverage faults fuzz planted manners alone calm yardsticks replay verdict choose-n claims readme-figures docs house audit clean
 
 help: ## List what can be made.
 	@echo 'Which worker should serve my Sanic app? `make bench` measures it on this machine.'; echo
@@ -218,8 +218,14 @@ test-servers: $(VENV)/.dev stacks ## Check what starts servers, and what remains
 		--ignore=tests/analysis --ignore=tests/docs --ignore=tests/swarm --ignore=tests/known
 
 test-clocks: $(VENV)/.dev stacks ## Check what is held against clocks: the generator, known answers (a part of make test).
-	@# Nothing else may run beside these two rooms, and no other test beside known.
+	@# Nothing else may run beside these two.
+	@$(MAKE) --no-print-directory test-generator
+	@$(MAKE) --no-print-directory test-known
+
+test-generator: $(VENV)/.dev stacks ## Check the generator (a part of make test-clocks).
 	@$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/swarm
+
+test-known: $(VENV)/.dev stacks ## Check known answers; no other test may run beside them (a part of make test-clocks).
 	@$(PYTEST) tests/known
 
 test-compose: $(VENV)/.dev ## Check everything in containers, on the Docker engine that answers.
