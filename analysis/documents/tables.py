@@ -101,18 +101,18 @@ def _answer(listing: Listing) -> Iterator[str]:
 
 def _beside(basis: str, rows: Sequence[SidesRow]) -> Iterator[str]:
     """Ratios of two sides, a row for each configuration; the report has what they are ratios of."""
-    sizes = [f"{counted(row.users, 'user')}, {with_workers(row.workers)}" for row in rows]
-    alike = len(set(sizes)) == 1
+    of_each = [(counted(row.users, "user"), with_workers(row.workers)) for row in rows]
+    shared = [text for text, *others in map(set, zip(*of_each, strict=True)) if not others]
     cells: dict[str, dict[str, str]] = {}
-    for row, size in zip(rows, sizes, strict=True):
-        load = row.scenario if alike else f"{row.scenario}, {size}"
+    for row, sizes in zip(rows, of_each, strict=True):
+        load = ", ".join((row.scenario, *(size for size in sizes if size not in shared)))
         ratios = {"requests/s": row.throughput.text(), "CPU": row.cpu.text()}
         cells.setdefault(row.configuration, {}).update(
             {f"{load}: {what}": text for what, text in ratios.items()}
         )
     heads = list(dict.fromkeys(head for told in cells.values() for head in told))
     lines = [[name, *(told.get(head, MISSING) for head in heads)] for name, told in cells.items()]
-    yield " ".join((basis, *([f"All at {sizes[0]}."] if alike else []), _tails(rows)))
+    yield " ".join((basis, *([f"All at {', '.join(shared)}."] if shared else []), _tails(rows)))
     yield from ("", *markdown_table(["configuration", *heads], lines))
 
 

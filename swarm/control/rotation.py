@@ -193,7 +193,7 @@ class Rotation:
     def run(self) -> list[Part]:
         """Let all settle, draw the timetable and go through it; returns what each process has."""
         self._settled = settling_order(self._order.seed, [each.name for each in self._order.candidates])
-        settled = {name: self._settle(name) for name in self._settled if name not in self._dropped}
+        usual_s = {name: self._settle(name) for name in self._settled if name not in self._dropped}
         order = self._order
         self._table = Timetable.drawn(
             order.seed,
@@ -201,8 +201,7 @@ class Rotation:
             order.manners,
             load_s=order.load_s,
             slice_s=order.slice_s,
-            usual_s={name: usual_s for name, (usual_s, _) in settled.items()},
-            drain_s={name: drain_s for name, (_, drain_s) in settled.items()},
+            usual_s=usual_s,
         )
         lead_s = LEAD_S + (0.0 if self._workers is None else self._workers.round_trip_s)
         begin_ns = perf_counter_ns() + int(lead_s * 1e9)
@@ -246,11 +245,8 @@ class Rotation:
             logger.warning("nobody has sent what was read of the CPU clocks: CPU time is unknown")
             return slices
 
-    def _settle(self, name: str) -> tuple[float, float]:
-        """Load one target alone; returns what a request took (s), 0 where it answered nothing.
-
-        And how long its last answers took (s), once no more might be sent.
-        """
+    def _settle(self, name: str) -> float:
+        """Load one target alone; returns what a request took (s), 0 where it answered nothing."""
         asked = {
             "target": name,
             "length_s": self._order.settle_s,
@@ -259,8 +255,7 @@ class Rotation:
         }
         pending = self._crew.ask(SETTLE, asked)
         self._await(pending, self._order.settle_s + SETTLE_LIMIT_S, None)
-        usual_s = max((each["usual_s"] or 0.0 for each in pending.answers), default=0.0)
-        return usual_s, max((each["drain_s"] for each in pending.answers), default=0.0)
+        return max((each["usual_s"] or 0.0 for each in pending.answers), default=0.0)
 
     def _await(self, pending: Pending, limit_s: float, begin_ns: int | None) -> None:
         """Wait for all answers; tell of the progress once a second. Raises CellFailed."""

@@ -107,10 +107,10 @@ class Rotor:
     def _settle(self, data: Mapping[str, Any], answer: Answer) -> None:
         gate = self._gates[data["target"]]
 
-        def done(loaded_ns: float | None, drain_ns: int) -> None:
+        def done(loaded_ns: float | None) -> None:
             usual_ns = gate.usual_ns() if loaded_ns is None else loaded_ns
             gate.forget()
-            answer({"usual_s": None if usual_ns is None else usual_ns / 1e9, "drain_s": drain_ns / 1e9})
+            answer({"usual_s": None if usual_ns is None else usual_ns / 1e9})
 
         length_ns, pause_ns = int(data["length_s"] * 1e9), int(data["pause_s"] * 1e9)
 

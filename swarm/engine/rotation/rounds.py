@@ -49,13 +49,12 @@ def settle(
     length_ns: int,
     step: int,
     pause_ns: int,
-    done: Callable[[float | None, int], None],
+    done: Callable[[float | None], None],
 ) -> Iterator[int]:
     """Load one target for so long, alone, its users set off a `step` at a time; wait for the last answers.
 
     `done` is told what a request takes (ns) when all users are at it, by Little's law: users over throughput,
     of the second half, as the first answers of a server take longer. None where nothing was answered then.
-    And how long the last answers took (ns), once no more might be sent.
     """
     stage.wait_as(POLLS)
     begin = clock()
@@ -71,10 +70,10 @@ def settle(
     served, lasted = gate.requests - before, clock() - middle
     gate.end(clock())
     gate.close()
-    closed = clock()
-    while stage.in_flight and clock() < closed + DRAIN_NS:
+    until = clock() + DRAIN_NS
+    while stage.in_flight and clock() < until:
         yield clock() + LOOK_NS
-    done(len(gate.agents) * lasted / served if served else None, clock() - closed)
+    done(len(gate.agents) * lasted / served if served else None)
 
 
 def lift(stage: Stage, gates: Iterable[Gate[Agent]]) -> Iterator[int]:

@@ -23,9 +23,6 @@ WARM_LATENCIES: Final = 1.5
 MOST_WARM_S: Final = 1.0
 GAP_LATENCIES: Final = 2.5
 """What is in flight when a window ends takes one latency where the server is busy, and has a tail."""
-DRAINS_PER_GAP: Final = 1.5
-"""That tail is longer where connections are new: a server that is at handshakes lets some of them wait long.
-So a gap lasts as long as the last answers took when the target settled, and by so much more."""
 MOST_GAP_S: Final = 2.0
 LEAST_ROUNDS: Final = 2
 
@@ -91,12 +88,8 @@ class Timetable:
         load_s: float,
         slice_s: float | None,
         usual_s: Mapping[str, float],
-        drain_s: Mapping[str, float],
     ) -> Timetable:
-        """With windows of `load_s` for each target in all; `usual_s` is what a request to each takes.
-
-        `drain_s` is how long its last answers took when no more might be sent.
-        """
+        """With windows of `load_s` for each target in all; `usual_s` is what a request to each takes."""
         if slice_s is None:
             usual = median(usual_s.values()) if usual_s else 0.0
             slice_s = min(MOST_SLICE_S, max(LEAST_SLICE_S, LATENCIES_PER_SLICE * usual))
@@ -106,10 +99,7 @@ class Timetable:
             rounds=max(LEAST_ROUNDS, round(load_s / slice_s)),
             slice_s=slice_s,
             warm_s=_rests(targets, usual_s, WARM_LATENCIES, MOST_WARM_S),
-            gap_s=_longest(
-                _rests(targets, usual_s, GAP_LATENCIES, MOST_GAP_S),
-                _rests(targets, drain_s, DRAINS_PER_GAP, MOST_GAP_S),
-            ),
+            gap_s=_rests(targets, usual_s, GAP_LATENCIES, MOST_GAP_S),
             manners=tuple(manners),
         )
 
@@ -134,14 +124,10 @@ class Timetable:
 
 
 def _rests(
-    targets: Sequence[str], each_s: Mapping[str, float], times: float, most_s: float
+    targets: Sequence[str], usual_s: Mapping[str, float], latencies: float, most_s: float
 ) -> dict[str, float]:
-    """So many times as long as something took at each target."""
-    return {name: min(most_s, max(LEAST_REST_S, times * each_s.get(name, 0.0))) for name in targets}
-
-
-def _longest(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    return {name: max(rest_s, other[name]) for name, rest_s in one.items()}
+    """As long as so many requests to each target take."""
+    return {name: min(most_s, max(LEAST_REST_S, latencies * usual_s.get(name, 0.0))) for name in targets}
 
 
 def settling_order(seed: int, targets: Sequence[str]) -> list[str]:

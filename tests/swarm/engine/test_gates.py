@@ -23,18 +23,9 @@ from swarm.recording.batch import FAILURE_ROWS_PER_SECOND
 from swarm.recording.slices import FailureBook, Loaded, Part, Slice, merged_slices
 
 
-def drawn(
-    seed=1,
-    targets=("a", "b", "c"),
-    manners=("polls",),
-    load_s=1.0,
-    slice_s=None,
-    latency_s=0.001,
-    drain_s=None,
-):
+def drawn(seed=1, targets=("a", "b", "c"), manners=("polls",), load_s=1.0, slice_s=None, latency_s=0.001):
     usual_s = {name: latency_s * (number + 1) / len(targets) for number, name in enumerate(targets)}
-    times = {"usual_s": usual_s, "drain_s": drain_s or {}}
-    return Timetable.drawn(seed, targets, manners, load_s=load_s, slice_s=slice_s, **times)
+    return Timetable.drawn(seed, targets, manners, load_s=load_s, slice_s=slice_s, usual_s=usual_s)
 
 
 @given(
@@ -80,13 +71,6 @@ def test_the_usual_target_decides_how_long_slices_are(given_s, latency_s, slice_
     assert (table.slice_s, table.warm_s["c"], table.gap_s["c"]) == pytest.approx((slice_s, warm_s, gap_s))
     assert table.warm_s["a"] == pytest.approx(min(1.0, max(0.01, 1.5 * latency_s / 3)))
     assert table.rounds == round(6.0 / slice_s)
-
-
-@pytest.mark.parametrize(("drain_s", "gap_s"), [(0.01, 0.075), (0.2, 0.3), (9.0, 2.0)])
-def test_a_target_whose_last_answers_took_long_rests_for_longer(drain_s, gap_s):
-    table = drawn(latency_s=0.030, drain_s={"c": drain_s})
-    assert table.gap_s["c"] == pytest.approx(gap_s)
-    assert (table.gap_s["a"], table.warm_s["c"]) == pytest.approx((0.025, 0.045))
 
 
 # -- Gates

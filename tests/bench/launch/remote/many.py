@@ -25,10 +25,10 @@ from bench.model.plans.deployed import CONFIRMATION
 from bench.model.records import schema
 from bench.model.records.cell import Cell
 from swarm.nullserver import response_bytes, serve
-from tests.bench.launch.remote.wire import HERE, Elsewhere, Wire, why_not
+from tests.bench.launch.remote.lab import GENERATORS, SERVER, machines
+from tests.bench.launch.remote.wire import HERE
 from tests.patience import wait_until
 
-GENERATORS = ("one", "two")
 OPEN_FILES = 20_000
 """What this machine allows a process, less a reserve for what else it has open."""
 RESERVE = 2_000
@@ -78,9 +78,10 @@ class Reading:
     """What is known at one moment of the server's machine, of generators and of the kernel; bytes."""
 
     def __init__(self, there, generators):
-        """`there` is the machine of the server, `generators` are processes that began it."""
+        """`there` is the machine of the server, `generators` are the processes that began them."""
         self.open = _sockets(there.namespace)
-        processes = [each for parent in generators for each in [parent, *parent.children(recursive=True)]]
+        begun = [psutil.Process(each.pid) for each in generators]
+        processes = [*begun, *(each for parent in begun for each in parent.children(recursive=True))]
         self.of_generators = sum(each.memory_full_info().pss for each in processes)
         self.of_kernel = _slab_bytes() + _socket_memory_bytes(there.namespace)
 
@@ -108,7 +109,7 @@ def working(*words, **options):
     """A process in a session of its own, which ends with all that it started."""
     with subprocess.Popen(words, cwd=ROOT, start_new_session=True, **options) as process:
         try:
-            yield psutil.Process(process.pid)
+            yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -120,7 +121,7 @@ def measure(wire, folder, connections):
     users.mkdir(exist_ok=True)
     plan.write_text(PLAN)
     (users / "patient.py").write_text(USERS)
-    there = wire.machines["there"]
+    there = wire.machines[SERVER]
     processes = -(-connections // len(GENERATORS) // (OPEN_FILES - RESERVE))
     run = [sys.executable, "-m", "tests.bench.without_ceilings", "run", "--plan", str(plan), "--no-report"]
     run += ["--users", str(connections), "--locustfiles", str(users), "--results", str(results)]
@@ -134,8 +135,8 @@ def measure(wire, folder, connections):
             own += ["--processes", str(processes), "--locustfiles", str(users)]
             begun.append(stack.enter_context(working(*wire.machines[name].inside(*own))))
         done = stack.enter_context(working(*wire.here(*run)))
-        held = lambda: not done.is_running() or _sockets(there.namespace) >= rest.open + connections  # noqa: E731
-        wait_until(held, f"{connections:,} connections are open")
+        open_or_over = lambda: done.poll() is not None or _sockets(there.namespace) >= rest.open + connections  # noqa: E731
+        wait_until(open_or_over, f"{connections:,} connections are open")
         time.sleep(PAUSE_S)  # each has asked once more
         meanwhile = Reading(there, begun)
         status = done.wait()
@@ -168,23 +169,15 @@ def main():
     )
     parser.add_argument("--connections", type=int, default=100_000, help="in all; default %(default)s")
     connections = parser.parse_args().connections
-    if (lacking := why_not()) is not None:
-        raise SystemExit(lacking)
-    cpus = sorted(os.sched_getaffinity(0))
-    names = ("there", *GENERATORS)
-    with tempfile.TemporaryDirectory() as kept:
-        folder = Path(kept)
-        machines = {name: Elsewhere(folder, cpus) for name in names}
-        with Wire(folder, **machines) as wire:
-            for name in names:
-                wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
-                subprocess.run(machines[name].inside("sh", "-c", wide), check=True)
-            code = (
-                f"from {__spec__.name} import serve_in_processes as serve; serve({-(-connections // 15_000)})"
-            )
-            with working(*machines["there"].inside(sys.executable, "-c", code)):
-                few = measure(wire, folder, max(10, connections // 100))
-                many = measure(wire, folder, connections)
+    with machines(sorted(os.sched_getaffinity(0))) as wire, tempfile.TemporaryDirectory() as folder:
+        for name in GENERATORS:
+            wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
+            subprocess.run(wire.machines[name].inside("sh", "-c", wide), check=True)
+        processes = -(-connections // 15_000)
+        code = f"from {__spec__.name} import serve_in_processes as serve; serve({processes})"
+        with working(*wire.machines[SERVER].inside(sys.executable, "-c", code)):
+            few = measure(wire, Path(folder), max(10, connections // 100))
+            many = measure(wire, Path(folder), connections)
     print(tell(few, many))
 
 
