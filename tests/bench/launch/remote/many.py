@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,6 @@ from bench.model.files import ROOT
 from bench.model.plans.deployed import CONFIRMATION
 from bench.model.records import schema
 from bench.model.records.cell import Cell
-from swarm.nullserver import response_bytes, serve
 from tests.bench.launch.remote.lab import GENERATORS, SERVER, machines
 from tests.bench.launch.remote.wire import HERE
 from tests.patience import wait_until
@@ -33,6 +31,16 @@ OPEN_FILES = 20_000
 """What this machine allows a process, less a reserve for what else it has open."""
 RESERVE = 2_000
 PORT = 8000
+# Processes that listen at one port; the kernel spreads connections among them. gevent must not patch these.
+SERVE = f"""
+import os, socket, sys
+sys.path.insert(0, "swarm")
+from nullserver import response_bytes, serve
+for _ in range(int(sys.argv[1]) - 1):
+    if not os.fork():
+        break
+serve(socket.create_server(("", {PORT}), backlog=4096, reuse_port=True), response_bytes(13))
+"""
 PAUSE_S = 10.0
 MEASURED_S = 20.0
 USERS = f'''
@@ -55,23 +63,15 @@ class Patient(SwarmUser):
 '''
 PLAN = f"""
 summary = "many connections that are mostly idle"
+configurations = ["uvicorn"]
 workers = [1]
 repeats = 1
 warmup_s = {3 * PAUSE_S:g}
 measured_s = {MEASURED_S:g}
 
-[scenarios.patient]
+[scenarios.index]
 users = [4]
 """
-
-
-def serve_in_processes(count):
-    """Listen in so many processes at one port, among which the kernel spreads connections."""
-    for _ in range(count - 1):
-        if not os.fork():
-            break
-    listener = socket.create_server(("", PORT), backlog=4096, reuse_port=True)
-    serve(listener, response_bytes(13))
 
 
 class Reading:
@@ -115,16 +115,18 @@ def working(*words, **options):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def measure(wire, folder, connections):
-    """Open so many connections, and hold them; returns a reading before, one meanwhile, and the cell."""
+def measure(wire, folder, connections, processes):
+    """Open so many connections from so many processes of each generator, and hold them.
+
+    Returns a reading before, one meanwhile, and the cell.
+    """
     plan, users, results = folder / "plan.toml", folder / "locustfiles", folder / f"results-{connections}"
     users.mkdir(exist_ok=True)
     plan.write_text(PLAN)
     (users / "patient.py").write_text(USERS)
     there = wire.machines[SERVER]
-    processes = -(-connections // len(GENERATORS) // (OPEN_FILES - RESERVE))
     run = [sys.executable, "-m", "tests.bench.without_ceilings", "run", "--plan", str(plan), "--no-report"]
-    run += ["--users", str(connections), "--locustfiles", str(users), "--results", str(results)]
+    run += ["--users", str(connections), "--locustfile", str(users / "patient.py"), "--results", str(results)]
     run += ["--url", f"http://{there.address}:{PORT}", CONFIRMATION]
     run += ["--expect-generators", str(len(GENERATORS)), "--address", HERE]
     begun = []
@@ -173,11 +175,11 @@ def main():
         for name in GENERATORS:
             wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
             subprocess.run(wire.machines[name].inside("sh", "-c", wide), check=True)
-        processes = -(-connections // 15_000)
-        code = f"from {__spec__.name} import serve_in_processes as serve; serve({processes})"
-        with working(*wire.machines[SERVER].inside(sys.executable, "-c", code)):
-            few = measure(wire, Path(folder), max(10, connections // 100))
-            many = measure(wire, Path(folder), connections)
+        serving = [sys.executable, "-c", SERVE, str(-(-connections // 15_000))]
+        with working(*wire.machines[SERVER].inside(*serving)):
+            processes = -(-connections // len(GENERATORS) // (OPEN_FILES - RESERVE))
+            few = measure(wire, Path(folder), max(10, connections // 100), processes)
+            many = measure(wire, Path(folder), connections, processes)
     print(tell(few, many))
 
 
