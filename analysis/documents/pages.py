@@ -3,7 +3,7 @@
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
 docs/deploys.md, one behind a proxy into docs/proxy.md (of one that was set otherwise than by default all
 settings stand beside each other) and what it costs into bench/studies/README.md, one of settings into
-docs/settings.md, one of the database into the methodology. Any other goes into docs/one-machine.md and, in
+docs/settings.md, one of the database into bench/studies. Any other goes into docs/one-machine.md and, in
 short, into the README, with the verdict and the claims that it answers together with the run of recycling
 beside it, and with the verdict behind each proxy that one was measured behind. What stands between two
 markers is replaced, so that no figure is written by hand.
@@ -46,7 +46,7 @@ PRICES, EACH_N = "price", "what each N costs"
 # among those of the plan full.
 DATABASE = "database"
 PAGES = {
-    DATABASE: "docs/methodology.md", SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
+    DATABASE: STUDIES, SETTINGS: "docs/settings.md", "deploy": DEPLOYS, "deploy-proxy": DEPLOYS,
     "recycle-proxy": PROXY, "proxy-cost": STUDIES, "proxy-idle": PROXY, TLS: "docs/settings.md",
     PRICES: RECYCLING,
 }  # fmt: skip

@@ -190,6 +190,7 @@ def test_a_plan_with_a_page_of_its_own_goes_there_in_short(rendered, project):
     analysed = study(rendered)
     assert document_of(analysed) == PAGES["database"]
     path = project / PAGES["database"]
+    path.parent.mkdir(parents=True)
     path.write_text(marks("database"))
     rewrite(analysed, project)
     text = path.read_text(encoding="utf-8")
