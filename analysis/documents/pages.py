@@ -2,8 +2,8 @@
 
 A run of recycling goes into docs/recycling.md, between the markers of its plan, one of deploys into
 docs/deploys.md, one behind a proxy into docs/proxy.md (of one that was set otherwise than by default all
-settings stand beside each other) and what it costs into bench/studies/README.md, one of settings into
-docs/settings.md, one of the database into bench/studies. Any other goes into docs/one-machine.md and, in
+settings stand beside each other), what it costs and one of the database into bench/studies/README.md, one
+of settings into docs/settings.md. Any other goes into docs/one-machine.md and, in
 short, into the README, with the verdict and the claims that it answers together with the run of recycling
 beside it, and with the verdict behind each proxy that one was measured behind. What stands between two
 markers is replaced, so that no figure is written by hand.

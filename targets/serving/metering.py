@@ -139,8 +139,8 @@ class Meter:
         process.exit.close()
         if self._held is not None:
             self.stillborn += 1
-            # One that was gone before it was first seen tells nothing, and unsays nothing.
-            self.stillborn_status = self.stillborn_status if exit_status is None else exit_status
+            if exit_status is not None:  # one that was gone before it was first seen unsays nothing
+                self.stillborn_status = exit_status
         self._event(time.time(), "died", process, exit_status)
 
     def settle(self, pids: Iterable[int], root: int | None) -> None:

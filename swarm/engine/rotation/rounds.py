@@ -28,17 +28,6 @@ STEPS: Final = 32
 DRAIN_NS: Final = 10_000_000_000
 """How long a target that settles may keep the next one waiting."""
 
-
-def _until(due_ns: int) -> Iterator[int]:
-    """Come back when it is time, and go on at once where it is past.
-
-    A handshake costs the engine a millisecond, and a look at all its sockets a hundred: were there one after
-    each step, the window would begin later and later.
-    """
-    if clock() < due_ns:
-        yield due_ns
-
-
 Gates = Mapping[str, Gate[Agent]]
 ALL: Final = 1 << 62
 
@@ -82,6 +71,16 @@ def lift(stage: Stage, gates: Iterable[Gate[Agent]]) -> Iterator[int]:
         gate.open()
         stage.release(gate, ALL)
     yield from ()
+
+
+def _until(due_ns: int) -> Iterator[int]:
+    """Come back when it is time, and go on at once where it is past.
+
+    A handshake costs the engine a millisecond, and a look at all its sockets a hundred: were there one after
+    each step, the window would begin later and later.
+    """
+    if clock() < due_ns:
+        yield due_ns
 
 
 class Edge(NamedTuple):
@@ -162,10 +161,9 @@ class Rounds:
         that fall into a window would decide.
         """
         parked = len(gate.parked)
-        parts = max(1, min(STEPS, parked))
+        parts, warm_ns = max(1, min(STEPS, parked)), planned.start_ns - planned.open_ns
         for part in range(parts):
             stage.release(gate, -(-parked // parts))
-            warm_ns = planned.start_ns - planned.open_ns
             yield from _until(planned.open_ns + warm_ns * 2 * (part + 1) // (3 * parts))
 
     def _start(self, stage: Stage, gate: Gate[Agent]) -> Edge:

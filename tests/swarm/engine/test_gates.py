@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from itertools import pairwise
 from threading import Event
+from time import perf_counter_ns
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from swarm.control.cell import Ramp
 from swarm.control.rotating import Target, classes_of_targets, spread
 from swarm.engine.gates import BUCKETED, Gate
 from swarm.engine.rotation.meters import Meters
+from swarm.engine.rotation.rounds import Rounds
 from swarm.engine.rotation.timetable import Timetable, settling_order
 from swarm.recording.batch import FAILURE_ROWS_PER_SECOND
 from swarm.recording.slices import FailureBook, Loaded, Part, Slice, merged_slices
@@ -205,6 +207,16 @@ def test_failures_count_where_they_were_begun_or_ended_in_a_window():
     gate.record(answer(gate, 4, lost), connection(started_ns=250), None)
     assert [row.latency_us for row in gate.failures.rows()] == [0.002, 0.003]
     assert (gate.failed, gate.lost, gate.requests) == (1, 4, 0)
+
+
+def test_users_that_are_late_are_set_off_without_a_look_at_the_sockets_after_each():
+    released = []
+    stage = SimpleNamespace(release=lambda _gate, most: released.append(most))
+    gate, rounds = SimpleNamespace(parked=range(64)), Rounds({}, [], None)
+    (planned, *_) = drawn(latency_s=100.0).slices(perf_counter_ns())
+    assert len(list(rounds._let_in(stage, gate, planned))) == 32
+    long_ago = planned._replace(open_ns=0, start_ns=1_000)
+    assert list(rounds._let_in(stage, gate, long_ago)) == [] and sum(released) == 128
 
 
 def test_what_settled_is_forgotten_and_parked_requests_of_the_dead_are_not_sent():

@@ -58,6 +58,19 @@ def test_a_death_that_is_seen_before_serve_reaps_it_has_its_status(meter, tmp_pa
     assert events(tmp_path)[1:] == [("died", root.pid, "manager", "-9")]
 
 
+def test_a_stillborn_worker_that_nobody_saw_leaves_the_status_of_the_last_known(meter):
+    with process() as seen, process() as unseen:
+        unseen.kill()
+        unseen.wait()
+        meter.sample([seen.pid])
+        seen.kill()
+        meter.died(seen.pid, seen.wait())
+        meter.announcements.write_text(f"1.5,{unseen.pid}\n")
+        meter.read_announcements()
+        meter.died(unseen.pid)
+    assert (meter.stillborn, meter.stillborn_status) == (2, -9)
+
+
 def test_a_worker_that_announced_itself_and_died_between_two_samples_is_born_once(meter, tmp_path):
     with process() as worker:
         meter.settle([worker.pid], None)

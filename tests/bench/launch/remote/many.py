@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.machine import host
 from bench.model.files import ROOT
 from bench.model.plans.deployed import CONFIRMATION
 from bench.model.records import schema
@@ -27,9 +28,8 @@ from tests.bench.launch.remote.lab import GENERATORS, SERVER, machines
 from tests.bench.launch.remote.wire import HERE
 from tests.patience import wait_until
 
-OPEN_FILES = 20_000
-"""What this machine allows a process, less a reserve for what else it has open."""
-RESERVE = 2_000
+MOST_EACH, SPREAD_EACH = 18_000, 15_000
+"""How many connections a process of a generator has at most, and one of the server in the mean."""
 PORT = 8000
 # Processes that listen at one port; the kernel spreads connections among them. gevent must not patch these.
 SERVE = f"""
@@ -79,23 +79,17 @@ class Reading:
 
     def __init__(self, there, generators):
         """`there` is the machine of the server, `generators` are the processes that began them."""
-        self.open = _sockets(there.namespace)
+        self.open = _tcp(there.namespace, "inuse")
         begun = [psutil.Process(each.pid) for each in generators]
         processes = [*begun, *(each for parent in begun for each in parent.children(recursive=True))]
         self.of_generators = sum(each.memory_full_info().pss for each in processes)
-        self.of_kernel = _slab_bytes() + _socket_memory_bytes(there.namespace)
+        self.of_kernel = _slab_bytes() + _tcp(there.namespace, "mem") * os.sysconf("SC_PAGESIZE")
 
 
-def _sockets(namespace):
-    """How many TCP connections are open there: one end each."""
+def _tcp(namespace, what):
+    """What proc(5) says of TCP there: sockets `inuse`, one end each, or pages in buffers anywhere, `mem`."""
     words = Path(f"/proc/{namespace}/net/sockstat").read_text().split("TCP: ")[1].split()
-    return int(words[words.index("inuse") + 1])
-
-
-def _socket_memory_bytes(namespace):
-    """What is in the buffers of all sockets of this machine: the kernel has one count for all namespaces."""
-    words = Path(f"/proc/{namespace}/net/sockstat").read_text().split("TCP: ")[1].split()
-    return int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGESIZE")
+    return int(words[words.index(what) + 1])
 
 
 def _slab_bytes():
@@ -118,7 +112,7 @@ def working(*words, **options):
 def measure(wire, folder, connections, processes):
     """Open so many connections from so many processes of each generator, and hold them.
 
-    Returns a reading before, one meanwhile, and the cell.
+    Returns how many sockets were open before, a reading meanwhile, and the cell.
     """
     plan, users, results = folder / "plan.toml", folder / "locustfiles", folder / f"results-{connections}"
     users.mkdir(exist_ok=True)
@@ -129,15 +123,15 @@ def measure(wire, folder, connections, processes):
     run += ["--users", str(connections), "--locustfile", str(users / "patient.py"), "--results", str(results)]
     run += ["--url", f"http://{there.address}:{PORT}", CONFIRMATION]
     run += ["--expect-generators", str(len(GENERATORS)), "--address", HERE]
-    begun = []
-    rest = Reading(there, [])
+    begun, rest = [], _tcp(there.namespace, "inuse")
     with contextlib.ExitStack() as stack:
         for name in GENERATORS:
             own = [sys.executable, "-m", "bench", "worker", "--master", HERE, "--name", name]
             own += ["--processes", str(processes), "--locustfiles", str(users)]
             begun.append(stack.enter_context(working(*wire.machines[name].inside(*own))))
         done = stack.enter_context(working(*wire.here(*run)))
-        open_or_over = lambda: done.poll() is not None or _sockets(there.namespace) >= rest.open + connections  # noqa: E731
+        more = lambda: _tcp(there.namespace, "inuse") - rest  # noqa: E731
+        open_or_over = lambda: done.poll() is not None or more() >= connections  # noqa: E731
         wait_until(open_or_over, f"{connections:,} connections are open")
         time.sleep(PAUSE_S)  # each has asked once more
         meanwhile = Reading(there, begun)
@@ -156,7 +150,7 @@ def tell(few, many):
     kernel = (high.of_kernel - low.of_kernel) / more
     measured = cell.measured
     return (
-        f"{high.open - rest.open:,} connections were open. Of {measured.requests:,} requests in "
+        f"{high.open - rest:,} connections were open. Of {measured.requests:,} requests in "
         f"{cell.window.end - cell.window.start:.0f} s {measured.failures:,} failed.\n"
         f"Generators: {high.of_generators / 2**20:,.0f} MiB (PSS) in all, with {low.open:,} connections "
         f"{low.of_generators / 2**20:,.0f} MiB: {each / 1000:.1f} KB for each connection.\n"
@@ -171,13 +165,14 @@ def main():
     )
     parser.add_argument("--connections", type=int, default=100_000, help="in all; default %(default)s")
     connections = parser.parse_args().connections
+    host.allow_open_files(MOST_EACH)  # what is started inherits it
     with machines(sorted(os.sched_getaffinity(0))) as wire, tempfile.TemporaryDirectory() as folder:
         for name in GENERATORS:
             wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
             subprocess.run(wire.machines[name].inside("sh", "-c", wide), check=True)
-        serving = [sys.executable, "-c", SERVE, str(-(-connections // 15_000))]
+        serving = [sys.executable, "-c", SERVE, str(-(-connections // SPREAD_EACH))]
         with working(*wire.machines[SERVER].inside(*serving)):
-            processes = -(-connections // len(GENERATORS) // (OPEN_FILES - RESERVE))
+            processes = -(-connections // len(GENERATORS) // MOST_EACH)
             few = measure(wire, Path(folder), max(10, connections // 100), processes)
             many = measure(wire, Path(folder), connections, processes)
     print(tell(few, many))

@@ -13,7 +13,8 @@ from bench.model.records import schema
 from bench.model.records.cell import Cell
 from bench.model.records.run import Run
 from tests.bench.commands import gone
-from tests.bench.launch.remote.wire import HERE, Elsewhere, Wire, why_not
+from tests.bench.launch.remote import lab
+from tests.bench.launch.remote.wire import HERE, why_not
 from tests.patience import LONG_S, wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -82,13 +83,10 @@ users = 4
 
 
 @pytest.fixture(scope="module")
-def wire(tmp_path_factory, make_cache):
+def wire(current):
     if (lacking := why_not()) is not None:
         pytest.skip(lacking)
-    first, last = CPUS[:1], CPUS[-1:]
-    machines = {"there": first, "one": last, "two": last}
-    each = {name: Elsewhere(make_cache(), cpus) for name, cpus in machines.items()}
-    with Wire(tmp_path_factory.mktemp("wire"), **each) as made:
+    with lab.machines() as made:
         yield made
 
 
