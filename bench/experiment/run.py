@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.experiment import connections, networks, results
+from bench.experiment import networks, results
 from bench.experiment.blocks import duration, estimate_s, expand, load_s, possible
 from bench.experiment.ceiling import subjects, why_none
 from bench.experiment.ceilings import Cache, kept_or_measured, note
-from bench.experiment.connections import Connections
+from bench.experiment.connections import starts
+from bench.experiment.connections.starts import Connections
 from bench.experiment.environments import Environments, database_source, make_environments
 from bench.experiment.generator import generators, locustfiles
 from bench.experiment.inputs import Inputs, narrowed, recorded
@@ -119,7 +120,7 @@ def run(request: Request, console: Console) -> Result:
         record["cells_planned"] = _known_cells(planned, folder)
         about = None if soak is None else f"{folder.path}: {soak.announcement}"
         say(about or _announcement(folder, plan, planned, todo, rotation))
-        further = connections.arrange(plan, environments.available(inputs), folder)
+        further = starts.arrange(plan, environments.available(inputs), folder)
         if further is not None:
             say(further.announcement)
         ahead, unit = (Ahead() if rotation is None else rotation.ahead), "cells"
