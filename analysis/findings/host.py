@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from analysis.findings.finding import Finding, Kind, Measurements, finds
-from analysis.words import counted
+from analysis.words import counted, listed
 
 # Share of the used CPUs' time that the hypervisor may give to other guests, ...
 STEAL = 0.02
@@ -34,6 +34,12 @@ DATABASE = Kind(
     "database", "note", "What else happened?", "database",
     "`OTHERS`",
     "the same in scenarios that ask a database, which is expected to be in it",
+)  # fmt: skip
+UNOPTIMIZED = Kind(
+    "unoptimized", "number", "What else happened?", "Python",
+    "built without `--enable-optimizations`",
+    "the build of the servers' Python, where it says how it was made (distributions do not)",
+    topics=("circumstances", "cost"),
 )  # fmt: skip
 
 
@@ -90,4 +96,19 @@ def others(measured: Measurements) -> Iterator[Finding]:
             spoils="throughput and latency, which are those of an app beside its database; hardly CPU per "
             "request",
             advice="measure on three or more CPUs, where the suite's own PostgreSQL has one to itself",
+        )
+
+
+@finds(UNOPTIMIZED)
+def unoptimized(measured: Measurements) -> Iterator[Finding]:
+    """Whether the interpreters of servers are those that people deploy."""
+    run = measured.results.run
+    plain = {name: stack for name, stack in run.stacks.items() if stack.optimized is False}
+    if any(each.stack in plain for each in run.configurations):
+        versions = listed(sorted({stack.python for stack in plain.values()}))
+        yield UNOPTIMIZED.found(
+            f"Python {versions} was built without optimisation, as pyenv does unless told otherwise",
+            spoils="how servers compare whose code is Python, in part, with those whose code is compiled",
+            advice="install it with PYTHON_CONFIGURE_OPTS=--enable-optimizations, or take a distribution's; "
+            "remove .venvs and run again",
         )

@@ -67,7 +67,11 @@ def describe(
         **({} if environments.server_host is None else {"server_host": environments.server_host}),
         "cpu_split": split.record(),
         "stacks": {
-            stack: {"python": environment.version, "packages": environment.packages}
+            stack: {
+                "python": environment.version,
+                "packages": environment.packages,
+                "optimized": environment.optimized,
+            }
             for stack, environment in environments.ready.items()
         },
         "suite": environments.suite,

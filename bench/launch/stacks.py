@@ -25,11 +25,15 @@ MARKER = ".whichworker-stack"
 Say = Callable[[str], None]
 
 FACTS = """
-import json, platform
+import json, platform, sys, sysconfig
 from importlib.metadata import distributions
 packages = {d.metadata["Name"]: d.version for d in distributions()}
-print(json.dumps({"python": platform.python_version(), "packages": dict(sorted(packages.items()))}))
+optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+if not optimized and sys.base_prefix == "/usr":
+    optimized = None  # distributions build theirs by other means
+print(json.dumps([platform.python_version(), dict(sorted(packages.items())), optimized]))
 """
+"""Asks the interpreter of an environment: prints what ``Environment`` has but its path, as JSON."""
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s*)(\S+)", re.MULTILINE)
 _PROGRESS = re.compile(
     r"WARNING:|Looking in |Requirement already satisfied|Collecting |\s+(Using cached|Downloading) "
@@ -56,11 +60,15 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment that is ready for use; ``image`` is the tag of its image, if it has one of its own."""
+    """An environment that is ready for use; ``image`` is the tag of its image, if it has one of its own.
+
+    ``optimized`` is whether its Python was built with profile-guided optimisation, as far as it knows.
+    """
 
     python: Path
     version: str
     packages: dict[str, str]
+    optimized: bool | None = None
     image: str | None = None
 
 
@@ -146,8 +154,7 @@ def ready(folder: Path, wanted: str) -> Environment | None:
         answer = subprocess.run([python, "-c", FACTS], capture_output=True, check=True, text=True)
     except (OSError, subprocess.CalledProcessError):  # its interpreter was removed or replaced
         return None
-    facts = json.loads(answer.stdout)
-    return Environment(python, facts["python"], facts["packages"])
+    return Environment(python, *json.loads(answer.stdout))
 
 
 def _create(stack: Stack, folder: Path, wanted: str, say: Say) -> Environment:

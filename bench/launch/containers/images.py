@@ -258,9 +258,7 @@ def _image(name: str) -> str:
 
 def _look_into(engine: Engine, image: str) -> Environment:
     """The environment in an image."""
-    printed = _run_in(engine, image, PYTHON, "-c", FACTS)
-    facts = json.loads(printed)
-    return Environment(Path(PYTHON), facts["python"], facts["packages"])
+    return Environment(Path(PYTHON), *json.loads(_run_in(engine, image, PYTHON, "-c", FACTS)))
 
 
 def _run_in(

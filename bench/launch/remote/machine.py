@@ -188,8 +188,8 @@ class Machine:
     def _made(self, came: Mapping[str, Any], done: "subprocess.CompletedProcess[bytes]") -> Environment:
         where = f"{self.host} ({self.facts['architecture']})"
         if "environment" in came:
-            python, version, packages = came["environment"]
-            return Environment(Path(python), version, packages)
+            python, *facts = came["environment"]
+            return Environment(Path(python), *facts)
         if "unavailable" in came:
             reason, remedy = came["unavailable"]
             remedy = remedy.replace("run `make setup`", "give the same command again")  # of this machine

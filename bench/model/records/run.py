@@ -16,6 +16,8 @@ class Stack(Record):
     python: str
     packages: dict[str, str]
     """Version by name."""
+    optimized: bool | None = None
+    """Was the interpreter built with profile-guided optimisation? null: unknown."""
 
 
 class Git(Record):

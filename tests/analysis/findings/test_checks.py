@@ -90,6 +90,19 @@ def test_shared_cpus_spoil_everything(run):
     assert finding.severity == "warning" and finding.spoils.startswith("every number")
 
 
+@pytest.mark.parametrize("optimized", [True, None, False])
+def test_a_python_without_optimisation_is_told(run, optimized):
+    folder = run()
+    document = json.loads((folder / "run.json").read_text())
+    document["stacks"]["current"]["optimized"] = optimized
+    (folder / "run.json").write_text(json.dumps(document))
+    if optimized is False:
+        (finding,) = found(folder, "unoptimized")
+        assert finding.message.startswith("Python 3.11.7 was built without") and not finding.scenario
+    else:
+        assert found(folder, "unoptimized") == []
+
+
 def test_a_stall_within_the_window_is_unsteady(run):
     folder = run(configurations=("sanic", "uvicorn"), seconds=4)
     assert found(folder, "unsteady") == []

@@ -2,8 +2,8 @@
 
 The argument has the folder of all environments (``venvs``) and the ``stack`` with the keys of ``Stack``, its
 paths as texts. What is printed is JSON lines: ``say`` is for people, and the last has the ``environment``
-(interpreter, version, packages), or why it is ``unavailable`` (reason, remedy), or the ``error`` of a user's
-own packages.
+(interpreter, version, packages, optimized), or why it is ``unavailable`` (reason, remedy), or the ``error``
+of a user's own packages.
 """
 
 import json
@@ -26,7 +26,7 @@ def main(argument: str) -> None:
     except UserError as error:
         _print(error=str(error))
     else:
-        _print(environment=[str(made.python), made.version, made.packages])
+        _print(environment=[str(made.python), made.version, made.packages, made.optimized])
 
 
 def _stack(given: dict[str, Any]) -> Stack:
