@@ -14,7 +14,7 @@ from bench.model.plans.settings import TAIL, expecting
 from bench.model.search import expected_steps
 from targets.catalogue.configurations import Configuration
 from targets.catalogue.recycling import NEVER, Recycling
-from targets.catalogue.variants import REPLACED
+from targets.catalogue.variants import CONNECTIONS, REPLACED
 
 
 class _Task(NamedTuple):
@@ -88,8 +88,9 @@ def _compared(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
         return
     closed = [task for task in every if isinstance(task.load, ClosedLoop)]
     with_tail = _measured_for([TAIL], plan, configurations)
+    elsewhere = told_elsewhere(plan, configurations)
     for name in plan.configurations:
-        tasks = every if name in with_tail else closed
+        tasks = every if name in with_tail else [] if name in elsewhere else closed
         for workers in possible_workers(plan, configurations[name]):
             if tasks or not plan.settings:
                 yield name, workers, tasks, plan.proxy
@@ -128,6 +129,21 @@ def _measured_for(
 ) -> Collection[str]:
     """The configurations that are measured for the sake of any of ``what``; outside of settings all are."""
     return expecting(what, plan.configurations, configurations) if plan.settings else plan.configurations
+
+
+def told_elsewhere(plan: Plan, configurations: Mapping[str, Configuration]) -> set[str]:
+    """The variants of a plan of settings that have no closed loops: other loads tell all they may change.
+
+    These are the replacing of workers, and connections, which a user's own app has not.
+    """
+    if not plan.settings:
+        return set()
+    told = {*(REPLACED if plan.recycling else ())}
+    told |= {*(CONNECTIONS if plan.connections and plan.own_app is None else ())}
+    variants = {name: configurations[name].variant for name in plan.configurations if name in configurations}
+    return {
+        name for name, variant in variants.items() if variant is not None and told.issuperset(variant.expects)
+    }
 
 
 def possible_workers(plan: Plan, configuration: Configuration, *, replaced: bool = False) -> list[int | None]:

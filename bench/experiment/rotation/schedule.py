@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from resource import RLIM_INFINITY
 
-from bench.experiment.blocks import possible_workers
+from bench.experiment.blocks import possible_workers, told_elsewhere
 from bench.machine.host import open_file_limits, open_files
 from bench.machine.memory import available_bytes
 from bench.model.cells import Cell, ClosedLoop, Sitting
@@ -161,7 +161,13 @@ def _bytes(plan: Plan, workers: int, configurations: Mapping[str, Configuration]
 
 
 def _chosen(plan: Plan, configurations: Mapping[str, Configuration]) -> dict[str, Configuration]:
-    return {name: configurations[name] for name in plan.configurations if name in configurations}
+    """Those of a plan that can be served and have closed loops."""
+    elsewhere = told_elsewhere(plan, configurations)
+    return {
+        name: configurations[name]
+        for name in plan.configurations
+        if name in configurations and name not in elsewhere
+    }
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,20 @@ class Combination:
         return variants.written(self.name, self.parent, COMBINED, self.changes, self.expects)
 
 
+# What a command is recommended for, whatever else its parts change.
+_ALWAYS = ("throughput", "cpu", "memory")
+
+
 def combine(parent: str, worth: Sequence[str], catalogue: Catalogue) -> Combination:
     """The variants of a configuration that are ``worth`` it, the best first, as far as they go together.
 
     Of two that contradict each other the better one stays.
     """
     found = variants.together(catalogue.get(parent).argv, {name: catalogue.changes[name] for name in worth})
-    expected = {
-        each for name in found.parts if (variant := catalogue.get(name).variant) for each in variant.expects
-    }
+    expected = {*_ALWAYS}
+    for name in found.parts:
+        variant = catalogue.get(name).variant
+        expected |= {*(variant.expects if variant is not None else ())}
     if "workers" in found.changes.facts:  # which nothing measures where workers are replaced
         expected -= {*REPLACED}
     expects = tuple(each for each in EXPECTATIONS if each in expected)

@@ -1,13 +1,15 @@
 """Which cells a plan of settings has."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from bench.experiment.blocks import expand
 from bench.experiment.rotation.schedule import Rotating, Sittings, in_blocks, with_control
-from bench.model.cells import OpenLoop
+from bench.model.cells import ClosedLoop, OpenLoop
 from bench.model.plans import naming, plan
+from bench.model.plans.settings import ConnectionsTable
 from targets.catalogue.recycling import NEVER, Recycling
 from targets.catalogue.variants import Variant
 from tests.bench.variants import KNOWN, TEXT
@@ -43,6 +45,33 @@ def test_in_blocks_all_have_the_closed_loops(chosen):
     closed = [cell.configuration for cell in cells if not isinstance(cell.load, OpenLoop)]
     assert set(closed) == {"a", "a-log", "a-gc", "b", "b-preload"} and len(closed) == 5 * 3
     assert {cell.configuration for cell in cells if cell.load == TAIL} == {"a", "a-gc"}
+
+
+def test_what_other_loads_tell_has_no_closed_loops(chosen):
+    known = {name: KNOWN[name] for name in ("a", "b", "a-log", "b-preload")}
+    for name, expects in {
+        "a-backlog": ("bursts",),
+        "a-both": ("pauses", "cpu"),
+        "b-jitter": ("stall",),
+    }.items():
+        about = Variant(name[0], "it", "a change", "", "", expects=expects)
+        known[name] = replace(known[name[0]], name=name, variant_of=name[0], variant=about)
+    given = chosen.model_copy(update={"configurations": list(known), "connections": ConnectionsTable()})
+
+    def closed(changed):
+        (sitting, *_) = Sittings(changed, ("index",), known).first()
+        blocks = expand(in_blocks(changed, Rotating()), 1, known)
+        cells = [cell for block in blocks for cell in block.cells if isinstance(cell.load, ClosedLoop)]
+        assert {cell.configuration for cell in cells} == {*sitting.configurations}
+        return {*sitting.configurations}
+
+    usual = {"a", "b", "a-log", "b-preload", "a-both"}
+    assert closed(given) == usual
+    assert closed(given.model_copy(update={"connections": None})) == usual | {"a-backlog"}
+    assert closed(given.model_copy(update={"recycling": None})) == usual | {"b-jitter"}
+    # The connections of a user's own app are not measured.
+    assert closed(given.model_copy(update={"own_app": SimpleNamespace()})) == usual | {"a-backlog"}
+    assert closed(given.model_copy(update={"settings": False})) == {*known}
 
 
 def test_elsewhere_a_load_under_which_workers_stay_has_every_configuration(chosen):

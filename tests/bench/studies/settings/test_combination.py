@@ -51,7 +51,7 @@ def test_changes_of_several_variants_are_one_variant(own, tmp_path):
     catalogue = load(own)
     found = combination.combine("uvicorn", ["h11", "fewer-waiting", "uvicorn-combined"], catalogue)
     assert found.parts == ("h11", "fewer-waiting", "uvicorn-combined") and not found.left_out
-    assert found.expects == ("throughput", "cpu", "tail")
+    assert found.expects == ("throughput", "cpu", "tail", "memory")
     assert found.name == "uvicorn-combined-2"  # the other name is taken
     path = tmp_path / "combined.toml"
     combination.write(path, [found], own)
