@@ -70,6 +70,7 @@ def _serve(link: Link, offer: Offer, scenarios: Scenarios) -> None:
     scenarios.watch(coordinator_of(environment).code)
     live = Live(offer.full, offer.processes)
     loads = Loads(environment, link, live, offer, scenarios, workers)
+    _note_shapes(scenarios, loads)
     Views(web_ui, loads, live, offer)
     page = Page(web_ui, link, loads, live, offer)
     gevent.spawn(stats_history, runner)
@@ -107,6 +108,14 @@ def _offer_classes(environment: Environment, offer: Offer, scenarios: Scenarios)
     }
     environment.available_user_classes = dict(classes_offered)  # type: ignore[arg-type]
     environment.available_user_tasks = {label: list(each.tasks) for label, each in classes_offered.items()}
+
+
+def _note_shapes(scenarios: Scenarios, loads: Loads) -> None:
+    """Say on the page which files have a shape in vain, as `bench run` does before its load."""
+    for file, scenario in scenarios.all.items():
+        if scenario.shapes:
+            text = "has a LoadTestShape, which is not used: the form says how many users there are"
+            loads.note("note", f"{Path(file).name} {text}")
 
 
 def _await(workers: Workers) -> None:

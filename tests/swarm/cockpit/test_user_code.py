@@ -41,11 +41,15 @@ class WebsiteUser(HttpUser):
 class Idle(WebsiteUser):
     weight = fixed_count = 0
 """
-# What SwarmUser refuses, and a helper that the other imports.
+# What SwarmUser refuses, a shape that nobody uses, and a helper that the other imports.
 CAREFUL = """
-from locust import constant, task
+from locust import LoadTestShape, constant, task
 from swarm import SwarmUser
 from helper import helps
+
+class Steps(LoadTestShape):
+    def tick(self):
+        return (10, 10)
 
 class Careful(SwarmUser):
     wait_time = constant(0.01)
@@ -77,6 +81,8 @@ def test_files_with_names_in_common_print_listen_fail_and_say_goodbye(files, nul
         assert all(pick in page for pick in PICKS)
         assert "Idle" not in page and "helper" not in page
         assert "tenant" not in page  # the form offers what it can pass on, and no more
+        (said,) = [each["text"] for each in cockpit.live()["notices"]]
+        assert said.startswith("careful.py has a LoadTestShape, which is not used")
         both = cockpit.post("/swarm", {**FORM, "user_classes": PICKS}).json
         assert both["success"] is False and "cannot run at once" in both["message"]
         more = cockpit.post("/swarm", {**FORM, "user_count": "5", "user_classes": PICKS[1:]}).json
