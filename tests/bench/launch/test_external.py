@@ -1,5 +1,6 @@
 """A server that runs already: what is asked of it, what is refused, and what is known of it."""
 
+import contextlib
 import json
 import re
 import socket
@@ -338,19 +339,28 @@ class Products(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def tls_server(tmp_path):
-    """The URL of a server with a certificate that only the tests trust."""
+@contextlib.contextmanager
+def serving_by_tls(folder):
+    """The URL of a server with a certificate, in a folder, that only the tests trust."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(**issue(tmp_path))
+    context.load_cert_chain(**issue(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), Products) as served:
         served.daemon_threads = True
+        served.handle_error = lambda *_: None  # users who leave reset their connections
         served.socket = context.wrap_socket(served.socket, server_side=True)
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
-        yield f"https://127.0.0.1:{served.server_port}"
-        served.shutdown()
-        thread.join()
+        try:
+            yield f"https://127.0.0.1:{served.server_port}"
+        finally:
+            served.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    with serving_by_tls(tmp_path) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

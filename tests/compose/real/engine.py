@@ -61,10 +61,10 @@ def built_steps(image):
     return [(time, command) for time, _, command in (line.partition("\t") for line in lines)]
 
 
-def remove_images():
-    """Take this process's tag from every image; one that has no other goes, as of changed sources."""
+def remove_images(tag=TAG):
+    """Take a tag from every image, this process's own; one that has no other goes, as of changed sources."""
     tagged = docker_lines(
-        "image", "ls", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference=whichworker-*:{TAG}"
+        "image", "ls", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference=whichworker-*:{tag}"
     )
     if tagged:
         docker("image", "rm", *tagged)
