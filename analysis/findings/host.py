@@ -36,9 +36,10 @@ DATABASE = Kind(
     "the same in scenarios that ask a database, which is expected to be in it",
 )  # fmt: skip
 UNOPTIMIZED = Kind(
-    "unoptimized", "number", "What else happened?", "Python",
+    "unoptimized", "note", "What else happened?", "Python",
     "built without `--enable-optimizations`",
-    "the build of the servers' Python, where it says how it was made (distributions do not)",
+    "the build of the servers' Python, where it says how it was made (distributions do not). For the best "
+    "performance Python's documentation advises that option (*Configure Python*)",
     topics=("circumstances", "cost"),
 )  # fmt: skip
 
@@ -108,7 +109,7 @@ def unoptimized(measured: Measurements) -> Iterator[Finding]:
         versions = listed(sorted({stack.python for stack in plain.values()}))
         yield UNOPTIMIZED.found(
             f"Python {versions} was built without optimisation, as pyenv does unless told otherwise",
-            spoils="how servers compare whose code is Python, in part, with those whose code is compiled",
-            advice="install it with PYTHON_CONFIGURE_OPTS=--enable-optimizations, or take a distribution's; "
-            "remove .venvs and run again",
+            spoils="what servers reach, perhaps those most whose own code is Python",
+            advice="build it with PYTHON_CONFIGURE_OPTS=--enable-optimizations, like the one you deploy, "
+            "then make clean, and run again",
         )

@@ -17,7 +17,7 @@ class Stack(Record):
     packages: dict[str, str]
     """Version by name."""
     optimized: bool | None = None
-    """Was the interpreter built with profile-guided optimisation? null: unknown."""
+    """Built with profile-guided optimisation? null: unknown."""
 
 
 class Git(Record):
