@@ -21,7 +21,7 @@ from targets.catalogue.tables import toml
 FOLDER = "combined"
 
 # There are few servers, so that as many sittings as before take a part of the time.
-_TIME = 1 / 3
+_TIME = 1 / 4
 _PATHS = ("locustfiles", "locustfile_requirements")
 _PATHS_OF_APP = ("folder", "requirements")
 

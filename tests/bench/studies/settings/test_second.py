@@ -32,7 +32,7 @@ def test_it_has_the_loads_of_the_first_on_what_is_worth_it_and_what_that_changes
     found = plan.load(str(path))
     names = [f"{server}{kind}" for server in ("uvicorn", "granian") for kind in ("", "-combined", "-default")]
     assert found.configurations == names and found.settings
-    assert found.rotation.limit_s == pytest.approx(inputs.plan.rotation.limit_s / 3)
+    assert found.rotation.limit_s == pytest.approx(inputs.plan.rotation.limit_s / 4)
     assert found.summary == f"what is worth it, together: {made[0].words}; {made[1].words}"
     same = ("scenarios", "recycling", "workers", "repeats", "warmup_s", "measured_s")
     assert [getattr(found, key) for key in same] == [getattr(inputs.plan, key) for key in same]
