@@ -26,9 +26,10 @@ from bench.launch.proxied import FrontingLauncher
 from bench.launch.proxy import Found, Proxy, find_installed, installed
 from bench.launch.server import HOST, Serve, Server, ServerError, own_log
 from bench.launch.stacks import Environment, Say
-from bench.machine import folders, host
+from bench.machine import host
 from bench.machine import network as machine_network
 from bench.machine.processes import Streams, outcome, spawn, tree_cpu_s, uninterrupted, wait_or_kill
+from bench.model import folders
 from bench.model.errors import UserError
 from targets.catalogue.configurations import Configuration
 from targets.catalogue.stack import Stack

@@ -15,8 +15,8 @@ from bench.launch.proxy import Proxy, upstream
 from bench.launch.server import Front, Options, Serve, Server, ServerError, StartedServer, last_lines
 from bench.launch.serving import ServingLauncher
 from bench.launch.starting import ServerRequest
-from bench.machine import folders
 from bench.machine.processes import kill_tree, uninterrupted
+from bench.model import folders
 from bench.model.errors import UserError
 
 _LOG = "proxy.log"

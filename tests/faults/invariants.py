@@ -12,12 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bench.experiment.soak.intervals import Intervals
 from bench.experiment.soak.lane import LANE_FILE
-from bench.machine import folders, shared_memory
-from bench.model import files
+from bench.machine import shared_memory
+from bench.model import files, folders
 from bench.model.errors import UserError
 from bench.model.plans.soak import seconds_of
 from bench.model.records import schema
@@ -204,12 +202,10 @@ def in_memory() -> list[str]:
 def littered(temporary: Path, *, orderly: bool) -> list[str]:
     """What is left among the temporary files that should not be; an orderly end leaves nothing.
 
-    Any other leaves only what the next one removes: when it is not new any more, and nobody holds it.
+    Any other leaves only what the next one removes: what nobody holds.
     """
     if not orderly:
-        with pytest.MonkeyPatch.context() as later:
-            later.setattr(folders, "_NEW_S", -1.0)
-            folders.sweep(temporary, _OWN)
+        folders.sweep(temporary, _OWN)
     return [f"{path} was left" for path in sorted(temporary.iterdir())]
 
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from bench.machine import folders
+from bench.model import folders
 from bench.model.files import ROOT
 from tests.faults import invariants
 from tests.faults.fault import Fault, draw, possible

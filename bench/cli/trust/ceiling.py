@@ -14,7 +14,8 @@ from bench.experiment.inputs import Inputs, narrowed
 from bench.experiment.rig import Rig
 from bench.launch.launcher import Launcher
 from bench.launch.selection import choose_launcher
-from bench.machine import cpus, folders, host
+from bench.machine import cpus, host
+from bench.model import folders
 from bench.model.documents import ShownTable
 from bench.model.errors import UsageError, UserError
 from targets.catalogue.configurations import Configuration

@@ -33,7 +33,7 @@ from bench.launch.stacks import (
     requirement_files,
     requirements_hash,
 )
-from bench.machine import folders
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.catalogue.configurations import load as load_catalogue

@@ -19,8 +19,9 @@ from typing import Any
 
 from bench.launch import stacks
 from bench.launch.server import HOST, last_lines
-from bench.machine import folders, shared_memory
+from bench.machine import shared_memory
 from bench.machine.processes import spawn, wait_or_kill
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from targets.catalogue.stack import Stack

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.launch.launcher import Launcher
 from bench.launch.server import ended
 from bench.launch.stacks import Environment, Say, UnavailableError
-from bench.machine import folders
 from bench.machine.processes import interruptible
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import plain
 from bench.model.plans.own_app import OwnApp

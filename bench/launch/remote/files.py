@@ -21,6 +21,7 @@ _OF_SUITE = (
     "bench/model/records/columns.py",
     "bench/model/errors.py",
     "bench/model/files.py",
+    "bench/model/folders.py",
     "targets/*",
     "targets/*/*.py",
     "targets/stacks/*",

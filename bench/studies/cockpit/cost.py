@@ -26,8 +26,8 @@ from bench.launch.local import Processes
 from bench.launch.nullserver import NullServer
 from bench.launch.server import ServerError
 from bench.launch.stacks import Say
-from bench.machine import folders
 from bench.machine.cpus import CpuSplit
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.studies.cockpit.metering import Meter, grown
 from bench.studies.cockpit.serve import Options, offered, open_web_ui, split_for_web_ui

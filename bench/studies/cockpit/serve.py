@@ -21,9 +21,10 @@ from bench.launch.local import Processes
 from bench.launch.own import own_packages
 from bench.launch.selection import choose_launcher
 from bench.launch.stacks import Say
-from bench.machine import cpus, folders
+from bench.machine import cpus
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import interruptible
+from bench.model import folders
 from bench.model import scenarios as scenario_files
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import ROOT, shown

@@ -23,9 +23,9 @@ from bench.launch.network import Wanted
 from bench.launch.nullserver import NullServer, NullServerError
 from bench.launch.server import Server, ServerError, last_lines
 from bench.launch.stacks import Environment
-from bench.machine import folders
 from bench.machine.cpus import CpuSplit
 from bench.machine.processes import kill_tree, spawn
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from bench.studies.self_check import clocks

@@ -20,7 +20,6 @@ from bench.launch.local import Processes
 from bench.launch.proxy import Proxy, find_installed
 from bench.launch.server import Options
 from bench.launch.starting import ServerRequest
-from bench.machine import folders
 from bench.model.errors import UserError
 from targets.answering import lacking, main
 from tests.bench.commands import gone
@@ -321,7 +320,6 @@ def test_sockets_that_a_killed_run_left_go_with_the_next(
     left = tmp_path / "whichworker-sockets-left"
     left.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(folders, "_NEW_S", -1.0)
     monkeypatch.setattr(proxied, "_MOST_PATH_BYTES", 1000)
     with Processes().open({"current": current}, tmp_path, print) as launcher:
         place = launcher._new_socket().parent

@@ -49,11 +49,11 @@ from bench.launch.remote.there import wire
 from bench.launch.remote.there.clocks import read_clocks
 from bench.launch.remote.there.facts import facts
 from bench.launch.remote.there.relay import Lines
-from bench.launch.remote.there.scratch import scratch
 from bench.launch.remote.there.served import ALL, AT_ONCE, OFTEN, Served
-from bench.machine import folders, segments
+from bench.machine import segments
 from bench.machine.host import HostSampler
 from bench.machine.processes import kill_tree, spawn, wait_or_kill
+from bench.model import folders
 
 SILENCE_S = 30.0
 _LOOK_S, _OFTEN_S = 0.05, 2.0
@@ -253,9 +253,10 @@ def _send_file(key: str, name: str, data: bytes) -> None:
 def main(folder: str) -> None:
     """Serve one bench; ``folder`` is where its scratch folder lies."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of the input says the same
+    Path(folder).mkdir(parents=True, exist_ok=True)
     # What is killed leaves temporary files. A pipe is broken by what was written to a bench that is gone.
     with (
-        scratch(Path(folder)) as own,
+        folders.temporary("", Path(folder)) as own,
         folders.temporary(_TEMPORARY) as temporary,
         contextlib.suppress(BrokenPipeError),
     ):

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from bench.launch.databases import postgres
-from bench.machine import folders, shared_memory
+from bench.machine import shared_memory
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT
 from tests.bench.commands import gone
@@ -102,18 +103,15 @@ def test_what_a_suite_that_was_killed_left_elsewhere_is_removed_by_the_next(tmp_
     for folder in (left, other):
         (folder / "data").mkdir(parents=True)
     with postgres._folder(tmp_path, (0, 0)) as first:
-        assert left.exists(), "it may be one that is just being made"
-        monkeypatch.setattr(folders, "_NEW_S", -1.0)
+        assert not left.exists() and other.exists()
         with postgres._folder(tmp_path, (0, 0)) as second:
             assert first.exists() and first != second
-            assert not left.exists() and other.exists()
 
 
 @AS_ROOT
 def test_one_that_is_being_removed_is_left_to_its_own_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(postgres, "ELSEWHERE", tmp_path)
     monkeypatch.setattr(postgres, "_open_to_all", lambda folder: False)
-    monkeypatch.setattr(folders, "_NEW_S", -1.0)
     held = []
     clean = tempfile.TemporaryDirectory.cleanup
 
@@ -151,7 +149,6 @@ def test_nothing_outlives_a_suite_that_is_killed(tmp_path):
 import sys, time
 from pathlib import Path
 from bench.launch.databases import postgres
-from bench.machine import folders, shared_memory
 with postgres.private(Path({str(programs())!r}), Path({str(tmp_path)!r}), {CPUS}) as server:
     print(server.url, flush=True)
     time.sleep(600)

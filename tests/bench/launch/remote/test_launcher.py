@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -203,8 +204,9 @@ def test_an_agent_takes_its_servers_with_it_killed_or_left_alone(remote, machine
     server = remote.start(catalogue.get("sanic"), 1, tmp_path / "m", [0])
     processes = [psutil.Process(pid) for pid in below(server)]
     serve = processes[0].parent()
+    left = [Path(machine.link.hello["scratch"]), Path(serve.environ()["TMPDIR"])]
     serve.parent().kill()
-    assert gone([serve, *processes])
+    assert gone([serve, *processes]) and all(folder.exists() for folder in left)
     wait_until(lambda: not server.running, "the loss is noticed")
     assert server.failure().startswith("the server ended by itself (there: the connection was lost")
     assert remote.read_clock() is None
@@ -212,6 +214,7 @@ def test_an_agent_takes_its_servers_with_it_killed_or_left_alone(remote, machine
     server.fetch()
     again = remote.start(catalogue.get("sanic-single"), 1, tmp_path / "n", [0])
     assert again.running and again.failure() is None
+    assert not any(folder.exists() for folder in left), "the next agent removes it"
     processes = [psutil.Process(pid) for pid in below(again)]
     machine.close()  # its input ends, as it does when this process is killed
     assert gone(processes)
