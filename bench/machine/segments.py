@@ -2,7 +2,7 @@
 
 What goes over its loopback device does not leave it, as between a proxy and its clients of the same machine.
 
-Of a generator's machine ``swarm.control.segments`` reads the same: it runs in another environment.
+Of a generator's machine ``swarm.control.segments`` reads the same: neither machine has the other's package.
 """
 
 import time

@@ -26,7 +26,7 @@ from swarm.control.elsewhere.joining import (
     why_unlike,
 )
 from swarm.control.process import PROJECT
-from swarm.control.segments import ports, segments, why_no_ports
+from swarm.control.segments import ports, why_no_ports
 from swarm.http.connection import AUTHORITY
 from swarm.recording.apart import Apart
 from swarm.recording.batch import LATENESS, SERVICE, Batch, rest_row
@@ -166,25 +166,3 @@ def test_what_each_recorded_is_counted_apart_within_the_window():
     assert apart.figures(["c"], 5, 7) == {"requests": 0, "failures": 0, "lateness_us": None}
     apart.clear()
     assert apart.figures(["a"], 5, 7)["requests"] == 0
-
-
-def test_what_was_carried_is_what_the_kernel_counts(tmp_path):
-    table, octets = tmp_path / "snmp", tmp_path / "netstat"
-    octets.write_text("TcpExt: SyncookiesSent\nTcpExt: 3\nIpExt: InOctets OutOctets\nIpExt: 500 700\n")
-    table.write_text(
-        "Ip: Forwarding DefaultTTL\nIp: 1 64\n"
-        "Tcp: ActiveOpens OutSegs RetransSegs InErrs\nTcp: 7 1000 20 0\n"
-        "Udp: OutDatagrams\nUdp: 5\n"
-    )
-    head = "Inter-|   Receive\n face |bytes    packets errs\n"
-    devices = tmp_path / "dev"
-    devices.write_text(f"{head}    lo:     100       1    0\n  eth0: 1000000    9    0\n")
-    before = segments(tmp_path)
-    assert before[:4] == (1000, 20, 400, 600)
-    table.write_text(table.read_text().replace("1000 20", "1600 23"))
-    octets.write_text(octets.read_text().replace("500 700", "1550 751"))
-    devices.write_text(devices.read_text().replace("lo:     100 ", "lo: 150"))
-    grown = segments(tmp_path).since(before)
-    assert grown.pop("seconds") >= 0
-    assert grown == {"sent": 600, "retransmitted": 3, "in_bytes": 1000, "out_bytes": 1}
-    assert segments().sent > 0 and segments().in_bytes >= 0
