@@ -1,6 +1,7 @@
 """A run and what is computed from it, once: what notebooks, charts and the report start from."""
 
 import os
+import pickle
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from targets.catalogue.configurations import Catalogue
 RUN_VARIABLE = "WHICHWORKER_RUN"
 REPORT_VARIABLE = "WHICHWORKER_REPORT"
 """Names the folder in which `analysis.report.build` collects what notebooks publish."""
+STUDY_VARIABLE = "WHICHWORKER_STUDY"
+"""Names the file in which `analysis.report.build` has handed its study over to the notebooks."""
 
 
 class Study:
@@ -227,11 +230,29 @@ def study(directory: Path) -> Study:
     return Study(results.load(directory))
 
 
+def hand_over(analysed: Study, path: Path) -> None:
+    """Write a study for `open_study` of another process, with all that is computed of it by now."""
+    with path.open("wb") as stream:
+        pickle.dump(analysed, stream, pickle.HIGHEST_PROTOCOL)
+
+
 def open_study() -> Study:
-    """The study of the run named by `WHICHWORKER_RUN`, or of the latest one; computed once per process."""
-    named = os.environ.get(RUN_VARIABLE)
+    """The study that a report hands over, else that of the run which `WHICHWORKER_RUN` names, or the latest.
+
+    It is read, and computed, once per process.
+    """
+    handed, named = os.environ.get(STUDY_VARIABLE), os.environ.get(RUN_VARIABLE)
+    if handed:
+        return _handed_over(Path(handed))
     directory = Path(named) if named else results.latest()
     return _study_as_of(directory, (directory / "run.json").stat().st_mtime if named is None else 0.0)
+
+
+@lru_cache(maxsize=1)
+def _handed_over(path: Path) -> Study:
+    with path.open("rb") as stream:
+        handed: Study = pickle.load(stream)
+    return handed
 
 
 @lru_cache(maxsize=1)

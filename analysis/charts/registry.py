@@ -88,10 +88,15 @@ def chart(
     return register
 
 
-def charts(section: Section) -> Iterator[Chart]:
-    """The charts of a section, in the order of the page."""
+def load() -> None:
+    """Import the modules that register charts."""
     for module in sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
         import_module(f"analysis.charts.{module}")
+
+
+def charts(section: Section) -> Iterator[Chart]:
+    """The charts of a section, in the order of the page."""
+    load()
     yield from (each for each in _CHARTS if each.section == section)
 
 

@@ -1,7 +1,6 @@
 """The report of a run: notebooks executed, charts and frames kept, one self-contained page."""
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from analysis.rankings.overview import overview
 from analysis.reading.results import NothingFinished
 from analysis.recommend import Verdict, of_run
 from analysis.report.before import Before, before
-from analysis.report.execute import execute, notebooks, step_of
+from analysis.report.execute import Kernel, notebooks, step_of
 from analysis.report.page import page, page_of_nothing
 from analysis.report.soak import write as write_soak
 from analysis.settings.table import tables
@@ -25,6 +24,7 @@ from analysis.soak.reading import load as load_soak
 from analysis.soak.table import Lasting
 from analysis.study import Study, study
 from analysis.table import Listing
+from bench.model import folders
 from bench.model.errors import UserError
 
 _READING, _WRITING = "reading the run", "writing the page"
@@ -68,23 +68,26 @@ def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) 
     say(_READING)
     if (soak := load_soak(run_dir)) is not None:
         return _render_soak(soak, say)
-    try:
-        analysed = study(run_dir)
-    except NothingFinished as failed:
-        return _render_nothing(run_dir, failed)
-    # To read the other run takes as long as the notebooks, which have a process of their own.
-    with ThreadPoolExecutor(1) as beside:
-        judging = beside.submit(of_run, analysed, say)
+    with Kernel() as kernel:
+        try:
+            analysed = study(run_dir)
+        except NothingFinished as failed:
+            return _render_nothing(run_dir, failed)
+        _compute(analysed)
+        kernel.take(analysed)
+        # To read the other run takes as long as the notebooks, which have a process of their own.
+        with ThreadPoolExecutor(1) as beside:
+            judging = beside.submit(of_run, analysed, say)
 
-        def fill(folder: Path) -> None:
-            execute(run_dir.resolve(), folder, say)
-            judged = judging.result()
-            say(_WRITING)
-            (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
-            if judged is not None:
-                (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
+            def fill(folder: Path) -> None:
+                kernel.execute(run_dir.resolve(), folder, say)
+                judged = judging.result()
+                say(_WRITING)
+                (folder / "report.html").write_text(page(analysed, folder, judged), encoding="utf-8")
+                if judged is not None:
+                    (folder / "verdict.json").write_text(judged.json_text(), encoding="utf-8")
 
-        html = _write(run_dir, fill)
+            html = _write(run_dir, fill)
     return Rendered(
         html,
         analysed.headline,
@@ -96,13 +99,21 @@ def render(run_dir: Path, progress: Callable[[str, float], None] | None = None) 
     )
 
 
+def _compute(analysed: Study) -> object:
+    """Compute what both the page and the notebooks show, before these get it."""
+    return (
+        *(analysed.headline, analysed.findings, analysed.alike, analysed.sittings),
+        *(analysed.proxied, analysed.deploys, analysed.settings_by_load),
+    )
+
+
 def _shared(progress: Callable[[str, float], None]) -> Callable[[str], None]:
     """What tells `progress` how far the work is by the name of the part that begins.
 
-    The first notebook reads the run again, in its own process, and reading takes as long as two others.
+    To read a run, and to compute what the notebooks show, takes as long as all of them together.
     """
-    first, *others = [step_of(path) for path in notebooks()]
-    parts = {_READING: 2.0, first: 2.0, **dict.fromkeys(others, 1.0), _WRITING: 0.1}
+    steps = [step_of(path) for path in notebooks()]
+    parts = {_READING: float(len(steps)), **dict.fromkeys(steps, 1.0), _WRITING: 0.1}
     starts = dict(zip(parts, accumulate([0.0, *parts.values()]), strict=False))
     share = 0.0
 
@@ -139,8 +150,8 @@ def _write(run_dir: Path, fill: Callable[[Path], None]) -> Path:
     target = run_dir / "report"
     try:
         # Its own folder until it is whole, so that a failure leaves the previous report alone.
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=run_dir) as temporary:
-            folder = Path(temporary) / "report"
+        with folders.temporary(".report-", run_dir) as temporary:
+            folder = temporary / "report"
             folder.mkdir()
             fill(folder)
             shutil.rmtree(target, ignore_errors=True)

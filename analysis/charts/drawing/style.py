@@ -6,6 +6,7 @@ Figures are made without pyplot, so nothing here changes matplotlib's global sta
 import io
 import textwrap
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -222,16 +223,23 @@ def from_zero(axis: Axes, which: Literal["x", "y"]) -> None:
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG picture, with a palette of its own, which makes it a third as large."""
+    return _encoded(_pixels(figure), str(figure.get_label()))
+
+
+def _pixels(figure: Figure) -> Image.Image:
     # Not `savefig`, which draws a figure twice to find the place of everything.
     canvas = FigureCanvasAgg(figure)
     with styled():
         canvas.draw()  # type: ignore[no-untyped-call]
-    told = PngInfo()
-    told.add_text("Title", str(figure.get_label()))
     pixels = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
-    picture = Image.frombuffer("RGBA", canvas.get_width_height(), pixels)
+    return Image.frombuffer("RGBA", canvas.get_width_height(), pixels).convert("RGB")
+
+
+def _encoded(picture: Image.Image, title: str) -> bytes:
+    told = PngInfo()
+    told.add_text("Title", title)
     buffer = io.BytesIO()
-    _with_few_colours(picture.convert("RGB")).save(buffer, format="png", pnginfo=told)
+    _with_few_colours(picture).save(buffer, format="png", pnginfo=told)
     return buffer.getvalue()
 
 
@@ -252,9 +260,14 @@ def size(png: bytes) -> tuple[int, int]:
 
 def save(figure: Figure, folder: Path, name: str) -> bytes:
     """Write the figure as PNG and SVG; return the PNG."""
-    picture = png(figure)
+    # Beside each other: to find the colours of a picture takes long, and not Python's lock.
+    with ThreadPoolExecutor(1) as beside:
+        encoding = beside.submit(_encoded, _pixels(figure), str(figure.get_label()))
+        with styled():
+            figure.set_layout_engine(
+                None
+            )  # everything has its place now; finding it again would take as long
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    picture = encoding.result()
     (folder / f"{name}.png").write_bytes(picture)
-    with styled():
-        figure.set_layout_engine(None)  # everything has its place now; finding it again would take as long
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return picture

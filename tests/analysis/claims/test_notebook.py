@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.claims import gather
-from analysis.report.execute import NOTEBOOKS, execute
+from analysis.report.execute import NOTEBOOKS, Kernel
 from bench.model.records.replay import latest as latest_replay
 from tests.analysis.conftest import RECORDED
 from tests.fixtures.make_recycling import Story, generation, make_recycling
@@ -30,7 +30,8 @@ def beside(tmp_path):
 
 
 def test_it_runs_on_a_recorded_run_and_shows_every_answer(beside, tmp_path):
-    execute(beside, tmp_path, lambda _: None, [NOTEBOOK])
+    with Kernel() as kernel:
+        kernel.execute(beside, tmp_path, lambda _: None, [NOTEBOOK])
     executed = nbformat.read(tmp_path / "claims.ipynb", as_version=4)
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert all(cell.outputs for cell in code[1:])

@@ -11,11 +11,12 @@ from analysis.__main__ import main
 from analysis.charts import registry
 from analysis.reading import results
 from analysis.report.build import render
-from analysis.report.execute import execute, notebooks
-from analysis.study import REPORT_VARIABLE, RUN_VARIABLE, open_study, study
+from analysis.report.execute import Kernel, notebooks
+from analysis.study import REPORT_VARIABLE, RUN_VARIABLE, STUDY_VARIABLE, hand_over, open_study, study
 from bench.model.errors import UserError
 from tests.analysis.report_page import Page
 from tests.fixtures.make_recycling import STORIES, Story, generation, make_recycling
+from tests.notebooks import left_out
 
 # The charts of a run without open loops.
 CLOSED = {
@@ -27,9 +28,10 @@ NO_PICTURE = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
-def without_notebooks(monkeypatch):
+def without_notebooks():
     """For what the notebooks have no part in, and need not be waited for."""
-    monkeypatch.setattr("analysis.report.build.execute", lambda *_: None)
+    with left_out():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,9 @@ def executed(run_folder, small, request, tmp_path):
     """Where the notebooks were executed on a run: those of the synthetic one, for its report."""
     if run_folder == small:
         return request.getfixturevalue("rendered")[0].html.parent
-    execute(run_folder.resolve(), tmp_path, lambda _: None)
+    with Kernel() as kernel:
+        kernel.take(study(run_folder))
+        kernel.execute(run_folder.resolve(), tmp_path, lambda _: None)
     return tmp_path
 
 
@@ -157,8 +161,9 @@ def test_a_second_report_replaces_the_first(run, without_notebooks):
     folder = run(repeats=1)
     stale = render(folder).html.parent / "stale.png"
     stale.touch()
+    (killed := folder / ".report-killed").mkdir()
     render(folder)
-    assert not stale.exists()
+    assert not stale.exists() and not killed.exists()
 
 
 def test_a_report_that_cannot_be_written_is_one_message(run, without_notebooks, monkeypatch):
@@ -180,6 +185,24 @@ def test_the_study_of_the_notebooks_is_the_named_run_or_the_latest(run, small, m
     folder = run(repeats=1)
     monkeypatch.setattr(results, "latest", lambda: folder)
     assert open_study().results.directory == folder
+
+
+def test_the_study_of_the_notebooks_is_what_a_report_hands_over(small, monkeypatch, tmp_path):
+    analysed = study(small)
+    headline = analysed.headline
+    hand_over(analysed, tmp_path / "study")
+    monkeypatch.setenv(STUDY_VARIABLE, str(tmp_path / "study"))
+    assert "verdict" in vars(open_study()) and open_study().headline == headline
+    pd.testing.assert_frame_equal(open_study().summary, analysed.summary)
+
+
+def test_no_place_for_what_is_handed_over_is_one_message(run, monkeypatch):
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("analysis.report.execute.hand_over", full)
+    with pytest.raises(UserError, match=r"cannot write temporary files in .*: No space left on device"):
+        render(run(repeats=1))
 
 
 def test_the_command_line_tells_errors_in_one_line(monkeypatch, tmp_path, capsys):

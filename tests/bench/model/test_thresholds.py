@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli.main import app
+from tests import notebooks
 from tests.fixtures.make_run import Spec, make_run
 
 
@@ -20,8 +21,8 @@ def run(tmp_path, monkeypatch):
             folder=folder, interrupted=False, outcome=SimpleNamespace(finished=4, failed=0)
         )
         monkeypatch.setattr("bench.experiment.run.run", lambda *_: result)
-        monkeypatch.setattr("analysis.report.build.execute", lambda *_: None)
-        return CliRunner().invoke(app, ["run"], env={"COLUMNS": "200"})
+        with notebooks.left_out():
+            return CliRunner().invoke(app, ["run"], env={"COLUMNS": "200"})
 
     return invoke
 
