@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine import topology
+from bench.machine import cgroups, topology
 from bench.machine.topology import Place, Topology
 
 # One CPU of generator can keep at least three of servers busy (168 000 requests/s a core against a null
@@ -192,26 +192,12 @@ def pinned(cpus: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
+def quota(proc: Path = cgroups.OF_PROCESS, root: Path = cgroups.ROOT) -> float | None:
     """How many CPUs' worth of time the control groups of this process allow; ``None`` without a limit.
 
-    Looks at this process's group and those around it, in version 2 (``cpu.max``) and version 1
-    (``cpu.cfs_quota_us``) hierarchies, where the kernel shows them.
+    By ``cpu.max`` in version 2, by ``cpu.cfs_quota_us`` in version 1.
     """
-    try:
-        groups = [line.split(":", 2) for line in proc.read_text().splitlines()]
-    except OSError:
-        return None
-    limits = []
-    for _, controllers, path in groups:
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = root / "cpu" if controllers else root
-        folder = base / path.lstrip("/")
-        for group in (folder, *folder.parents):
-            if not group.is_relative_to(base):
-                break
-            limits.append(_limit(group))
+    limits = [_limit(group) for group in cgroups.around("cpu", proc, root)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 

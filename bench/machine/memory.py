@@ -1,20 +1,22 @@
 """How much memory may still be used here."""
 
-from collections.abc import Iterator
 from pathlib import Path
+
+from bench.machine import cgroups
 
 
 def available_bytes(
     meminfo: Path = Path("/proc/meminfo"),
-    proc: Path = Path("/proc/self/cgroup"),
-    root: Path = Path("/sys/fs/cgroup"),
+    proc: Path = cgroups.OF_PROCESS,
+    root: Path = cgroups.ROOT,
 ) -> int | None:
     """What the machine has free and the control groups of this process allow; ``None`` if neither is told.
 
-    Looks at this process's group and those around it, in version 2 (``memory.max``) and version 1
-    (``memory.limit_in_bytes``) hierarchies. Cached files do not count as used: they make room.
+    By ``memory.max`` in version 2, by ``memory.limit_in_bytes`` in version 1. Cached files do not count as
+    used: they make room.
     """
-    known = [left for left in (_free(meminfo), *_allowed(proc, root)) if left is not None]
+    allowed = map(_left, cgroups.around("memory", proc, root))
+    known = [left for left in (_free(meminfo), *allowed) if left is not None]
     return min(known, default=None)
 
 
@@ -24,22 +26,6 @@ def _free(meminfo: Path) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _allowed(proc: Path, root: Path) -> Iterator[int | None]:
-    try:
-        groups = [line.split(":", 2) for line in proc.read_text().splitlines()]
-    except OSError:
-        return
-    for _, controllers, path in groups:
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        base = root / "memory" if controllers else root
-        folder = base / path.lstrip("/")
-        for group in (folder, *folder.parents):
-            if not group.is_relative_to(base):
-                break
-            yield _left(group)
 
 
 def _left(group: Path) -> int | None:
