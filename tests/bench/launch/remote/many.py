@@ -41,10 +41,8 @@ for _ in range(int(sys.argv[1]) - 1):
         break
 serve(socket.create_server(("", {PORT}), backlog=4096, reuse_port=True), response_bytes(13))
 """
-PAUSE_S = 10.0
-MEASURED_S = 20.0
-USERS = f'''
-"""Users that ask every {PAUSE_S:g} s and keep their connection."""
+USERS = '''
+"""Users that ask every {pause_s:g} s and keep their connection."""
 
 from locust import constant, task
 
@@ -54,20 +52,20 @@ from swarm import SwarmUser
 class Patient(SwarmUser):
     """Mostly idle."""
 
-    wait_time = constant({PAUSE_S:g})
+    wait_time = constant({pause_s:g})
 
     @task
     def index(self):
         """Ask once."""
         yield self.get("/")
 '''
-PLAN = f"""
+PLAN = """
 summary = "many connections that are mostly idle"
 configurations = ["uvicorn"]
 workers = [1]
 repeats = 1
-warmup_s = {3 * PAUSE_S:g}
-measured_s = {MEASURED_S:g}
+warmup_s = {warmup_s:g}
+measured_s = {measured_s:g}
 
 [scenarios.index]
 users = [4]
@@ -109,15 +107,17 @@ def working(*words, **options):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def measure(wire, folder, connections, processes):
+def measure(wire, folder, connections, processes, pause_s):
     """Open so many connections from so many processes of each generator, and hold them.
 
-    Returns how many sockets were open before, a reading meanwhile, and the cell.
+    Their users ask every `pause_s` seconds.
+
+    Returns how many were open, a reading meanwhile, and the cell.
     """
     plan, users, results = folder / "plan.toml", folder / "locustfiles", folder / f"results-{connections}"
     users.mkdir(exist_ok=True)
-    plan.write_text(PLAN)
-    (users / "patient.py").write_text(USERS)
+    plan.write_text(PLAN.format(warmup_s=3 * pause_s, measured_s=2 * pause_s))
+    (users / "patient.py").write_text(USERS.format(pause_s=pause_s))
     there = wire.machines[SERVER]
     run = [sys.executable, "-m", "tests.bench.without_ceilings", "run", "--plan", str(plan), "--no-report"]
     run += ["--users", str(connections), "--locustfile", str(users / "patient.py"), "--results", str(results)]
@@ -133,26 +133,26 @@ def measure(wire, folder, connections, processes):
         more = lambda: _tcp(there.namespace, "inuse") - rest  # noqa: E731
         open_or_over = lambda: done.poll() is not None or more() >= connections  # noqa: E731
         wait_until(open_or_over, f"{connections:,} connections are open")
-        time.sleep(PAUSE_S)  # each has asked once more
+        time.sleep(pause_s)  # each has asked once more
         meanwhile = Reading(there, begun)
         status = done.wait()
     if status:
         raise SystemExit(f"the run with {connections:,} connections ended with status {status}, see above")
     (path,) = results.glob("*/*/*/*/*/cell.json")
-    return rest, meanwhile, schema.read(path, Cell)
+    return meanwhile.open - rest, meanwhile, schema.read(path, Cell)
 
 
 def tell(few, many):
     """What connections cost, from loads with few of them and with many, as `measure` returns these."""
-    (_, low, _), (rest, high, cell) = few, many
-    more = high.open - low.open
+    (first, low, _), (every, high, cell) = few, many
+    more = every - first
     each = (high.of_generators - low.of_generators) / more
     kernel = (high.of_kernel - low.of_kernel) / more
     measured = cell.measured
     return (
-        f"{high.open - rest:,} connections were open. Of {measured.requests:,} requests in "
+        f"{every:,} connections were open. Of {measured.requests:,} requests in "
         f"{cell.window.end - cell.window.start:.0f} s {measured.failures:,} failed.\n"
-        f"Generators: {high.of_generators / 2**20:,.0f} MiB (PSS) in all, with {low.open:,} connections "
+        f"Generators: {high.of_generators / 2**20:,.0f} MiB (PSS) in all, with {first:,} connections "
         f"{low.of_generators / 2**20:,.0f} MiB: {each / 1000:.1f} KB for each connection.\n"
         f"The kernel: {kernel / 1000:.1f} KB for both ends of a connection."
     )
@@ -164,17 +164,21 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--connections", type=int, default=100_000, help="in all; default %(default)s")
-    connections = parser.parse_args().connections
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds; default %(default)g")
+    options = parser.parse_args()
+    connections, pause_s = options.connections, options.pause
     host.allow_open_files(MOST_EACH)  # what is started inherits it
     with machines(sorted(os.sched_getaffinity(0))) as wire, tempfile.TemporaryDirectory() as folder:
         for name in GENERATORS:
             wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
             subprocess.run(wire.machines[name].inside("sh", "-c", wide), check=True)
-        serving = [sys.executable, "-c", SERVE, str(-(-connections // SPREAD_EACH))]
-        with working(*wire.machines[SERVER].inside(*serving)):
+        there, servers = wire.machines[SERVER], -(-connections // SPREAD_EACH)
+        listening = _tcp(there.namespace, "inuse") + servers
+        with working(*there.inside(sys.executable, "-c", SERVE, str(servers))):
+            wait_until(lambda: _tcp(there.namespace, "inuse") >= listening, "the server listens")
             processes = -(-connections // len(GENERATORS) // MOST_EACH)
-            few = measure(wire, Path(folder), max(10, connections // 100), processes)
-            many = measure(wire, Path(folder), connections, processes)
+            few = measure(wire, Path(folder), max(10, connections // 100), processes, pause_s)
+            many = measure(wire, Path(folder), connections, processes, pause_s)
     print(tell(few, many))
 
 
