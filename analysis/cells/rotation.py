@@ -133,7 +133,7 @@ class Control:
     @property
     def different(self) -> bool:
         """Whether the interval excludes 1, although nothing differs."""
-        return self.versus.low > 1 or self.versus.high < 1
+        return self.versus.beyond(1)
 
 
 def controls(cells: pd.DataFrame, metric: str, aliases: Mapping[str, str]) -> Iterator[Control]:

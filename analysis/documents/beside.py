@@ -128,7 +128,7 @@ def _apart(panel: ScenarioPair) -> str:
     notable = {name: found for name, found in ratios.items() if max(found.ratio, 1 / found.ratio) > NOTABLE}
     if not notable:
         return f"None is more than {limit} apart."
-    certain = [name for name, found in notable.items() if not found.low <= 1 <= found.high]
+    certain = [name for name, found in notable.items() if found.beyond(1)]
     known = (
         f"with certainty {listed(certain)}" if certain else "none with certainty, every interval includes 1"
     )

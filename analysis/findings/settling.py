@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.cells.rotation import good
 from analysis.cells.summary import LOAD
 from analysis.findings.finding import Finding, Kind, Measurements, by_configuration, finds
-from analysis.findings.steadiness import WARMUP
+from analysis.findings.steadiness import WARMUP, beyond
 from bench.stats.comparison import interval
 
 # The share of the rounds that are the first ones, ...
@@ -36,7 +36,7 @@ def unsettled(measured: Measurements) -> Iterator[Finding]:
     # What a sitting did to all of its configurations cancels.
     sitting = cells.groupby([*LOAD, "repeat"])["off"]
     cells["off"] = np.exp(cells["off"] - sitting.transform("median"))
-    cells = cells.groupby(["configuration", *LOAD]).filter(lambda rows: _beyond(rows["off"]))
+    cells = cells.groupby(["configuration", *LOAD]).filter(lambda rows: beyond(rows["off"]))
     for scenario, group in cells.groupby("scenario"):
         yield UNSETTLED.found(
             "the first quarter of the rounds was not like the rest, beside the other configurations: "
@@ -57,8 +57,3 @@ def early_rounds(slices: pd.DataFrame, rounds: pd.Series) -> pd.Series:
     rate = (summed["requests"] / summed["seconds"]).unstack("early").reindex(columns=[True, False])
     early, rest = (rate[part].where(rate[part] > 0) for part in (True, False))
     return pd.Series(np.log(early / rest), rate.index)
-
-
-def _beyond(off: pd.Series) -> bool:
-    _, low, high = interval(off)
-    return bool(low > 1 + WARMUP or high < 1 / (1 + WARMUP))

@@ -190,7 +190,7 @@ def _warming_in_short_windows(closed: pd.DataFrame, seconds: pd.DataFrame) -> It
     In a window of few seconds a slow first one may be a warm-up or chance; the repeats tell which.
     """
     cold = closed.assign(off=first_seconds(closed, seconds)).dropna(subset="off")
-    cold = cold.groupby(["configuration", *LOAD], observed=True).filter(lambda rows: _beyond(rows["off"]))
+    cold = cold.groupby(["configuration", *LOAD], observed=True).filter(lambda rows: beyond(rows["off"]))
     for scenario, group in cold.groupby("scenario"):
         yield WARM_UP.found(
             "the first second of the window was not like the others: "
@@ -214,7 +214,7 @@ def first_seconds(closed: pd.DataFrame, seconds: pd.DataFrame) -> pd.Series:
     return pd.Series(off, dtype=float).reindex(closed.index)
 
 
-def _beyond(off: pd.Series) -> bool:
+def beyond(off: pd.Series) -> bool:
     """Whether the whole interval over the repeats is further from 1 than `WARMUP`."""
     _, low, high = interval(off)
     return bool(low > 1 + WARMUP or high < 1 / (1 + WARMUP))

@@ -48,7 +48,7 @@ class Pair:
     @property
     def beside_truth(self) -> bool:
         """Whether the interval excludes 1, by however little."""
-        return self.versus.low > 1 or self.versus.high < 1
+        return self.versus.beyond(1)
 
     @property
     def where(self) -> str:
