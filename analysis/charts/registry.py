@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from bench.model.errors import UserError
+from bench.model.files import read_text, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,17 +105,24 @@ def charts(section: Section) -> Iterator[Chart]:
     yield from (each for each in _CHARTS if each.section == section)
 
 
+# It leads to no other folder than that of the report.
+FileName = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*$")]
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A figure that was drawn: the name of its files, its title (what it shows), and its size in pixels."""
 
-    name: str
+    name: FileName
     title: str
     width: int
     height: int
     section: Section
     lead: int | None
     caption: str
+
+
+_DRAWN = TypeAdapter(list[Drawn])
 
 
 def record(folder: Path, drawn: Drawn) -> None:
@@ -120,9 +132,19 @@ def record(folder: Path, drawn: Drawn) -> None:
 
 
 def read(folder: Path) -> list[Drawn]:
-    """The figures in a report's folder, in the order in which they were drawn; none without a list."""
+    """The figures in a report's folder, in the order in which they were drawn; none without a list.
+
+    Raises:
+        UserError: the list is damaged.
+    """
     path = folder / LIST
-    return [Drawn(**each) for each in json.loads(path.read_text("utf-8"))] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return _DRAWN.validate_json(read_text(path, folder))
+    except ValidationError as error:
+        said = shortened(error.errors()[0]["msg"])
+        raise UserError(f"{path} is not as this suite writes it ({said}); make the report again") from error
 
 
 def leading(drawn: list[Drawn]) -> Drawn | None:

@@ -25,7 +25,7 @@ from analysis.study import Study, study
 from analysis.table import Listing
 from bench.model.documents import check, replace
 from bench.model.errors import UserError
-from bench.model.files import ROOT
+from bench.model.files import ROOT, check_plain
 from bench.model.plans.proxy import PROXIES
 from bench.model.records.replay import latest as latest_replay
 from bench.model.requirements import combined
@@ -194,6 +194,7 @@ def _copied(shown: dict[str, str], analysed: Study, root: Path, of: str = "") ->
         drawn = _report(analysed) / f"{name}.png"
         if not drawn.exists():
             raise UserError(f"{drawn} is missing: {_remedy(analysed)}")
+        check_plain(drawn, analysed.results.directory)
         (root / "docs" / "figures").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(drawn, root / "docs" / "figures" / f"{of}{name}.png")
     return {f"figures/{of}{name}.png": what for name, what in shown.items()}

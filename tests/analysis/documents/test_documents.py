@@ -142,6 +142,15 @@ def test_a_run_of_recycling_without_a_report_says_what_to_do(recycled, project):
         rewrite(study(recycled), project)
 
 
+def test_a_chart_that_leads_out_of_its_run_is_not_copied(recycled, project, tmp_path):
+    drawn, secret = recycled / "report" / "price_index.png", tmp_path / "secret.png"
+    drawn.rename(secret)
+    drawn.symlink_to(secret)
+    with pytest.raises(UserError, match=r"price_index\.png leads to .*secret\.png, out of "):
+        rewrite(study(recycled), project)
+    assert not (project / "docs" / "figures" / "price_index.png").exists()
+
+
 def test_the_command_of_a_narrowed_run_of_recycling_says_to_what(recycled, project):
     recycling = {"max_requests": 500, "replacements": 8}
     narrowed = of_plan(study(recycled), {"name": "recycle", "workers": [2], "recycling": recycling})
