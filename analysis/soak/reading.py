@@ -142,6 +142,10 @@ def _lane(directory: Path, folder: Path) -> Lane:
     frame = csv_files.one(path, INTERVALS, directory)
     if not frame["start"].is_monotonic_increasing or (frame["span_s"] <= 0).any():
         raise UserError(f"{path}: its intervals are not in the order of their time; restore it")
+    if (again := frame.duplicated(["start", "leg"])).any():
+        raise UserError(
+            f"{path}, line {csv_files.line_of(path, int(again.argmax()))}: is there twice; restore it"
+        )
     texts = frame.pop("latency").astype(object)
     latencies = tuple(_histogram(path, row, text) for row, text in enumerate(texts))
     return Lane(record, where, frame, latencies)

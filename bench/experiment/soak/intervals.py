@@ -12,6 +12,7 @@ from bench.model.errors import UserError
 from bench.model.files import read_text, shortened, write_text
 from bench.model.plans.soak import COARSER, bucket_us, histogram, histogram_text
 from bench.model.records.columns import INTERVALS
+from bench.model.records.schema import MOST_NUMBER
 
 _COUNTS = ("loaded_s", "requests", "failures", "replaced", "samples")
 
@@ -106,6 +107,10 @@ class Interval:
                 mean = float(fields[f"{name}{unit}"])
                 most = float(fields.get(f"{name}_most{unit}", mean))
                 getattr(found, name).add(mean * samples, most)
+        gauges = [number for gauge in found._gauges for number in (gauge.total, gauge.most)]
+        numbers = [found.start, found.leg, *found.counts.values(), *gauges]
+        if found.span_s <= 0 or not all(0 <= number <= MOST_NUMBER for number in numbers):
+            raise ValueError("has a number that cannot be measured")
         return found
 
 
@@ -122,7 +127,7 @@ class Intervals:
         self._interval_s = interval_s
         self._kept: dict[tuple[int, int], Interval] = {}
         if path.exists():
-            self._kept = {(each.start, each.leg): each for each in _read(path)}
+            self._kept = _read(path)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -171,14 +176,20 @@ class Intervals:
         self._kept[whole.start, whole.leg] = whole
 
 
-def _read(path: Path) -> list[Interval]:
-    """The intervals of a file; raises ``UserError``."""
+def _read(path: Path) -> dict[tuple[int, int], Interval]:
+    """The intervals of a file by their starts and legs; raises ``UserError``."""
     rows = csv.reader(io.StringIO(read_text(path), newline=""))
     heading = [column.name for column in INTERVALS.columns]
     try:
         if next(rows, None) != heading:
             raise ValueError("is no heading of intervals")
-        return [Interval.of(row) for row in rows]
-    except (ValueError, csv.Error) as error:
+        found: dict[tuple[int, int], Interval] = {}
+        for row in rows:
+            each = Interval.of(row)
+            if (each.start, each.leg) in found:
+                raise ValueError("is there twice")
+            found[each.start, each.leg] = each
+        return found
+    except (ValueError, OverflowError, csv.Error) as error:
         what = f"{path}, line {rows.line_num}: {shortened(error)}"
         raise UserError(f"{what}; restore it, or start a new soak: leave out RUN=") from error

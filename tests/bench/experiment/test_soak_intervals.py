@@ -3,11 +3,16 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from analysis.reading import csv_files
 from bench.experiment.soak.intervals import Intervals, Sample
 from bench.experiment.soak.sources import Metered, take_lap
 from bench.model.errors import UserError
 from bench.model.plans.soak import bucket_us, histogram, histogram_text
+from bench.model.records.columns import INTERVALS
+from tests.damage import damaged, damaged_table, examples
 
 BEGIN = 1_800_000_000
 DAY = 8640  # intervals of 10 s
@@ -79,6 +84,50 @@ def test_a_damaged_file_is_refused_by_its_line(tmp_path):
     path.write_text("nonsense\n")
     with pytest.raises(UserError, match="line 1"):
         Intervals(path, 10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(",500,", ",-500,"), (",500,", ",1" + "0" * 20 + ","), ("900.000", "nan")]
+)
+def test_what_cannot_be_measured_is_not_gone_on_with(tmp_path, old, new):
+    path = tmp_path / "intervals.csv"
+    kept = Intervals(path, 10)
+    fill(kept, 0, 3)
+    kept.save()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=r"intervals\.csv, line 2: has a number that cannot be measured"):
+        Intervals(path, 10)
+
+
+def test_an_interval_that_is_there_twice_is_not_gone_on_with(tmp_path):
+    path = tmp_path / "intervals.csv"
+    kept = Intervals(path, 10)
+    fill(kept, 0, 3)
+    kept.save()
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[-1]]))
+    with pytest.raises(UserError, match=r"line 5: is there twice"):
+        Intervals(path, 10)
+
+
+@examples(30)
+@given(st.data())
+def test_a_soak_with_a_fuzzed_file_goes_on_with_what_can_be_read_or_is_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "intervals.csv"
+    path.unlink(missing_ok=True)
+    kept = Intervals(path, 10)
+    fill(kept, 0, 20)
+    kept.save()
+    content = path.read_bytes()
+    path.write_bytes(data.draw(damaged(content) | damaged_table(content)))
+    try:
+        again = Intervals(path, 10)
+    except UserError as error:
+        said = str(error)
+        assert path.name in said and len(said.splitlines()) == 1 and len(said) < 900
+    else:
+        again.save()
+        csv_files.one(path, INTERVALS, path.parent)
 
 
 def test_buckets_are_at_most_1_6_percent_wide():
