@@ -74,10 +74,11 @@ class RunningProxy(Front):
             self.program.terminate()
         self.program.settle(_STOP_S)
 
-    def await_answer(self) -> bool:
+    def await_answer(self, server: StartedServer) -> bool:
         """Wait until a real request is answered through it; ``False`` if it ends or lets that wait too long.
 
-        The request is sent where the proxy runs, which may be another network than that of this process.
+        ``False``, too, if the server ends meanwhile. The request is sent where the proxy runs, which may be
+        another network than that of this process.
         """
         check = self._launcher.start_program(
             ["-m", "targets.answering", self.url, f"{_ANSWER_S:g}"],
@@ -85,7 +86,7 @@ class RunningProxy(Front):
             stdout=subprocess.DEVNULL,
         )
         try:
-            while check.poll() is None and self.program.poll() is None:
+            while check.poll() is None and self.program.poll() is None and server.running:
                 time.sleep(_LOOK_EVERY_S)
             return check.poll() == 0 and self.program.poll() is None
         finally:
@@ -120,12 +121,16 @@ class FrontingLauncher(ServingLauncher):
     def start_all(self, requests: Sequence[ServerRequest]) -> list[Server | ServerError]:
         """As any launcher; a server that is to have a proxy is ready when it answers through that."""
         outcomes = super().start_all(requests)
-        for request, server in zip(requests, outcomes, strict=True):
+        for place, (request, server) in enumerate(zip(requests, tuple(outcomes), strict=True)):
             proxy = request.options.proxy
             if proxy is not None and isinstance(server, StartedServer):
                 threads = min(request.workers, len(proxy.cpus))
                 try:
                     front = start(self, proxy, server, threads, self._port_of_front)
+                except ServerError as error:
+                    outcomes[place] = error
+                    self.stop(server)
+                    continue
                 except BaseException:
                     self.stop(server)
                     raise
@@ -190,6 +195,7 @@ def start(
     """Put a proxy before a server, at one of the ports that ``next_port`` gives; returns when it answers.
 
     Raises:
+        ServerError: the server ended before that.
         UserError: it does not; with its last lines, which are its own words where it refuses its
             configuration.
     """
@@ -205,7 +211,7 @@ def start(
             program = launcher.start_proxy(proxy, folder, log)
             running = RunningProxy(proxy, program, listen, threads, log, launcher)
         try:
-            answers = running.await_answer()
+            answers = running.await_answer(server)
         except BaseException:
             running.end()
             raise
@@ -213,6 +219,8 @@ def start(
             return running
         ended = program.poll() is not None
         running.end()
+        if (failure := server.failure()) is not None:
+            raise ServerError(failure)
         if not ended or _TAKEN not in log.read_text(errors="replace"):
             break
     how = "did not start" if ended else f"passed on no answer of the server within {_ANSWER_S:g} s"

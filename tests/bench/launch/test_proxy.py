@@ -18,7 +18,7 @@ import pytest
 from bench.launch import proxied, proxy
 from bench.launch.local import Processes
 from bench.launch.proxy import Proxy, find_installed
-from bench.launch.server import Options
+from bench.launch.server import Options, ServerError
 from bench.launch.starting import ServerRequest
 from bench.model.errors import UserError
 from targets.answering import lacking, main
@@ -263,6 +263,28 @@ def test_one_that_passes_nothing_on_is_given_up(program, before, monkeypatch):
     monkeypatch.setattr(proxied, "_ANSWER_S", 0.1)
     with pytest.raises(UserError, match=r"passed on no answer of the server within 0\.1 s: it says nothing"):
         before(program("exec sleep 600"))
+
+
+@pytest.mark.parametrize("kind", [needing("nginx")])
+def test_a_server_that_ends_before_it_answers_through_it_is_told_as_that(
+    kind, make_plan, lightly, light, tmp_path, monkeypatch
+):
+    """The whole run ended, and nginx was to blame (`make faults FAULTS=200 SEED=190`, 13)."""
+    begin, begun = proxied.start, []
+
+    def late(launcher, chosen, server, *more):
+        if not begun:
+            os.kill(server.facts["pid"], signal.SIGKILL)
+        begun.append(server)
+        return begin(launcher, chosen, server, *more)
+
+    monkeypatch.setattr(proxied, "start", late)
+    options = Options(proxy=found(kind, make_plan))
+    with lightly() as launcher:
+        requests = [ServerRequest(light.get("one"), 1, tmp_path / name, (0,), options) for name in "mn"]
+        ended, other = launcher.start_all(requests)
+        assert isinstance(ended, ServerError) and str(ended).startswith("the server ended by itself")
+        assert lacking(other.url) is None
 
 
 @pytest.mark.parametrize("kind", [needing("nginx")])
