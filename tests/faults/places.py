@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -96,9 +97,21 @@ def stood_in(folder: Path) -> Iterator[Where]:
     def left() -> list[str]:
         return [f"{kind} was left" for kind in (*docker.containers(), *docker.networks())]
 
+    def inside() -> list[psutil.Process]:
+        """The processes of all containers, whatever became of the command that started each, and commands."""
+        found = below(psutil.Process(process.pid))
+        # A detached one is not below it any more, or never was.
+        for facts in docker.state.glob("containers/*/facts.json"):
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+                program = psutil.Process(json.loads(facts.read_text())["pid"])
+                parent = program.parent()
+                first = program if parent is None or parent.pid == os.getpid() else parent
+                found += [first, *below(first)]
+        return found
+
     with resident() as (process, port):
         os.environ.update(variables(folder, port))
-        yield Where(left=left, others=lambda: below(psutil.Process(process.pid)))
+        yield Where(left=left, others=inside)
 
 
 @contextlib.contextmanager
