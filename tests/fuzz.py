@@ -26,10 +26,10 @@ from bench.model.documents import TRUST, ShownTable, markdown, replace
 from bench.model.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-# A process for each group, tests of the generator patch theirs, and so many times as many examples: of a whole
-# run one takes a second, of a plan a millisecond.
+# A process for each group, as tests of the generator patch theirs, and so many times as many examples: of a
+# whole run one takes a second, of a plan a millisecond.
 GROUPS = (
-    (20, ("tests/swarm/http/test_hostile_answers.py",)),
+    (4, ("tests/swarm/http/test_hostile_answers.py",)),
     (
         20,
         (
