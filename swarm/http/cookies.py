@@ -5,12 +5,18 @@ from __future__ import annotations
 import email.message
 import urllib.request
 from http.cookiejar import CookieJar
-from typing import cast
+from itertools import islice
+from typing import Final, cast
 
 from requests.cookies import RequestsCookieJar, cookiejar_from_dict, merge_cookies
 
 from .exchange import Request
 from .message import Message
+
+MOST_COOKIES: Final = 3000
+MOST_COOKIE_BYTES: Final = 16 << 10
+"""What a jar keeps (RFC 6265, section 6.1), and how long a line that sets one may be: a server may set new
+ones with each answer."""
 
 
 class _Headers:
@@ -22,7 +28,8 @@ class _Headers:
     def info(self) -> email.message.Message:
         headers = email.message.Message()
         for value in self._message.header_values(b"set-cookie"):
-            headers["Set-Cookie"] = value
+            if len(value) <= MOST_COOKIE_BYTES:
+                headers["Set-Cookie"] = value
         return headers
 
 
@@ -48,6 +55,8 @@ def cookie_line(request: Request, jar: CookieJar) -> bytes:
 
 
 def keep_cookies(request: Request, message: Message, jar: CookieJar) -> None:
-    """Put the response's cookies into the jar, by its policy (domain, path, expiry)."""
+    """Put the response's cookies into the jar, by its policy (domain, path, expiry), while there is room."""
     response = cast("urllib.request._UrlopenRet", _Headers(message))
     jar.extract_cookies(response, _as_urllib(request))
+    for cookie in list(islice(jar, MOST_COOKIES, None)):
+        jar.clear(cookie.domain, cookie.path, cookie.name)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm import FailureKind
+from swarm.http import cookies as cookies_of_users
 from swarm.http.message import Assembler, Message, NotDecoded, ProtocolError, decoded
 from tests.damage import ODD, damaged, examples
 from tests.swarm.http.test_http import CHUNKED, FRAMINGS
@@ -134,6 +135,28 @@ def test_a_fuzzed_body_is_decoded_or_refused_with_why(data):
         assert isinstance(message.text, str)
     except NotDecoded as error:
         assert len(str(error).splitlines()) == 1
+
+
+def test_a_jar_has_room_for_some_cookies_whatever_a_server_sets(serve, live, monkeypatch):
+    monkeypatch.setattr(cookies_of_users, "MOST_COOKIES", 20)
+    monkeypatch.setattr(cookies_of_users, "MOST_COOKIE_BYTES", 100)
+
+    def more(client, asked):
+        number = len(hostile.asked)
+        lines = [f"set-cookie: n{number}-{each}={each}" for each in range(8)]
+        client.send(
+            reply(b"ok", "200 OK", f"set-cookie: own={number}", "set-cookie: long=" + "x" * 100, *lines)
+        )
+
+    hostile = serve({"/": more})
+
+    def steps(user):
+        for _ in range(10):
+            yield user.get("/")
+
+    assert all(response.ok for response in live(hostile.url, steps, use_cookies=True).responses)
+    sent = hostile.asked[-1].headers["cookie"].split("; ")
+    assert len(sent) == 20 and "own=9" in sent and not any(each.startswith("long") for each in sent)
 
 
 class Hostile:
