@@ -108,7 +108,7 @@ class Interval:
                 most = float(fields.get(f"{name}_most{unit}", mean))
                 getattr(found, name).add(mean * samples, most)
         gauges = [number for gauge in found._gauges for number in (gauge.total, gauge.most)]
-        numbers = [found.start, found.leg, *found.counts.values(), *gauges]
+        numbers = [found.start, found.span_s, found.leg, *found.counts.values(), *gauges]
         if found.span_s <= 0 or not all(0 <= number <= MOST_NUMBER for number in numbers):
             raise ValueError("has a number that cannot be measured")
         return found

@@ -87,7 +87,13 @@ def test_a_damaged_file_is_refused_by_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(",500,", ",-500,"), (",500,", ",1" + "0" * 20 + ","), ("900.000", "nan")]
+    ("old", "new"),
+    [
+        (",500,", ",-500,"),
+        (",500,", ",1" + "0" * 20 + ","),
+        ("900.000", "nan"),
+        (",10,1,", ",9223372036854775808,1,"),
+    ],
 )
 def test_what_cannot_be_measured_is_not_gone_on_with(tmp_path, old, new):
     path = tmp_path / "intervals.csv"
