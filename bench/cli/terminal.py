@@ -43,6 +43,9 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(str(error), 1)
         except MemoryError:
             _fail("there is no memory left for this command; what is finished is kept", 1)
+        except KeyboardInterrupt:  # where a command has nothing more to say of it
+            errors.print("interrupted")
+            raise typer.Exit(130) from None
 
     return wrapped
 

@@ -23,6 +23,19 @@ def test_a_command_without_memory_says_so_in_a_line(capsys):
     assert capsys.readouterr().err.startswith("error: there is no memory left")
 
 
+def test_a_command_that_is_interrupted_while_it_gets_ready_says_so(capsys):
+    """The web UI did not (`make faults FAULTS=200 SEED=190`, 52)."""
+
+    @terminal_module.reports_errors
+    def early():
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        early()
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_a_table_is_whole_in_a_file_and_in_a_narrow_terminal(monkeypatch):
     wide = ShownTable(
         "", ["configuration", *(f"unbreakable-heading-{n}" for n in range(8))], [["sanic"] * 9], []
