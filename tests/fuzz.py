@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from analysis.words import counted
 from bench.cli.terminal import show
 from bench.machine import host
 from bench.model.documents import TRUST, ShownTable, markdown, replace
@@ -122,7 +123,7 @@ def document(turns: Sequence[Turn], page: Path = TRUST) -> None:
     machine = turns[-1]["host"]
     provenance = (
         f"Tried on {days} by `make fuzz MINUTES={sum(each['minutes'] for each in turns):.0f}`, in "
-        f"{len(turns)} turns with a seed each, on {machine['cpu']}, {machine['cpus']} CPUs, "
+        f"{counted(len(turns), 'turn')} with a seed each, on {machine['cpu']}, {machine['cpus']} CPUs, "
         f"{machine['system']}."
     )
     replace(page, {MARKER: markdown(tables(turns), provenance)})

@@ -84,11 +84,13 @@ def tables(found: Sequence[Record]) -> list[ShownTable]:
     ]
 
 
-def provenance(campaign: Mapping[str, Any]) -> str:
-    """When, by which command and where it was tried."""
+def provenance(campaign: Mapping[str, Any], count: int) -> str:
+    """When, by which command and where it was tried; of a campaign that was cut short, how many it tried."""
     date, machine = datetime.fromtimestamp(campaign["began"], UTC), campaign["host"]
+    whole = f"FAULTS={count} " in campaign["command"]
     return (
-        f"Tried on {date:%Y-%m-%d} by `{campaign['command']}` in {campaign['minutes']:.0f} minutes on "
+        f"Tried on {date:%Y-%m-%d} by `{campaign['command']}`{'' if whole else f', {count} of them,'} in "
+        f"{campaign['minutes']:.0f} minutes on "
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}."
     )
 
@@ -99,5 +101,8 @@ def document(folders: Sequence[Path], page: Path = TRUST) -> None:
     Raises:
         UserError: a folder has none, or the page no markers.
     """
-    parts = [markdown(tables(list(records(folder).values())), provenance(told(folder))) for folder in folders]
+    parts = []
+    for folder in folders:
+        found = list(records(folder).values())
+        parts.append(markdown(tables(found), provenance(told(folder), len(found))))
     replace(page, {MARKER: "\n\n".join(parts)})

@@ -73,6 +73,7 @@ def test_campaigns_are_put_into_the_document(folder, tmp_path):
     assert "| run | 3 | 1 | 1 | 1 | 0 |" in lines and "| all | 5 | 2 | 1 | 1 | 1 |" in lines
     assert "| killed | 3 | 2 | 0 | 1 | 0 | bench 2, generator 1 |" in lines
     assert any(line.startswith("Tried on ") and f"by `{COMMAND}` in 10 minutes on " in line for line in lines)
+    assert "SEED=3`, 4 of them, in 10" in table.provenance(table.told(folder), 4)
     with pytest.raises(UserError, match=r"campaign\.json"):
         table.document([tmp_path / "elsewhere"], page)
 
