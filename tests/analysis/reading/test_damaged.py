@@ -363,6 +363,8 @@ def test_a_million_rows_are_read_or_named_in_bounded_memory(whole, before_kib, n
         window = json.loads((path.parent / "cell.json").read_text())["window"]["start"]
         what = "GET,/index,timeout,1000.0,1.0,1,0,1,,no whole response within 1 s"
         rows = [f"{window + 0.5},{what}\n".encode()]
+    if not rows:
+        pytest.skip(f"{name}.csv has no row in a run such as this one")
     with replaced(path, header + b"".join(rows) * (1_000_000 // len(rows) + 1)):
         found = results.load(whole.folder)
         if not found.damage.cells:
