@@ -264,9 +264,8 @@ def save(figure: Figure, folder: Path, name: str) -> bytes:
     with ThreadPoolExecutor(1) as beside:
         encoding = beside.submit(_encoded, _pixels(figure), str(figure.get_label()))
         with styled():
-            figure.set_layout_engine(
-                None
-            )  # everything has its place now; finding it again would take as long
+            # Everything has its place now; finding it again would take as long.
+            figure.set_layout_engine(None)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     picture = encoding.result()
     (folder / f"{name}.png").write_bytes(picture)
