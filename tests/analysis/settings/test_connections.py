@@ -126,7 +126,7 @@ def test_connections_share_a_column_and_have_a_chart_of_their_own(settings_of):
     assert table.columns[-2] == "connections"
     cells = {each.judged.name: each.cells()[-2] for each in table.rows}
     assert (
-        cells["uvicorn-cache"].text.startswith("p99 of bursts 10.00x")
+        cells["uvicorn-cache"].text.startswith("p99 of bursts 10.0x")
         and cells["uvicorn-cache"].verdict == "bad"
     )
     assert cells["uvicorn-c-parser"].text.count(";") == 1

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from bench.experiment.blocks import estimate_s, expand, load_s, possible
+from bench.experiment.connections.starts import Connections
 from bench.experiment.inputs import Inputs
 from bench.experiment.rotation.schedule import (
     Sittings,
@@ -305,6 +306,11 @@ def test_the_plans_that_come_with_the_suite(name):
         load += under_load_s(chosen.rotation, sitting)
     measured = {block.configuration for block in blocks}
     measured |= {name for sitting in sittings for name in sitting.configurations}
+    if chosen.connections is not None:
+        connected = Connections(
+            chosen.connections, 1, {each: known[each] for each in chosen.configurations}, ()
+        )
+        measured |= connected.start(1).visited | {*connected.start(1).pausing}
     own = {key for key, entry in catalogue.configurations.items() if entry.variant_of is None}
     # A jitter spreads the ends of several workers.
     alone = {each for each in chosen.configurations if known[each].least_workers and name == "settings"}
