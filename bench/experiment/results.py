@@ -1,7 +1,6 @@
 """The folders of runs: their locks, their ``run.json``, their cells."""
 
 import csv
-import fcntl
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from bench.machine.processes import uninterrupted
+from bench.model import folders
 from bench.model.cells import Cell
 from bench.model.errors import UsageError, UserError, unknown
 from bench.model.files import check_plain, shortened, write_json
@@ -58,13 +58,11 @@ class RunFolder:
             lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "w")
         except OSError as error:
             raise UserError(f"{path} cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not folders.claim(lock):
             lock.close()
             raise UserError(
                 f"another run is writing to {self.path}; wait for it, or leave out --resume to start anew"
-            ) from None
+            )
         return lock
 
     def _clear(self) -> None:

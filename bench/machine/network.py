@@ -5,7 +5,6 @@ runs in it.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from bench.machine import host, loopback
 from bench.machine.processes import outcome, spawn, uninterrupted, wait_or_kill
+from bench.model import folders
 from bench.model.errors import UserError
 from bench.model.files import ROOT, read_text, write_text
 
@@ -191,9 +191,4 @@ def _here() -> dict[str, str]:
 def _lock(state: Path) -> Iterator[bool]:
     """Hold the state unless another process does; yields whether this one does."""
     with state.with_name(f".{state.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield folders.claim(lock)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -59,10 +60,15 @@ def _lock(folder: Path) -> Iterator[bool]:
     """Hold a folder unless another process does; yields whether this one does."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield claim(handle)
     finally:
         os.close(handle)
+
+
+def claim(opened: int | IO[str]) -> bool:
+    """Lock what is open unless another process has; returns whether it is locked, until it is closed."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
