@@ -56,6 +56,8 @@ def cookie_line(request: Request, jar: CookieJar) -> bytes:
 
 def keep_cookies(request: Request, message: Message, jar: CookieJar) -> None:
     """Put the response's cookies into the jar, by its policy (domain, path, expiry), while there is room."""
+    if not any(message.header_values(b"set-cookie")):
+        return
     response = cast("urllib.request._UrlopenRet", _Headers(message))
     jar.extract_cookies(response, _as_urllib(request))
     for cookie in list(islice(jar, MOST_COOKIES, None)):
