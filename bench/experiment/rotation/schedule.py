@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from resource import RLIM_INFINITY
 
@@ -33,6 +33,9 @@ _START_S = 0.8
 _SITTING_S, _LOAD_S = 2.0, 1.5
 # Of a slice: the window's length beside the warm-up and the gap that surround it.
 _AROUND = 1.35
+# By how much windows may be shortened where sittings take longer than the plan allows: at two thirds of them an
+# interval within a sitting is a fifth wider, and what sittings differ by decides more than that.
+_LEAST_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -220,20 +223,43 @@ class Sittings:
 def planned_s(sittings: Sittings) -> float:
     """How long a rotation will take, in seconds: as long as it may where a precision is to be reached."""
     table = sittings.table
-    certain = sum(sitting_s(table, sitting) for sitting in sittings.first())
+    first = sittings.first()
+    table = within_limit(table, [(sitting, beside_load_s(sitting)) for sitting in first], 0.0)
+    certain = sum(sitting_s(table, sitting) for sitting in first)
     return certain if table.precision is None else max(certain, table.limit_s or 0.0)
 
 
 def sitting_s(table: RotationTable, sitting: Sitting) -> float:
     """How long a sitting will take, in seconds, the start of its servers included."""
+    return beside_load_s(sitting) + under_load_s(table, sitting)
+
+
+def beside_load_s(sitting: Sitting) -> float:
+    """For how long no users will be running, in seconds: while servers start, and files are written."""
     servers = len(sitting.configurations)
     loads = len({(cell.scenario, cell.load) for cell in sitting.cells})
-    return _SITTING_S + servers * _START_S + loads * _LOAD_S + under_load_s(table, sitting)
+    return _SITTING_S + servers * _START_S + loads * _LOAD_S
 
 
 def under_load_s(table: RotationTable, sitting: Sitting) -> float:
     """For how long users will be running, in seconds."""
     return len(sitting.cells) * (table.settle_s + _AROUND * table.load_s)
+
+
+def within_limit(
+    table: RotationTable, certain: Sequence[tuple[Sitting, float]], spent_s: float
+) -> RotationTable:
+    """The table of the next sitting: with shorter windows where those left for ``certain`` take too long.
+
+    With each of these goes how long it takes beside its load, in seconds; ``spent_s`` is how long the rotation
+    took so far. Windows lose a third of their time at most, so that a plan that asks for too much takes longer.
+    """
+    if table.limit_s is None or not certain:
+        return table
+    cells = sum(len(sitting.cells) for sitting, _ in certain)
+    left_s = table.limit_s - spent_s - sum(beside_s for _, beside_s in certain) - cells * table.settle_s
+    share = min(1.0, max(_LEAST_SHARE, left_s / (cells * _AROUND * table.load_s)))
+    return table.model_copy(update={"load_s": round(share * table.load_s, 3)})
 
 
 def seed_of(seed: int, sitting: Sitting, scenario: str, load: ClosedLoop) -> int:

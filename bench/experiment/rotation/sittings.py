@@ -23,11 +23,13 @@ from bench.experiment.rotation.precision import (
 from bench.experiment.rotation.schedule import (
     Rotating,
     Sittings,
+    beside_load_s,
     most_connections,
     rotating,
-    sitting_s,
+    under_load_s,
     why_not_side_by_side,
     with_control,
+    within_limit,
 )
 from bench.experiment.rotation.sitting import SittingRunner
 from bench.experiment.runner import Runner
@@ -36,6 +38,7 @@ from bench.machine import host
 from bench.machine.cpus import CpuSplit
 from bench.model.cells import Cell, Sitting
 from bench.model.plans.plan import Plan
+from bench.model.plans.rotation import RotationTable
 from targets.catalogue.configurations import Configuration
 
 
@@ -55,8 +58,8 @@ class Rotation:
         self._figures: dict[Cell, Figure] = {}
         self._slices_s: dict[tuple[str, int, int], float] = {}
         self._made: dict[int, set[int]] = {workers: set() for workers in sittings.workers}
-        self._took: dict[int, list[float]] = {workers: [] for workers in sittings.workers}
-        self._before_s = before_s
+        self._beside_load_s: dict[int, list[float]] = {workers: [] for workers in sittings.workers}
+        self._spent_s = before_s
         self._stopped: Reason | None = None
         self._parents = sittings.parents
         for sitting in kept(sittings, folder, again=again):
@@ -112,12 +115,13 @@ class Rotation:
     def run(self, runner: Runner, after_sitting: Callable[[], None]) -> None:
         """Measure sittings by what measures the blocks of the run, too; raises as ``Runner.run``."""
         while not isinstance(following := self._next(), str):
-            sitting = self._sitting(following)
+            sitting, table = self._sitting(following), self._next_table
             runner.progress.sitting(sitting)
             began = time.monotonic()
-            SittingRunner(runner, self._table, sitting, self._slices_s).run()
+            SittingRunner(runner, table, sitting, self._slices_s).run()
             took_s = time.monotonic() - began
-            self._took[sitting.workers].append(took_s)
+            self._spent_s += took_s
+            self._beside_load_s[sitting.workers].append(took_s - under_load_s(table, sitting))
             self._count(sitting)
             runner.progress.sitting_done(sitting, took_s, self._so_far(), self.ahead)
             after_sitting()
@@ -129,10 +133,6 @@ class Rotation:
     @property
     def _number(self) -> int:
         return sum(map(len, self._made.values()))
-
-    @property
-    def _spent_s(self) -> float:
-        return self._before_s + sum(map(sum, self._took.values()))
 
     def _sitting(self, workers: int) -> Sitting:
         """The next sitting of a worker count."""
@@ -151,8 +151,21 @@ class Rotation:
         return widest((each for each in figures if workers in (None, each.place.workers)), self._parents)
 
     def _expected_s(self, workers: int) -> float:
-        took = self._took[workers]
-        return sum(took) / len(took) if took else sitting_s(self._table, self._sitting(workers))
+        return self._beside_s(workers) + under_load_s(self._next_table, self._sitting(workers))
+
+    def _beside_s(self, workers: int) -> float:
+        """How long a sitting of so many workers takes beside its load, in seconds, by those that were."""
+        took = self._beside_load_s[workers]
+        return sum(took) / len(took) if took else beside_load_s(self._sitting(workers))
+
+    @property
+    def _next_table(self) -> RotationTable:
+        certain = [
+            (self._sitting(workers), self._beside_s(workers))
+            for workers, made in self._made.items()
+            for _ in range(len(made), self._table.sittings)
+        ]
+        return within_limit(self._table, certain, self._spent_s)
 
     def _next(self) -> int | Reason:
         return next_or_why_none(self._table, self._standings(), self._spent_s)

@@ -20,6 +20,7 @@ from bench.experiment.rotation.schedule import (
     sitting_s,
     why_not_side_by_side,
     with_control,
+    within_limit,
 )
 from bench.machine import memory
 from bench.machine.host import open_files
@@ -224,6 +225,31 @@ def test_a_plan_takes_its_sittings_or_its_limit_where_a_precision_is_to_be_reach
     table = sittings.table.model_copy(update={"precision": 0.05, "limit_s": 900.0})
     precise = chosen.model_copy(update={"rotation": table})
     assert planned_s(Sittings(precise, ("index",), known)) == 900
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "spent_s", "load_s"),
+    [
+        (None, 0.0, 1.0),  # nobody asked
+        (900.0, 0.0, 1.0),  # there is time
+        # 2 x 10 s beside the load; 8 cells of 0.5 s, and of 1.35 s for each second of windows.
+        (20 + 4 + 8 * 1.35 * 0.8, 0.0, 0.8),
+        (60 + 20 + 4 + 8 * 1.35 * 0.8, 60.0, 0.8),
+        (10.0, 0.0, 0.667),  # windows that tell nothing would not help
+        (10.0, 900.0, 0.667),
+    ],
+)
+def test_windows_are_shorter_where_the_least_sittings_would_take_too_long(
+    chosen, known, limit_s, spent_s, load_s
+):
+    sittings = Sittings(chosen, ("index",), known)
+    certain = [(each, 10.0) for each in sittings.first() if each.workers == 1]
+    assert sum(len(each.cells) for each, _ in certain) == 8
+    table = sittings.table.model_copy(update={"limit_s": limit_s})
+    found = within_limit(table, certain, spent_s)
+    assert found.load_s == pytest.approx(load_s, abs=0.001)
+    assert found.model_copy(update={"load_s": 1.0}) == table
+    assert within_limit(table, [], spent_s) == table  # what is added fits, or is not
 
 
 # -- The plan's table

@@ -119,6 +119,14 @@ def test_all_servers_are_alive_at_once_and_each_has_its_cells(tmp_path, make_pla
     assert psutil.Process().children(recursive=True) == before
 
 
+def test_sittings_that_take_too_long_have_shorter_windows(tmp_path, make_plan, run_blocks, sittings_of):
+    chosen, sittings = sittings_of(make_plan("one", "two", rotation=ROTATION | {"limit_s": 0.1}))
+    run_blocks(chosen, [], sittings=sittings)
+    asked = [json.loads(path.read_text())["load_s"] for path in tmp_path.glob("*/index/*/*/command.json")]
+    assert asked == [0.333] * 6
+    assert {cell["measured_s"] for cell in cells(tmp_path).values()} == {0.333}
+
+
 def test_a_server_that_does_not_start_is_out_and_not_tried_again(
     tmp_path, make_plan, run_blocks, sittings_of
 ):
