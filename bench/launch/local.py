@@ -24,11 +24,21 @@ from bench.launch.own import own_packages
 from bench.launch.program import ProgramHere
 from bench.launch.proxied import FrontingLauncher
 from bench.launch.proxy import Found, Proxy, find_installed, installed
-from bench.launch.server import HOST, Serve, Server, ServerError, own_log
+from bench.launch.server import HOST, Serve, Server, ServerError, StartedServer, own_log
 from bench.launch.stacks import Environment, Say
-from bench.machine import host
+from bench.launch.starting import Attempt, ServerRequest
+from bench.machine import host, topology
 from bench.machine import network as machine_network
-from bench.machine.processes import Streams, outcome, spawn, tree_cpu_s, uninterrupted, wait_or_kill
+from bench.machine.cpus import as_good
+from bench.machine.processes import (
+    Streams,
+    move_tree,
+    outcome,
+    spawn,
+    tree_cpu_s,
+    uninterrupted,
+    wait_or_kill,
+)
 from bench.model import folders
 from bench.model.errors import UserError
 from targets.catalogue.configurations import Configuration
@@ -174,6 +184,18 @@ class Processes(LocalProxies):
 
     def pids(self, server: Server) -> list[int]:
         return [pid for pid in worker_events.living(server.directory) if psutil.pid_exists(pid)]
+
+    def _starts_on(self, request: ServerRequest) -> list[tuple[int, ...]]:
+        places = topology.read([*request.cpus, *request.resting])
+        return as_good(request.cpus, request.resting, places)
+
+    def _look_at(self, attempt: Attempt) -> None:
+        """As any launcher; a server that has started on other CPUs than its own is moved to these."""
+        super()._look_at(attempt)
+        request = attempt.request
+        if isinstance(attempt.outcome, StartedServer) and attempt.cpus != request.cpus:
+            assert isinstance(attempt.process, LocalServe)
+            move_tree(attempt.process.child.pid, request.cpus)
 
     def _serve(
         self, configuration: Configuration, arguments: Sequence[str], place: Path, cpus: Sequence[int]

@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,8 @@ from targets.catalogue.configurations import Configuration
 
 # Serve itself gives up after the start-up time-out; this is for one that does not.
 _STARTUP_SLACK_S = 10.0
-# Servers that start share their CPUs, and each has its time to become ready: 47 at once on one CPU, as with
-# all variants of three servers, take longer than 30 s, and no one by one.
+# Servers that start on the same CPUs share them, and each has its time to become ready: 47 at once on one, as
+# with all variants of three servers, take longer than 30 s, and no one by one.
 _STARTING_AT_ONCE = 6
 # A run that was interrupted does not wait for long until its servers have ended.
 _INTERRUPTED_S = 2.0
@@ -58,8 +58,9 @@ class ServingLauncher(Launcher):
         attempts = [Attempt(request, self._startup_timeout_s + _STARTUP_SLACK_S) for request in requests]
         waiting, under_way = deque(attempts), list[Attempt]()
         while waiting or under_way:
-            while waiting and len(under_way) < _STARTING_AT_ONCE:
+            while waiting and (cpus := self._free(waiting[0].request, under_way)) is not None:
                 under_way.append(waiting.popleft())
+                under_way[-1].cpus = cpus
                 self._begin(under_way[-1])
             for attempt in under_way:
                 if attempt.outcome is None:
@@ -67,6 +68,16 @@ class ServingLauncher(Launcher):
             under_way = [attempt for attempt in under_way if attempt.outcome is None]
             time.sleep(LOOK_EVERY_S)
         return [attempt.outcome for attempt in attempts if attempt.outcome is not None]
+
+    def _free(self, request: ServerRequest, under_way: Collection[Attempt]) -> tuple[int, ...] | None:
+        """The CPUs on which a server may start, those on which the fewest do; ``None`` if it has to wait."""
+        starting = Counter(attempt.cpus for attempt in under_way)
+        cpus = min(self._starts_on(request), key=lambda each: starting[each])
+        return cpus if starting[cpus] < _STARTING_AT_ONCE else None
+
+    def _starts_on(self, request: ServerRequest) -> list[tuple[int, ...]]:
+        """The CPUs on which a server may start: its own, where nothing moves it once it is ready."""
+        return [request.cpus]
 
     def _begin(self, attempt: Attempt) -> None:
         """Start a server at the next port."""
@@ -86,7 +97,7 @@ class ServingLauncher(Launcher):
             arguments += self._certificate_options(self.certificate)
         arguments += ["--startup-timeout", str(self._startup_timeout_s)]
         try:
-            process = self._serve(request.configuration, arguments, place, request.cpus)
+            process = self._serve(request.configuration, arguments, place, attempt.cpus)
         except ServerError as error:
             attempt.outcome = error
         else:

@@ -32,6 +32,8 @@ class ServerRequest:
     directory: Path
     cpus: tuple[int, ...]
     options: Options = ORDINARY
+    resting: tuple[int, ...] = ()
+    """CPUs that nothing else uses until all have started; where they are as good, it may start on those."""
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Attempt:
     request: ServerRequest
     timeout_s: float
     outcome: Server | ServerError | None = None
+    cpus: tuple[int, ...] = ()
+    """Those that it starts on."""
     _tries: int = field(default=0, init=False)
     _place: Path = field(default=Path(), init=False)
     _process: Serve | None = field(default=None, init=False)

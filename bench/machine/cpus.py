@@ -30,6 +30,11 @@ class CpuSplit:
         """The CPUs of a server with that many workers: one each, as far as there are any; all if unknown."""
         return self.server[:workers]
 
+    def resting(self, workers: int | None) -> tuple[int, ...]:
+        """What is left beside the CPUs of such a server, while there is no load: it may start on those."""
+        cpus = self.for_workers(workers)
+        return tuple(cpu for cpu in (*self.generator, *self.spare, *self.server) if cpu not in cpus)
+
     def record(self) -> dict[str, Any]:
         """The ``cpu_split`` object of ``run.json``."""
         return {
@@ -117,6 +122,18 @@ def _groups(places: Topology, key: Callable[[Place], object]) -> list[list[int]]
 
 def _flat(groups: Iterable[Iterable[int]]) -> list[int]:
     return [cpu for group in groups for cpu in group]
+
+
+def as_good(cpus: Sequence[int], others: Iterable[int], places: Topology) -> list[tuple[int, ...]]:
+    """The ways to have as many CPUs as these, of their memory: they come first, then groups of ``others``.
+
+    A program that starts on any of them finds the same number of CPUs, and has its memory in the same place.
+    """
+    memories = {places[cpu].memory for cpu in cpus}
+    free = [cpu for cpu in others if {places[cpu].memory} == memories]
+    size = len(cpus)
+    groups = [tuple(free[first : first + size]) for first in range(0, len(free), size)]
+    return [tuple(cpus), *(group for group in groups if len(group) == size)]
 
 
 def first_threads_first(cpus: Iterable[int], places: Topology) -> list[int]:

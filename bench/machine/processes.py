@@ -23,6 +23,8 @@ _TETHER = Path(__file__).with_name("tether.py")
 _GUARD = Path(__file__).with_name("guard.py")
 # Of what a program says on a stream the end is kept.
 _KEPT_BYTES = 1 << 20
+# A tree of processes that is moved is looked at so often: one that grew meanwhile must not hold up a run.
+_MOST_MOVES = 10
 # Between two looks at whether all that is to be killed has ended.
 _POLL_S = 0.01
 _NO_STREAMS = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -70,6 +72,28 @@ def spawn(
         env=None if environment is None else {**os.environ, **environment},
         start_new_session=True,
     )
+
+
+def move_tree(pid: int, cpus: Sequence[int]) -> None:
+    """Pin a process and all below it to other CPUs: every thread, and so whatever they start from now on."""
+    # What was started meanwhile came from a thread that had not been moved.
+    for _ in range(_MOST_MOVES):
+        if not _moved(pid, set(cpus)):
+            return
+
+
+def _moved(pid: int, cpus: set[int]) -> bool:
+    """Whether a thread had to be moved."""
+    found = False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                for thread in (int(task.name) for task in Path(f"/proc/{each.pid}/task").iterdir()):
+                    if os.sched_getaffinity(thread) != cpus:
+                        os.sched_setaffinity(thread, cpus)
+                        found = True
+    return found
 
 
 @contextlib.contextmanager

@@ -103,9 +103,10 @@ class Connections:
         """The servers that could be started; why others could not is told, unless it was before."""
         rig, broken = runner.rig, runner.broken
         wanted = [name for name in self.configurations if name in names and (name, NEVER) not in broken]
-        folder, cpus = rig.scratch / f"connections-{place}", rig.split.for_workers(self.workers)
+        folder = rig.scratch / f"connections-{place}"
+        cpus, resting = rig.split.for_workers(self.workers), rig.split.resting(self.workers)
         requests = [
-            ServerRequest(self.configurations[name], self.workers, folder / name, tuple(cpus), _OPTIONS)
+            ServerRequest(self.configurations[name], self.workers, folder / name, cpus, _OPTIONS, resting)
             for name in wanted
         ]
         servers = {}

@@ -27,14 +27,15 @@ _ALIVE = 2
 # Two repeats have an interval, but hardly one that says anything.
 _LEAST_REPEATS = 3
 
-# A server's start takes about so long on a CPU that it has for itself; they share theirs.
-_START_S = 0.8
+# A server's start takes twice as long on a CPU that it has for itself. They share theirs with each other, and
+# start on the generator's as well.
+_START_S = 0.5
 # What else a sitting takes, and each load of it: users are spawned, files are written.
 _SITTING_S, _LOAD_S = 2.0, 1.5
 # Of a slice: the window's length beside the warm-up and the gap that surround it.
 _AROUND = 1.35
-# By how much windows may be shortened where sittings take longer than the plan allows: at two thirds of them an
-# interval within a sitting is a fifth wider, and what sittings differ by decides more than that.
+# To what share windows may be shortened where sittings take longer than the plan allows: at two thirds what is
+# known within a sitting is a fifth wider, and what sittings differ by decides more than that.
 _LEAST_SHARE = 2 / 3
 
 
@@ -251,8 +252,9 @@ def within_limit(
 ) -> RotationTable:
     """The table of the next sitting: with shorter windows where those left for ``certain`` take too long.
 
-    With each of these goes how long it takes beside its load, in seconds; ``spent_s`` is how long the rotation
-    took so far. Windows lose a third of their time at most, so that a plan that asks for too much takes longer.
+    With each of these goes how long it takes beside its load, in seconds; ``spent_s`` is how long the
+    rotation took so far. Windows lose a third of their time at most: a plan that asks for more than that
+    takes longer.
     """
     if table.limit_s is None or not certain:
         return table

@@ -111,7 +111,8 @@ class SittingRunner:
         place = rig.scratch / f"sitting-{sitting.number}" / name
         configuration, options = self._runner.configurations[name], replace(_OPTIONS, proxy=rig.proxy)
         workers = configuration.serving(sitting.workers)
-        return ServerRequest(configuration, workers, place, rig.split.for_workers(workers), options)
+        cpus, resting = rig.split.for_workers(workers), rig.split.resting(workers)
+        return ServerRequest(configuration, workers, place, cpus, options, resting)
 
     def _rotate(self, scenario: str, load: ClosedLoop) -> None:
         """Have a load go round among the servers that run, and record what each of them did."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from bench.launch import local, serving
 from bench.launch.local import Processes
 from bench.launch.server import ServerError
 from bench.launch.starting import ServerRequest
+from bench.machine import topology
 from tests.bench.commands import gone
 from tests.patience import LONG_S
 from tests.ports import free_port
@@ -51,6 +53,52 @@ def test_servers_start_together_and_one_that_fails_disturbs_none(lightly, reques
             launcher.stop(server)
         launcher.settle()
         assert all(server.asked_to_end for server in (first, *others))
+
+
+def affinities(pid):
+    """The CPUs of each thread of a process and of all below it."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    threads = [thread.id for each in processes for thread in each.threads()]
+    return [os.sched_getaffinity(thread) for thread in threads]
+
+
+def begun_on(monkeypatch):
+    """The CPUs on which programs are started from now on, each in its turn."""
+    begun, spawn = [], local.spawn
+
+    def noting(command, cpus, **others):
+        begun.append(tuple(cpus))
+        return spawn(command, cpus, **others)
+
+    monkeypatch.setattr(local, "spawn", noting)
+    return begun
+
+
+def test_servers_start_on_cpus_that_rest_as_well_and_end_up_on_their_own(
+    tmp_path, current, requests, monkeypatch
+):
+    usable = sorted(os.sched_getaffinity(0))
+    begun = begun_on(monkeypatch)
+    wanted = [
+        replace(each, cpus=(usable[0],), resting=(usable[1],))
+        for each in requests("sanic", "gunicorn-uvicorn", workers=2)
+    ]
+    with Processes().open({"current": current}, tmp_path, print) as launcher:
+        servers = launcher.start_all(wanted)
+        assert sorted(begun) == [(usable[0],), (usable[1],)], "each has CPUs for itself while it starts"
+        for server in servers:
+            found = affinities(server.process.child.pid)
+            assert len(found) >= 4 and set(map(frozenset, found)) == {frozenset(usable[:1])}
+            assert server.cpus == (usable[0],)
+
+
+def test_servers_stay_where_others_are_not_as_good(lightly, requests, monkeypatch):
+    begun = begun_on(monkeypatch)
+    far = {0: topology.Place("0"), 1: topology.Place("1", memory=1)}
+    monkeypatch.setattr(topology, "read", lambda cpus: {cpu: far[cpu] for cpu in cpus})
+    with lightly() as launcher:
+        launcher.start_all([replace(each, resting=(1,)) for each in requests("one", "two")])
+    assert begun == [(0,), (0,)]
 
 
 def test_ports_do_not_collide(lightly, requests, monkeypatch):

@@ -127,6 +127,29 @@ def test_a_server_gets_a_cpu_for_each_worker():
     assert split.for_workers(4) == (0, 1, 2, 3)
 
 
+def test_what_rests_while_servers_start_is_all_but_their_own():
+    split = cpus.split([0, 1, 2, 3, 4, 5], None, 3, {})
+    assert (split.server, split.generator, split.spare) == ((0, 1, 2), (3,), (4, 5))
+    assert split.resting(1) == (3, 4, 5, 1, 2) and split.resting(3) == (3, 4, 5)
+    assert cpus.split([0], None, 1, {}).resting(1) == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "sockets", "found"),
+    [
+        ((0,), (1,), 1, [(0,), (1,)]),
+        ((0,), (3, 1, 2), 1, [(0,), (3,), (1,), (2,)]),
+        ((0, 1), (2, 3, 4), 1, [(0, 1), (2, 3)]),  # one is left over
+        ((0, 1), (2,), 1, [(0, 1)]),
+        ((0,), (1, 4, 5), 2, [(0,), (1,)]),  # 4 and 5 have another memory
+        ((4,), (0, 5), 2, [(4,), (5,)]),
+        ((0,), (), 1, [(0,)]),
+    ],
+)
+def test_others_are_as_good_if_they_are_as_many_and_have_the_same_memory(own, others, sockets, found):
+    assert cpus.as_good(own, others, imagined(8, sockets=sockets)) == found
+
+
 def test_the_quota_of_version_2_is_the_smallest_of_all_groups_around(tmp_path):
     group = tmp_path / "outer" / "inner"
     group.mkdir(parents=True)
