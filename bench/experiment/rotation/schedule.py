@@ -34,8 +34,8 @@ _START_S = 0.5
 _SITTING_S, _LOAD_S = 2.0, 1.5
 # Of a slice: the window's length beside the warm-up and the gap that surround it.
 _AROUND = 1.35
-# To what share windows may be shortened where sittings take longer than the plan allows: at two thirds what is
-# known within a sitting is a fifth wider, and what sittings differ by decides more than that.
+# To what share windows may be shortened where sittings take longer than the plan allows: at two thirds what
+# is known of one sitting is a fifth less precise, and by what sittings differ decides more than that.
 _LEAST_SHARE = 2 / 3
 
 
