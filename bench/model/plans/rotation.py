@@ -25,7 +25,7 @@ class RotationTable(PlanTable):
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Sittings are added until each ratio that decides is known to this share, to either side."""
     limit_s: Seconds | None = None
-    """No sitting is added that would end after so many seconds; to keep to it, windows lose up to a third."""
+    """No sitting is added that would end after so many seconds; windows lose up to a third for it."""
     load_s: Seconds = 1.5
     """Seconds of windows for each candidate and load in a sitting."""
     settle_s: Seconds = 0.4
