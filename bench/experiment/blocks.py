@@ -127,8 +127,16 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
 def _measured_for(
     what: Collection[str], plan: Plan, configurations: Mapping[str, Configuration]
 ) -> Collection[str]:
-    """The configurations that are measured for the sake of any of ``what``; outside of settings all are."""
-    return expecting(what, plan.configurations, configurations) if plan.settings else plan.configurations
+    """The configurations that are measured for the sake of any of ``what``; outside of settings all are.
+
+    A variant that has no cells, as it needs more workers than the plan has, is no reason to measure another.
+    """
+    if not plan.settings:
+        return plan.configurations
+    served = [
+        name for name in plan.configurations if possible_workers(plan, configurations[name], replaced=True)
+    ]
+    return expecting(what, served, configurations)
 
 
 def told_elsewhere(plan: Plan, configurations: Mapping[str, Configuration]) -> set[str]:

@@ -98,6 +98,8 @@ def test_workers_of_its_own_are_beside_the_fewest_of_the_plan_and_jitter_beside_
         assert {cell.workers for cell in cells if cell.configuration == "b-even"} == with_even
         told = {cell.recycling for cell in cells if cell.configuration == "b-even" and cell.recycling}
         assert told <= {NEVER, Recycling(500, 0)}
+        beside = {cell.workers for cell in cells if cell.configuration == "b" and cell.recycling}
+        assert with_even <= beside and (with_even or not beside), "nothing is to be compared with it"
 
 
 def test_one_of_the_network_is_served_where_workers_are_replaced_and_nowhere_else(chosen):
