@@ -141,7 +141,7 @@ class Launcher:
 def runner(tmp_path):
     def made(launcher):
         said, failures = [], []
-        split = SimpleNamespace(for_workers=lambda _: (0,), generator=(1,))
+        split = SimpleNamespace(for_workers=lambda _: (0,), resting=lambda _: (1,), generator=(1,))
         rig = SimpleNamespace(launcher=launcher, scratch=tmp_path, split=split)
         progress = SimpleNamespace(say=said.append, tell_failure=lambda *words: failures.append(words))
         return SimpleNamespace(
