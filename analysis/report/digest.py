@@ -204,8 +204,7 @@ def _sure(study: Study) -> Iterator[Line]:
     repeats = int(results.cells["repeat"].max())
     count = int((study.every_cell["status"] == "finished").sum())
     finished = f"{count:,} of {results.run.cells_planned:,} planned cells finished"
-    rotated = results.cells["rotated"]
-    unit = "sitting" if rotated.all() else "repeat or sitting" if rotated.any() else "repeat"
+    unit = "sitting" if results.cells["rotated"].all() else "repeat"
     yield Line(f"{finished}, {counted(repeats, unit)} of each.")
     widths = [width for table in tables for width in _widths(table)]
     if widths:
