@@ -33,7 +33,6 @@ class Lane:
             UserError: that is damaged.
         """
         assert isinstance(cell.load, OpenLoop)  # as plans of soaks have them
-        folder.mkdir(parents=True, exist_ok=True)
         self.cell = cell
         self.folder = folder
         self._path = folder / LANE_FILE
@@ -136,4 +135,5 @@ class Lane:
         self._write()
 
     def _write(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)  # not before: what never began leaves no folder
         write_json(self._path, self._record)

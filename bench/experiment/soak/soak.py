@@ -245,8 +245,8 @@ class _Running:
             for lane in self._lanes:
                 ending.callback(self._stop, self._rig.launcher, lane)
         outcome = self._runner.outcome
-        outcome.finished = sum(lane.failure is None for lane in self._lanes)
-        outcome.failed = len(self._lanes) - outcome.finished
+        outcome.failed = sum(lane.failure is not None for lane in self._lanes)
+        outcome.finished = sum(lane.legs > 0 for lane in self._lanes) - outcome.failed
 
     def _show(self, now: float) -> None:
         progress = self._runner.progress

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from analysis.reading import csv_files
 from bench.experiment.soak.intervals import Intervals, Sample
+from bench.experiment.soak.lane import LANE_FILE, Lane
 from bench.experiment.soak.sources import Metered, take_lap
+from bench.model.cells import Cell, OpenLoop
 from bench.model.errors import UserError
 from bench.model.plans.soak import bucket_us, histogram, histogram_text
 from bench.model.records.columns import INTERVALS
@@ -202,3 +204,13 @@ def test_what_was_sampled_after_the_clock_was_set_back_is_left_out(tmp_path):
     kept = Intervals(tmp_path / "intervals.csv", 10)
     Metered(tmp_path).take(kept, 1)
     assert len(kept) == 1 and kept.at(BEGIN + 20, 1).memory.most == 21
+
+
+def test_a_lane_that_never_began_leaves_no_folder(tmp_path):
+    cell = Cell("one", "index", OpenLoop("constant", 40.0, 4), 1, 1, 1)
+    folder = tmp_path / "run" / cell.path
+    lane = Lane(cell, folder, 10, None)
+    assert not (tmp_path / "run").exists() and lane.legs == 0
+    lane.refused("it did not start")
+    assert [path.name for path in folder.iterdir()] == [LANE_FILE] and lane.legs == 1
+    assert Lane(cell, folder, 10, None).legs == 1
