@@ -26,6 +26,8 @@ _HELLO_S = 60.0
 _ANSWER_S = 120.0
 # The servers of an agent may take about as long to end in order.
 _CLOSE_S = 12.0
+# What it takes at most to have one killed that does not.
+_KILLED_S = 10.0
 _KEPT_LINES = 20
 
 
@@ -61,7 +63,7 @@ class Link:
 
     @property
     def hello(self) -> dict[str, Any]:
-        """What it said of itself: its ``facts`` and its ``scratch`` folder."""
+        """What it said of itself: its ``pid``, its ``facts`` and its ``scratch`` folder."""
         assert self._hello is not None
         return self._hello
 
@@ -149,7 +151,18 @@ class Link:
         assert self._process.stdin is not None
         with self._sending, contextlib.suppress(BrokenPipeError):  # what was not sent, to one that is gone
             self._process.stdin.close()
-        wait_or_kill(self._process, _CLOSE_S)
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._kill_there()
+            wait_or_kill(self._process, _KILLED_S)
+
+    def _kill_there(self) -> None:
+        """Kill an agent that is frozen, and never learns that its input has ended; its servers go with it."""
+        if self._hello is None:
+            return
+        with contextlib.suppress(RemoteError):  # the way there is lost as well
+            self.host.run(["kill", "-KILL", str(self._hello["pid"])], timeout_s=_KILLED_S)
 
     # -- What comes
 

@@ -76,7 +76,7 @@ class Agent:
     def run(self) -> None:
         """Do as is asked until the input ends; then nothing is left."""
         threading.Thread(target=self._watch, daemon=True).start()
-        _send(event="hello", facts=facts(), scratch=str(self._scratch))
+        _send(event="hello", pid=os.getpid(), facts=facts(), scratch=str(self._scratch))
         lines = Lines(sys.stdin.fileno())
         with self._host, self._ending():
             while (line := lines.next(_LOOK_S)) != b"":

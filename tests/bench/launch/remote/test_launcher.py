@@ -15,7 +15,7 @@ from bench.experiment import networks
 from bench.launch import workers as worker_events
 from bench.launch.nullserver import NullServer
 from bench.launch.proxy import as_it_comes, installed
-from bench.launch.remote import reach
+from bench.launch.remote import link, reach
 from bench.launch.remote.launcher import Remote
 from bench.launch.remote.ssh import RemoteError
 from bench.launch.remote.there import wire
@@ -218,3 +218,19 @@ def test_an_agent_takes_its_servers_with_it_killed_or_left_alone(remote, machine
     processes = [psutil.Process(pid) for pid in below(again)]
     machine.close()  # its input ends, as it does when this process is killed
     assert gone(processes)
+
+
+def test_an_agent_that_is_frozen_is_killed_when_nobody_needs_it_any_more(
+    remote, machine, catalogue, tmp_path, monkeypatch
+):
+    server = remote.start(catalogue.get("sanic-single"), 1, tmp_path / "m", [0])
+    processes = [psutil.Process(pid) for pid in below(server)]
+    agent = processes[0].parent().parent()
+    assert agent.pid == machine.link.hello["pid"]
+    scratch = Path(machine.link.hello["scratch"])
+    agent.suspend()
+    with monkeypatch.context() as hasty:
+        hasty.setattr(link, "_CLOSE_S", 0.5)
+        machine.close()
+    assert gone([agent, *processes]) and scratch.exists()
+    assert machine.link.lost is None and not scratch.exists(), "the next agent removes it"
