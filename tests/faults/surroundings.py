@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.patience import wait_until
 from tests.shared import SHARED
 
 # More than a run of these tests writes, a database included.
@@ -98,7 +99,18 @@ def read_only(place: Path) -> Iterator[None]:
     (Path("/sys/fs/ext4") / Path(found[1]).name / "trigger_fs_error").write_text("a test")
     yield
     _run("umount", place)
+    # A container that ends has it still, in a namespace of its own: mounted beside that, it is as it was.
+    wait_until(lambda: not _seen(found[1]), f"nobody has {found[1]} mounted any more")
     _mount_image(place)
+
+
+def _seen(device: str) -> bool:
+    """Whether a process sees a device mounted somewhere."""
+    for mounts in Path("/proc").glob("[0-9]*/mounts"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f"{device} " in mounts.read_text():
+                return True
+    return False
 
 
 # -- Memory

@@ -155,6 +155,12 @@ def test_sittings_with_a_failed_cell_are_measured_anew_if_the_run_is_over(tmp_pa
         (0, "1 cell failed", ["nobody knows"], False),
         (1, "interrupted\nTraceback (most recent call last):", [], False),
         (1, "interrupted:\n  Traceback (most recent call last):", [], True),
+        (
+            1,
+            "Python runtime state: core initialized\nTraceback (most recent call last):\ninterrupted",
+            [],
+            True,
+        ),
         (-signal.SIGTERM, "", [], True),
         (-signal.SIGSEGV, "", [], False),
     ],
