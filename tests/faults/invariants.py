@@ -30,7 +30,7 @@ LANES = f"*/*/*/*/{LANE_FILE}"
 _TABLES = {f"{name}.csv" for name in FILES}
 # Of bench itself: the last lines of what it has started are indented.
 # Python's own, where it cannot even start without descriptors, is nobody's to catch.
-_TRACEBACK = re.compile(r"(?<!core initialized\n)^Traceback", re.MULTILINE)
+_TRACEBACK = re.compile(r"(?<! initialized\n)^Traceback", re.MULTILINE)
 
 _INTERRUPTED = 130
 # How the names begin of temporary folders that the suite removes when their owner is gone.
