@@ -3,6 +3,7 @@
 import io
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -21,6 +22,25 @@ def test_a_command_without_memory_says_so_in_a_line(capsys):
         hungry()
     assert ended.value.exit_code == 1
     assert capsys.readouterr().err.startswith("error: there is no memory left")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(30, "Read-only file system", Path("/results/run")), "/results/run: Read-only file system"),
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError("cannot be had"), "cannot be had"),
+    ],
+)
+def test_a_command_says_which_file_it_could_not_have(error, said, capsys):
+    @terminal_module.reports_errors
+    def stopped():
+        raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        stopped()
+    assert ended.value.exit_code == 1
+    assert " ".join(capsys.readouterr().err.split()) == f"error: {said}"
 
 
 def test_a_command_that_is_interrupted_while_it_gets_ready_says_so(capsys):
