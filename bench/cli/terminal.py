@@ -1,6 +1,5 @@
 """What the commands share: where they print, how they show tables, and how they tell of errors."""
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -41,7 +40,7 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
         except UserError as error:
             _fail(str(error), error.status)
         except OSError as error:  # a folder that may not be written to, a program that is missing
-            where = "" if error.filename is None else f"{os.fspath(error.filename)}: "
+            where = "" if error.filename is None else f"{error.filename}: "
             _fail(f"{where}{error.strerror or error}", 1)
         except MemoryError:
             _fail("there is no memory left for this command; what is finished is kept", 1)
