@@ -147,10 +147,18 @@ class LaneVerdict:
         leak = self.per_request(self.memory)
         if self.allowance_bytes is None or self.lane.record.recycles or math.isnan(leak.mean):
             return None
-        heaviest = self.series.bins["heaviest"].dropna()
-        successor = float(heaviest.iloc[0]) if len(heaviest) else 0.0
-        spare = (self.allowance_bytes - self.memory.begins - successor) / self.lane.record.workers
+        workers = self.lane.record.workers
+        spare = (self.allowance_bytes - self.memory.begins - self._successor_bytes) / workers
         return largest(spare, leak.high if math.isfinite(leak.high) else leak.mean)
+
+    @property
+    def _successor_bytes(self) -> float:
+        """What a worker has that has served nothing yet: without what it leaked during the warm-up."""
+        seen = self.series.bins[["age", "heaviest"]].dropna()
+        if seen.empty:
+            return 0.0
+        age, heaviest = seen.iloc[0].astype(float)
+        return max(0.0, float(heaviest - age * self.memory.per_hour.mean / self.lane.record.workers))
 
 
 def judge(soak: Soak) -> tuple[LaneVerdict, ...]:
