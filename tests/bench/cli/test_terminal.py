@@ -13,15 +13,25 @@ from bench.cli import terminal as terminal_module
 from bench.model.documents import ShownTable
 
 
-def test_a_command_without_memory_says_so_in_a_line(capsys):
-    @terminal_module.reports_errors
-    def hungry():
-        raise MemoryError
+@pytest.fixture
+def ended(capsys):
+    """How a command ends that raises something: its exit status, and what it says on standard error."""
 
-    with pytest.raises(typer.Exit) as ended:
-        hungry()
-    assert ended.value.exit_code == 1
-    assert capsys.readouterr().err.startswith("error: there is no memory left")
+    def made(error):
+        @terminal_module.reports_errors
+        def command():
+            raise error
+
+        with pytest.raises(typer.Exit) as ending:
+            command()
+        return ending.value.exit_code, capsys.readouterr().err
+
+    return made
+
+
+def test_a_command_without_memory_says_so_in_a_line(ended):
+    status, said = ended(MemoryError())
+    assert status == 1 and said.startswith("error: there is no memory left")
 
 
 @pytest.mark.parametrize(
@@ -32,28 +42,14 @@ def test_a_command_without_memory_says_so_in_a_line(capsys):
         (OSError("cannot be had"), "cannot be had"),
     ],
 )
-def test_a_command_says_which_file_it_could_not_have(error, said, capsys):
-    @terminal_module.reports_errors
-    def stopped():
-        raise error
-
-    with pytest.raises(typer.Exit) as ended:
-        stopped()
-    assert ended.value.exit_code == 1
-    assert " ".join(capsys.readouterr().err.split()) == f"error: {said}"
+def test_a_command_says_which_file_it_could_not_have(error, said, ended):
+    status, words = ended(error)
+    assert status == 1 and " ".join(words.split()) == f"error: {said}"
 
 
-def test_a_command_that_is_interrupted_while_it_gets_ready_says_so(capsys):
+def test_a_command_that_is_interrupted_while_it_gets_ready_says_so(ended):
     """The web UI did not (`make faults FAULTS=200 SEED=190`, 52)."""
-
-    @terminal_module.reports_errors
-    def early():
-        raise KeyboardInterrupt
-
-    with pytest.raises(typer.Exit) as ended:
-        early()
-    assert ended.value.exit_code == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert ended(KeyboardInterrupt()) == (130, "interrupted\n")
 
 
 def test_a_table_is_whole_in_a_file_and_in_a_narrow_terminal(monkeypatch):
