@@ -104,7 +104,7 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
     """
     if plan.recycling is None:
         return
-    with_losses = _measured_for(REPLACED, plan, configurations)
+    with_losses = _measured_for(REPLACED, plan, configurations, replaced=True)
     for name in plan.configurations:
         if (plan.both and name in plan.aliases) or name not in with_losses:
             continue  # the second name is there to be compared with the first
@@ -125,7 +125,7 @@ def _observed(plan: Plan, configurations: Mapping[str, Configuration]) -> Iterat
 
 
 def _measured_for(
-    what: Collection[str], plan: Plan, configurations: Mapping[str, Configuration]
+    what: Collection[str], plan: Plan, configurations: Mapping[str, Configuration], *, replaced: bool = False
 ) -> Collection[str]:
     """The configurations that are measured for the sake of any of ``what``; outside of settings all are.
 
@@ -133,9 +133,8 @@ def _measured_for(
     """
     if not plan.settings:
         return plan.configurations
-    served = [
-        name for name in plan.configurations if possible_workers(plan, configurations[name], replaced=True)
-    ]
+    every = plan.configurations
+    served = [name for name in every if possible_workers(plan, configurations[name], replaced=replaced)]
     return expecting(what, served, configurations)
 
 

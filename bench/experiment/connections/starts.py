@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bench.experiment.blocks import duration, possible_workers
 from bench.experiment.connections.clients import Pauses, Row, Start, Visit, failed
 from bench.experiment.results import RunFolder
+from bench.experiment.rotation.schedule import START_S
 from bench.experiment.runner import Runner
 from bench.launch.server import Options, Server, ServerError
 from bench.launch.starting import ServerRequest
@@ -27,8 +28,6 @@ from targets.catalogue.configurations import Configuration
 from targets.catalogue.recycling import NEVER
 
 _OPTIONS = Options(sample_interval_s=1.0, memory_interval_s=30.0)
-# For estimates: the start of a server beside others.
-_START_S = 0.8
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Connections:
         names = {name for start in starts for name in (*start.visited, *start.pausing)}
         kinds = ", ".join(dict.fromkeys(kind for start in starts for kind in start.kinds))
         servers = sum(len(start.visited) + len(start.pausing) for start in starts)
-        seconds = _START_S * servers + sum(start.seconds for start in starts)
+        seconds = START_S * servers + sum(start.seconds for start in starts)
         return f"then the connections of {len(names)} servers ({kinds}), about {duration(seconds)}"
 
     def run(self, runner: Runner) -> None:

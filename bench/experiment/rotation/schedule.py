@@ -29,7 +29,7 @@ _LEAST_REPEATS = 3
 
 # A server's start takes twice as long on a CPU that it has for itself. They share theirs with each other, and
 # start on the generator's as well.
-_START_S = 0.5
+START_S = 0.5
 # What else a sitting takes, and each load of it: users are spawned, files are written.
 _SITTING_S, _LOAD_S = 2.0, 1.5
 # Of a slice: the window's length beside the warm-up and the gap that surround it.
@@ -239,7 +239,7 @@ def beside_load_s(sitting: Sitting) -> float:
     """For how long no users will be running, in seconds: while servers start, and files are written."""
     servers = len(sitting.configurations)
     loads = len({(cell.scenario, cell.load) for cell in sitting.cells})
-    return _SITTING_S + servers * _START_S + loads * _LOAD_S
+    return _SITTING_S + servers * START_S + loads * _LOAD_S
 
 
 def under_load_s(table: RotationTable, sitting: Sitting) -> float:

@@ -160,11 +160,10 @@ class Rotation:
 
     @property
     def _next_table(self) -> RotationTable:
-        certain = [
-            (self._sitting(workers), self._beside_s(workers))
-            for workers, made in self._made.items()
-            for _ in range(len(made), self._table.sittings)
-        ]
+        certain: list[tuple[Sitting, float]] = []
+        for workers, made in self._made.items():
+            left = self._table.sittings - len(made)
+            certain += [(self._sitting(workers), self._beside_s(workers))] * left
         return within_limit(self._table, certain, self._spent_s)
 
     def _next(self) -> int | Reason:
